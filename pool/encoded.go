@@ -1,0 +1,3 @@
+package pool
+
+type encoded struct{}

@@ -1,0 +1,126 @@
+package pool
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/seal"
+)
+
+// A Node is one independent master, spoken to in lock verbs. [Dial] and [New] make them; the interface is sealed, so
+// that it can grow.
+//
+// All methods may be called concurrently.
+type Node interface {
+	// Addr names the node in errors, logs and events. It holds no credential.
+	Addr() string
+
+	// Do carries the calls to the node in one round trip and fills in the Reply of each; an empty slice does nothing.
+	// It returns when all are answered, when the deadline of ctx has passed, or when the node cannot be reached; a call
+	// without an answer by then has a Reply with [Unavailable] (its request may still be executed, now or later,
+	// unless Reply.Unsent is set). Each request is sent at most once.
+	Do(ctx context.Context, calls []Call)
+
+	// Open registers one more user of the node and returns the function that signs it off. The last one to sign off
+	// closes what Dial made; a client given to New is never closed. A call after that works on a connection of its own.
+	// The function is idempotent.
+	Open() (closeNode func() error)
+
+	// Sealed marks the nodes of this module.
+	Sealed(seal.Seal)
+}
+
+// A Call is one request to one node and, once [Node.Do] has returned, the node's reply to it.
+type Call struct {
+	Request *Request
+	Reply   Reply
+}
+
+// A Verb says what a [Request] asks of a node.
+type Verb uint8
+
+// The verbs. L is the lock key, F the fencing register. Each is one atomic step on the node.
+const (
+	// Acquire takes L for Owner if it is free, or finds that Owner has it already. With fencing it raises F above what
+	// it was, to at least Token (the hint), and replies the value.
+	Acquire Verb = iota + 1
+	// Repair raises F to Token if L is Owner's and F is not above Token already.
+	Repair
+	// Extend sets the remaining life of L to TTL if L is Owner's and has less. It never creates L. It keeps F alive
+	// for another Retention, and at Token at least.
+	Extend
+	// Rejoin is Extend, and takes L for Owner if L is free. It raises F to Token at least.
+	Rejoin
+	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL instead.
+	Release
+	// Inspect reads L and F.
+	Inspect
+	// Bootstrap ends the quarantine of the node at once.
+	Bootstrap
+)
+
+// A Request is what is asked of every node alike. It must not change once it was passed to [Node.Do].
+type Request struct {
+	Verb Verb
+
+	Lock  string // L
+	Fence string // F; empty: without fencing
+	Owner string // owner id: 32 hex digits, then ':' and the holder label if there is one
+
+	TTL       time.Duration // whole milliseconds
+	Retention time.Duration // life of F, whole milliseconds
+	Token     uint64        // Acquire: hint. Repair, Extend, Rejoin: the lease's fencing token
+
+	// Guard is the longest TTL in use if the restart guard is on, else zero. A node that has restarted then grants
+	// nothing for that long.
+	Guard time.Duration
+
+	encoded encoded // what the node on the wire makes of it, shared by all nodes
+}
+
+// A Verdict is what became of one request on one node.
+type Verdict uint8
+
+// The verdicts.
+const (
+	// Unanswered: no reply yet. The request may have been executed or may still be.
+	Unanswered Verdict = iota
+	// OK: done. For Acquire and Rejoin: the owner has the lock on this node.
+	OK
+	// Held: refused, for another owner has the lock key. Holder, Fingerprint and TTL tell of it.
+	Held
+	// Gone: refused, for the lock key is not this owner's: expired, deleted or taken over.
+	Gone
+	// Raised: refused to a Repair, for the fencing register is above the token already.
+	Raised
+	// Quarantined: refused, for the node has restarted lately (restart guard). TTL says how much longer.
+	Quarantined
+	// Refused: the node answered with an error that trying again does not mend (no permission, wrong type, a foreign value in
+	// the fencing register, too old a server).
+	Refused
+	// Unavailable: the node could not be reached, did not answer in time, or answered with an error that may pass.
+	Unavailable
+)
+
+// A Reply is a node's answer to one request.
+type Reply struct {
+	Verdict Verdict
+
+	// Err is the cause of Refused and Unavailable, else nil. It holds neither owner ids nor secrets.
+	Err error
+
+	// Unsent is true with Unavailable if the request certainly never left: there is nothing to undo.
+	Unsent bool
+
+	Token uint64        // Acquire, Rejoin: the value of F that belongs to this owner. Inspect: F, 0 if there is none
+	TTL   time.Duration // Held, Inspect: remaining life of L (0: about to end, -1: has none). Quarantined: what is left
+
+	// Fingerprint tells owners apart without giving them away: 16 hex digits of the SHA-1 of the value of L. Held and
+	// Inspect only; empty if L is free.
+	Fingerprint string
+	// Holder is the label of the owner (WithHolder), empty if it has none or is not one of ours.
+	Holder string
+
+	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id are one server.
+	Server string
+}
