@@ -1,0 +1,150 @@
+package redlock
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// maxDebts is how many releases may be owed to one node. Beyond it the node gets no new locks, and further releases
+	// are dropped: their keys last until their TTL.
+	maxDebts = 32768
+
+	minRepay, maxRepay = 20 * time.Millisecond, time.Second
+)
+
+// A debt is a release that is owed to a node: the owner has, or may have, the lock there, and shall not any more. It is
+// sent until the node has confirmed it, in the background if need be, and until the key would have expired by itself.
+//
+// The node's first "gone" is not enough if a request that takes the lock went unanswered: a node that was frozen may
+// execute the release, which came on another connection, before it. So the release is sent once more when the node has
+// answered; what slips through even then lasts for its TTL.
+type debt struct {
+	line    *line
+	request *pool.Request
+	unknown bool      // a request that takes the lock went unanswered
+	until   time.Time // when the key has expired by itself, as far as we can tell
+	timeout time.Duration
+	pause   time.Duration // before the node is asked again
+	vote    *releaseVote  // counts the first answer, if anybody waits for it
+}
+
+func (d *debt) wanted(*pool.Request) bool { return true }
+
+// send takes the release on its way to the node.
+func (d *debt) send() {
+	d.line.send(call{to: d, request: d.request, until: ioNow().Add(d.timeout)})
+}
+
+// answered implements recipient.
+func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
+	if d.vote != nil {
+		d.vote.count(d.line, &reply)
+		d.vote = nil
+	}
+	switch {
+	case reply.Verdict == pool.Gone && d.unknown:
+		d.unknown = false
+		d.send()
+	case reply.Verdict == pool.Unavailable:
+		d.line.debts.owe(d)
+	case reply.Verdict == pool.Refused:
+		d.line.debts.drop(d)
+	}
+}
+
+// A ledger holds the debts to a node that did not answer, until it does.
+type ledger struct {
+	count   atomic.Int64 // len(owed)
+	dropped atomic.Uint64
+
+	mu    sync.Mutex
+	owed  []*debt
+	alarm Timer // armed while anything is owed
+}
+
+// full reports whether too much is owed to the node for it to be given new locks.
+func (g *ledger) full() bool { return g.count.Load() >= maxDebts }
+
+// owe keeps d until its node answers.
+func (g *ledger) owe(d *debt) {
+	switch {
+	case !ioNow().Before(d.until): // nothing is left to release
+		return
+	case g.full():
+		g.drop(d)
+		return
+	}
+	d.pause = min(max(2*d.pause, minRepay), maxRepay)
+	d.line.locker.work.begin()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.owed = append(g.owed, d)
+	g.count.Store(int64(len(g.owed)))
+	g.arm(d.line.locker.clock)
+}
+
+// arm sets the alarm. With mu held.
+func (g *ledger) arm(clock Clock) {
+	if g.alarm == nil && len(g.owed) > 0 {
+		g.alarm = clock.AfterFunc(g.owed[0].pause, g.probe)
+	}
+}
+
+// take removes n debts, the oldest first, and returns them. With mu held.
+func (g *ledger) take(n int) []*debt {
+	taken := slices.Clone(g.owed[:n])
+	g.owed = slices.Delete(g.owed, 0, n)
+	g.count.Store(int64(len(g.owed)))
+	return taken
+}
+
+// settle sends all that is owed, for the node has answered.
+func (g *ledger) settle() {
+	if g.count.Load() == 0 {
+		return
+	}
+	g.mu.Lock()
+	owed := g.take(len(g.owed))
+	g.mu.Unlock()
+	for _, d := range owed {
+		d.send()
+		d.line.locker.work.end()
+	}
+}
+
+// probe sends one of the debts to see whether the node answers again, and forgets those whose keys have expired.
+func (g *ledger) probe() {
+	now := ioNow()
+	g.mu.Lock()
+	g.alarm = nil
+	expired := 0
+	for expired < len(g.owed) && !now.Before(g.owed[expired].until) {
+		expired++
+	}
+	due := g.take(min(expired+1, len(g.owed)))
+	if len(g.owed) > 0 {
+		g.arm(g.owed[0].line.locker.clock)
+	}
+	g.mu.Unlock()
+	for i, d := range due {
+		if i >= expired {
+			d.send()
+		}
+		d.line.locker.work.end()
+	}
+}
+
+// drop gives d up: its key lasts until its TTL.
+func (g *ledger) drop(d *debt) {
+	g.dropped.Add(1)
+	l, node := d.line.locker, d.line.node.Addr()
+	l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL", "node", node)
+	if l.observer != nil {
+		l.observer.Observe(DroppedEvent{Node: node})
+	}
+}

@@ -1,0 +1,38 @@
+// Package redlock locks names across N independent Redis or Valkey masters, by the algorithm of "Distributed Locks with
+// Redis" (Redlock). It stays right, and quick, while some of the masters are slow, frozen, restarted or gone.
+//
+//	nodes, err := pool.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379")
+//	locks, err := redlock.New(nodes, redlock.WithTTL(10*time.Second))
+//	defer locks.Close(ctx)
+//
+//	err = locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
+//		return pay(ctx, lease.Fence()) // ctx ends if the lock is lost
+//	})
+//
+// # How a lock is taken
+//
+// A [Locker] asks all masters at once and decides as soon as no further answer can change the outcome: a majority
+// grants the lock within its validity, or cannot any more. What a failed attempt left on the nodes, and grants and replies
+// that come late, are cleaned up in the background. A master that does not answer costs its own vote and nothing else.
+//
+// What is held is a [Lease]. It ends when it is unlocked, or is lost: at its deadline, which counts from before the
+// first request was sent, or as soon as a majority of the masters says that the lock is gone. [Lease.Context],
+// [Lease.Bind], [Lease.Done] and [Lease.Err] tell. A lease expires unless it is extended, by [Lease.Extend] or
+// by itself under [WithRenewal]; [Locker.Do] renews until its function returns.
+//
+// # What it promises, and what not
+//
+// Two leases of one name do not overlap as long as the clocks of a majority of the masters and of the holders run at rates within a
+// hundredth of each other and do not step, and the masters keep what they were told for a TTL. A master that restarts without its data breaks
+// the second assumption; [WithRestartGuard] keeps it away from new locks for long enough.
+//
+// No lock service can stop a process that is paused, by its garbage collector or its host, between a look at its lease and
+// the write that follows. [Lease.Fence] is for that: a fencing token, unique among all leases of its name and rising, which rests on no clock as
+// long as the masters keep their fencing registers. A resource that refuses a token smaller than the greatest it has seen is
+// safe from stale writes. docs/safety.md has the assumptions, the proof and the limits.
+//
+// # Errors
+//
+// [ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost], [ErrReleased] and [ErrClosed] are told apart by [errors.Is]. A [*QuorumError]
+// has the details: how each node answered, and when to try again. Bad arguments are an [*OptionError].
+package redlock

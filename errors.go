@@ -1,0 +1,162 @@
+package redlock
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-multierror"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// The verdicts of a call, for [errors.Is]. Details come with [QuorumError].
+var (
+	// ErrHeld: another owner has the lock. Nothing of the attempt is left behind once the background work is done.
+	ErrHeld = errors.New("held by another owner")
+
+	// ErrNoQuorum: too few nodes could be reached, or would serve, to decide.
+	ErrNoQuorum = errors.New("no quorum of nodes")
+
+	// ErrTooLate: a majority granted the lock, but only after its validity had gone; it was rolled back.
+	ErrTooLate = errors.New("quorum came too late")
+
+	// ErrLost: the lease has run out, or a majority of the nodes has lost the lock or given it to another. Work done under
+	// it since may have overlapped with another holder's.
+	ErrLost = errors.New("lease lost")
+
+	// ErrReleased: the lease was unlocked.
+	ErrReleased = errors.New("lease released")
+
+	// ErrClosed: the Locker was closed.
+	ErrClosed = errors.New("locker closed")
+)
+
+// A Verdict is what became of a request on one node.
+type Verdict = pool.Verdict
+
+// A QuorumError tells how the nodes answered a call that did not succeed. [errors.Is] finds in it the verdict ([ErrHeld],
+// [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that ended the wait, and each node's own cause;
+// [errors.AsType] finds a [*NodeError].
+type QuorumError struct {
+	Op      string // "lock", "extend", "unlock", "inspect" or "bootstrap"
+	Name    string // the lock's name
+	Needed  int    // the quorum
+	Granted int    // nodes that said yes
+	Held    int    // nodes where another owner has the lock, or where it is gone
+	Failed  int    // nodes that refused, could not be reached, or had not answered when the decision fell
+
+	// RetryAfter is the earliest time after which a quorum may be had, by the remaining lives and quarantines that
+	// the nodes told; zero if unknown.
+	RetryAfter time.Duration
+
+	Nodes []NodeError // one for each node that did not say yes, in the order given to New
+
+	verdict error // one of the sentinels
+	owned   bool  // one other owner has the lock on a majority
+	cause   error // what ended the wait, if anything did
+}
+
+// Error implements error.
+func (e *QuorumError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "redlock: %s %q: %v (%d granted, %d held, %d failed; %d needed",
+		e.Op, e.Name, e.verdict, e.Granted, e.Held, e.Failed, e.Needed)
+	if e.RetryAfter > 0 {
+		fmt.Fprintf(&b, "; retry after %v", e.RetryAfter.Round(time.Millisecond))
+	}
+	b.WriteByte(')')
+	if e.cause != nil {
+		fmt.Fprintf(&b, ": %v", e.cause)
+	}
+	if nodes := e.nodes(); nodes != nil {
+		fmt.Fprintf(&b, ": %v", nodes)
+	}
+	return b.String()
+}
+
+// Unwrap returns the verdict, what ended the wait, and the nodes' errors.
+func (e *QuorumError) Unwrap() []error {
+	all := []error{e.verdict}
+	if e.cause != nil {
+		all = append(all, e.cause)
+	}
+	if nodes := e.nodes(); nodes != nil {
+		all = append(all, nodes)
+	}
+	return all
+}
+
+// nodes collects the nodes' errors, or returns nil if there are none.
+func (e *QuorumError) nodes() error {
+	var all *multierror.Error
+	for i := range e.Nodes {
+		all = multierror.Append(all, &e.Nodes[i])
+	}
+	if all != nil {
+		all.ErrorFormat = onOneLine
+	}
+	return all.ErrorOrNil()
+}
+
+func onOneLine(errs []error) string {
+	texts := make([]string, len(errs))
+	for i, err := range errs {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+// A NodeError is one node's part in a [QuorumError].
+type NodeError struct {
+	Node    string        // its address
+	Verdict Verdict       // what became of the request there
+	Holder  string        // label of the owner that has the lock there (WithHolder), if it told one
+	Remain  time.Duration // Held: the other owner's remaining life; Quarantined: how much longer; 0 if unknown
+	Err     error         // the cause, if the node or the network gave one
+}
+
+// Error implements error.
+func (e *NodeError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Node)
+	b.WriteString(": ")
+	b.WriteString(e.Verdict.String())
+	if e.Holder != "" {
+		fmt.Fprintf(&b, " by %q", e.Holder)
+	}
+	if e.Remain > 0 {
+		fmt.Fprintf(&b, " for another %v", e.Remain.Round(time.Millisecond))
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// An OptionError is a bad argument to [New], to a call or to an option.
+type OptionError struct {
+	Option string // the option or argument, as it is spelled in Go
+	Value  any    // what it was given
+	Reason string // what is wrong with it
+}
+
+// Error implements error.
+func (e *OptionError) Error() string {
+	return fmt.Sprintf("redlock: %s: %s (got %v)", e.Option, e.Reason, e.Value)
+}
+
+// permanent reports whether waiting cannot help, for a majority of the nodes refuses for good.
+func (e *QuorumError) permanent() bool {
+	refused := 0
+	for _, n := range e.Nodes {
+		if n.Verdict == pool.Refused {
+			refused++
+		}
+	}
+	return refused >= e.Needed
+}

@@ -1,0 +1,219 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// An extension is one try to move a lease's deadline. Only nodes that still have the lock for its owner count. A
+// majority of them, known before the deadline that stands, moves it; a majority that says the lock is gone ends the
+// lease; anything less changes nothing, for what was not answered is unknown and not lost.
+type extension struct {
+	lease *Lease
+	start moment // before the first request was sent
+	done  chan struct{}
+
+	// The claim's mu guards these.
+	replies  []pool.Reply
+	open     int
+	ok, gone int
+	decided  bool
+	verdict  error
+}
+
+// Extend moves the lease's deadline to a full TTL from now, less the drift. It returns once a majority has extended the
+// lock, or no longer can, or the node timeout is over, or ctx ends.
+//
+// An error is ErrLost if the lease has ended by then; ErrReleased or ErrClosed likewise; ErrNoQuorum, or the context's
+// error, if it stands as it did before, which may be tried again. Extend never takes a lock again that was lost.
+func (le *Lease) Extend(ctx context.Context) error {
+	if !le.held() {
+		return ErrReleased
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("redlock: extend %q: %w", le.Name(), ended(ctx))
+	}
+	c := le.claim
+	c.mu.Lock()
+	le.check()
+	if le.cause != nil {
+		c.unlock()
+		return &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, verdict: le.cause}
+	}
+	e := le.extend(false)
+	c.unlock()
+
+	timer := c.locker.clock.AfterFunc(c.timeout, e.expire)
+	defer timer.Stop()
+	select {
+	case <-e.done:
+	case <-le.Done():
+		e.expire()
+	case <-ctx.Done():
+		e.expire()
+	}
+	return e.result(ctx)
+}
+
+// extend sends an extension on its way. A renewal also wins back nodes that have lost the lock. With mu held: so nothing
+// is sent once the lease has ended.
+func (le *Lease) extend(renewal bool) *extension {
+	c := le.claim
+	e := &extension{
+		lease:   le,
+		start:   present(c.locker.clock),
+		done:    make(chan struct{}),
+		replies: make([]pool.Reply, len(c.nodes)),
+		open:    len(c.nodes),
+	}
+	if c.extend == nil {
+		c.extend, c.rejoin = c.request(pool.Extend), c.request(pool.Rejoin)
+	}
+	until := ioNow().Add(c.timeout)
+	for i, ln := range c.locker.lines {
+		n := &c.nodes[i]
+		switch {
+		case n.flying: // its answer is late; there is nothing to extend there yet
+			e.open--
+		case n.missing && renewal:
+			n.flying = true
+			ln.send(call{to: e, request: c.rejoin, until: until})
+		default:
+			ln.send(call{to: e, request: c.extend, until: until})
+		}
+	}
+	e.decide()
+	return e
+}
+
+// wanted implements recipient.
+func (e *extension) wanted(*pool.Request) bool {
+	e.lease.claim.mu.Lock()
+	defer e.lease.claim.unlock()
+	return e.lease.cause == nil
+}
+
+// answered implements recipient.
+func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
+	c := e.lease.claim
+	c.mu.Lock()
+	defer c.unlock()
+	e.open--
+	e.replies[i] = reply
+	n := &c.nodes[i]
+	voter := !c.locker.lines[i].twin.Load()
+	switch {
+	case r.Verb == pool.Rejoin:
+		// A node that was won back counts from the next extension on. One that gives the lock to another, or to nobody
+		// yet, has lost ours.
+		c.landed(i, &reply)
+		n.missing = reply.Verdict != pool.OK
+		if voter && (reply.Verdict == pool.Held || reply.Verdict == pool.Quarantined) {
+			e.gone++
+		}
+	case reply.Verdict == pool.OK:
+		n.missing = false
+		if voter {
+			e.ok++
+		}
+	case reply.Verdict == pool.Gone:
+		n.missing = true
+		if voter {
+			e.gone++
+		}
+	}
+	e.decide()
+}
+
+// decide ends the extension as soon as nothing that is still open can change the outcome. With mu held.
+func (e *extension) decide() {
+	le, q := e.lease, e.lease.claim.locker.quorum
+	if e.decided {
+		return
+	}
+	switch {
+	case e.ok >= q:
+		e.end(le.prolong(e.start))
+	case e.gone >= q:
+		le.lose()
+		e.end(ErrLost)
+	case e.ok+e.open < q && e.gone+e.open < q:
+		e.end(ErrNoQuorum)
+	}
+}
+
+// prolong moves the deadline, counted from start. A lease that has ended is not revived: what was extended on the nodes
+// is released there. With mu held.
+func (le *Lease) prolong(start moment) error {
+	le.check()
+	if le.cause != nil {
+		return le.cause
+	}
+	if deadline := start.add(validity(le.claim.terms.ttl)); deadline.after(le.deadline) {
+		le.deadline = deadline
+		le.danger = false
+		le.arm()
+	}
+	return nil
+}
+
+// end notes the outcome. With mu held.
+func (e *extension) end(verdict error) {
+	le, c := e.lease, e.lease.claim
+	if e.decided {
+		return
+	}
+	if le.cause != nil {
+		verdict = le.cause
+	}
+	e.decided, e.verdict = true, verdict
+	close(e.done)
+	switch {
+	case le.cause == nil:
+		c.note(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict, Left: max(le.left(), 0)})
+	case errors.Is(le.cause, ErrLost):
+		c.note(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict})
+	}
+}
+
+// expire ends the extension if it is still open.
+func (e *extension) expire() {
+	e.lease.claim.mu.Lock()
+	defer e.lease.claim.unlock()
+	e.lease.check()
+	e.end(ErrNoQuorum)
+}
+
+// result is what Extend returns.
+func (e *extension) result(ctx context.Context) error {
+	c := e.lease.claim
+	c.mu.Lock()
+	defer c.unlock()
+	if e.verdict == nil {
+		return nil
+	}
+	err := &QuorumError{
+		Op: "extend", Name: c.name, Needed: c.locker.quorum,
+		Granted: e.ok, Held: e.gone, Failed: len(c.nodes) - e.ok - e.gone,
+		verdict: e.verdict,
+	}
+	if ctx.Err() != nil {
+		err.cause = ended(ctx)
+	}
+	for i := range e.replies {
+		if r := &e.replies[i]; r.Verdict != pool.OK {
+			err.Nodes = append(err.Nodes, c.locker.lines[i].nodeError(r))
+		}
+	}
+	return err
+}
+
+// retryPause is how long after a renewal was sent the next try comes, if it did not succeed.
+func (le *Lease) retryPause() time.Duration {
+	return max(le.claim.timeout, le.claim.terms.ttl/driftDivisor)
+}

@@ -1,0 +1,183 @@
+package redlock
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// An Inspection is who has a lock, as the nodes told it at about the same time.
+type Inspection struct {
+	Name   string
+	Needed int // the quorum
+
+	// Owner tells owners apart: 16 hex digits derived from the owner id, from which that cannot be found. It is the one that has
+	// the lock on a quorum, or empty if none has. A few nodes with an owner and no quorum are the remains of an attempt, or one under way.
+	Owner  string
+	Holder string        // the owner's label (WithHolder), if it has one
+	Left   time.Duration // how long the owner keeps its quorum if nothing extends it
+	Fence  uint64        // the greatest fencing token that the nodes know, 0 if none
+
+	Nodes []NodeInspection // in the order given to New
+}
+
+// A NodeInspection is what one node told.
+type NodeInspection struct {
+	Node   string        // its address
+	Owner  string        // as in Inspection; empty if the lock is free there
+	Holder string        // the owner's label
+	Left   time.Duration // remaining life of the lock; negative if it has no end
+	Fence  uint64        // the fencing register, 0 if there is none
+	Err    error         // why the node told nothing
+}
+
+// Inspect asks all nodes who has the lock of that name, and changes nothing. It takes the node timeout at most.
+//
+// If fewer nodes than a quorum answered, the error is ErrNoQuorum in a [*QuorumError], and the Inspection tells what the others said. It is nil
+// only for bad arguments, an ended context and after Close.
+func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) {
+	m := l.Mutex(name)
+	if m.err != nil {
+		return nil, m.err
+	}
+	replies, err := l.survey(ctx, "inspect", name, &pool.Request{Verb: pool.Inspect, Lock: m.lock, Fence: m.fence})
+	if replies == nil {
+		return nil, err
+	}
+	in := &Inspection{Name: name, Needed: l.quorum}
+	left := make(map[string][]time.Duration)
+	for i := range replies {
+		r := &replies[i]
+		in.Nodes = append(in.Nodes, NodeInspection{
+			Node: l.lines[i].node.Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: r.TTL, Fence: r.Token, Err: r.Err,
+		})
+		if r.Verdict == pool.Unanswered {
+			in.Nodes[i].Err = errQueued
+		}
+		in.Fence = max(in.Fence, r.Token)
+		if r.Fingerprint == "" || l.lines[i].twin.Load() {
+			continue
+		}
+		left[r.Fingerprint] = append(left[r.Fingerprint], r.TTL)
+		if len(left[r.Fingerprint]) == l.quorum {
+			in.Owner, in.Holder = r.Fingerprint, r.Holder
+		}
+	}
+	if ttls := left[in.Owner]; in.Owner != "" {
+		slices.Sort(ttls)
+		in.Left = ttls[len(ttls)-l.quorum]
+	}
+	return in, err
+}
+
+// Bootstrap tells all nodes that they may serve at once: the first start of a quorum under [WithRestartGuard], where nothing can
+// have been forgotten, need not wait for the longest TTL. Never call it as a matter of course when a program starts: it takes the
+// guard from nodes that did forget. It returns nil if every node did as told, else a [*QuorumError].
+func (l *Locker) Bootstrap(ctx context.Context) error {
+	if l.guard == 0 {
+		return &OptionError{"Bootstrap", "no guard", "only a Locker with WithRestartGuard has something to bootstrap"}
+	}
+	replies, err := l.survey(ctx, "bootstrap", "", &pool.Request{Verb: pool.Bootstrap, Guard: l.guard})
+	if err != nil {
+		return err
+	}
+	for i := range replies {
+		if replies[i].Verdict != pool.OK {
+			return l.surveyError("bootstrap", "", replies)
+		}
+	}
+	return nil
+}
+
+// A poll asks every node the same and waits for all of them.
+type poll struct {
+	mu      sync.Mutex
+	replies []pool.Reply
+	open    int
+	closed  bool
+	done    chan struct{}
+}
+
+func (p *poll) wanted(*pool.Request) bool { return true }
+
+// answered implements recipient.
+func (p *poll) answered(i int, _ *pool.Request, reply pool.Reply) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	p.replies[i] = reply
+	if p.open--; p.open == 0 {
+		p.closed = true
+		close(p.done)
+	}
+}
+
+// stop ends the poll. What has not answered is Unanswered.
+func (p *poll) stop() []pool.Reply {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	return p.replies
+}
+
+// survey asks all nodes r. The replies are nil if it was not sent.
+func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) ([]pool.Reply, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("redlock: %s %q: %w", op, name, ended(ctx))
+	}
+	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: len(l.lines), done: make(chan struct{})}
+	timeout := l.config.timeout(&l.config.terms)
+	l.mu.Lock()
+	if l.isClosed {
+		l.mu.Unlock()
+		return nil, l.closedError(op, name)
+	}
+	for _, ln := range l.lines {
+		ln.send(call{to: p, request: r, until: ioNow().Add(timeout)})
+	}
+	l.mu.Unlock()
+
+	over := make(chan struct{})
+	timer := l.clock.AfterFunc(timeout, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-over:
+	case <-ctx.Done():
+	}
+	replies := p.stop()
+	answers := 0
+	for i := range replies {
+		if replies[i].Verdict == pool.OK {
+			answers++
+		}
+	}
+	if answers >= l.quorum {
+		return replies, nil
+	}
+	err := l.surveyError(op, name, replies)
+	if ctx.Err() != nil {
+		err.cause = ended(ctx)
+	}
+	return replies, err
+}
+
+// surveyError tells of the nodes that did not answer, or did not do as they were told.
+func (l *Locker) surveyError(op, name string, replies []pool.Reply) *QuorumError {
+	e := &QuorumError{Op: op, Name: name, Needed: l.quorum, verdict: ErrNoQuorum}
+	for i := range replies {
+		if r := &replies[i]; r.Verdict == pool.OK {
+			e.Granted++
+		} else {
+			e.Failed++
+			e.Nodes = append(e.Nodes, l.lines[i].nodeError(r))
+		}
+	}
+	return e
+}

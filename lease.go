@@ -1,0 +1,281 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// A Lease is a lock that is held. It ends when it is unlocked, when the lock is lost, or when its [Locker] is closed, and
+// once ended it is never revived. Its deadline counts from before the first request for the lock was sent, by the
+// monotonic clock, so it ends in time even if no node answers any more.
+//
+// A Lease knows what this process can know. A process that is paused between a look at its lease and the work that follows
+// may work on after the lease has ended: guard what must not be harmed with the fencing token (see [Lease.Fence]).
+//
+// All methods may be called concurrently, and on a zero or nil Lease, which counts as released.
+type Lease struct {
+	claim  *claim
+	ctx    context.Context //nolint:containedctx // it is the lease's own lifetime, not a caller's
+	cancel context.CancelCauseFunc
+
+	// The claim's mu guards these.
+	deadline moment
+	cause    error     // why it ended
+	ended    time.Time // when
+	unlocked bool
+	danger   bool // its renewals fail and little is left
+
+	// The renewer's mu guards these.
+	renewing bool
+	renewAt  moment // when to look at it again
+	slot     int    // in the renewer's heap, from 1; 0: not there
+}
+
+// newLease makes a lease of a claim that was won.
+func newLease(ctx context.Context, c *claim) *Lease {
+	le := &Lease{claim: c, deadline: c.deadline()}
+	ctx = context.WithValue(context.WithoutCancel(ctx), leaseKey(c.name), le)
+	le.ctx, le.cancel = context.WithCancelCause(ctx)
+	c.mu.Lock()
+	defer c.unlock()
+	c.lease = le
+	le.arm()
+	return le
+}
+
+// arm sets the timer to the deadline, or before it: where the machine was suspended the timer has not run on, and its
+// next call is what notices. With mu held.
+func (le *Lease) arm() {
+	le.claim.timer.Reset(min(max(le.left(), 0), max(time.Second, le.claim.terms.ttl/8)))
+}
+
+// leaseKey is the context key of a lease of that name.
+type leaseKey string
+
+// FromContext returns the innermost lease of that name that ctx comes from: ctx is, or was made from, what [Lease.Context] or
+// [Lease.Bind] returned or what Do and TryDo gave their function. The lease may have ended; see [Lease.Err].
+func FromContext(ctx context.Context, name string) (*Lease, bool) {
+	le, ok := ctx.Value(leaseKey(name)).(*Lease)
+	return le, ok
+}
+
+// held reports whether le is a lease at all.
+func (le *Lease) held() bool { return le != nil && le.claim != nil }
+
+// Name returns the lock's name, or "" for a zero Lease.
+func (le *Lease) Name() string {
+	if !le.held() {
+		return ""
+	}
+	return le.claim.name
+}
+
+// Fence returns the fencing token: it is unique to this lease among all of its name, and greater than that of every lease whose Lock had returned
+// before the attempt that took this one began. A resource that keeps the greatest token it has seen and refuses
+// smaller ones is safe from holders that were paused past their lease. It is 0 under [WithoutFencing] and for a zero Lease, and stays
+// the same after the lease has ended.
+func (le *Lease) Fence() uint64 {
+	if !le.held() {
+		return 0
+	}
+	return le.claim.token
+}
+
+var releasedContext = func() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(ErrReleased)
+	return ctx
+}()
+
+// Context returns a context with the values of the one that Lock was given, but not its cancellation. It ends with the lease;
+// [context.Cause] then is ErrLost, ErrReleased or ErrClosed.
+func (le *Lease) Context() context.Context {
+	if !le.held() {
+		return releasedContext
+	}
+	return le.ctx
+}
+
+// Bind returns a copy of ctx that ends with the lease too, with the same cause as [Lease.Context]. Call cancel once the
+// context is no longer needed; it ends the context, not the lease.
+func (le *Lease) Bind(ctx context.Context) (bound context.Context, cancel context.CancelFunc) {
+	bound, end := context.WithCancelCause(ctx)
+	if !le.held() {
+		end(ErrReleased)
+		return bound, func() {}
+	}
+	bound = context.WithValue(bound, leaseKey(le.claim.name), le)
+	if err := le.Err(); err != nil {
+		end(err)
+	}
+	stop := context.AfterFunc(le.ctx, func() { end(context.Cause(le.ctx)) })
+	return bound, func() {
+		stop()
+		end(context.Canceled)
+	}
+}
+
+// Done returns a channel that is closed when the lease ends.
+func (le *Lease) Done() <-chan struct{} { return le.Context().Done() }
+
+// Err returns nil while the lease is valid, and then why it ended: ErrLost, ErrReleased or ErrClosed. It looks at the clock
+// itself, so it never says nil after the deadline. What it says may be outdated by the time it is used.
+func (le *Lease) Err() error {
+	if !le.held() {
+		return ErrReleased
+	}
+	le.claim.mu.Lock()
+	defer le.claim.unlock()
+	le.check()
+	return le.cause
+}
+
+// Until returns when the lease ends if nothing extends it, by the local clock, or when it has ended. It is the zero time
+// for a zero Lease.
+func (le *Lease) Until() time.Time {
+	if !le.held() {
+		return time.Time{}
+	}
+	le.claim.mu.Lock()
+	defer le.claim.unlock()
+	le.check()
+	if le.cause != nil {
+		return le.ended
+	}
+	return le.deadline.mono
+}
+
+// check ends the lease if its deadline has passed. With mu held.
+func (le *Lease) check() {
+	if le.cause == nil && le.left() <= 0 {
+		le.lose()
+	}
+}
+
+// left is how long the lease still lasts by now. With mu held.
+func (le *Lease) left() time.Duration { return le.deadline.until(present(le.claim.locker.clock)) }
+
+// alarm is called when the timer says that the deadline has passed; it may have moved. With mu held.
+func (le *Lease) alarm() {
+	if le.check(); le.cause == nil {
+		le.arm()
+	}
+}
+
+// lose ends the lease with ErrLost and releases what is left of it. With mu held.
+func (le *Lease) lose() {
+	c := le.claim
+	if !le.end(ErrLost) {
+		return
+	}
+	c.abandon(c.remainder(), nil)
+	c.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(c.start.mono)})
+}
+
+// end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
+func (le *Lease) end(cause error) bool {
+	if le.cause != nil {
+		return false
+	}
+	c := le.claim
+	le.cause = cause
+	le.ended = c.locker.clock.Now()
+	if le.ended.After(le.deadline.mono) {
+		le.ended = le.deadline.mono
+	}
+	c.timer.Stop()
+	c.locker.forget(le)
+	le.cancel(cause)
+	return true
+}
+
+// remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu held.
+func (c *claim) remainder() time.Duration {
+	if c.terms.minHold == 0 {
+		return 0
+	}
+	left := c.start.add(c.terms.minHold).until(present(c.locker.clock))
+	if left <= 0 {
+		return 0
+	}
+	return (left + time.Millisecond - 1).Truncate(time.Millisecond)
+}
+
+// Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted it, or no longer can,
+// or the node timeout is over; what is left is done in the background. An end of ctx does not keep the lock from being
+// released.
+//
+// It returns nil if a majority deleted the lock before the lease's deadline. An error is ErrLost if the lock was gone
+// by then, so that the work may have overlapped with another holder's; ErrNoQuorum if too few nodes
+// answered, so that the lock lasts for its TTL where the background does not reach it; ErrReleased if the lease was unlocked before, in
+// which case nothing is sent.
+func (le *Lease) Unlock(ctx context.Context) error {
+	_ = ctx // bounds nothing: see above
+	if !le.held() {
+		return ErrReleased
+	}
+	c := le.claim
+	c.mu.Lock()
+	le.check()
+	if le.unlocked {
+		c.unlock()
+		return ErrReleased
+	}
+	le.unlocked = true
+	if le.cause != nil && !errors.Is(le.cause, ErrClosed) {
+		c.unlock()
+		return le.unlockError(ErrLost, nil)
+	}
+	le.end(ErrReleased)
+	vote := newReleaseVote(c.locker)
+	c.abandon(c.remainder(), vote)
+	c.timer.Reset(c.timeout)
+	c.unlock()
+
+	<-vote.done
+	c.timer.Stop()
+	err := vote.verdict
+	if err == nil && le.deadline.until(present(c.locker.clock)) <= 0 {
+		err = ErrLost
+	}
+	if err != nil {
+		err = le.unlockError(err, vote)
+	}
+	level := slog.LevelDebug
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	c.locker.tell(level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(c.start.mono)})
+	return err
+}
+
+// unlockError is what Unlock returns when it did not find and delete the lock on a majority.
+func (le *Lease) unlockError(verdict error, v *releaseVote) error {
+	e := &QuorumError{Op: "unlock", Name: le.claim.name, Needed: le.claim.locker.quorum, verdict: verdict}
+	if v != nil {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		e.Granted, e.Held, e.Failed, e.Nodes = v.deleted, v.gone, v.failed+v.open, v.nodes
+	}
+	return e
+}
+
+// String returns the lease's name and state.
+func (le *Lease) String() string {
+	if !le.held() {
+		return "redlock.Lease(none)"
+	}
+	if err := le.Err(); err != nil {
+		return fmt.Sprintf("redlock.Lease(%q, %v)", le.Name(), err)
+	}
+	return fmt.Sprintf("redlock.Lease(%q, fence %d)", le.Name(), le.Fence())
+}
+
+// GoString returns the same as String: the owner id is nobody else's business.
+func (le *Lease) GoString() string { return le.String() }
+
+// LogValue implements [slog.LogValuer].
+func (le *Lease) LogValue() slog.Value { return slog.StringValue(le.String()) }

@@ -1,0 +1,286 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// maxTrips is how many round trips to one node may be under way at once. A request that finds fewer goes out alone and
+	// at once; otherwise it joins those that wait for the next trip. So batches grow with the load, and a lone caller
+	// never waits for one.
+	maxTrips = 2
+	// maxBatch is how many requests share a round trip at most.
+	maxBatch = 256
+	// maxQueue is how many requests may wait for one node. Beyond it the node counts as unavailable.
+	maxQueue = 32768
+)
+
+var (
+	errBacklog = errors.New("too many requests wait for the node")
+	errQueued  = errors.New("the node did not answer earlier requests in time")
+)
+
+// A recipient gets the answers to the requests it sent.
+type recipient interface {
+	// wanted reports whether r is still worth sending. It may be called with the request queued, never while it is under way.
+	wanted(r *pool.Request) bool
+	// answered is called exactly once for each request sent, from a goroutine of the line's and with no lock held.
+	answered(node int, r *pool.Request, reply pool.Reply)
+}
+
+// A call is a request on its way to one node.
+type call struct {
+	to      recipient
+	request *pool.Request
+	until   time.Time // when it counts as unanswered
+}
+
+// A line carries requests to one node and hands out the answers. What one node does, or fails to do, on its line is never
+// felt on another's.
+type line struct {
+	locker *Locker
+	node   pool.Node
+	index  int
+
+	// twin is true while the node is known to be a server that another line leads to already: it has no vote.
+	twin atomic.Bool
+
+	mu     sync.Mutex
+	trips  int    // under way
+	sick   bool   // the last trip brought no answer: one request at a time goes out, as a probe
+	queue  []call // wait for a trip
+	server string // run id of the server, once known
+
+	debts ledger
+}
+
+// send takes the call on its way and does not block. The recipient is never called before send returns.
+func (ln *line) send(c call) {
+	ln.locker.work.begin()
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	switch {
+	case takes(c.request.Verb) && ln.debts.full(), len(ln.queue) >= maxQueue:
+		ln.locker.spawn(func() error {
+			ln.reject(c, errBacklog)
+			return nil
+		})
+	case ln.trips < ln.limit():
+		ln.trips++
+		t, _ := trips.Get().(*trip)
+		if t == nil {
+			t = new(trip)
+			t.run = t.travel
+		}
+		t.line = ln
+		t.calls = append(t.calls[:0], c)
+		ln.locker.spawn(t.run)
+	default:
+		ln.queue = append(ln.queue, c)
+	}
+}
+
+// limit is how many trips may be under way. With mu held.
+func (ln *line) limit() int {
+	if ln.sick {
+		return 1
+	}
+	return maxTrips
+}
+
+// reject answers a call that was never sent.
+func (ln *line) reject(c call, why error) {
+	c.to.answered(ln.index, c.request, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: why})
+	ln.locker.work.end()
+}
+
+// takes reports whether the verb may put the lock key in place.
+func takes(v pool.Verb) bool { return v == pool.Acquire || v == pool.Rejoin }
+
+// A trip is one goroutine's round trips to a node, one after the other for as long as requests wait.
+type trip struct {
+	line  *line
+	calls []call
+	wire  []pool.Call
+	run   func() error // travel, bound once
+}
+
+// trips keeps trips that have ended for their buffers.
+var trips sync.Pool
+
+func (t *trip) travel() error {
+	ln := t.line
+	for {
+		heard := t.carry()
+		if !ln.load(t, heard) {
+			break
+		}
+	}
+	t.line = nil
+	trips.Put(t)
+	return nil
+}
+
+// hearing is what a trip showed of its node.
+type hearing int
+
+const (
+	nothingSent hearing = iota
+	silence
+	answers
+)
+
+// carry makes one round trip with those of its calls that are still wanted, and hands out the answers.
+func (t *trip) carry() hearing {
+	ln, clock := t.line, t.line.locker.clock
+	now := ioNow()
+	var until time.Time
+	kept := t.calls[:0]
+	for _, c := range t.calls {
+		switch {
+		case !c.to.wanted(c.request) || !now.Before(c.until):
+			ln.reject(c, errQueued)
+		default:
+			kept = append(kept, c)
+			t.wire = append(t.wire, pool.Call{Request: c.request})
+			if c.until.After(until) {
+				until = c.until
+			}
+		}
+	}
+	if len(kept) == 0 {
+		return nothingSent
+	}
+	began := clock.Now()
+	ln.node.Do(ioDeadline(until), t.wire)
+	took := clock.Now().Sub(began)
+
+	heard := silence
+	for i := range t.wire {
+		if t.wire[i].Reply.Verdict != pool.Unavailable {
+			heard = answers
+			ln.identify(t.wire[i].Reply.Server)
+		}
+	}
+	for i, c := range kept {
+		reply := t.wire[i].Reply
+		ln.observe(c.request.Verb, &reply, took)
+		c.to.answered(ln.index, c.request, reply)
+		ln.locker.work.end()
+	}
+	clear(t.wire)
+	clear(kept)
+	t.wire = t.wire[:0]
+	return heard
+}
+
+// load gives the trip its next calls, or ends it and returns false.
+func (ln *line) load(t *trip, heard hearing) bool {
+	if heard == answers {
+		ln.debts.settle()
+	}
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	size := maxBatch
+	switch heard {
+	case answers:
+		ln.sick = false
+	case silence:
+		ln.sick = true
+	case nothingSent:
+	}
+	if ln.sick {
+		size = 1
+	}
+	size = min(size, len(ln.queue))
+	if size == 0 || ln.trips > ln.limit() {
+		ln.trips--
+		return false
+	}
+	t.calls = append(t.calls[:0], ln.queue[:size]...)
+	left := copy(ln.queue, ln.queue[size:])
+	clear(ln.queue[left:])
+	ln.queue = ln.queue[:left]
+	return true
+}
+
+// identify notes which server answered on this line.
+func (ln *line) identify(server string) {
+	ln.mu.Lock()
+	known := ln.server == server || server == ""
+	if !known {
+		ln.server = server
+	}
+	ln.mu.Unlock()
+	if !known {
+		ln.locker.servers.found(ln.locker.lines, ln.index, server)
+	}
+}
+
+func (ln *line) observe(v pool.Verb, reply *pool.Reply, took time.Duration) {
+	if o := ln.locker.observer; o != nil {
+		o.Observe(NodeEvent{Node: ln.node.Addr(), Verb: v, Verdict: reply.Verdict, Latency: took, Err: reply.Err})
+	}
+}
+
+var errTwin = errors.New("it is the same server as another node and has no vote of its own")
+
+// nodeError tells of an answer that was not yes.
+func (ln *line) nodeError(r *pool.Reply) NodeError {
+	e := NodeError{Node: ln.node.Addr(), Verdict: r.Verdict, Holder: r.Holder, Err: r.Err}
+	switch {
+	case r.Verdict == pool.Held || r.Verdict == pool.Quarantined:
+		e.Remain = max(r.TTL, 0)
+	case r.Verdict == pool.OK && ln.twin.Load():
+		e.Verdict, e.Err = pool.Refused, errTwin
+	}
+	return e
+}
+
+// servers knows which server each line leads to, so that a server behind two addresses has one vote.
+type servers struct {
+	mu    sync.Mutex
+	of    []string       // run id of the server, by line; empty while unknown
+	voter map[string]int // the line that votes for the server: the one that was seen first
+}
+
+// found notes that lines[i] leads to server now.
+func (s *servers) found(lines []*line, i int, server string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of[i] = server
+	for id, v := range s.voter {
+		if s.of[v] != id {
+			delete(s.voter, id)
+		}
+	}
+	for j, id := range s.of {
+		if _, taken := s.voter[id]; id != "" && !taken {
+			s.voter[id] = j
+		}
+	}
+	for j, id := range s.of {
+		twin := id != "" && s.voter[id] != j
+		if twin && !lines[j].twin.Swap(twin) {
+			lines[j].locker.logger.Warn("redlock: two nodes are one server; the second has no vote",
+				"node", lines[j].node.Addr(), "same", lines[s.voter[id]].node.Addr())
+		}
+		lines[j].twin.Store(twin)
+	}
+}
+
+// ioDeadline is a context that only has a deadline. The network is all that looks at it, so it needs no timer.
+type ioContext struct {
+	context.Context
+	until time.Time
+}
+
+func ioDeadline(until time.Time) context.Context { return ioContext{context.Background(), until} }
+
+func (c ioContext) Deadline() (time.Time, bool) { return c.until, true }

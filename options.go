@@ -1,0 +1,297 @@
+package redlock
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// An Option sets up a [Locker]. The options that are [MutexOption] too are the defaults of its locks.
+type Option interface{ applyLocker(*config) error }
+
+// A MutexOption sets up one lock: given to [New] it is the default of all, given to [Locker.Mutex], Lock, TryLock, Do or
+// TryDo it holds for that one.
+type MutexOption interface {
+	Option
+	applyMutex(*terms) error
+}
+
+type option func(*config) error
+
+func (o option) applyLocker(c *config) error { return o(c) }
+
+type mutexOption func(*terms) error
+
+func (o mutexOption) applyLocker(c *config) error { return o(&c.terms) }
+func (o mutexOption) applyMutex(t *terms) error   { return o(t) }
+
+// config is what New was told.
+type config struct {
+	terms       terms
+	clock       Clock
+	logger      *slog.Logger
+	observer    Observer
+	prefix      string
+	nodeTimeout time.Duration // 0: derived from the TTL of each call
+	guard       time.Duration // 0: no restart guard
+}
+
+// terms are what a lock is taken under.
+type terms struct {
+	ttl       time.Duration
+	maxHold   time.Duration // 0: no renewal
+	wait      time.Duration
+	minHold   time.Duration
+	retention time.Duration
+	plain     bool // no fencing
+	holder    string
+}
+
+// The defaults and bounds of the options.
+const (
+	// DefaultTTL is the TTL of a lock where [WithTTL] does not say otherwise.
+	DefaultTTL = 10 * time.Second
+	// MinTTL is the least TTL: the least whole number of milliseconds that is above its own drift allowance.
+	MinTTL = 3 * time.Millisecond
+	// MaxTTL is the greatest TTL.
+	MaxTTL = 24 * time.Hour
+	// DefaultFenceRetention is how long the nodes keep a fencing register after its last use, at least; see
+	// [WithFenceRetention].
+	DefaultFenceRetention = time.Hour
+	// MaxFenceRetention is the longest retention.
+	MaxFenceRetention = 10 * 365 * 24 * time.Hour
+	// Forever, given to [WithRenewal], renews until the lease is unlocked or lost.
+	Forever time.Duration = math.MaxInt64
+
+	minNodeTimeout, maxNodeTimeout = 20 * time.Millisecond, 250 * time.Millisecond
+	maxHolderLen                   = 256
+)
+
+func defaults() config {
+	return config{
+		clock:  systemClock{},
+		logger: slog.New(slog.DiscardHandler),
+		terms:  terms{ttl: DefaultTTL, wait: Forever},
+	}
+}
+
+// WithTTL sets how long the nodes keep the lock when nobody extends or releases it: what a crash of its holder costs
+// the others. The lease is valid for a hundredth and two milliseconds less. From [MinTTL] to [MaxTTL]; fractions of a
+// millisecond are cut off. The default is [DefaultTTL].
+func WithTTL(ttl time.Duration) MutexOption {
+	return mutexOption(func(t *terms) error {
+		if ttl < MinTTL || ttl > MaxTTL {
+			return &OptionError{"WithTTL", ttl, fmt.Sprintf("a TTL is from %v (above the clock drift allowed for) to %v", MinTTL, MaxTTL)}
+		}
+		t.ttl = ttl.Truncate(time.Millisecond)
+		return nil
+	})
+}
+
+// WithRenewal makes leases renew themselves until they are unlocked or lost, for at most maxHold from the start of the
+// attempt that took the lock: no renewal starts after that, and the lease then runs out. [Forever] sets no bound. The
+// default is no renewal, except in Do and TryDo, which renew until their function returns.
+func WithRenewal(maxHold time.Duration) MutexOption {
+	return mutexOption(func(t *terms) error {
+		if maxHold <= 0 {
+			return &OptionError{"WithRenewal", maxHold, "the maximum hold must be above zero (redlock.Forever sets no bound)"}
+		}
+		t.maxHold = maxHold
+		return nil
+	})
+}
+
+// WithWait bounds how long Lock and Do wait for the lock, beside their context. When it is over the error is the last
+// verdict and [context.DeadlineExceeded]. The default is [Forever]: the context alone bounds the wait.
+func WithWait(d time.Duration) MutexOption {
+	return mutexOption(func(t *terms) error {
+		if d <= 0 {
+			return &OptionError{"WithWait", d, "the wait must be above zero (TryLock does not wait)"}
+		}
+		t.wait = d
+		return nil
+	})
+}
+
+// WithMinHold makes an early release leave the lock in place until d after the attempt that took it began: a release
+// before that sets the key's remaining life to the remainder instead of deleting it. It keeps a short job from running twice on
+// machines whose schedules are a little apart. From 0 to [MaxTTL]; the default is 0.
+func WithMinHold(d time.Duration) MutexOption {
+	return mutexOption(func(t *terms) error {
+		if d < 0 || d > MaxTTL {
+			return &OptionError{"WithMinHold", d, fmt.Sprintf("a minimum hold is from 0 to %v", MaxTTL)}
+		}
+		t.minHold = d
+		return nil
+	})
+}
+
+// WithoutFencing takes locks without a fencing token, for locks that only save work. All users of a name should agree: an
+// owner without a token does not raise the tokens of those with one.
+func WithoutFencing() MutexOption {
+	return mutexOption(func(t *terms) error {
+		t.plain = true
+		return nil
+	})
+}
+
+// WithFenceRetention sets how long the nodes keep a name's fencing register after its last use. Once it is gone the next
+// token comes from the clocks. At least an hour and twice the TTL, which is also the default; at most
+// [MaxFenceRetention].
+func WithFenceRetention(d time.Duration) MutexOption {
+	return mutexOption(func(t *terms) error {
+		if d < DefaultFenceRetention || d > MaxFenceRetention {
+			return &OptionError{"WithFenceRetention", d, fmt.Sprintf("a retention is from %v to %v", DefaultFenceRetention, MaxFenceRetention)}
+		}
+		t.retention = d.Truncate(time.Millisecond)
+		return nil
+	})
+}
+
+// WithHolder sets the label by which others see who has the lock, such as "host/pid": in their errors and in Inspect. It
+// is stored on the nodes in clear. At most 256 bytes of printable text; the default is none.
+func WithHolder(label string) MutexOption {
+	return mutexOption(func(t *terms) error {
+		if len(label) > maxHolderLen || !printable(label) {
+			return &OptionError{"WithHolder", fmt.Sprintf("%d bytes", len(label)), fmt.Sprintf("a label is at most %d bytes of printable text", maxHolderLen)}
+		}
+		t.holder = label
+		return nil
+	})
+}
+
+// WithNodeTimeout sets how long one node may take over one request before it counts as unavailable. Under this a lock that
+// cannot be had says so. The default is derived from the TTL of each call: a twentieth, within 20 and 250 milliseconds.
+// From a millisecond to a minute, and below the validity of the TTL.
+func WithNodeTimeout(d time.Duration) Option {
+	return option(func(c *config) error {
+		if d < time.Millisecond || d > time.Minute {
+			return &OptionError{"WithNodeTimeout", d, "a node timeout is from 1ms to 1m"}
+		}
+		c.nodeTimeout = d
+		return nil
+	})
+}
+
+// WithKeyPrefix puts prefix before each name to make its key. All users of a lock must use the same. The default is none.
+func WithKeyPrefix(prefix string) Option {
+	return option(func(c *config) error {
+		c.prefix = prefix
+		return nil
+	})
+}
+
+// WithClock sets the clock, for tests and simulations.
+func WithClock(clock Clock) Option {
+	return option(func(c *config) error {
+		if clock == nil {
+			return &OptionError{"WithClock", clock, "the clock is nil"}
+		}
+		c.clock = clock
+		return nil
+	})
+}
+
+// WithLogger makes the Locker log: losses and nodes that refuse as warnings, what it does in the background for debugging.
+// No owner id is ever logged. The default discards.
+func WithLogger(logger *slog.Logger) Option {
+	return option(func(c *config) error {
+		if logger == nil {
+			return &OptionError{"WithLogger", nil, "the logger is nil"}
+		}
+		c.logger = logger
+		return nil
+	})
+}
+
+// WithObserver makes the Locker tell o what happens; see [Event].
+func WithObserver(o Observer) Option {
+	return option(func(c *config) error {
+		if o == nil {
+			return &OptionError{"WithObserver", nil, "the observer is nil"}
+		}
+		c.observer = o
+		return nil
+	})
+}
+
+// WithRestartGuard keeps a node that has restarted out of the quorum for maxTTL and a little more, for it may have
+// forgotten a lock it had granted ("Distributed Locks with Redis", "Performance, crash recovery and fsync"). maxTTL is the longest TTL, and minimum hold, that any
+// user of the nodes sets; a longer one is refused here. All users of the nodes must give the same. A node that is new to the guard cannot be
+// told from one that has lost all and waits too; [Locker.Bootstrap] ends that. From [MinTTL] to [MaxTTL]; the default is no
+// guard. Not for a node that is a cluster.
+func WithRestartGuard(maxTTL time.Duration) Option {
+	return option(func(c *config) error {
+		if maxTTL < MinTTL || maxTTL > MaxTTL {
+			return &OptionError{"WithRestartGuard", maxTTL, fmt.Sprintf("the longest TTL is from %v to %v", MinTTL, MaxTTL)}
+		}
+		c.guard = maxTTL.Truncate(time.Millisecond)
+		return nil
+	})
+}
+
+// check is what no option can see by itself.
+func (t *terms) check(c *config) error {
+	switch {
+	case t.retention != 0 && t.retention < 2*t.ttl:
+		return &OptionError{"WithFenceRetention", t.retention, fmt.Sprintf("the retention is below twice the TTL of %v", t.ttl)}
+	case c.guard != 0 && t.ttl > c.guard:
+		return &OptionError{"WithTTL", t.ttl, fmt.Sprintf("the TTL is above the longest of WithRestartGuard, %v", c.guard)}
+	case c.guard != 0 && t.minHold > c.guard:
+		return &OptionError{"WithMinHold", t.minHold, fmt.Sprintf("the minimum hold is above the longest TTL of WithRestartGuard, %v", c.guard)}
+	case c.nodeTimeout >= validity(t.ttl):
+		return &OptionError{"WithNodeTimeout", c.nodeTimeout, fmt.Sprintf("the node timeout is not below the validity of a TTL of %v", t.ttl)}
+	}
+	return nil
+}
+
+// fenceRetention is how long the nodes are to keep the fencing register.
+func (t *terms) fenceRetention() time.Duration {
+	if t.retention != 0 {
+		return t.retention
+	}
+	return max(DefaultFenceRetention, 2*t.ttl)
+}
+
+// timeout is how long a node may take over a request.
+func (c *config) timeout(t *terms) time.Duration {
+	if c.nodeTimeout != 0 {
+		return c.nodeTimeout
+	}
+	return min(max(t.ttl/20, minNodeTimeout), maxNodeTimeout, validity(t.ttl))
+}
+
+func printable(s string) bool {
+	if !utf8.ValidString(s) {
+		return false
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+// nodesOf checks what New is given.
+func nodesOf(nodes []pool.Node) error {
+	if len(nodes) == 0 {
+		return &OptionError{"nodes", len(nodes), "a Locker needs at least one node"}
+	}
+	seen := make(map[string]int, len(nodes))
+	for i, n := range nodes {
+		if n == nil {
+			return &OptionError{fmt.Sprintf("nodes[%d]", i), nil, "the node is nil"}
+		}
+		if j, twice := seen[n.Addr()]; twice {
+			return &OptionError{fmt.Sprintf("nodes[%d]", i), n.Addr(), fmt.Sprintf("the address is that of nodes[%d] too: a master has one vote", j)}
+		}
+		seen[n.Addr()] = i
+	}
+	return nil
+}

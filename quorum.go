@@ -1,0 +1,504 @@
+package redlock
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// phase is how far a claim has come.
+type phase int
+
+const (
+	asking phase = iota // its nodes are being asked
+	won                 // a majority has granted it in time: it stands
+	over                // lost or released: what it has on the nodes, or gets there yet, is released
+)
+
+// A claim is one owner id on its way through the algorithm of "Distributed Locks with Redis": every node is asked at
+// once, the claim is decided as soon as no further answer can change the outcome, and what is left of it is cleaned up
+// in the background. Each attempt to take a lock is a claim of its own with an id of its own: a late message of one
+// attempt can then never touch another's.
+//
+// With fencing a majority must not only grant the lock but also hold one and the same token in its register. Nodes
+// whose clocks and histories agree do so at once; to the others the greatest value is written in a second round
+// (Repair). See docs/safety.md for why such tokens are unique and rise.
+type claim struct {
+	locker  *Locker
+	terms   *terms
+	name    string
+	start   moment // before the first request was sent
+	timeout time.Duration
+	acquire pool.Request
+	decided chan struct{}
+	timer   Timer // the node timeout, and for a lease its deadline
+
+	mu      sync.Mutex
+	phase   phase
+	verdict error  // why it was lost
+	token   uint64 // the fencing token, once chosen
+	chosen  bool
+	repair  *pool.Request // the further requests, once needed
+	extend  *pool.Request
+	rejoin  *pool.Request
+	repairs int // nodes that were sent one
+	nodes   []standing
+	lease   *Lease // what came of it, once won
+	debts   []debt // the releases, once over
+	release *releaseVote
+	news    []news // to be told once mu is free
+}
+
+// A ballot is one node's say on a claim.
+type ballot uint8
+
+const (
+	open     ballot = iota // not answered
+	granted                // it holds the lock for us
+	accepted               // and its register holds our token
+	held                   // another owner has the lock there
+	failed                 // it refused, did not answer, or has no vote
+)
+
+// A standing is what a claim has on one node.
+type standing struct {
+	reply    pool.Reply // to Acquire
+	ballot   ballot
+	settling bool // a Repair is under way: the node may yet accept
+	flying   bool // a request that takes the lock is under way
+	taken    bool // the lock is ours there, or may be
+	unknown  bool // such a request went unanswered: it may be executed at any time
+	missing  bool // the node has lost the lock since: a renewal wins it back
+}
+
+// A tally counts the ballots.
+type tally struct{ open, granted, accepted, settling, held, failed int }
+
+// unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under a lock.
+func (c *claim) unlock() {
+	told := c.news
+	c.news = nil
+	c.mu.Unlock()
+	for _, n := range told {
+		c.locker.tell(n.level, n.text, n.event)
+	}
+}
+
+// note has an event told once mu is free. With mu held.
+func (c *claim) note(level slog.Level, text string, e Event) {
+	if c.locker.listens(level) {
+		c.news = append(c.news, news{level, text, e})
+	}
+}
+
+// news is an event with its line for the log.
+type news struct {
+	level slog.Level
+	text  string
+	event Event
+}
+
+// newOwner returns a fresh owner id.
+func newOwner(holder string) string {
+	var random [16]byte
+	rand.Read(random[:]) //nolint:errcheck // never fails: crypto/rand
+	id := make([]byte, 0, 2*len(random)+1+maxHolderLen)
+	id = hex.AppendEncode(id, random[:])
+	if holder != "" {
+		id = append(append(id, ':'), holder...)
+	}
+	return string(id)
+}
+
+// claim starts one attempt: it takes the time, and asks every node.
+func (m *Mutex) claim(t *terms) *claim {
+	l := m.locker
+	c := &claim{
+		locker:  l,
+		terms:   t,
+		name:    m.name,
+		timeout: l.config.timeout(t),
+		decided: make(chan struct{}),
+		nodes:   make([]standing, len(l.lines)),
+		start:   present(l.clock),
+	}
+	c.acquire = pool.Request{
+		Verb:  pool.Acquire,
+		Lock:  m.lock,
+		Owner: newOwner(t.holder),
+		TTL:   t.ttl,
+		Guard: l.config.guard,
+	}
+	if !t.plain {
+		c.acquire.Fence = m.fence
+		c.acquire.Retention = t.fenceRetention()
+		c.acquire.Token = l.hint(m.lock, c.start)
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	c.timer = l.clock.AfterFunc(c.timeout, c.alarm)
+	until := ioNow().Add(c.timeout)
+	for i, ln := range l.lines {
+		c.nodes[i].flying = true
+		ln.send(call{to: c, request: &c.acquire, until: until})
+	}
+	return c
+}
+
+// request returns a further request of this claim's, under the same owner id.
+func (c *claim) request(v pool.Verb) *pool.Request {
+	a := &c.acquire
+	return &pool.Request{
+		Verb: v, Lock: a.Lock, Fence: a.Fence, Owner: a.Owner,
+		TTL: a.TTL, Retention: a.Retention, Token: c.token, Guard: a.Guard,
+	}
+}
+
+// wait returns nil once a majority stands behind the claim, or why none does. It does not wait for nodes whose answer
+// cannot change that. If ctx ends first the claim is given up.
+func (c *claim) wait(ctx context.Context) error {
+	select {
+	case <-c.decided:
+	case <-ctx.Done():
+		c.mu.Lock()
+		c.conclude(over, ended(ctx))
+		c.unlock()
+		<-c.decided
+	}
+	return c.verdict
+}
+
+// alarm is what the claim's timer calls: the node timeout is over, or the lease.
+func (c *claim) alarm() {
+	c.mu.Lock()
+	defer c.unlock()
+	switch c.phase {
+	case asking:
+		for i := range c.nodes {
+			n := &c.nodes[i]
+			n.settling = false
+			if n.ballot == open {
+				n.ballot = failed
+			}
+		}
+		c.decide()
+	case won:
+		if c.lease != nil {
+			c.lease.alarm()
+		}
+	case over:
+		if c.release != nil {
+			c.release.close()
+		}
+	}
+}
+
+// wanted implements recipient.
+func (c *claim) wanted(*pool.Request) bool {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.phase != over
+}
+
+// answered implements recipient: it counts the answer.
+func (c *claim) answered(i int, r *pool.Request, reply pool.Reply) {
+	c.mu.Lock()
+	defer c.unlock()
+	switch r.Verb {
+	case pool.Acquire:
+		c.acquired(i, reply)
+	case pool.Repair:
+		c.repaired(i, reply)
+	}
+}
+
+// acquired counts the answer to Acquire. With mu held.
+func (c *claim) acquired(i int, reply pool.Reply) {
+	n := &c.nodes[i]
+	n.reply = reply
+	c.landed(i, &reply)
+	if c.phase == over {
+		return
+	}
+	switch {
+	case c.locker.lines[i].twin.Load():
+		n.ballot = failed
+	case reply.Verdict == pool.OK:
+		n.ballot = granted
+		if c.chosen {
+			c.settle(i)
+		}
+	case reply.Verdict == pool.Held:
+		n.ballot = held
+	default:
+		n.ballot = failed
+	}
+	c.decide()
+}
+
+// landed notes what a request that takes the lock has left on its node. With mu held.
+func (c *claim) landed(i int, reply *pool.Reply) {
+	n := &c.nodes[i]
+	n.flying = false
+	switch {
+	case reply.Verdict == pool.OK:
+		n.taken = true
+	case reply.Verdict == pool.Unavailable && !reply.Unsent:
+		n.taken, n.unknown = true, true
+	}
+	if c.phase == over {
+		c.free(i)
+	}
+}
+
+// choose makes the greatest token granted the claim's, and has the nodes that granted a lower one raise theirs to it.
+// With mu held.
+func (c *claim) choose() {
+	c.chosen = true
+	for i := range c.nodes {
+		if c.nodes[i].ballot == granted {
+			c.token = max(c.token, c.nodes[i].reply.Token)
+		}
+	}
+	for i := range c.nodes {
+		if c.nodes[i].ballot == granted {
+			c.settle(i)
+		}
+	}
+}
+
+// settle compares a grant with the chosen token. A token that is higher came too late to be chosen: that node keeps
+// others out, but does not accept. With mu held.
+func (c *claim) settle(i int) {
+	n := &c.nodes[i]
+	switch token := n.reply.Token; {
+	case token == c.token:
+		n.ballot = accepted
+	case token < c.token:
+		if c.repair == nil {
+			c.repair = c.request(pool.Repair)
+		}
+		n.settling = true
+		c.repairs++
+		c.locker.lines[i].send(call{to: c, request: c.repair, until: ioNow().Add(c.timeout)})
+	}
+}
+
+// repaired counts the answer to Repair. With mu held.
+func (c *claim) repaired(i int, reply pool.Reply) {
+	n := &c.nodes[i]
+	n.settling = false
+	switch reply.Verdict {
+	case pool.OK:
+		n.ballot = accepted
+	case pool.Gone, pool.Raised:
+		n.ballot = held
+		n.missing = reply.Verdict == pool.Gone
+	default:
+		n.ballot = failed
+	}
+	c.decide()
+}
+
+// count counts the ballots. With mu held.
+func (c *claim) count() (t tally) {
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		switch n.ballot {
+		case open:
+			t.open++
+		case accepted:
+			t.accepted++
+			t.granted++
+		case granted:
+			t.granted++
+			if n.settling {
+				t.settling++
+			}
+		case held:
+			t.held++
+		case failed:
+			t.failed++
+		}
+	}
+	return t
+}
+
+// decide concludes the claim as soon as nothing that is still open can change the outcome. With mu held.
+func (c *claim) decide() {
+	if c.phase != asking {
+		return
+	}
+	q := c.locker.quorum
+	t := c.count()
+	if t.granted >= q && !c.chosen {
+		c.choose()
+		t = c.count()
+	}
+	switch {
+	case t.accepted >= q:
+		if c.deadline().until(present(c.locker.clock)) > 0 {
+			c.conclude(won, nil)
+		} else {
+			c.conclude(over, c.error(ErrTooLate))
+		}
+	case t.granted+t.held+t.open < q:
+		c.conclude(over, c.error(ErrNoQuorum))
+	case t.granted+t.open < q, c.chosen && t.accepted+t.settling+t.open < q:
+		c.conclude(over, c.error(ErrHeld))
+	}
+}
+
+// repairs is how many nodes needed a second request for the token.
+func (c *claim) repairCount() int {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.repairs
+}
+
+// deadline is when the lock must be taken for expired if nothing extends it.
+func (c *claim) deadline() moment { return c.start.add(validity(c.terms.ttl)) }
+
+// conclude ends the asking. With mu held.
+func (c *claim) conclude(p phase, verdict error) {
+	if c.phase != asking {
+		return
+	}
+	c.verdict = verdict
+	if p == won {
+		c.phase = won
+	} else {
+		c.timer.Stop()
+		c.abandon(0, nil)
+	}
+	close(c.decided)
+}
+
+// abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is released too. No
+// context of a caller bounds that. If remainder is not zero the keys are left to live for that long. With mu held.
+func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
+	c.phase = over
+	c.release = vote
+	c.debts = make([]debt, len(c.nodes))
+	request := c.request(pool.Release)
+	request.TTL = remainder
+	until := ioNow().Add(max(c.terms.ttl, remainder))
+	for i := range c.debts {
+		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote}
+		c.free(i)
+	}
+}
+
+// free releases the lock on one node, unless a request is under way there that takes it: on a pool of connections a
+// release could overtake it, so it waits until that has landed. With mu held.
+func (c *claim) free(i int) {
+	n, d := &c.nodes[i], &c.debts[i]
+	switch {
+	case n.flying:
+	case n.taken:
+		n.taken = false
+		d.unknown = n.unknown
+		d.send()
+	case d.vote != nil:
+		d.vote.count(d.line, &pool.Reply{Verdict: pool.Gone})
+	}
+}
+
+// error tells how the nodes have answered. With mu held.
+func (c *claim) error(verdict error) *QuorumError {
+	t := c.count()
+	e := &QuorumError{
+		Op:      "lock",
+		Name:    c.name,
+		Needed:  c.locker.quorum,
+		Granted: t.granted,
+		Held:    t.held,
+		Failed:  t.failed + t.open,
+		verdict: verdict,
+	}
+	owners := make(map[string]int)
+	waits := make([]time.Duration, 0, len(c.nodes))
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		r := &n.reply
+		switch {
+		case n.ballot == granted || n.ballot == accepted:
+			waits = append(waits, 0)
+			continue
+		case r.Verdict == pool.Held && r.TTL >= 0, r.Verdict == pool.Quarantined:
+			waits = append(waits, r.TTL)
+		}
+		if r.Verdict == pool.Held {
+			owners[r.Fingerprint]++
+			e.owned = e.owned || owners[r.Fingerprint] >= e.Needed
+		}
+		e.Nodes = append(e.Nodes, c.locker.lines[i].nodeError(r))
+	}
+	if slices.Sort(waits); len(waits) >= e.Needed {
+		e.RetryAfter = waits[e.Needed-1]
+	}
+	return e
+}
+
+// A releaseVote counts what the nodes say to a release, for the caller of Unlock.
+type releaseVote struct {
+	quorum int
+	done   chan struct{}
+
+	mu                          sync.Mutex
+	open, deleted, gone, failed int
+	closed                      bool
+	verdict                     error // nil, ErrLost or ErrNoQuorum
+	nodes                       []NodeError
+}
+
+func newReleaseVote(l *Locker) *releaseVote {
+	return &releaseVote{quorum: l.quorum, open: len(l.lines), done: make(chan struct{})}
+}
+
+// count counts the answer of the node behind ln.
+func (v *releaseVote) count(ln *line, reply *pool.Reply) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.open--
+	switch {
+	case reply.Verdict == pool.OK && !ln.twin.Load():
+		v.deleted++
+	case reply.Verdict == pool.Gone && !ln.twin.Load():
+		v.gone++
+	default:
+		v.failed++
+	}
+	if reply.Verdict != pool.OK {
+		v.nodes = append(v.nodes, ln.nodeError(reply))
+	}
+	switch {
+	case v.deleted >= v.quorum:
+		v.end(nil)
+	case v.gone >= v.quorum:
+		v.end(ErrLost)
+	case v.deleted+v.open < v.quorum && v.gone+v.open < v.quorum:
+		v.end(ErrNoQuorum)
+	}
+}
+
+// close ends the vote if it is still open: the node timeout is over.
+func (v *releaseVote) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.end(ErrNoQuorum)
+}
+
+// end ends the vote. With mu held.
+func (v *releaseVote) end(verdict error) {
+	if !v.closed {
+		v.closed, v.verdict = true, verdict
+		close(v.done)
+	}
+}

@@ -1,0 +1,403 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A Locker takes locks over a quorum of nodes. It is made by [New] and safe for concurrent use by any number of
+// goroutines. Make one for a set of nodes and keep it: it shares round trips and waits between all its locks.
+type Locker struct {
+	config
+	lines    []*line
+	quorum   int
+	servers  servers
+	tokens   tokens
+	renewals renewer
+	work     work           // requests on their way and releases that are owed
+	calls    errgroup.Group // the goroutines that talk to the nodes
+	closed   chan struct{}
+
+	mu        sync.Mutex
+	leases    map[*Lease]struct{} // that have not ended
+	names     map[string]usage    // that are being locked or held
+	isClosed  bool
+	drained   chan struct{} // closed once Close is over
+	closeErr  error
+	signOff   []func() error
+	goRunning sync.RWMutex // orders calls.Go before calls.Wait
+	detached  bool         // calls is done with
+}
+
+// usage is how a name is used in a Locker.
+type usage struct {
+	plain bool
+	users int
+}
+
+// New makes a Locker of the nodes, each an independent master with one vote. It does not connect: a node that is away
+// is found out, and forgiven, at every call. An even number of nodes works but tolerates no more failures than one less.
+//
+// It fails on no nodes, nil, an address given twice, and options that are out of range or do not fit together, with an [*OptionError].
+// On success [Locker.Close] must be called in the end.
+func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
+	if err := nodesOf(nodes); err != nil {
+		return nil, err
+	}
+	c := defaults()
+	for i, o := range opts {
+		if o == nil {
+			return nil, &OptionError{fmt.Sprintf("opts[%d]", i), nil, "the option is nil"}
+		}
+		if err := o.applyLocker(&c); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.terms.check(&c); err != nil {
+		return nil, err
+	}
+	l := &Locker{
+		config:  c,
+		quorum:  len(nodes)/2 + 1,
+		closed:  make(chan struct{}),
+		drained: make(chan struct{}),
+		leases:  make(map[*Lease]struct{}),
+		names:   make(map[string]usage),
+		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
+	}
+	l.renewals.clock = l.clock
+	l.work.idle = make(chan struct{}, 1)
+	for i, n := range nodes {
+		l.lines = append(l.lines, &line{locker: l, node: n, index: i})
+		l.signOff = append(l.signOff, n.Open())
+	}
+	if len(nodes)%2 == 0 {
+		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))
+	}
+	return l, nil
+}
+
+// Lock takes the lock of that name, and waits while others have it or too few nodes answer: until ctx ends, or as long
+// as [WithWait] says. ctx bounds the wait alone; the lease outlives it.
+//
+// On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked. The error then is an
+// [*OptionError] for bad arguments, ErrClosed, or a [*QuorumError] of the last verdict and the end of the wait. Where a majority of the nodes refuses for
+// good (no permission, a key of another type) it returns at once.
+func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
+	return l.Mutex(name, opts...).Lock(ctx)
+}
+
+// TryLock takes the lock of that name if it can be had now. It does not wait for a holder or for nodes to return, and so
+// ends within the node timeout; only where simultaneous callers have split the nodes between them do they try again, for a
+// few node timeouts, so that one of them succeeds.
+//
+// On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked; errors are those of Lock.
+func (l *Locker) TryLock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
+	return l.Mutex(name, opts...).TryLock(ctx)
+}
+
+// Do runs fn while it holds the lock of that name; see [Mutex.Do].
+func (l *Locker) Do(ctx context.Context, name string, fn func(context.Context, *Lease) error, opts ...MutexOption) error {
+	return l.Mutex(name, opts...).Do(ctx, fn)
+}
+
+// TryDo is Do without waiting; see [Mutex.TryDo].
+func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context, *Lease) error, opts ...MutexOption) error {
+	return l.Mutex(name, opts...).TryDo(ctx, fn)
+}
+
+// A Mutex is a name together with the options to lock it under. It holds no state: any number of goroutines may use it, each for a
+// lease of its own.
+type Mutex struct {
+	locker *Locker
+	name   string
+	lock   string // the key
+	fence  string // the fencing register's key
+	terms  terms
+	err    error // of bad arguments, which each call returns
+}
+
+// Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than 1,024 bytes, are told by
+// each of its calls.
+func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
+	m := &Mutex{locker: l, name: name, terms: l.config.terms}
+	m.lock, m.fence, m.err = keys(l.prefix, name)
+	for i, o := range opts {
+		switch {
+		case m.err != nil:
+			return m
+		case o == nil:
+			m.err = &OptionError{fmt.Sprintf("opts[%d]", i), nil, "the option is nil"}
+		default:
+			m.err = o.applyMutex(&m.terms)
+		}
+	}
+	if len(opts) > 0 && m.err == nil {
+		m.err = m.terms.check(&l.config)
+	}
+	return m
+}
+
+// Name returns the mutex's name.
+func (m *Mutex) Name() string { return m.name }
+
+// Lock is [Locker.Lock] for the mutex's name and options.
+func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
+	return m.take(ctx, &m.terms, (*Mutex).await)
+}
+
+// TryLock is [Locker.TryLock] for the mutex's name and options.
+func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
+	return m.take(ctx, &m.terms, (*Mutex).try)
+}
+
+// An acquirer gets hold of the lock, by one attempt or by several.
+type acquirer func(*Mutex, context.Context, *terms) (*claim, error)
+
+// take takes the lock by acquire, and makes a lease of it.
+func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
+	l := m.locker
+	began := l.clock.Now()
+	if m.err != nil {
+		return nil, m.err
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
+	}
+	if err := l.enter(m); err != nil {
+		return nil, err
+	}
+	c, err := acquire(m, ctx, t)
+	if err != nil {
+		l.leave(m.name)
+		return nil, err
+	}
+	le := newLease(ctx, c)
+	if !l.keep(le) {
+		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
+		return nil, l.closedError("lock", m.name)
+	}
+	if t.maxHold > 0 {
+		l.renewals.add(le)
+	}
+	if l.observer != nil {
+		now := present(l.clock)
+		l.observer.Observe(AcquiredEvent{
+			Name: m.name, Fence: le.Fence(), Wait: now.mono.Sub(began), Validity: le.Until().Sub(now.mono),
+		})
+	}
+	return le, nil
+}
+
+// attempt runs the algorithm once.
+func (m *Mutex) attempt(ctx context.Context, t *terms) (*claim, error) {
+	l := m.locker
+	c := m.claim(t)
+	err := c.wait(ctx)
+	if l.observer != nil {
+		l.observer.Observe(AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.token != 0 {
+		l.tokens.saw(m.lock, c.token)
+	}
+	return c, nil
+}
+
+// hint is what the tokens of an attempt at the lock that begins now should be: the time, in microseconds, or more
+// where this clock lags behind the tokens it has seen.
+func (l *Locker) hint(lock string, start moment) uint64 {
+	return max(uint64(max(start.wall.UnixMicro(), 1)), l.tokens.last(lock)+1)
+}
+
+// enter notes that m is being locked.
+func (l *Locker) enter(m *Mutex) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return l.closedError("lock", m.name)
+	}
+	u := l.names[m.name]
+	if u.users > 0 && u.plain != m.terms.plain {
+		return &OptionError{"WithoutFencing", m.name, "locks of this name are in use both with and without fencing"}
+	}
+	l.names[m.name] = usage{plain: m.terms.plain, users: u.users + 1}
+	return nil
+}
+
+// leave notes that one lock of that name has ended, or was not had.
+func (l *Locker) leave(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if u := l.names[name]; u.users > 1 {
+		l.names[name] = usage{plain: u.plain, users: u.users - 1}
+	} else {
+		delete(l.names, name)
+	}
+}
+
+// keep registers a lease. It returns false if the Locker was closed meanwhile.
+func (l *Locker) keep(le *Lease) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return false
+	}
+	l.leases[le] = struct{}{}
+	return true
+}
+
+// forget is told of each lease that ends.
+func (l *Locker) forget(le *Lease) {
+	if le.claim.terms.maxHold > 0 {
+		l.renewals.remove(le)
+	}
+	l.leave(le.claim.name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.leases, le)
+}
+
+// listens reports whether anybody is told of such an event.
+func (l *Locker) listens(level slog.Level) bool {
+	return l.observer != nil || l.logger.Enabled(context.Background(), level)
+}
+
+// tell passes an event to the observer, and logs it.
+func (l *Locker) tell(level slog.Level, text string, e Event) {
+	if l.logger.Enabled(context.Background(), level) {
+		l.logger.Log(context.Background(), level, text, "event", e)
+	}
+	if l.observer != nil {
+		l.observer.Observe(e)
+	}
+}
+
+// spawn runs f, which talks to a node, in a goroutine of the group.
+func (l *Locker) spawn(f func() error) {
+	l.goRunning.RLock()
+	defer l.goRunning.RUnlock()
+	if l.detached { // an Unlock after Close
+		go f() //nolint:errcheck // it has no error
+		return
+	}
+	l.calls.Go(f)
+}
+
+// Close refuses new calls, wakes those that wait with ErrClosed, stops renewals and ends the contexts of all leases with
+// ErrClosed. What is still held is not released, for the code under it may still run: it may be unlocked later, or
+// expires. Then Close waits for the clean-ups in the background: until ctx ends, and for at most one node timeout more.
+// At last it signs off from the nodes, which closes the clients that [pool.Dial] made, if no other Locker uses them.
+//
+// It returns nil exactly if the background work was done. It may be called more than once, and concurrently: each call returns once the
+// first has.
+func (l *Locker) Close(ctx context.Context) error {
+	l.mu.Lock()
+	first := !l.isClosed
+	l.isClosed = true
+	leases := make([]*Lease, 0, len(l.leases))
+	for le := range l.leases {
+		leases = append(leases, le)
+	}
+	l.mu.Unlock()
+	if !first {
+		<-l.drained
+		return l.closeErr
+	}
+	close(l.closed)
+	for _, le := range leases {
+		le.claim.mu.Lock()
+		le.end(ErrClosed)
+		le.claim.unlock()
+	}
+	l.closeErr = l.drain(ctx)
+	for _, f := range l.signOff {
+		if err := f(); err != nil {
+			l.closeErr = errors.Join(l.closeErr, fmt.Errorf("redlock: close: %w", err))
+		}
+	}
+	close(l.drained)
+	return l.closeErr
+}
+
+// drain waits for the background work.
+func (l *Locker) drain(ctx context.Context) error {
+	grace := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		l.clock.AfterFunc(l.config.timeout(&l.config.terms), func() { close(grace) })
+	})
+	defer stop()
+	for l.work.count.Load() > 0 {
+		select {
+		case <-l.work.idle:
+		case <-grace:
+			return fmt.Errorf("redlock: close: %d requests or releases are still under way: %w", l.work.count.Load(), ended(ctx))
+		}
+	}
+	l.goRunning.Lock()
+	l.detached = true
+	l.goRunning.Unlock()
+	if err := l.calls.Wait(); err != nil {
+		return fmt.Errorf("redlock: close: %w", err) // unreachable: they return nil
+	}
+	return nil
+}
+
+// closedError is what calls return after Close.
+func (l *Locker) closedError(op, name string) error {
+	return fmt.Errorf("redlock: %s %q: %w", op, name, ErrClosed)
+}
+
+// ended returns the end of ctx as an error that is both its Err and its Cause.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return errors.Join(err, cause)
+}
+
+// work counts what is under way in the background.
+type work struct {
+	count atomic.Int64
+	idle  chan struct{} // gets a value when the count falls to zero
+}
+
+func (w *work) begin() { w.count.Add(1) }
+
+func (w *work) end() {
+	if w.count.Add(-1) == 0 {
+		select {
+		case w.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Stats is what a Locker has under way.
+type Stats struct {
+	Leases  int    // held and not ended
+	Pending int    // requests on their way to nodes, and releases that are owed to nodes which did not answer
+	Dropped uint64 // releases given up because too many were owed to their node: their keys last until their TTL
+}
+
+// Stats returns what the Locker has under way.
+func (l *Locker) Stats() Stats {
+	l.mu.Lock()
+	s := Stats{Leases: len(l.leases), Pending: int(l.work.count.Load())}
+	l.mu.Unlock()
+	for _, ln := range l.lines {
+		s.Dropped += ln.debts.dropped.Load()
+	}
+	return s
+}

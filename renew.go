@@ -1,0 +1,137 @@
+package redlock
+
+import (
+	"container/heap"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// renewalSlack is how much sooner than due a renewal may be sent, to go out together with others.
+const renewalSlack = 10 * time.Millisecond
+
+// A renewer renews the leases of a Locker that asked for it: from a third of the TTL on, and when that fails again and
+// again until the deadline. One timer serves all of them, and whatever is due at about the same time goes out together,
+// so that the lines can batch it. It waits for no answer.
+type renewer struct {
+	clock Clock
+
+	mu    sync.Mutex
+	due   dueHeap
+	timer Timer
+	busy  bool // run is at work, and will arm the timer
+}
+
+// add begins to renew le.
+func (r *renewer) add(le *Lease) {
+	ttl := le.claim.terms.ttl
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !le.renewing {
+		return // it has ended meanwhile
+	}
+	r.push(le, le.claim.start.add(ttl/3))
+	r.arm()
+}
+
+// push makes an appointment for le. With mu held.
+func (r *renewer) push(le *Lease, at moment) {
+	le.renewAt = at
+	heap.Push(&r.due, le)
+}
+
+// remove ends the renewal of le, if there is one.
+func (r *renewer) remove(le *Lease) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	le.renewing = false
+	if le.slot > 0 {
+		heap.Remove(&r.due, le.slot-1)
+	}
+}
+
+// arm sets the timer to the earliest appointment. With mu held.
+func (r *renewer) arm() {
+	if r.busy || len(r.due) == 0 {
+		return
+	}
+	wait := max(r.due[0].renewAt.until(present(r.clock)), 0)
+	if r.timer == nil {
+		r.timer = r.clock.AfterFunc(wait, r.run)
+		return
+	}
+	r.timer.Reset(wait)
+}
+
+// run keeps the appointments that are due.
+func (r *renewer) run() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.busy {
+		return
+	}
+	r.busy = true
+	for horizon := present(r.clock).add(renewalSlack); len(r.due) > 0 && !r.due[0].renewAt.after(horizon); {
+		le := r.due[0]
+		heap.Pop(&r.due)
+		r.mu.Unlock() // the lease's lock comes before ours
+		next, ok := le.renew()
+		r.mu.Lock()
+		if le.renewing = le.renewing && ok; le.renewing {
+			r.push(le, next)
+		}
+	}
+	r.busy = false
+	r.arm()
+}
+
+// renew renews the lease if it is time to, and returns when to look at it again; false if never.
+func (le *Lease) renew() (moment, bool) {
+	c := le.claim
+	c.mu.Lock()
+	defer c.unlock()
+	le.check()
+	now := present(c.locker.clock)
+	if le.cause != nil || now.mono.Sub(c.start.mono) >= c.terms.maxHold {
+		return moment{}, false
+	}
+	ttl := c.terms.ttl
+	due := le.deadline.add(ttl/3 - validity(ttl)) // a third of the TTL after the start of what set the deadline
+	if due.after(now.add(renewalSlack)) {
+		return due, true
+	}
+	if left := le.left(); left < ttl/3 && !le.danger {
+		le.danger = true
+		c.note(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: c.name, Left: left})
+	}
+	le.extend(true)
+	return now.add(le.retryPause()), true
+}
+
+// A dueHeap has the lease that is to be looked at first on top.
+type dueHeap []*Lease
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[j].renewAt.after(h[i].renewAt) }
+
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].slot, h[j].slot = i+1, j+1
+}
+
+// Push implements heap.Interface.
+func (h *dueHeap) Push(x any) {
+	le := x.(*Lease) //nolint:errcheck,forcetypeassert // only push calls this
+	*h = append(*h, le)
+	le.slot = len(*h)
+}
+
+// Pop implements heap.Interface.
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	le := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	le.slot = 0
+	return le
+}
