@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,11 @@ import (
 // All methods may be called concurrently, and on a zero or nil Lease, which counts as released.
 type Lease struct {
 	claim  *claim
+	room   *room
+	terms  *terms
+	fence  uint64
+	start  moment
+	gone   atomic.Bool     // it has left its room
 	ctx    context.Context //nolint:containedctx // it is the lease's own lifetime, not a caller's
 	cancel context.CancelCauseFunc
 
@@ -34,9 +40,10 @@ type Lease struct {
 	slot     int    // in the renewer's heap, from 1; 0: not there
 }
 
-// newLease makes a lease of a claim that was won.
-func newLease(ctx context.Context, c *claim) *Lease {
-	le := &Lease{claim: c, deadline: c.deadline()}
+// newLease makes a lease of a grant.
+func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
+	c := g.claim
+	le := &Lease{claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline}
 	ctx = context.WithValue(context.WithoutCancel(ctx), leaseKey(c.name), le)
 	le.ctx, le.cancel = context.WithCancelCause(ctx)
 	c.mu.Lock()
@@ -81,7 +88,7 @@ func (le *Lease) Fence() uint64 {
 	if !le.held() {
 		return 0
 	}
-	return le.claim.token
+	return le.fence
 }
 
 var releasedContext = func() context.Context {
@@ -172,7 +179,8 @@ func (le *Lease) lose() {
 		return
 	}
 	c.abandon(c.remainder(), nil)
-	c.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(c.start.mono)})
+	le.depart()
+	c.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
@@ -186,10 +194,16 @@ func (le *Lease) end(cause error) bool {
 	if le.ended.After(le.deadline.mono) {
 		le.ended = le.deadline.mono
 	}
-	c.timer.Stop()
 	c.locker.forget(le)
 	le.cancel(cause)
 	return true
+}
+
+// depart takes the lease out of its room, if it is there.
+func (le *Lease) depart() {
+	if le.gone.CompareAndSwap(false, true) {
+		le.claim.locker.depart(le.room)
+	}
 }
 
 // remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu held.
@@ -229,6 +243,10 @@ func (le *Lease) Unlock(ctx context.Context) error {
 		c.unlock()
 		return le.unlockError(ErrLost, nil)
 	}
+	if le.cause == nil && le.handOver() {
+		c.unlock()
+		return nil
+	}
 	le.end(ErrReleased)
 	vote := newReleaseVote(c.locker)
 	c.abandon(c.remainder(), vote)
@@ -236,6 +254,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	c.unlock()
 
 	<-vote.done
+	le.depart()
 	c.timer.Stop()
 	err := vote.verdict
 	if err == nil && le.deadline.until(present(c.locker.clock)) <= 0 {
@@ -248,7 +267,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	if err != nil {
 		level = slog.LevelWarn
 	}
-	c.locker.tell(level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(c.start.mono)})
+	c.locker.tell(level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.mono)})
 	return err
 }
 

@@ -44,6 +44,8 @@ type claim struct {
 	verdict error  // why it was lost
 	token   uint64 // the fencing token, once chosen
 	chosen  bool
+	top     uint64 // the greatest token reserved, of which those up to spent were used: see reserve
+	spent   uint64
 	repair  *pool.Request // the further requests, once needed
 	extend  *pool.Request
 	rejoin  *pool.Request
@@ -156,7 +158,7 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 	a := &c.acquire
 	return &pool.Request{
 		Verb: v, Lock: a.Lock, Fence: a.Fence, Owner: a.Owner,
-		TTL: a.TTL, Retention: a.Retention, Token: c.token, Guard: a.Guard,
+		TTL: a.TTL, Retention: a.Retention, Token: c.top, Guard: a.Guard,
 	}
 }
 
@@ -266,6 +268,7 @@ func (c *claim) choose() {
 			c.token = max(c.token, c.nodes[i].reply.Token)
 		}
 	}
+	c.top, c.spent = c.token, c.token
 	for i := range c.nodes {
 		if c.nodes[i].ballot == granted {
 			c.settle(i)
@@ -360,6 +363,11 @@ func (c *claim) repairCount() int {
 	c.mu.Lock()
 	defer c.unlock()
 	return c.repairs
+}
+
+// grant is what a claim that was won gives.
+func (c *claim) grant() grant {
+	return grant{claim: c, fence: c.token, start: c.start, deadline: c.deadline()}
 }
 
 // deadline is when the lock must be taken for expired if nothing extends it.

@@ -28,19 +28,13 @@ type Locker struct {
 
 	mu        sync.Mutex
 	leases    map[*Lease]struct{} // that have not ended
-	names     map[string]usage    // that are being locked or held
+	rooms     map[string]*room    // by name
 	isClosed  bool
 	drained   chan struct{} // closed once Close is over
 	closeErr  error
 	signOff   []func() error
 	goRunning sync.RWMutex // orders calls.Go before calls.Wait
 	detached  bool         // calls is done with
-}
-
-// usage is how a name is used in a Locker.
-type usage struct {
-	plain bool
-	users int
 }
 
 // New makes a Locker of the nodes, each an independent master with one vote. It does not connect: a node that is away
@@ -70,7 +64,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
 		leases:  make(map[*Lease]struct{}),
-		names:   make(map[string]usage),
+		rooms:   make(map[string]*room),
 		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
 	}
 	l.renewals.clock = l.clock
@@ -160,7 +154,7 @@ func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
 }
 
 // An acquirer gets hold of the lock, by one attempt or by several.
-type acquirer func(*Mutex, context.Context, *terms) (*claim, error)
+type acquirer func(*Mutex, context.Context, *room, *terms) (grant, error)
 
 // take takes the lock by acquire, and makes a lease of it.
 func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
@@ -172,15 +166,15 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
 	}
-	if err := l.enter(m); err != nil {
-		return nil, err
-	}
-	c, err := acquire(m, ctx, t)
+	r, err := l.enter(m, t)
 	if err != nil {
-		l.leave(m.name)
 		return nil, err
 	}
-	le := newLease(ctx, c)
+	g, err := acquire(m, ctx, r, t) // which leaves the room if it fails
+	if err != nil {
+		return nil, err
+	}
+	le := newLease(ctx, r, t, g)
 	if !l.keep(le) {
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
 		return nil, l.closedError("lock", m.name)
@@ -220,32 +214,6 @@ func (l *Locker) hint(lock string, start moment) uint64 {
 	return max(uint64(max(start.wall.UnixMicro(), 1)), l.tokens.last(lock)+1)
 }
 
-// enter notes that m is being locked.
-func (l *Locker) enter(m *Mutex) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.isClosed {
-		return l.closedError("lock", m.name)
-	}
-	u := l.names[m.name]
-	if u.users > 0 && u.plain != m.terms.plain {
-		return &OptionError{"WithoutFencing", m.name, "locks of this name are in use both with and without fencing"}
-	}
-	l.names[m.name] = usage{plain: m.terms.plain, users: u.users + 1}
-	return nil
-}
-
-// leave notes that one lock of that name has ended, or was not had.
-func (l *Locker) leave(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if u := l.names[name]; u.users > 1 {
-		l.names[name] = usage{plain: u.plain, users: u.users - 1}
-	} else {
-		delete(l.names, name)
-	}
-}
-
 // keep registers a lease. It returns false if the Locker was closed meanwhile.
 func (l *Locker) keep(le *Lease) bool {
 	l.mu.Lock()
@@ -259,10 +227,9 @@ func (l *Locker) keep(le *Lease) bool {
 
 // forget is told of each lease that ends.
 func (l *Locker) forget(le *Lease) {
-	if le.claim.terms.maxHold > 0 {
+	if le.terms.maxHold > 0 {
 		l.renewals.remove(le)
 	}
-	l.leave(le.claim.name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.leases, le)
@@ -317,8 +284,11 @@ func (l *Locker) Close(ctx context.Context) error {
 	close(l.closed)
 	for _, le := range leases {
 		le.claim.mu.Lock()
-		le.end(ErrClosed)
+		if le.end(ErrClosed) {
+			le.claim.timer.Stop()
+		}
 		le.claim.unlock()
+		le.depart()
 	}
 	l.closeErr = l.drain(ctx)
 	for _, f := range l.signOff {

@@ -24,13 +24,15 @@ type renewer struct {
 
 // add begins to renew le.
 func (r *renewer) add(le *Lease) {
-	ttl := le.claim.terms.ttl
+	le.claim.mu.Lock()
+	at := le.renewal()
+	le.claim.unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !le.renewing {
 		return // it has ended meanwhile
 	}
-	r.push(le, le.claim.start.add(ttl/3))
+	r.push(le, at)
 	r.arm()
 }
 
@@ -92,12 +94,11 @@ func (le *Lease) renew() (moment, bool) {
 	defer c.unlock()
 	le.check()
 	now := present(c.locker.clock)
-	if le.cause != nil || now.mono.Sub(c.start.mono) >= c.terms.maxHold {
+	if le.cause != nil || now.mono.Sub(le.start.mono) >= le.terms.maxHold {
 		return moment{}, false
 	}
 	ttl := c.terms.ttl
-	due := le.deadline.add(ttl/3 - validity(ttl)) // a third of the TTL after the start of what set the deadline
-	if due.after(now.add(renewalSlack)) {
+	if due := le.renewal(); due.after(now.add(renewalSlack)) {
 		return due, true
 	}
 	if left := le.left(); left < ttl/3 && !le.danger {
@@ -106,6 +107,12 @@ func (le *Lease) renew() (moment, bool) {
 	}
 	le.extend(true)
 	return now.add(le.retryPause()), true
+}
+
+// renewal is when the lease is to be renewed: a third of the TTL after the start of what set its deadline. With mu held.
+func (le *Lease) renewal() moment {
+	ttl := le.claim.terms.ttl
+	return le.deadline.add(ttl/3 - validity(ttl))
 }
 
 // A dueHeap has the lease that is to be looked at first on top.

@@ -16,37 +16,80 @@ const (
 )
 
 // await takes the lock, however long that takes within ctx and the terms' wait.
-func (m *Mutex) await(ctx context.Context, t *terms) (*claim, error) {
+func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
+	l := m.locker
 	if t.wait != Forever {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, t.wait)
 		defer cancel()
 	}
+	g, err := l.turn(ctx, r, t)
+	if err != nil {
+		l.leave(r)
+		return grant{}, err
+	}
+	if g.claim != nil && g.claim.ready(ctx, &g) {
+		return g, nil
+	}
+	g, err = m.contend(ctx, r, t)
+	if err != nil {
+		l.depart(r)
+	}
+	return g, err
+}
+
+// contend makes attempts until one succeeds.
+func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
+	l := m.locker
 	var last *QuorumError // the last verdict
 	for n := 0; ; n++ {
 		c, err := m.attempt(ctx, t)
 		if err == nil {
-			return c, nil
+			l.saw(r, nil)
+			return c.grant(), nil
 		}
 		if !errors.As(err, &last) {
-			return nil, m.waitOver(ctx, last)
+			return grant{}, m.waitOver(ctx, last)
 		}
 		if last.permanent() {
-			return nil, last
+			return grant{}, last
 		}
+		l.saw(r, last)
 		if err := m.pause(ctx, backoff(n, last.RetryAfter)); err != nil {
 			if errors.Is(err, ErrClosed) {
-				return nil, err
+				return grant{}, err
 			}
-			return nil, m.waitOver(ctx, last)
+			return grant{}, m.waitOver(ctx, last)
 		}
 	}
 }
 
+// ready sees to it that a lock that was handed over can be held: that it has a token and time left. If not it is
+// released.
+func (c *claim) ready(ctx context.Context, g *grant) bool {
+	if g.fence == 0 && !c.terms.plain {
+		g.fence, _ = c.reserve(ctx)
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if g.deadline.until(present(c.locker.clock)) > 0 && (g.fence != 0 || c.terms.plain) {
+		return true
+	}
+	c.abandon(0, nil)
+	return false
+}
+
 // try takes the lock if it is free. It tries again only while no owner has a majority: then simultaneous callers have
 // split the nodes between them, and none may have got it.
-func (m *Mutex) try(ctx context.Context, t *terms) (*claim, error) {
+func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error) {
 	l := m.locker
+	defer func() {
+		if err != nil {
+			l.leave(r)
+		} else {
+			l.arrive(r)
+		}
+	}()
 	patience := present(l.clock).add(splitTimeouts * l.config.timeout(t))
 	for n := 0; ; n++ {
 		began := l.clock.Now()
@@ -54,18 +97,18 @@ func (m *Mutex) try(ctx context.Context, t *terms) (*claim, error) {
 		var last *QuorumError
 		switch {
 		case err == nil:
-			return c, nil
+			return c.grant(), nil
 		case !errors.As(err, &last):
-			return nil, m.waitOver(ctx, nil)
+			return grant{}, m.waitOver(ctx, nil)
 		case last.owned, errors.Is(last, ErrNoQuorum), patience.until(present(l.clock)) <= 0:
-			return nil, last
+			return grant{}, last
 		}
 		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
 		if err := m.pause(ctx, rand.N(min(spread, l.config.timeout(t)))); err != nil { //nolint:gosec // jitter
 			if errors.Is(err, ErrClosed) {
-				return nil, err
+				return grant{}, err
 			}
-			return nil, m.waitOver(ctx, last)
+			return grant{}, m.waitOver(ctx, last)
 		}
 	}
 }
@@ -101,6 +144,7 @@ func (m *Mutex) waitOver(ctx context.Context, last *QuorumError) error {
 	if last == nil {
 		return fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
 	}
-	last.cause = ended(ctx)
-	return last
+	e := *last // others may be looking at it
+	e.cause = ended(ctx)
+	return &e
 }

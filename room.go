@@ -1,0 +1,289 @@
+package redlock
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// maxTurn is how long a lock is handed from one to the next inside this process before other processes get their chance
+	// to take it.
+	maxTurn = 10 * time.Millisecond
+	// tokenBlock is how many fencing tokens are reserved for that at once. It is below a token for each microsecond of
+	// a turn, so that the register does not outrun the clocks, which would cost later locks a second round trip.
+	tokenBlock = 4096
+)
+
+// A room is where the goroutines of this process meet over one name. One of them at a time contends for the lock on the
+// nodes, or holds it; the others wait in the order they came and cost the nodes nothing. The Locker's mu guards it.
+type room struct {
+	name  string
+	plain bool
+	users int // calls under way and leases in use: the room goes with the last
+	ahead int // those who hold the lock, or contend for it: while there is one, the others wait
+	first *waiter
+	last  *waiter
+	seen  *QuorumError // the latest refusal that the one who contends got
+}
+
+// A waiter is a goroutine in a room.
+type waiter struct {
+	terms      *terms
+	turn       chan grant // gets the lock or, with no claim in it, the right to contend for it
+	prev, next *waiter
+	queued     bool
+}
+
+// A grant is a claim that was won, and the lease that may be made of it.
+type grant struct {
+	claim    *claim
+	fence    uint64 // 0 with a fenced claim: none is left, a block must be reserved first
+	start    moment // when the lease begins
+	deadline moment
+}
+
+// enter brings a call into the room of its name.
+func (l *Locker) enter(m *Mutex, t *terms) (*room, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.isClosed {
+		return nil, l.closedError("lock", m.name)
+	}
+	r := l.rooms[m.name]
+	if r == nil {
+		r = &room{name: m.name, plain: t.plain}
+		l.rooms[m.name] = r
+	}
+	if r.plain != t.plain {
+		return nil, &OptionError{"WithoutFencing", m.name, "locks of this name are in use both with and without fencing"}
+	}
+	r.users++
+	return r, nil
+}
+
+// leave takes a call that neither holds nor contends out of its room.
+func (l *Locker) leave(r *room) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lose(r)
+}
+
+// lose counts one user of the room less. With mu held.
+func (l *Locker) lose(r *room) {
+	if r.users--; r.users == 0 {
+		delete(l.rooms, r.name)
+	}
+}
+
+// depart takes one who held the lock, or contended for it, out of the room. The next one's turn has come.
+func (l *Locker) depart(r *room) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.ahead--; r.ahead == 0 {
+		if w := r.pop(); w != nil {
+			r.ahead++
+			w.turn <- grant{}
+		}
+	}
+	l.lose(r)
+}
+
+// arrive notes that a call that did not wait for its turn holds the lock.
+func (l *Locker) arrive(r *room) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.ahead++
+	r.seen = nil
+}
+
+// push lets w wait at the end. With the Locker's mu held.
+func (r *room) push(w *waiter) {
+	w.queued, w.prev = true, r.last
+	if r.last != nil {
+		r.last.next = w
+	} else {
+		r.first = w
+	}
+	r.last = w
+}
+
+// remove takes w out of the queue, wherever it stands. With the Locker's mu held.
+func (r *room) remove(w *waiter) {
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		r.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		r.last = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+}
+
+// pop takes the first waiter out of the queue, if there is one. With the Locker's mu held.
+func (r *room) pop() *waiter {
+	w := r.first
+	if w != nil {
+		r.remove(w)
+	}
+	return w
+}
+
+// turn waits until it is this call's turn. The grant has a claim if the lock was handed over, and none if the call is
+// to contend for it. On error the call is no longer in the queue, and not ahead of anybody.
+func (l *Locker) turn(ctx context.Context, r *room, t *terms) (grant, error) {
+	l.mu.Lock()
+	if r.ahead == 0 {
+		r.ahead++
+		l.mu.Unlock()
+		return grant{}, nil
+	}
+	w := &waiter{terms: t, turn: make(chan grant, 1)}
+	r.push(w)
+	l.mu.Unlock()
+
+	var err error
+	select {
+	case g := <-w.turn:
+		return g, nil
+	case <-l.closed:
+		err = l.closedError("lock", r.name)
+	case <-ctx.Done():
+		err = l.refused(ctx, r)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !w.queued { // its turn came at the same time
+		return <-w.turn, nil
+	}
+	r.remove(w)
+	return grant{}, err
+}
+
+// refused is the error of a call whose wait was over before its turn came: the verdict that the one before it got last, or
+// that the lock is held, by this process.
+func (l *Locker) refused(ctx context.Context, r *room) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := &QuorumError{Op: "lock", Name: r.name, Needed: l.quorum, verdict: ErrHeld}
+	if r.seen != nil {
+		*e = *r.seen
+	}
+	e.cause = ended(ctx)
+	return e
+}
+
+// saw notes what the one who contends was told last; nil once it has the lock.
+func (l *Locker) saw(r *room, e *QuorumError) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.seen = e
+}
+
+// successor takes the first waiter out of the queue if a lock held under t can be handed to it.
+func (l *Locker) successor(r *room, t *terms) *waiter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w := r.first
+	if l.isClosed || r.ahead > 1 || w == nil || !t.interchangeable(w.terms) {
+		return nil
+	}
+	return r.pop()
+}
+
+// interchangeable reports whether a lock taken under t is what one under o would be.
+func (t *terms) interchangeable(o *terms) bool {
+	return t.ttl == o.ttl && t.plain == o.plain && t.holder == o.holder && t.retention == o.retention &&
+		t.minHold == 0 && o.minHold == 0
+}
+
+// handOver ends the lease and gives its lock to the next in the room, without a word to the nodes. It reports whether it
+// did: the lock must be safely held, and for no longer than a turn. With the claim's mu held.
+func (le *Lease) handOver() bool {
+	c := le.claim
+	l := c.locker
+	now := present(l.clock)
+	if c.phase != won || now.mono.Sub(c.start.mono) >= maxTurn || le.deadline.until(now) < c.terms.ttl/2 {
+		return false
+	}
+	w := l.successor(le.room, le.terms)
+	if w == nil {
+		return false
+	}
+	le.end(ErrReleased)
+	c.lease = nil
+	c.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
+	w.turn <- grant{claim: c, fence: c.nextToken(), start: now, deadline: le.deadline}
+	return true
+}
+
+// nextToken takes one of the tokens that are reserved, or returns 0. With mu held.
+func (c *claim) nextToken() uint64 {
+	if c.spent == c.top {
+		return 0
+	}
+	c.spent++
+	return c.spent
+}
+
+// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes, where it still has the lock,
+// raises its register to the top of the block. It returns the first token.
+func (c *claim) reserve(ctx context.Context) (uint64, error) {
+	c.mu.Lock()
+	v := &reservation{claim: c, top: c.top + tokenBlock, open: len(c.nodes), done: make(chan struct{})}
+	r := c.request(pool.Repair)
+	r.Token = v.top
+	until := ioNow().Add(c.timeout)
+	for _, ln := range c.locker.lines {
+		ln.send(call{to: v, request: r, until: until})
+	}
+	c.unlock()
+
+	over := make(chan struct{})
+	timer := c.locker.clock.AfterFunc(c.timeout, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-v.done:
+	case <-over:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if v.ok < c.locker.quorum {
+		return 0, ErrNoQuorum
+	}
+	c.spent, c.top = c.top, v.top
+	c.extend, c.rejoin = nil, nil // they tell the nodes the top
+	c.locker.tokens.saw(c.acquire.Lock, c.top)
+	return c.nextToken(), nil
+}
+
+// A reservation counts the nodes that accept the top of a block. The claim's mu guards it.
+type reservation struct {
+	claim    *claim
+	top      uint64
+	open, ok int
+	done     chan struct{}
+}
+
+func (v *reservation) wanted(*pool.Request) bool { return true }
+
+// answered implements recipient.
+func (v *reservation) answered(i int, _ *pool.Request, reply pool.Reply) {
+	v.claim.mu.Lock()
+	defer v.claim.unlock()
+	q := v.claim.locker.quorum
+	decided := v.ok >= q || v.ok+v.open < q
+	v.open--
+	if reply.Verdict == pool.OK && !v.claim.locker.lines[i].twin.Load() {
+		v.ok++
+	}
+	if !decided && (v.ok >= q || v.ok+v.open < q) {
+		close(v.done)
+	}
+}
