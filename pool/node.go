@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/seal"
@@ -75,7 +76,7 @@ type Request struct {
 	// nothing for that long.
 	Guard time.Duration
 
-	encoded encoded // what the node on the wire makes of it, shared by all nodes
+	wire atomic.Pointer[[]any] // the command that asks for it, encoded once for all nodes
 }
 
 // A Verdict is what became of one request on one node.

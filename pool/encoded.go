@@ -1,3 +1,0 @@
-package pool
-
-type encoded struct{}

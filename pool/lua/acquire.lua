@@ -1,0 +1,62 @@
+-- Takes the lock for its owner if it is free, and raises the fencing register F.
+--
+-- KEYS  1 lock  [2 fencing register]  [last: restart marker]
+-- ARGV  1 owner  2 ttl (ms)  3 hint (token)  4 retention (ms; 0: without fencing)  [last: longest TTL]
+-- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
+--        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever; the label is the rest, and may be empty
+--        WAIT <ms>                         the node is kept out of new locks for that long
+--        BADFENCE                          F holds what is no token; it is left there, and the lock is not taken
+if wait > 0 then
+  return 'WAIT ' .. string.format('%.0f', wait)
+end
+
+-- A request that comes twice is one request: its owner is found, not refused.
+local was = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
+if was and was ~= ARGV[1] then
+  local label = string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
+  return 'HELD ' .. redis.call('PTTL', KEYS[1]) .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
+end
+if ARGV[4] == '0' then
+  return 'OK 0'
+end
+
+local hint = ARGV[3]
+local max = 9007194959773696 -- 2^53 - 2^32: numbers in Lua are exact up to 2^53
+local old
+if was then
+  old = redis.pcall('GET', KEYS[2]) -- F is this owner's already, unless it has been lost
+else
+  old = redis.pcall('SET', KEYS[2], hint, 'GET', 'PX', ARGV[4]) -- right in most cases; if not, it is mended below
+end
+local f = 0
+if old then
+  f = type(old) == 'string' and #old <= 16 and string.find(old, '^%d+$') and tonumber(old) or max
+  if f >= max then
+    if type(old) == 'string' and not was then
+      redis.call('SET', KEYS[2], old) -- its expiry is gone: better kept too long than lost
+    end
+    redis.call('DEL', KEYS[1])
+    return 'BADFENCE'
+  end
+  if was then
+    return 'OK ' .. old
+  end
+end
+
+local token = tonumber(hint)
+if not old or token - f > 2000 * tonumber(ARGV[4]) then
+  -- F is missing, or idle for so long that it might as well be: the hint is trusted near this node's own clock only.
+  local t = redis.call('TIME')
+  local now = t[1] * 1000000 + t[2]
+  if token < now - 1000000 then
+    token = now
+  elseif token > now + 60000000 then
+    token = now + 60000000
+  end
+end
+token = math.max(token, f + 1, floor + 1)
+local text = string.format('%.0f', token)
+if text ~= hint or was then
+  redis.call('SET', KEYS[2], text, 'PX', ARGV[4])
+end
+return 'OK ' .. text

@@ -1,0 +1,14 @@
+-- Reads who has the lock, and the fencing register.
+--
+-- KEYS  1 lock  2 fencing register
+-- Reply  FREE <token> | OWNED <token> <pttl> <fingerprint> <label>, the token 0 if there is none
+local owner = redis.call('GET', KEYS[1])
+local f = redis.pcall('GET', KEYS[2])
+if type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$') then
+  f = '0'
+end
+if not owner then
+  return 'FREE ' .. f
+end
+local label = string.match(owner, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
+return 'OWNED ' .. f .. ' ' .. redis.call('PTTL', KEYS[1]) .. ' ' .. string.sub(redis.sha1hex(owner), 1, 16) .. ' ' .. label

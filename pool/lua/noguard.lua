@@ -1,0 +1,1 @@
+local wait, floor = 0, 0

@@ -1,0 +1,89 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrBadFence is the cause of a refusal where the fencing register's key holds what is no fencing register. The
+	// node has left it as it was; somebody must find out whose it is.
+	ErrBadFence = errors.New("the fencing register holds a foreign value")
+	// ErrBadReply is the cause of a refusal where the node's answer is not one that our scripts give.
+	ErrBadReply = errors.New("the node's answer makes no sense")
+)
+
+// maxToken is above every fencing token: numbers in Lua are exact up to 2^53.
+const maxToken = 1<<53 - 1<<32
+
+// parse reads what a script replied to a request of that verb. Whatever a broken or hostile server sends is an answer
+// that makes no sense, never a grant.
+func parse(v Verb, text string) Reply {
+	word, rest, _ := strings.Cut(text, " ")
+	switch {
+	case word == "OK" && v == Acquire:
+		token, err := strconv.ParseUint(rest, 10, 64)
+		if err != nil || token > maxToken {
+			return nonsense(v)
+		}
+		return Reply{Verdict: OK, Token: token}
+	case text == "OK" && v != Inspect:
+		return Reply{Verdict: OK}
+	case word == "HELD" && takes(v):
+		return owned(v, Held, 0, rest)
+	case text == "GONE" && (v == Repair || v == Extend || v == Release):
+		return Reply{Verdict: Gone}
+	case text == "RAISED" && v == Repair:
+		return Reply{Verdict: Raised}
+	case word == "WAIT" && (takes(v) || v == Repair):
+		wait, ok := millis(rest)
+		if !ok || wait < 0 {
+			return nonsense(v)
+		}
+		return Reply{Verdict: Quarantined, TTL: wait}
+	case text == "BADFENCE" && (v == Acquire || v == Repair):
+		return Reply{Verdict: Refused, Err: ErrBadFence}
+	case v == Inspect && (word == "FREE" || word == "OWNED"):
+		f, rest, _ := strings.Cut(rest, " ")
+		token, err := strconv.ParseUint(f, 10, 64)
+		switch {
+		case err != nil:
+			return nonsense(v)
+		case word == "FREE":
+			return Reply{Verdict: OK, Token: token}
+		}
+		return owned(v, OK, token, rest)
+	}
+	return nonsense(v)
+}
+
+// owned reads the remaining life, the fingerprint and the label of another's lock.
+func owned(v Verb, verdict Verdict, token uint64, text string) Reply {
+	life, text, _ := strings.Cut(text, " ")
+	fingerprint, label, found := strings.Cut(text, " ")
+	ttl, ok := millis(life)
+	if !ok || !found || len(fingerprint) != 16 || len(label) > 1024 {
+		return nonsense(v)
+	}
+	return Reply{Verdict: verdict, Token: token, TTL: ttl, Fingerprint: strings.Clone(fingerprint), Holder: strings.Clone(label)}
+}
+
+// millis reads a number of milliseconds; below zero it is -1: there is no end.
+func millis(text string) (time.Duration, bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n > int64(1<<62/time.Millisecond) {
+		return 0, false
+	}
+	if n < 0 {
+		return -1, true
+	}
+	return time.Duration(n) * time.Millisecond, true
+}
+
+// nonsense does not repeat the answer: it may hold anything, an owner id too.
+func nonsense(v Verb) Reply {
+	return Reply{Verdict: Refused, Err: fmt.Errorf("%w: to %v", ErrBadReply, v)}
+}
