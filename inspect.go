@@ -44,7 +44,7 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 	if m.err != nil {
 		return nil, m.err
 	}
-	replies, err := l.survey(ctx, "inspect", name, &pool.Request{Verb: pool.Inspect, Lock: m.lock, Fence: m.fence})
+	replies, err := l.survey(ctx, "inspect", name, &pool.Request{Verb: pool.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
 	if replies == nil {
 		return nil, err
 	}

@@ -132,15 +132,15 @@ func (m *Mutex) claim(t *terms) *claim {
 	}
 	c.acquire = pool.Request{
 		Verb:  pool.Acquire,
-		Lock:  m.lock,
+		Lock:  m.keys.Lock,
 		Owner: newOwner(t.holder),
 		TTL:   t.ttl,
 		Guard: l.config.guard,
 	}
 	if !t.plain {
-		c.acquire.Fence = m.fence
+		c.acquire.Fence = m.keys.Fence
 		c.acquire.Retention = t.fenceRetention()
-		c.acquire.Token = l.hint(m.lock, c.start)
+		c.acquire.Token = l.hint(m.keys.Lock, c.start)
 	}
 	c.mu.Lock()
 	defer c.unlock()

@@ -113,8 +113,7 @@ func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context
 type Mutex struct {
 	locker *Locker
 	name   string
-	lock   string // the key
-	fence  string // the fencing register's key
+	keys   pool.KeySet
 	terms  terms
 	err    error // of bad arguments, which each call returns
 }
@@ -123,7 +122,7 @@ type Mutex struct {
 // each of its calls.
 func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 	m := &Mutex{locker: l, name: name, terms: l.config.terms}
-	m.lock, m.fence, m.err = keys(l.prefix, name)
+	m.keys, m.err = keysOf(l.prefix, name)
 	for i, o := range opts {
 		switch {
 		case m.err != nil:
@@ -203,7 +202,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms) (*claim, error) {
 		return nil, err
 	}
 	if c.token != 0 {
-		l.tokens.saw(m.lock, c.token)
+		l.tokens.saw(m.keys.Lock, c.token)
 	}
 	return c, nil
 }

@@ -9,33 +9,40 @@ import (
 // a golden test pins them.
 const (
 	fenceSuffix = ":redlock:fence" // fencing register
-	queueSuffix = ":redlock:queue" // reserved for the queue of waiters
+	queueSuffix = ":redlock:queue" // queue of waiters
 	markerKey   = "redlock:restart"
 
 	maxName = 1024 // bytes
 )
 
-// Keys returns the keys of the lock of that name: L, which is prefix and name, and F, its fencing register. The two are in one
-// hash slot of a Redis Cluster: F has L's hash tag, or L as its hash tag.
+// KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the others have L's hash tag, or L as
+// their hash tag.
+type KeySet struct {
+	Lock  string // L: prefix and name
+	Fence string // F, the fencing register
+	Queue string // the queue of waiters
+}
+
+// Keys returns the keys of the lock of that name.
 //
 // It fails for a name that is empty, longer than 1,024 bytes, ends in a suffix that is reserved, is the key of the
 // restart marker, or holds a closing brace without a valid hash tag, which F could not share.
-func Keys(prefix, name string) (lock, fence string, err error) {
-	lock = prefix + name
+func Keys(prefix, name string) (KeySet, error) {
+	lock := prefix + name
 	switch {
 	case name == "":
-		return "", "", fmt.Errorf("a name must not be empty")
+		return KeySet{}, fmt.Errorf("a name must not be empty")
 	case len(name) > maxName:
-		return "", "", fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
+		return KeySet{}, fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
 	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), lock == markerKey:
-		return "", "", fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is the restart marker",
+		return KeySet{}, fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is the restart marker",
 			fenceSuffix, queueSuffix, markerKey)
 	case tagged(lock):
-		return lock, lock + fenceSuffix, nil
+		return KeySet{lock, lock + fenceSuffix, lock + queueSuffix}, nil
 	case strings.Contains(lock, "}"):
-		return "", "", fmt.Errorf("a name with a closing brace needs a hash tag, such as {user1}")
+		return KeySet{}, fmt.Errorf("a name with a closing brace needs a hash tag, such as {user1}")
 	default:
-		return lock, "{" + lock + "}" + fenceSuffix, nil
+		return KeySet{lock, "{" + lock + "}" + fenceSuffix, "{" + lock + "}" + queueSuffix}, nil
 	}
 }
 

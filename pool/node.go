@@ -22,6 +22,12 @@ type Node interface {
 	// unless Reply.Unsent is set). Each request is sent at most once.
 	Do(ctx context.Context, calls []Call)
 
+	// Listen subscribes to an inbox until ctx ends. It calls ready once the node has confirmed the subscription, and heard
+	// for each notice after that, both one at a time from the calling goroutine or one of its own; they must not block. It returns when ctx
+	// ends, with ctx's error, or when the subscription cannot be had or has broken, with the cause, and leaves no connection
+	// or goroutine behind. It does not try again. [ErrNoListen] says that the node cannot have subscriptions at all.
+	Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error
+
 	// Open registers one more user of the node and returns the function that signs it off. The last one to sign off
 	// closes what Dial made; a client given to New is never closed. A call after that works on a connection of its own.
 	// The function is idempotent.
@@ -52,8 +58,11 @@ const (
 	Extend
 	// Rejoin is Extend, and takes L for Owner if L is free. It raises F to Token at least.
 	Rejoin
-	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL instead.
+	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL instead. If a Queue is given and
+	// somebody waits in it, L is reserved for the first and the first two are told (see Notice).
 	Release
+	// Leave takes Inbox out of Queue. If L is reserved for it the reservation goes to the next, as Release does it.
+	Leave
 	// Inspect reads L and F.
 	Inspect
 	// Bootstrap ends the quarantine of the node at once.
@@ -67,6 +76,17 @@ type Request struct {
 	Lock  string // L
 	Fence string // F; empty: without fencing
 	Owner string // owner id: 32 hex digits, then ':' and the holder label if there is one
+
+	// Queue is the key of the queue of waiters. Given to Acquire, with an Inbox, a refusal queues the inbox, and a
+	// reservation for the inbox counts as free. Given to Release and Leave they pass the lock on.
+	Queue string
+	Inbox string
+	// Ticket is when the wait began, by the waiter's clock in microseconds, and Age how long ago that is. The queue is in the order of
+	// the tickets; the node corrects one that does not fit its age.
+	Ticket uint64
+	Age    time.Duration
+	// Reserve is for how long Release and Leave reserve L for the first waiter, in whole milliseconds.
+	Reserve time.Duration
 
 	TTL       time.Duration // whole milliseconds
 	Retention time.Duration // life of F, whole milliseconds
@@ -113,7 +133,7 @@ type Reply struct {
 	// Unsent is true with Unavailable if the request certainly never left: there is nothing to undo.
 	Unsent bool
 
-	Token uint64        // Acquire, Rejoin: the value of F that belongs to this owner. Inspect: F, 0 if there is none
+	Token uint64        // Acquire: the value of F that belongs to this owner. Inspect: F, 0 if there is none
 	TTL   time.Duration // Held, Inspect: remaining life of L (0: about to end, -1: has none). Quarantined: what is left
 
 	// Fingerprint tells owners apart without giving them away: 16 hex digits of the SHA-1 of the value of L. Held and
@@ -124,4 +144,12 @@ type Reply struct {
 
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id are one server.
 	Server string
+}
+
+// A Notice tells an inbox about a lock that it waits for. It is a hint: it may be lost, late or wrong.
+type Notice struct {
+	Lock string // the lock key
+	// Next is zero if the node has reserved the lock for the inbox, which should claim it. Otherwise the inbox is the next in line: should the lock
+	// not have been claimed after Next, it is worth a look.
+	Next time.Duration
 }

@@ -12,6 +12,8 @@ var (
 	// ErrBadFence is the cause of a refusal where the fencing register's key holds what is no fencing register. The
 	// node has left it as it was; somebody must find out whose it is.
 	ErrBadFence = errors.New("the fencing register holds a foreign value")
+	// ErrNoListen is returned by Listen of a node that cannot have subscriptions, such as a whole cluster.
+	ErrNoListen = errors.New("the node cannot have subscriptions")
 	// ErrBadReply is the cause of a refusal where the node's answer is not one that our scripts give.
 	ErrBadReply = errors.New("the node's answer makes no sense")
 )
@@ -86,4 +88,18 @@ func millis(text string) (time.Duration, bool) {
 // nonsense does not repeat the answer: it may hold anything, an owner id too.
 func nonsense(v Verb) Reply {
 	return Reply{Verdict: Refused, Err: fmt.Errorf("%w: to %v", ErrBadReply, v)}
+}
+
+// parseNotice reads a message to an inbox: "go <lock>" or "next <ms> <lock>".
+func parseNotice(text string) (Notice, bool) {
+	word, rest, _ := strings.Cut(text, " ")
+	switch word {
+	case "go":
+		return Notice{Lock: rest}, rest != ""
+	case "next":
+		life, lock, _ := strings.Cut(rest, " ")
+		d, ok := millis(life)
+		return Notice{Lock: lock, Next: d}, ok && d > 0 && lock != ""
+	}
+	return Notice{}, false
 }

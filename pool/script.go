@@ -24,6 +24,10 @@ var (
 	extendLua string
 	//go:embed lua/rejoin.lua
 	rejoinLua string
+	//go:embed lua/pass.lua
+	passLua string
+	//go:embed lua/leave.lua
+	leaveLua string
 	//go:embed lua/release.lua
 	releaseLua string
 	//go:embed lua/inspect.lua
@@ -50,7 +54,8 @@ var scripts = map[Verb][2]*script{
 	Repair:    {newScript(noGuardLua, repairLua), newScript(guardLua, repairLua)},
 	Rejoin:    {newScript(noGuardLua, keepLua, rejoinLua), newScript(guardLua, keepLua, rejoinLua)},
 	Extend:    both(newScript(keepLua, extendLua)),
-	Release:   both(newScript(releaseLua)),
+	Release:   both(newScript(passLua, releaseLua)),
+	Leave:     both(newScript(passLua, leaveLua)),
 	Inspect:   both(newScript(inspectLua)),
 	Bootstrap: both(newScript(bootstrapLua)),
 }
@@ -86,29 +91,13 @@ func (r *Request) eval() []any {
 
 // arguments appends the number of keys, the keys and the arguments as the scripts' headers say.
 func (r *Request) arguments(to []any) []any {
-	fenced := r.Fence != "" && r.Verb != Release
-	guarded := r.Guard > 0 && (takes(r.Verb) || r.Verb == Repair)
-	keys := 1
-	if fenced {
-		keys++
+	keys := r.keys()
+	to = append(to, len(keys))
+	for _, k := range keys {
+		to = append(to, k)
 	}
-	if guarded {
-		keys++
-	}
-	to = append(to, keys)
-	if r.Verb == Bootstrap {
-		return append(to, markerKey)
-	}
-	to = append(to, r.Lock)
-	if fenced {
-		to = append(to, r.Fence)
-	}
-	if guarded {
-		to = append(to, markerKey)
-	}
-	token := strconv.FormatUint(r.Token, 10)
-	retention := "0"
-	if fenced {
+	token, retention := strconv.FormatUint(r.Token, 10), "0"
+	if r.Fence != "" {
 		retention = ms(r.Retention)
 	}
 	switch r.Verb {
@@ -117,14 +106,40 @@ func (r *Request) arguments(to []any) []any {
 	case Repair:
 		to = append(to, r.Owner, token, retention)
 	case Release:
-		to = append(to, r.Owner, ms(r.TTL))
+		to = append(to, r.Owner, ms(r.TTL), ms(r.Reserve))
+	case Leave:
+		to = append(to, r.Inbox, ms(r.Reserve))
 	case Inspect, Bootstrap:
 	}
-	if guarded {
+	if r.Verb == Acquire && r.Queue != "" {
+		to = append(to, r.Inbox, strconv.FormatUint(r.Ticket, 10), strconv.FormatInt(r.Age.Microseconds(), 10))
+	}
+	if r.guarded() {
 		to = append(to, ms(r.Guard))
 	}
 	return to
 }
+
+// keys returns the keys that the script of r touches, in its order.
+func (r *Request) keys() []string {
+	if r.Verb == Bootstrap {
+		return []string{markerKey}
+	}
+	keys := append(make([]string, 0, 4), r.Lock)
+	if r.Fence != "" && r.Verb != Release && r.Verb != Leave {
+		keys = append(keys, r.Fence)
+	}
+	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
+		keys = append(keys, r.Queue)
+	}
+	if r.guarded() {
+		keys = append(keys, markerKey)
+	}
+	return keys
+}
+
+// guarded reports whether the restart guard has a say in r.
+func (r *Request) guarded() bool { return r.Guard > 0 && (takes(r.Verb) || r.Verb == Repair) }
 
 // takes reports whether the verb may put a lock in place.
 func takes(v Verb) bool { return v == Acquire || v == Rejoin }

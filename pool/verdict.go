@@ -22,6 +22,7 @@ var verbs = [...]string{
 	Extend:    "extend",
 	Rejoin:    "rejoin",
 	Release:   "release",
+	Leave:     "leave",
 	Inspect:   "inspect",
 	Bootstrap: "bootstrap",
 }

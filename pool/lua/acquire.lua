@@ -1,9 +1,11 @@
 -- Takes the lock for its owner if it is free, and raises the fencing register F.
 --
--- KEYS  1 lock  [2 fencing register]  [last: restart marker]
--- ARGV  1 owner  2 ttl (ms)  3 hint (token)  4 retention (ms; 0: without fencing)  [last: longest TTL]
+-- KEYS  1 lock  [fencing register]  [queue of waiters]  [restart marker]
+-- ARGV  1 owner  2 ttl (ms)  3 hint (token)  4 retention (ms; 0: without fencing)
+--       [5 inbox  6 ticket (us)  7 age (us): a refusal queues the inbox]  [last: longest TTL]
 -- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
---        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever; the label is the rest, and may be empty
+--        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, 0: it is reserved for a waiter; the label is the
+--                                          rest, and may be empty
 --        WAIT <ms>                         the node is kept out of new locks for that long
 --        BADFENCE                          F holds what is no token; it is left there, and the lock is not taken
 if wait > 0 then
@@ -12,9 +14,30 @@ end
 
 -- A request that comes twice is one request: its owner is found, not refused.
 local was = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
+if #ARGV >= 7 then
+  local queue, inbox = KEYS[ARGV[4] == '0' and 2 or 3], ARGV[5]
+  if was == 'R:' .. inbox then
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+    was = false
+  end
+  if not was or was == ARGV[1] then
+    redis.pcall('ZREM', queue, inbox)
+  else
+    -- In the order of the tickets, on which all nodes agree; but a clock that is wrong buys no better place than a second.
+    local t = redis.call('TIME')
+    local since, ticket = t[1] * 1000000 + t[2] - tonumber(ARGV[7]), tonumber(ARGV[6])
+    if math.abs(ticket - since) <= 1000000 then
+      since = ticket
+    end
+    redis.pcall('ZADD', queue, 'NX', string.format('%.0f', since), inbox)
+    redis.pcall('PEXPIRE', queue, 60000)
+  end
+end
 if was and was ~= ARGV[1] then
+  local reserved = string.sub(was, 1, 2) == 'R:'
   local label = string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
-  return 'HELD ' .. redis.call('PTTL', KEYS[1]) .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
+  local pttl = reserved and 0 or redis.call('PTTL', KEYS[1])
+  return 'HELD ' .. pttl .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
 end
 if ARGV[4] == '0' then
   return 'OK 0'

@@ -7,7 +7,7 @@ local f = redis.pcall('GET', KEYS[2])
 if type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$') then
   f = '0'
 end
-if not owner then
+if not owner or string.sub(owner, 1, 2) == 'R:' then -- reserved for a waiter: nobody has it
   return 'FREE ' .. f
 end
 local label = string.match(owner, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''

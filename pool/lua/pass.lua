@@ -1,0 +1,25 @@
+-- Put before release and leave: passes the free lock on to the first waiter that listens. The lock is reserved for it for a
+-- while, so that nobody barges in, and it is told "go"; the one behind it is told "next", with how long to wait before it is
+-- worth a look, should the first have died meanwhile. Without a waiter the lock is deleted.
+local function pass(lock, queue, reserve)
+  while true do
+    local first = redis.pcall('ZPOPMIN', queue)[1]
+    if not first then -- nobody, or the key is something else
+      redis.call('DEL', lock)
+      return
+    end
+    local heard = redis.pcall('PUBLISH', first, 'go ' .. lock)
+    if type(heard) ~= 'number' then -- no permission to publish: nobody here can be told anything
+      redis.call('DEL', lock)
+      return
+    end
+    if heard > 0 then
+      redis.call('SET', lock, 'R:' .. first, 'PX', reserve)
+      local second = redis.call('ZRANGE', queue, 0, 0)[1]
+      if second then
+        redis.pcall('PUBLISH', second, 'next ' .. reserve .. ' ' .. lock)
+      end
+      return
+    end
+  end
+end
