@@ -168,6 +168,23 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 	return replies, err
 }
 
+// occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems to.
+func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) bool {
+	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
+	timeout := l.config.timeout(&l.config.terms)
+	r := &pool.Request{Verb: pool.Inspect, Lock: keys.Lock, Fence: keys.Fence}
+	l.lines[node].send(call{to: p, request: r, until: ioNow().Add(timeout)})
+	over := make(chan struct{})
+	timer := l.clock.AfterFunc(timeout, func() { close(over) })
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-over:
+	case <-ctx.Done():
+	}
+	return p.stop()[node].Fingerprint != ""
+}
+
 // surveyError tells of the nodes that did not answer, or did not do as they were told.
 func (l *Locker) surveyError(op, name string, replies []pool.Reply) *QuorumError {
 	e := &QuorumError{Op: op, Name: name, Needed: l.quorum, verdict: ErrNoQuorum}

@@ -36,6 +36,7 @@ type claim struct {
 	start   moment // before the first request was sent
 	timeout time.Duration
 	acquire pool.Request
+	queue   string // key of the queue of waiters
 	decided chan struct{}
 	timer   Timer // the node timeout, and for a lease its deadline
 
@@ -118,13 +119,14 @@ func newOwner(holder string) string {
 	return string(id)
 }
 
-// claim starts one attempt: it takes the time, and asks every node.
-func (m *Mutex) claim(t *terms) *claim {
+// claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place.
+func (m *Mutex) claim(t *terms, p *place) *claim {
 	l := m.locker
 	c := &claim{
 		locker:  l,
 		terms:   t,
 		name:    m.name,
+		queue:   m.keys.Queue,
 		timeout: l.config.timeout(t),
 		decided: make(chan struct{}),
 		nodes:   make([]standing, len(l.lines)),
@@ -141,6 +143,9 @@ func (m *Mutex) claim(t *terms) *claim {
 		c.acquire.Fence = m.keys.Fence
 		c.acquire.Retention = t.fenceRetention()
 		c.acquire.Token = l.hint(m.keys.Lock, c.start)
+	}
+	if p != nil {
+		p.enqueue(&c.acquire, c.queue, c.start)
 	}
 	c.mu.Lock()
 	defer c.unlock()
@@ -396,6 +401,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
 	c.debts = make([]debt, len(c.nodes))
 	request := c.request(pool.Release)
 	request.TTL = remainder
+	request.Queue, request.Inbox, request.Reserve = c.queue, c.locker.inbox.channel, reserve(c.timeout)
 	until := ioNow().Add(max(c.terms.ttl, remainder))
 	for i := range c.debts {
 		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote}

@@ -21,6 +21,7 @@ type Locker struct {
 	quorum   int
 	servers  servers
 	tokens   tokens
+	inbox    *inbox
 	renewals renewer
 	work     work           // requests on their way and releases that are owed
 	calls    errgroup.Group // the goroutines that talk to the nodes
@@ -73,6 +74,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		l.lines = append(l.lines, &line{locker: l, node: n, index: i})
 		l.signOff = append(l.signOff, n.Open())
 	}
+	l.inbox = newInbox(l)
 	if len(nodes)%2 == 0 {
 		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))
 	}
@@ -190,10 +192,13 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	return le, nil
 }
 
-// attempt runs the algorithm once.
-func (m *Mutex) attempt(ctx context.Context, t *terms) (*claim, error) {
+// attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place.
+func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (*claim, error) {
 	l := m.locker
-	c := m.claim(t)
+	if !queued {
+		p = nil
+	}
+	c := m.claim(t, p)
 	err := c.wait(ctx)
 	if l.observer != nil {
 		l.observer.Observe(AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
@@ -281,6 +286,7 @@ func (l *Locker) Close(ctx context.Context) error {
 		return l.closeErr
 	}
 	close(l.closed)
+	l.inbox.end()
 	for _, le := range leases {
 		le.claim.mu.Lock()
 		if le.end(ErrClosed) {

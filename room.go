@@ -3,6 +3,7 @@ package redlock
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/go-redlock/redlock/pool"
@@ -26,6 +27,7 @@ type room struct {
 	ahead int // those who hold the lock, or contend for it: while there is one, the others wait
 	first *waiter
 	last  *waiter
+	place *place       // in the queue that the nodes keep, of the one who contends
 	seen  *QuorumError // the latest refusal that the one who contends got
 }
 
@@ -86,9 +88,44 @@ func (l *Locker) depart(r *room) {
 		if w := r.pop(); w != nil {
 			r.ahead++
 			w.turn <- grant{}
+		} else {
+			r.stand(true)
 		}
 	}
 	l.lose(r)
+}
+
+// seat returns the room's place in the queue that the nodes keep, where the one who contended before may have left it.
+func (l *Locker) seat(r *room, keys pool.KeySet) *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.place == nil {
+		r.place = l.inbox.place(keys)
+	}
+	return r.place
+}
+
+// settled notes that the one who contended has the lock.
+func (l *Locker) settled(r *room) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.seen = nil
+	r.stand(false)
+}
+
+// stand gives up the room's place. With the Locker's mu held.
+func (r *room) stand(leave bool) {
+	if r.place != nil {
+		r.place.close(leave)
+		r.place = nil
+	}
+}
+
+// occupied reports whether a goroutine of this process has to do with the lock.
+func (l *Locker) occupied(lock string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rooms[strings.TrimPrefix(lock, l.prefix)] != nil
 }
 
 // arrive notes that a call that did not wait for its turn holds the lock.

@@ -11,6 +11,10 @@ import (
 const (
 	minBackoff, maxBackoff = 5 * time.Millisecond, 200 * time.Millisecond
 
+	// minPatience and maxPatience are how long a waiter in the nodes' queues waits to be told, where it saw no one owner on a
+	// majority and where it did.
+	minPatience, maxPatience = 500 * time.Millisecond, 4 * time.Second
+
 	// splitTimeouts is for how many node timeouts TryLock goes on when the votes were split.
 	splitTimeouts = 4
 )
@@ -38,14 +42,17 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 	return g, err
 }
 
-// contend makes attempts until one succeeds.
+// contend makes attempts until one succeeds. Between two of them it waits in the nodes' queues to be told that the lock has
+// been passed on to it, or for a while if they cannot tell.
 func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 	l := m.locker
+	p := l.seat(r, m.keys)
 	var last *QuorumError // the last verdict
 	for n := 0; ; n++ {
-		c, err := m.attempt(ctx, t)
+		queued := p.ready()
+		c, err := m.attempt(ctx, t, p, queued)
 		if err == nil {
-			l.saw(r, nil)
+			l.settled(r)
 			return c.grant(), nil
 		}
 		if !errors.As(err, &last) {
@@ -55,10 +62,20 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 			return grant{}, last
 		}
 		l.saw(r, last)
-		if err := m.pause(ctx, backoff(n, last.RetryAfter)); err != nil {
-			if errors.Is(err, ErrClosed) {
-				return grant{}, err
-			}
+		held := errors.Is(last, ErrHeld)
+		switch {
+		case held && queued:
+			err = p.wait(ctx, last.patience())
+			n = 0
+		case held && l.inbox.open(ctx, l.config.timeout(t)) && p.ready():
+			continue // now they can tell
+		default:
+			err = l.pause(ctx, backoff(n, last.RetryAfter))
+		}
+		switch {
+		case errors.Is(err, ErrClosed):
+			return grant{}, l.closedError("lock", m.name)
+		case err != nil:
 			return grant{}, m.waitOver(ctx, last)
 		}
 	}
@@ -93,7 +110,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error)
 	patience := present(l.clock).add(splitTimeouts * l.config.timeout(t))
 	for n := 0; ; n++ {
 		began := l.clock.Now()
-		c, err := m.attempt(ctx, t)
+		c, err := m.attempt(ctx, t, nil, false)
 		var last *QuorumError
 		switch {
 		case err == nil:
@@ -104,9 +121,9 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error)
 			return grant{}, last
 		}
 		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
-		if err := m.pause(ctx, rand.N(min(spread, l.config.timeout(t)))); err != nil { //nolint:gosec // jitter
+		if err := l.pause(ctx, rand.N(min(spread, l.config.timeout(t)))); err != nil { //nolint:gosec // jitter
 			if errors.Is(err, ErrClosed) {
-				return grant{}, err
+				return grant{}, l.closedError("lock", m.name)
 			}
 			return grant{}, m.waitOver(ctx, last)
 		}
@@ -123,9 +140,22 @@ func backoff(n int, retryAfter time.Duration) time.Duration {
 	return d
 }
 
+// patience is how long to wait to be told before trying all the same: no longer than the owner has the lock, and not for
+// long if there seems to be none.
+func (e *QuorumError) patience() time.Duration {
+	d := maxPatience
+	if !e.owned {
+		d = minPatience
+	}
+	d = d*3/4 + rand.N(d/2) //nolint:gosec // jitter
+	if e.RetryAfter > 0 {
+		d = min(d, e.RetryAfter+rand.N(4*minBackoff)) //nolint:gosec // jitter
+	}
+	return d
+}
+
 // pause waits for d. It returns an error if ctx ended or the Locker was closed first.
-func (m *Mutex) pause(ctx context.Context, d time.Duration) error {
-	l := m.locker
+func (l *Locker) pause(ctx context.Context, d time.Duration) error {
 	over := make(chan struct{})
 	timer := l.clock.AfterFunc(d, func() { close(over) })
 	defer timer.Stop()
@@ -133,7 +163,7 @@ func (m *Mutex) pause(ctx context.Context, d time.Duration) error {
 	case <-over:
 		return nil
 	case <-l.closed:
-		return l.closedError("lock", m.name)
+		return ErrClosed
 	case <-ctx.Done():
 		return ended(ctx)
 	}

@@ -106,7 +106,7 @@ func (r *Request) arguments(to []any) []any {
 	case Repair:
 		to = append(to, r.Owner, token, retention)
 	case Release:
-		to = append(to, r.Owner, ms(r.TTL), ms(r.Reserve))
+		to = append(to, r.Owner, ms(r.TTL), ms(r.Reserve), r.Inbox)
 	case Leave:
 		to = append(to, r.Inbox, ms(r.Reserve))
 	case Inspect, Bootstrap:

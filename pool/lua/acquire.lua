@@ -29,7 +29,7 @@ if #ARGV >= 7 then
     if math.abs(ticket - since) <= 1000000 then
       since = ticket
     end
-    redis.pcall('ZADD', queue, 'NX', string.format('%.0f', since), inbox)
+    redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)
     redis.pcall('PEXPIRE', queue, 60000)
   end
 end

@@ -5,6 +5,6 @@
 -- Reply  OK
 redis.call('ZREM', KEYS[2], ARGV[1])
 if redis.pcall('GET', KEYS[1]) == 'R:' .. ARGV[1] then
-  pass(KEYS[1], KEYS[2], ARGV[2])
+  pass(KEYS[1], KEYS[2], ARGV[2], ARGV[1])
 end
 return 'OK'

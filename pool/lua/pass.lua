@@ -1,14 +1,15 @@
 -- Put before release and leave: passes the free lock on to the first waiter that listens. The lock is reserved for it for a
 -- while, so that nobody barges in, and it is told "go"; the one behind it is told "next", with how long to wait before it is
--- worth a look, should the first have died meanwhile. Without a waiter the lock is deleted.
-local function pass(lock, queue, reserve)
+-- worth a look, should the first have died meanwhile. Without a waiter the lock is deleted. What is left in the queue of the
+-- inbox that passes the lock on is stale.
+local function pass(lock, queue, reserve, own)
   while true do
     local first = redis.pcall('ZPOPMIN', queue)[1]
     if not first then -- nobody, or the key is something else
       redis.call('DEL', lock)
       return
     end
-    local heard = redis.pcall('PUBLISH', first, 'go ' .. lock)
+    local heard = first == own and 0 or redis.pcall('PUBLISH', first, 'go ' .. lock)
     if type(heard) ~= 'number' then -- no permission to publish: nobody here can be told anything
       redis.call('DEL', lock)
       return
