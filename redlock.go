@@ -333,10 +333,10 @@ func (l *Locker) closedError(op, name string) error {
 	return fmt.Errorf("redlock: %s %q: %w", op, name, ErrClosed)
 }
 
-// ended returns the end of ctx as an error that is both its Err and its Cause.
+// ended returns the end of ctx as an error that is both its Err and its Cause. The end of [WithWait] is a deadline.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
+	if errors.Is(cause, err) || errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}
 	return errors.Join(err, cause)

@@ -23,9 +23,11 @@ const (
 func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 	l := m.locker
 	if t.wait != Forever {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.wait)
-		defer cancel()
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		defer cancel(nil)
+		timer := l.clock.AfterFunc(t.wait, func() { cancel(context.DeadlineExceeded) })
+		defer timer.Stop()
 	}
 	g, err := l.turn(ctx, r, t)
 	if err != nil {
