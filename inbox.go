@@ -40,6 +40,7 @@ type inbox struct {
 	count   int               // of live
 	changed chan struct{}     // closed, and made anew, when count has changed
 	stop    context.CancelFunc
+	round   int            // how often the subscriptions were ended: what earlier ones still say does not count
 	idle    Timer          // ends the subscriptions once nobody has waited for a while
 	told    bool           // the log knows that subscriptions cannot be had
 	leaving map[string]int // by lock key: requests to leave that are under way
@@ -121,10 +122,14 @@ func (b *inbox) rest() {
 
 // shut ends the subscriptions. With mu held.
 func (b *inbox) shut() {
-	if b.stop != nil {
-		b.stop()
-		b.stop = nil
+	if b.stop == nil {
+		return
 	}
+	b.stop()
+	b.stop = nil
+	b.round++
+	b.count = 0
+	clear(b.live)
 }
 
 // end is called once the Locker is closed.
@@ -143,10 +148,11 @@ func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 	b.mu.Lock()
 	if b.stop == nil {
 		sub, stop := context.WithCancel(context.Background())
+		round := b.round
 		b.stop = stop
 		for _, ln := range b.locker.lines {
 			b.locker.spawn(func() error {
-				b.listen(sub, ln)
+				b.listen(sub, round, ln)
 				return nil
 			})
 		}
@@ -198,13 +204,13 @@ func (b *inbox) complain() {
 }
 
 // listen keeps the subscription on one node until ctx ends.
-func (b *inbox) listen(ctx context.Context, ln *line) {
+func (b *inbox) listen(ctx context.Context, round int, ln *line) {
 	pause := minRelisten
 	for {
 		err := ln.node.Listen(ctx, b.channel,
-			func() { b.confirm(ln.index, true); pause = minRelisten },
+			func() { b.confirm(round, ln.index, true); pause = minRelisten },
 			func(n pool.Notice) { b.hear(ln, n) })
-		b.confirm(ln.index, false)
+		b.confirm(round, ln.index, false)
 		if ctx.Err() != nil || errors.Is(err, pool.ErrNoListen) {
 			return
 		}
@@ -217,10 +223,10 @@ func (b *inbox) listen(ctx context.Context, ln *line) {
 }
 
 // confirm notes whether the node can tell us.
-func (b *inbox) confirm(i int, live bool) {
+func (b *inbox) confirm(round, i int, live bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.live[i] == live {
+	if round != b.round || b.live[i] == live {
 		return
 	}
 	b.live[i] = live
