@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -144,7 +145,5 @@ func (g *ledger) drop(d *debt) {
 	g.dropped.Add(1)
 	l, node := d.line.locker, d.line.node.Addr()
 	l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL", "node", node)
-	if l.observer != nil {
-		l.observer.Observe(DroppedEvent{Node: node})
-	}
+	l.observe(context.Background(), DroppedEvent{Node: node})
 }

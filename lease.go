@@ -180,7 +180,7 @@ func (le *Lease) lose() {
 	}
 	c.abandon(c.remainder(), nil)
 	le.depart()
-	c.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
+	c.note(le.ctx, slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
@@ -267,7 +267,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	if err != nil {
 		level = slog.LevelWarn
 	}
-	c.locker.tell(level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.mono)})
+	c.locker.tell(le.ctx, level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.mono)})
 	return err
 }
 

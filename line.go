@@ -224,8 +224,8 @@ func (ln *line) identify(server string) {
 }
 
 func (ln *line) observe(v pool.Verb, reply *pool.Reply, took time.Duration) {
-	if o := ln.locker.observer; o != nil {
-		o.Observe(NodeEvent{Node: ln.node.Addr(), Verb: v, Verdict: reply.Verdict, Latency: took, Err: reply.Err})
+	if ln.locker.observer != nil {
+		ln.locker.observe(context.Background(), NodeEvent{Node: ln.node.Addr(), Verb: v, Verdict: reply.Verdict, Latency: took, Err: reply.Err})
 	}
 }
 

@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"context"
 	"time"
 
 	"github.com/go-redlock/redlock/pool"
@@ -9,6 +10,14 @@ import (
 // An Observer is told what a [Locker] does. Observe is called from many goroutines, some of them on the way of a lock:
 // it must be safe for concurrent use, quick, and must not call the Locker.
 type Observer interface{ Observe(Event) }
+
+// A ContextObserver is told the context as well, so that a trace can go on from its caller's: that of the call for an AttemptEvent
+// and a FailedEvent, that of the lease (see [Lease.Context]) for what tells of one, else the background. An Observer that has this
+// method gets it called instead of Observe.
+type ContextObserver interface {
+	Observer
+	ObserveContext(context.Context, Event)
+}
 
 // An Event is one of the structs of this package whose names end in Event. There may be more of them in a later version: ignore
 // those that you do not know. None holds an owner id.
@@ -37,6 +46,13 @@ type AcquiredEvent struct {
 	Fence    uint64        // 0 without fencing
 	Wait     time.Duration // from the call to the lease
 	Validity time.Duration // what is left of the lease
+}
+
+// A FailedEvent tells that Lock, TryLock, Do or TryDo gave up without a lease.
+type FailedEvent struct {
+	Name string
+	Err  error
+	Wait time.Duration // from the call to the error
 }
 
 // A RenewedEvent tells how a renewal or an Extend ended.
@@ -71,8 +87,20 @@ type DroppedEvent struct{ Node string }
 func (NodeEvent) event()     {}
 func (AttemptEvent) event()  {}
 func (AcquiredEvent) event() {}
+func (FailedEvent) event()   {}
 func (RenewedEvent) event()  {}
 func (DangerEvent) event()   {}
 func (LostEvent) event()     {}
 func (ReleasedEvent) event() {}
 func (DroppedEvent) event()  {}
+
+// observe tells the observer, if there is one.
+func (l *Locker) observe(ctx context.Context, e Event) {
+	switch o := l.observer.(type) {
+	case nil:
+	case ContextObserver:
+		o.ObserveContext(ctx, e)
+	default:
+		o.Observe(e)
+	}
+}

@@ -89,19 +89,20 @@ func (c *claim) unlock() {
 	c.news = nil
 	c.mu.Unlock()
 	for _, n := range told {
-		c.locker.tell(n.level, n.text, n.event)
+		c.locker.tell(n.ctx, n.level, n.text, n.event)
 	}
 }
 
 // note has an event told once mu is free. With mu held.
-func (c *claim) note(level slog.Level, text string, e Event) {
+func (c *claim) note(ctx context.Context, level slog.Level, text string, e Event) {
 	if c.locker.listens(level) {
-		c.news = append(c.news, news{level, text, e})
+		c.news = append(c.news, news{ctx, level, text, e})
 	}
 }
 
 // news is an event with its line for the log.
 type news struct {
+	ctx   context.Context //nolint:containedctx // to be passed on
 	level slog.Level
 	text  string
 	event Event

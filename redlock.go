@@ -173,6 +173,9 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	}
 	g, err := acquire(m, ctx, r, t) // which leaves the room if it fails
 	if err != nil {
+		if l.observer != nil {
+			l.observe(ctx, FailedEvent{Name: m.name, Err: err, Wait: l.clock.Now().Sub(began)})
+		}
 		return nil, err
 	}
 	le := newLease(ctx, r, t, g)
@@ -185,7 +188,7 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	}
 	if l.observer != nil {
 		now := present(l.clock)
-		l.observer.Observe(AcquiredEvent{
+		l.observe(le.ctx, AcquiredEvent{
 			Name: m.name, Fence: le.Fence(), Wait: now.mono.Sub(began), Validity: le.Until().Sub(now.mono),
 		})
 	}
@@ -201,7 +204,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (*
 	c := m.claim(t, p)
 	err := c.wait(ctx)
 	if l.observer != nil {
-		l.observer.Observe(AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
 	}
 	if err != nil {
 		return nil, err
@@ -245,13 +248,11 @@ func (l *Locker) listens(level slog.Level) bool {
 }
 
 // tell passes an event to the observer, and logs it.
-func (l *Locker) tell(level slog.Level, text string, e Event) {
-	if l.logger.Enabled(context.Background(), level) {
-		l.logger.Log(context.Background(), level, text, "event", e)
+func (l *Locker) tell(ctx context.Context, level slog.Level, text string, e Event) {
+	if l.logger.Enabled(ctx, level) {
+		l.logger.Log(ctx, level, text, "event", e)
 	}
-	if l.observer != nil {
-		l.observer.Observe(e)
-	}
+	l.observe(ctx, e)
 }
 
 // spawn runs f, which talks to a node, in a goroutine of the group.

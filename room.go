@@ -254,7 +254,7 @@ func (le *Lease) handOver() bool {
 	}
 	le.end(ErrReleased)
 	c.lease = nil
-	c.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
+	c.note(le.ctx, slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
 	w.turn <- grant{claim: c, fence: c.nextToken(), start: now, deadline: le.deadline}
 	return true
 }
