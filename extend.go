@@ -213,7 +213,9 @@ func (e *extension) result(ctx context.Context) error {
 	return err
 }
 
-// retryPause is how long after a renewal was sent the next try comes, if it did not succeed.
+// retryPause is how long after a renewal was sent the next try comes, if it did not succeed: once its nodes have had
+// their time, but several times before the deadline whatever that time is.
 func (le *Lease) retryPause() time.Duration {
-	return max(le.claim.timeout, le.claim.terms.ttl/driftDivisor)
+	ttl := le.claim.terms.ttl
+	return min(max(le.claim.timeout, ttl/driftDivisor), ttl/6)
 }

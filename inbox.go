@@ -146,6 +146,12 @@ func (b *inbox) end() {
 // returns false if it is not.
 func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 	b.mu.Lock()
+	select {
+	case <-b.locker.closed: // end has been here, or will be: it waits for mu
+		b.mu.Unlock()
+		return false
+	default:
+	}
 	if b.stop == nil {
 		sub, stop := context.WithCancel(context.Background())
 		round := b.round

@@ -43,7 +43,9 @@ type Lease struct {
 // newLease makes a lease of a grant.
 func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
 	c := g.claim
-	le := &Lease{claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline}
+	le := &Lease{
+		claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, renewing: t.maxHold > 0,
+	}
 	ctx = context.WithValue(context.WithoutCancel(ctx), leaseKey(c.name), le)
 	le.ctx, le.cancel = context.WithCancelCause(ctx)
 	c.mu.Lock()

@@ -449,7 +449,7 @@ func (c *claim) error(verdict error) *QuorumError {
 		case r.Verdict == pool.Held && r.TTL >= 0, r.Verdict == pool.Quarantined:
 			waits = append(waits, r.TTL)
 		}
-		if r.Verdict == pool.Held {
+		if n.ballot == held && r.Verdict == pool.Held { // a twin's word does not count
 			owners[r.Fingerprint]++
 			e.owned = e.owned || owners[r.Fingerprint] >= e.Needed
 		}

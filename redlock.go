@@ -221,14 +221,18 @@ func (l *Locker) hint(lock string, start moment) uint64 {
 	return max(uint64(max(start.wall.UnixMicro(), 1)), l.tokens.last(lock)+1)
 }
 
-// keep registers a lease. It returns false if the Locker was closed meanwhile.
+// keep registers a lease, unless it has ended already. It returns false if the Locker was closed meanwhile.
 func (l *Locker) keep(le *Lease) bool {
+	le.claim.mu.Lock()
+	defer le.claim.unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.isClosed {
 		return false
 	}
-	l.leases[le] = struct{}{}
+	if le.cause == nil {
+		l.leases[le] = struct{}{}
+	}
 	return true
 }
 

@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// renewalSlack is how much sooner than due a renewal may be sent, to go out together with others.
-const renewalSlack = 10 * time.Millisecond
+// renewalSlack is how much sooner than due a renewal may be sent, to go out together with others; for a short TTL it is
+// the part of it that slackDivisor says.
+const (
+	renewalSlack = 10 * time.Millisecond
+	slackDivisor = 32
+)
 
 // A renewer renews the leases of a Locker that asked for it: from a third of the TTL on, and when that fails again and
 // again until the deadline. One timer serves all of them, and whatever is due at about the same time goes out together,
@@ -73,9 +77,7 @@ func (r *renewer) run() {
 		return
 	}
 	r.busy = true
-	for horizon := present(r.clock).add(renewalSlack); len(r.due) > 0 && !r.due[0].renewAt.after(horizon); {
-		le := r.due[0]
-		heap.Pop(&r.due)
+	for _, le := range r.take() {
 		r.mu.Unlock() // the lease's lock comes before ours
 		next, ok := le.renew()
 		r.mu.Lock()
@@ -85,6 +87,15 @@ func (r *renewer) run() {
 	}
 	r.busy = false
 	r.arm()
+}
+
+// take removes the appointments that are due, or nearly so, and returns whose they are. With mu held.
+func (r *renewer) take() (due []*Lease) {
+	for now := present(r.clock); len(r.due) > 0 && r.due[0].renewAt.until(now) <= renewalSlack; {
+		due = append(due, r.due[0])
+		heap.Pop(&r.due)
+	}
+	return due
 }
 
 // renew renews the lease if it is time to, and returns when to look at it again; false if never.
@@ -98,7 +109,7 @@ func (le *Lease) renew() (moment, bool) {
 		return moment{}, false
 	}
 	ttl := c.terms.ttl
-	if due := le.renewal(); due.after(now.add(renewalSlack)) {
+	if due := le.renewal(); due.until(now) > min(renewalSlack, ttl/slackDivisor) {
 		return due, true
 	}
 	if left := le.left(); left < ttl/3 && !le.danger {

@@ -222,7 +222,8 @@ func (l *Locker) saw(r *room, e *QuorumError) {
 	r.seen = e
 }
 
-// successor takes the first waiter out of the queue if a lock held under t can be handed to it.
+// successor takes the first waiter out of the queue if a lock held under t can be handed to it. The one who hands it over
+// leaves the room.
 func (l *Locker) successor(r *room, t *terms) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -230,6 +231,7 @@ func (l *Locker) successor(r *room, t *terms) *waiter {
 	if l.isClosed || r.ahead > 1 || w == nil || !t.interchangeable(w.terms) {
 		return nil
 	}
+	l.lose(r)
 	return r.pop()
 }
 
@@ -253,6 +255,7 @@ func (le *Lease) handOver() bool {
 		return false
 	}
 	le.end(ErrReleased)
+	le.gone.Store(true)
 	c.lease = nil
 	c.note(le.ctx, slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
 	w.turn <- grant{claim: c, fence: c.nextToken(), start: now, deadline: le.deadline}
