@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-redlock/redlock/pool"
@@ -33,6 +34,7 @@ const (
 type inbox struct {
 	locker  *Locker
 	channel string
+	busy    atomic.Bool // there are subscriptions
 
 	mu      sync.Mutex
 	places  map[string]*place // by lock key
@@ -127,6 +129,7 @@ func (b *inbox) shut() {
 	}
 	b.stop()
 	b.stop = nil
+	b.busy.Store(false)
 	b.round++
 	b.count = 0
 	clear(b.live)
@@ -156,6 +159,7 @@ func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 		sub, stop := context.WithCancel(context.Background())
 		round := b.round
 		b.stop = stop
+		b.busy.Store(true)
 		for _, ln := range b.locker.lines {
 			b.locker.spawn(func() error {
 				b.listen(sub, round, ln)

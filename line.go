@@ -51,11 +51,14 @@ type line struct {
 	// twin is true while the node is known to be a server that another line leads to already: it has no vote.
 	twin atomic.Bool
 
-	mu     sync.Mutex
-	trips  int    // under way
-	sick   bool   // the last trip brought no answer: one request at a time goes out, as a probe
-	queue  []call // wait for a trip
-	server string // run id of the server, once known
+	mu      sync.Mutex
+	trips   int       // under way
+	idle    int       // goroutines that wait for a trip to make
+	next    chan call // what they are woken with
+	retired bool      // the Locker is closed: nobody waits any more
+	sick    bool      // the last trip brought no answer: one request at a time goes out, as a probe
+	queue   []call    // wait for a trip
+	server  string    // run id of the server, once known
 
 	debts ledger
 }
@@ -73,14 +76,13 @@ func (ln *line) send(c call) {
 		})
 	case ln.trips < ln.limit():
 		ln.trips++
-		t, _ := trips.Get().(*trip)
-		if t == nil {
-			t = new(trip)
-			t.run = t.travel
+		if ln.idle > 0 {
+			ln.idle--
+			ln.next <- c // it has room for all who are idle
+		} else {
+			t := &trip{line: ln, calls: []call{c}}
+			ln.locker.spawn(t.travel)
 		}
-		t.line = ln
-		t.calls = append(t.calls[:0], c)
-		ln.locker.spawn(t.run)
 	default:
 		ln.queue = append(ln.queue, c)
 	}
@@ -103,28 +105,35 @@ func (ln *line) reject(c call, why error) {
 // takes reports whether the verb may put the lock key in place.
 func takes(v pool.Verb) bool { return v == pool.Acquire || v == pool.Rejoin }
 
-// A trip is one goroutine's round trips to a node, one after the other for as long as requests wait.
+// retire sends the goroutines of the line home. Requests are carried after that all the same.
+func (ln *line) retire() {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.retired, ln.idle = true, 0
+	close(ln.next)
+}
+
+// A trip is a goroutine's round trips to a node, one after the other for as long as requests wait. It then stays for the next
+// request, for it costs less to wake a goroutine than to start one.
 type trip struct {
 	line  *line
 	calls []call
 	wire  []pool.Call
-	run   func() error // travel, bound once
 }
 
-// trips keeps trips that have ended for their buffers.
-var trips sync.Pool
-
 func (t *trip) travel() error {
-	ln := t.line
-	for {
+	for more := true; more; {
 		heard := t.carry()
-		if !ln.load(t, heard) {
-			break
-		}
+		more = t.line.load(t, heard) || t.rest()
 	}
-	t.line = nil
-	trips.Put(t)
 	return nil
+}
+
+// rest waits for the next request. It returns false if none will come.
+func (t *trip) rest() bool {
+	c, ok := <-t.line.next
+	t.calls = append(t.calls[:0], c)
+	return ok
 }
 
 // hearing is what a trip showed of its node.
@@ -201,6 +210,9 @@ func (ln *line) load(t *trip, heard hearing) bool {
 	size = min(size, len(ln.queue))
 	if size == 0 || ln.trips > ln.limit() {
 		ln.trips--
+		if !ln.retired {
+			ln.idle++
+		}
 		return false
 	}
 	t.calls = append(t.calls[:0], ln.queue[:size]...)

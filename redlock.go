@@ -71,7 +71,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	l.renewals.clock = l.clock
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
-		l.lines = append(l.lines, &line{locker: l, node: n, index: i})
+		l.lines = append(l.lines, &line{locker: l, node: n, index: i, next: make(chan call, maxTrips)})
 		l.signOff = append(l.signOff, n.Open())
 	}
 	l.inbox = newInbox(l)
@@ -321,8 +321,14 @@ func (l *Locker) drain(ctx context.Context) error {
 		select {
 		case <-l.work.idle:
 		case <-grace:
+			for _, ln := range l.lines {
+				ln.retire() // once they come home
+			}
 			return fmt.Errorf("redlock: close: %d requests or releases are still under way: %w", l.work.count.Load(), ended(ctx))
 		}
+	}
+	for _, ln := range l.lines {
+		ln.retire()
 	}
 	l.goRunning.Lock()
 	l.detached = true

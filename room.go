@@ -95,11 +95,12 @@ func (l *Locker) depart(r *room) {
 	l.lose(r)
 }
 
-// seat returns the room's place in the queue that the nodes keep, where the one who contended before may have left it.
-func (l *Locker) seat(r *room, keys pool.KeySet) *place {
+// seat returns the room's place in the queue that the nodes keep, where the one who contended before may have left it, and
+// opens it if open is set.
+func (l *Locker) seat(r *room, keys pool.KeySet, open bool) *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.place == nil {
+	if r.place == nil && open {
 		r.place = l.inbox.place(keys)
 	}
 	return r.place

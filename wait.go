@@ -48,10 +48,10 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 // been passed on to it, or for a while if they cannot tell.
 func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 	l := m.locker
-	p := l.seat(r, m.keys)
-	var last *QuorumError // the last verdict
+	p := l.seat(r, m.keys, l.inbox.busy.Load()) // who has waited lately will wait again: queue from the first attempt on
+	var last *QuorumError                       // the last verdict
 	for n := 0; ; n++ {
-		queued := p.ready()
+		queued := p != nil && p.ready()
 		c, err := m.attempt(ctx, t, p, queued)
 		if err == nil {
 			l.settled(r)
@@ -64,6 +64,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 			return grant{}, last
 		}
 		l.saw(r, last)
+		p = l.seat(r, m.keys, true)
 		held := errors.Is(last, ErrHeld)
 		switch {
 		case held && queued:
