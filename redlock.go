@@ -300,7 +300,9 @@ func (l *Locker) Close(ctx context.Context) error {
 		le.claim.unlock()
 		le.depart()
 	}
-	l.closeErr = l.drain(ctx)
+	if l.closeErr = l.drain(ctx); l.closeErr == nil {
+		l.join()
+	}
 	for _, f := range l.signOff {
 		if err := f(); err != nil {
 			l.closeErr = errors.Join(l.closeErr, fmt.Errorf("redlock: close: %w", err))
@@ -310,33 +312,34 @@ func (l *Locker) Close(ctx context.Context) error {
 	return l.closeErr
 }
 
-// drain waits for the background work.
+// drain waits for the background work: until it is done, or ctx has ended and a node timeout has passed since.
 func (l *Locker) drain(ctx context.Context) error {
 	grace := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		l.clock.AfterFunc(l.config.timeout(&l.config.terms), func() { close(grace) })
 	})
 	defer stop()
+	defer func() {
+		for _, ln := range l.lines {
+			ln.retire()
+		}
+	}()
 	for l.work.count.Load() > 0 {
 		select {
 		case <-l.work.idle:
 		case <-grace:
-			for _, ln := range l.lines {
-				ln.retire() // once they come home
-			}
 			return fmt.Errorf("redlock: close: %d requests or releases are still under way: %w", l.work.count.Load(), ended(ctx))
 		}
 	}
-	for _, ln := range l.lines {
-		ln.retire()
-	}
+	return nil
+}
+
+// join waits for the goroutines that talk to the nodes, once none has anything to do.
+func (l *Locker) join() {
 	l.goRunning.Lock()
 	l.detached = true
 	l.goRunning.Unlock()
-	if err := l.calls.Wait(); err != nil {
-		return fmt.Errorf("redlock: close: %w", err) // unreachable: they return nil
-	}
-	return nil
+	_ = l.calls.Wait() // they return nil
 }
 
 // closedError is what calls return after Close.

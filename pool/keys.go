@@ -38,12 +38,18 @@ func Keys(prefix, name string) (KeySet, error) {
 		return KeySet{}, fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is the restart marker",
 			fenceSuffix, queueSuffix, markerKey)
 	case tagged(lock):
-		return KeySet{lock, lock + fenceSuffix, lock + queueSuffix}, nil
+		return keySet(lock, lock+fenceSuffix+lock+queueSuffix), nil
 	case strings.Contains(lock, "}"):
 		return KeySet{}, fmt.Errorf("a name with a closing brace needs a hash tag, such as {user1}")
 	default:
-		return KeySet{lock, "{" + lock + "}" + fenceSuffix, "{" + lock + "}" + queueSuffix}, nil
+		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix), nil
 	}
+}
+
+// keySet cuts the keys of the fencing register and the queue, which stand one behind the other, apart: one allocation for both.
+func keySet(lock, both string) KeySet {
+	fence := (len(both) + len(fenceSuffix) - len(queueSuffix)) / 2
+	return KeySet{Lock: lock, Fence: both[:fence], Queue: both[fence:]}
 }
 
 // tagged reports whether the key has a valid hash tag: something between its first opening brace and the next closing one.
