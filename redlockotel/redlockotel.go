@@ -1,0 +1,190 @@
+// Package redlockotel makes OpenTelemetry metrics and traces of what a [redlock.Locker] does.
+//
+//	telemetry, err := redlockotel.New()
+//	locks, err := redlock.New(nodes, redlock.WithObserver(telemetry))
+//
+// # Metrics
+//
+// Durations are in seconds. The attribute redlock.lock is there only with [WithNames].
+//
+//	redlock.attempts                redlock.verdict  attempts to take a lock
+//	redlock.attempt.duration                         from before the first request to the decision
+//	redlock.fence.repairs                            second requests for the fencing token
+//	redlock.wait.duration                            from the call to the lease
+//	redlock.failures                redlock.verdict  calls that gave up without a lease
+//	redlock.validity                                 what was left of a lease when its caller got it
+//	redlock.leases                                   leases that are held
+//	redlock.hold.duration                            from the beginning of a lease to its release or loss
+//	redlock.renewals                redlock.verdict  renewals and calls of Extend
+//	redlock.danger                                   leases whose renewals failed until a third of the TTL was left
+//	redlock.losses                                   leases that ended before they were unlocked, or were found gone then
+//	redlock.releases                redlock.verdict  calls of Unlock
+//	redlock.node.requests           redlock.node, redlock.verb, redlock.verdict
+//	redlock.node.duration           redlock.node     how long its round trips took
+//	redlock.node.releases.dropped   redlock.node     releases that were given up: the key lasts until its TTL
+//
+// # Traces
+//
+// In the trace that the context of Lock, TryLock, Do or TryDo belongs to:
+//
+//   - the span redlock.lock, from the call to the lease or the error;
+//   - the span redlock.hold, from the lease to the end of its release, or to its loss, with the events redlock.renewed, redlock.danger,
+//     redlock.lost and redlock.released;
+//   - on the caller's own span an event redlock.attempt for each attempt.
+//
+// The spans have the lock's name and the fencing token. An owner id is nowhere.
+package redlockotel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/outcome"
+)
+
+const scope = "github.com/go-redlock/redlock/redlockotel"
+
+// Telemetry observes a Locker, or several. It is safe for concurrent use.
+type Telemetry struct {
+	meters  metric.MeterProvider
+	tracers trace.TracerProvider
+	name    func(string) string
+
+	instruments
+	tracer trace.Tracer
+	holds  sync.Map // the spans of the leases that are held, by the lease's context
+}
+
+var _ redlock.ContextObserver = (*Telemetry)(nil)
+
+// An Option sets up [Telemetry].
+type Option func(*Telemetry)
+
+// WithMeterProvider sets where metrics go; without it that is the global provider.
+func WithMeterProvider(p metric.MeterProvider) Option { return func(t *Telemetry) { t.meters = p } }
+
+// WithTracerProvider sets where traces go; without it that is the global provider.
+func WithTracerProvider(p trace.TracerProvider) Option { return func(t *Telemetry) { t.tracers = p } }
+
+// WithNames gives metrics the attribute redlock.lock: what label makes of a lock's name, such as "invoice" of "invoice:42". It must
+// be safe for concurrent use and have few results: each is a series for every metric. Traces have the whole name always.
+func WithNames(label func(name string) string) Option { return func(t *Telemetry) { t.name = label } }
+
+// New makes Telemetry, to be given to [redlock.WithObserver]. It fails only if the meter provider refuses an instrument.
+func New(opts ...Option) (*Telemetry, error) {
+	t := &Telemetry{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider()}
+	for _, o := range opts {
+		o(t)
+	}
+	t.tracer = t.tracers.Tracer(scope)
+	if err := t.instruments.make(t.meters.Meter(scope)); err != nil {
+		return nil, fmt.Errorf("redlockotel: %w", err)
+	}
+	return t, nil
+}
+
+// Observe implements [redlock.Observer]. A Locker calls ObserveContext instead.
+func (t *Telemetry) Observe(e redlock.Event) { t.ObserveContext(context.Background(), e) }
+
+// ObserveContext implements [redlock.ContextObserver].
+func (t *Telemetry) ObserveContext(ctx context.Context, e redlock.Event) {
+	t.measure(ctx, e)
+	t.trace(ctx, e)
+}
+
+// trace writes e into the trace that ctx belongs to.
+func (t *Telemetry) trace(ctx context.Context, e redlock.Event) {
+	switch e := e.(type) {
+	case redlock.AttemptEvent:
+		if span := trace.SpanFromContext(ctx); span.IsRecording() {
+			span.AddEvent("redlock.attempt", trace.WithAttributes(
+				name(e.Name), verdict(e.Err), seconds("redlock.duration", e.Took), attribute.Int("redlock.fence.repairs", e.Repairs)))
+		}
+	case redlock.AcquiredEvent:
+		t.waited(ctx, e.Wait, name(e.Name), fence(e.Fence), verdict(nil), seconds("redlock.validity", e.Validity)).End()
+		t.begin(ctx, e)
+	case redlock.FailedEvent:
+		span := t.waited(ctx, e.Wait, name(e.Name), verdict(e.Err))
+		if !errors.Is(e.Err, redlock.ErrHeld) {
+			span.SetStatus(codes.Error, e.Err.Error())
+		}
+		span.End()
+	case redlock.RenewedEvent:
+		t.note(ctx, "redlock.renewed", verdict(e.Err), seconds("redlock.left", e.Left))
+	case redlock.DangerEvent:
+		t.note(ctx, "redlock.danger", seconds("redlock.left", e.Left))
+	case redlock.LostEvent:
+		t.note(ctx, "redlock.lost", seconds("redlock.hold", e.Held))
+		t.end(ctx, redlock.ErrLost)
+	case redlock.ReleasedEvent:
+		t.note(ctx, "redlock.released", verdict(e.Err), seconds("redlock.hold", e.Held))
+		t.end(ctx, e.Err)
+	}
+}
+
+// waited returns the span of a call that took so long and ends now.
+func (t *Telemetry) waited(ctx context.Context, d time.Duration, attrs ...attribute.KeyValue) trace.Span {
+	_, span := t.tracer.Start(ctx, "redlock.lock", trace.WithTimestamp(time.Now().Add(-d)), trace.WithAttributes(attrs...))
+	return span
+}
+
+// begin starts the span of a lease, whose context is ctx. It ends when the lease is released or lost; Close is told in no event.
+func (t *Telemetry) begin(ctx context.Context, e redlock.AcquiredEvent) {
+	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(name(e.Name), fence(e.Fence)))
+	if !span.IsRecording() {
+		return
+	}
+	t.holds.Store(ctx, span)
+	if ctx.Err() != nil { // it was lost at once, and that was told before
+		t.end(ctx, context.Cause(ctx))
+		return
+	}
+	context.AfterFunc(ctx, func() {
+		if cause := context.Cause(ctx); errors.Is(cause, redlock.ErrClosed) {
+			t.end(ctx, cause)
+		}
+	})
+}
+
+// note adds an event to the lease's span.
+func (t *Telemetry) note(ctx context.Context, event string, attrs ...attribute.KeyValue) {
+	if span, ok := t.holds.Load(ctx); ok {
+		span.(trace.Span).AddEvent(event, trace.WithAttributes(attrs...)) //nolint:forcetypeassert // only begin stores them
+	}
+}
+
+// end ends the lease's span.
+func (t *Telemetry) end(ctx context.Context, err error) {
+	stored, ok := t.holds.LoadAndDelete(ctx)
+	if !ok {
+		return
+	}
+	span := stored.(trace.Span) //nolint:forcetypeassert // see note
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+}
+
+func name(n string) attribute.KeyValue { return attribute.String("redlock.name", n) }
+
+// fence fits: tokens are below 2^53.
+func fence(token uint64) attribute.KeyValue { return attribute.Int64("redlock.fence", int64(token)) } //nolint:gosec // see above
+
+func verdict(err error) attribute.KeyValue {
+	return attribute.String("redlock.verdict", outcome.Of(err))
+}
+
+func seconds(key string, d time.Duration) attribute.KeyValue {
+	return attribute.Float64(key, d.Seconds())
+}

@@ -1,0 +1,185 @@
+// Package redlockprom makes Prometheus metrics of what a [redlock.Locker] does.
+//
+//	metrics := redlockprom.New()
+//	prometheus.MustRegister(metrics)
+//	locks, err := redlock.New(nodes, redlock.WithObserver(metrics))
+//
+// # Metrics
+//
+// Durations are in seconds. The label lock is empty, and so absent, unless [WithNames] says otherwise.
+//
+//	redlock_attempts_total{lock,verdict}           attempts to take a lock
+//	redlock_attempt_duration_seconds{lock}         from before the first request to the decision
+//	redlock_fence_repairs_total{lock}              second requests for the fencing token
+//	redlock_wait_seconds{lock}                     from the call to the lease
+//	redlock_failures_total{lock,verdict}           calls that gave up without a lease
+//	redlock_validity_seconds{lock}                 what was left of a lease when its caller got it
+//	redlock_leases{lock}                           leases that are held
+//	redlock_hold_seconds{lock}                     from the beginning of a lease to its release or loss
+//	redlock_renewals_total{lock,verdict}           renewals and calls of Extend
+//	redlock_danger_total{lock}                     leases whose renewals failed until a third of the TTL was left
+//	redlock_losses_total{lock}                     leases that ended before they were unlocked, or were found gone then
+//	redlock_releases_total{lock,verdict}           calls of Unlock
+//	redlock_node_requests_total{node,verb,verdict} what each node answered
+//	redlock_node_latency_seconds{node}             how long its round trips took
+//	redlock_dropped_releases_total{node}           releases that were given up: the key lasts until its TTL
+//
+// The verdicts of calls are ok, held, no_quorum, too_late, lost, closed, deadline, canceled and other; those of nodes ok, held, gone,
+// raised, quarantined, refused and unavailable. An owner id is in none of them.
+//
+// The ones to watch: redlock_losses_total, for work may have overlapped; redlock_danger_total, which comes before it; and unavailable
+// or refused nodes, of which a minority is not felt otherwise.
+package redlockprom
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/outcome"
+)
+
+// Metrics observes a Locker, or several, and is what a Prometheus registry collects from. It is safe for concurrent use.
+type Metrics struct {
+	name func(string) string
+
+	attempts, repairs, failures, renewals, danger, losses, releases, requests, dropped *prometheus.CounterVec
+	attempt, wait, validity, hold, latency                                             *prometheus.HistogramVec
+	leases                                                                             *prometheus.GaugeVec
+}
+
+var (
+	_ redlock.ContextObserver = (*Metrics)(nil)
+	_ prometheus.Collector    = (*Metrics)(nil)
+)
+
+// An Option sets up [Metrics].
+type Option func(*Metrics)
+
+// WithNames has the lock label be what label makes of a lock's name, such as "invoice" of "invoice:42". It must be safe for
+// concurrent use and have few results: each is a time series for every metric. Without it the label is empty.
+func WithNames(label func(name string) string) Option {
+	return func(m *Metrics) { m.name = label }
+}
+
+// New makes Metrics. They collect nothing until they are given to [redlock.WithObserver], and are seen nowhere until they are
+// registered. Prefix and constant labels are the registry's business: see [prometheus.WrapRegistererWithPrefix] and
+// [prometheus.WrapRegistererWith].
+func New(opts ...Option) *Metrics {
+	m := &Metrics{
+		name: func(string) string { return "" },
+
+		attempts: counter("attempts_total", "Attempts to take a lock.", "lock", "verdict"),
+		repairs:  counter("fence_repairs_total", "Second requests for the fencing token.", "lock"),
+		failures: counter("failures_total", "Calls that gave up without a lease.", "lock", "verdict"),
+		renewals: counter("renewals_total", "Renewals and calls of Extend.", "lock", "verdict"),
+		danger:   counter("danger_total", "Leases whose renewals failed until a third of the TTL was left.", "lock"),
+		losses:   counter("losses_total", "Leases that ended before they were unlocked, or were found gone then.", "lock"),
+		releases: counter("releases_total", "Calls of Unlock.", "lock", "verdict"),
+		requests: counter("node_requests_total", "What each node answered.", "node", "verb", "verdict"),
+		dropped:  counter("dropped_releases_total", "Releases that were given up: the key lasts until its TTL.", "node"),
+
+		attempt:  histogram("attempt_duration_seconds", "From before the first request to the decision.", short, "lock"),
+		wait:     histogram("wait_seconds", "From the call to the lease.", long, "lock"),
+		validity: histogram("validity_seconds", "What was left of a lease when its caller got it.", long, "lock"),
+		hold:     histogram("hold_seconds", "From the beginning of a lease to its release or loss.", long, "lock"),
+		latency:  histogram("node_latency_seconds", "How long the node's round trips took.", short, "node"),
+
+		leases: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: "redlock", Name: "leases", Help: "Leases that are held.",
+		}, []string{"lock"}),
+	}
+	for _, o := range opts {
+		o(m)
+	}
+	return m
+}
+
+// The buckets of the classic histograms: of round trips, and of what may last for hours. Registries that take native histograms get
+// those too.
+var (
+	short = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
+	long  = []float64{.001, .005, .01, .05, .1, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
+)
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "redlock", Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "redlock", Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
+	}, labels)
+}
+
+// Describe implements [prometheus.Collector].
+func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
+	for _, c := range m.all() {
+		c.Describe(to)
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m *Metrics) Collect(to chan<- prometheus.Metric) {
+	for _, c := range m.all() {
+		c.Collect(to)
+	}
+}
+
+func (m *Metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{
+		m.attempts, m.repairs, m.failures, m.renewals, m.danger, m.losses, m.releases, m.requests, m.dropped,
+		m.attempt, m.wait, m.validity, m.hold, m.latency, m.leases,
+	}
+}
+
+// ObserveContext implements [redlock.ContextObserver]. It counts the lease in whose context something was acquired until that ends.
+func (m *Metrics) ObserveContext(ctx context.Context, e redlock.Event) {
+	if e, ok := e.(redlock.AcquiredEvent); ok {
+		held := m.leases.WithLabelValues(m.name(e.Name))
+		held.Inc()
+		context.AfterFunc(ctx, held.Dec)
+	}
+	m.Observe(e)
+}
+
+// Observe implements [redlock.Observer].
+func (m *Metrics) Observe(e redlock.Event) {
+	switch e := e.(type) {
+	case redlock.NodeEvent:
+		m.requests.WithLabelValues(e.Node, e.Verb.String(), outcome.OfNode(e.Verdict)).Inc()
+		m.latency.WithLabelValues(e.Node).Observe(e.Latency.Seconds())
+	case redlock.AttemptEvent:
+		lock := m.name(e.Name)
+		m.attempts.WithLabelValues(lock, outcome.Of(e.Err)).Inc()
+		m.attempt.WithLabelValues(lock).Observe(e.Took.Seconds())
+		m.repairs.WithLabelValues(lock).Add(float64(e.Repairs))
+	case redlock.AcquiredEvent:
+		lock := m.name(e.Name)
+		m.wait.WithLabelValues(lock).Observe(e.Wait.Seconds())
+		m.validity.WithLabelValues(lock).Observe(e.Validity.Seconds())
+	case redlock.FailedEvent:
+		m.failures.WithLabelValues(m.name(e.Name), outcome.Of(e.Err)).Inc()
+	case redlock.RenewedEvent:
+		m.renewals.WithLabelValues(m.name(e.Name), outcome.Of(e.Err)).Inc()
+	case redlock.DangerEvent:
+		m.danger.WithLabelValues(m.name(e.Name)).Inc()
+	case redlock.LostEvent:
+		lock := m.name(e.Name)
+		m.losses.WithLabelValues(lock).Inc()
+		m.hold.WithLabelValues(lock).Observe(e.Held.Seconds())
+	case redlock.ReleasedEvent:
+		lock := m.name(e.Name)
+		m.releases.WithLabelValues(lock, outcome.Of(e.Err)).Inc()
+		m.hold.WithLabelValues(lock).Observe(e.Held.Seconds())
+		if errors.Is(e.Err, redlock.ErrLost) {
+			m.losses.WithLabelValues(lock).Inc()
+		}
+	case redlock.DroppedEvent:
+		m.dropped.WithLabelValues(e.Node).Inc()
+	}
+}

@@ -1,0 +1,147 @@
+package redlockprom_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/redlockprom"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// kind is what the tests call locks by: what comes before the colon.
+func kind(name string) string {
+	k, _, _ := strings.Cut(name, ":")
+	return k
+}
+
+func TestEveryEventIsCounted(t *testing.T) {
+	t.Parallel()
+	metrics := redlockprom.New(redlockprom.WithNames(kind))
+	for _, e := range []redlock.Event{
+		redlock.NodeEvent{Node: "a:6379", Verb: pool.Acquire, Verdict: pool.OK, Latency: time.Millisecond},
+		redlock.NodeEvent{Node: "b:6379", Verb: pool.Release, Verdict: pool.Unavailable, Latency: time.Second},
+		redlock.AttemptEvent{Name: "job:1", Err: redlock.ErrHeld, Took: time.Millisecond},
+		redlock.AttemptEvent{Name: "job:2", Took: time.Millisecond, Repairs: 2},
+		redlock.AcquiredEvent{Name: "job:2", Wait: time.Second, Validity: 9 * time.Second},
+		redlock.FailedEvent{Name: "job:1", Err: errors.Join(redlock.ErrNoQuorum, context.Canceled)},
+		redlock.RenewedEvent{Name: "job:2"},
+		redlock.RenewedEvent{Name: "job:2", Err: redlock.ErrNoQuorum},
+		redlock.DangerEvent{Name: "job:2"},
+		redlock.LostEvent{Name: "job:2", Held: time.Minute},
+		redlock.ReleasedEvent{Name: "job:3", Held: time.Minute},
+		redlock.ReleasedEvent{Name: "job:4", Held: time.Minute, Err: redlock.ErrLost},
+		redlock.DroppedEvent{Node: "b:6379"},
+	} {
+		metrics.Observe(e)
+	}
+	text := `
+# HELP redlock_attempts_total Attempts to take a lock.
+# TYPE redlock_attempts_total counter
+redlock_attempts_total{lock="job",verdict="held"} 1
+redlock_attempts_total{lock="job",verdict="ok"} 1
+# HELP redlock_danger_total Leases whose renewals failed until a third of the TTL was left.
+# TYPE redlock_danger_total counter
+redlock_danger_total{lock="job"} 1
+# HELP redlock_dropped_releases_total Releases that were given up: the key lasts until its TTL.
+# TYPE redlock_dropped_releases_total counter
+redlock_dropped_releases_total{node="b:6379"} 1
+# HELP redlock_failures_total Calls that gave up without a lease.
+# TYPE redlock_failures_total counter
+redlock_failures_total{lock="job",verdict="no_quorum"} 1
+# HELP redlock_fence_repairs_total Second requests for the fencing token.
+# TYPE redlock_fence_repairs_total counter
+redlock_fence_repairs_total{lock="job"} 2
+# HELP redlock_losses_total Leases that ended before they were unlocked, or were found gone then.
+# TYPE redlock_losses_total counter
+redlock_losses_total{lock="job"} 2
+# HELP redlock_node_requests_total What each node answered.
+# TYPE redlock_node_requests_total counter
+redlock_node_requests_total{node="a:6379",verb="acquire",verdict="ok"} 1
+redlock_node_requests_total{node="b:6379",verb="release",verdict="unavailable"} 1
+# HELP redlock_releases_total Calls of Unlock.
+# TYPE redlock_releases_total counter
+redlock_releases_total{lock="job",verdict="lost"} 1
+redlock_releases_total{lock="job",verdict="ok"} 1
+# HELP redlock_renewals_total Renewals and calls of Extend.
+# TYPE redlock_renewals_total counter
+redlock_renewals_total{lock="job",verdict="no_quorum"} 1
+redlock_renewals_total{lock="job",verdict="ok"} 1
+`
+	counters := []string{
+		"redlock_attempts_total", "redlock_danger_total", "redlock_dropped_releases_total", "redlock_failures_total",
+		"redlock_fence_repairs_total", "redlock_losses_total", "redlock_node_requests_total", "redlock_releases_total", "redlock_renewals_total",
+	}
+	if err := testutil.CollectAndCompare(metrics, strings.NewReader(text), counters...); err != nil {
+		t.Error(err)
+	}
+	want(t, metrics, "redlock_attempt_duration_seconds", 2)
+	want(t, metrics, "redlock_wait_seconds", 1)
+	want(t, metrics, "redlock_validity_seconds", 1)
+	want(t, metrics, "redlock_hold_seconds", 3)
+	want(t, metrics, "redlock_node_latency_seconds", 2)
+}
+
+// total sums a metric up over all its series; a histogram counts its samples.
+func total(t *testing.T, c prometheus.Collector, name string) (sum float64) {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
+}
+
+func TestALeaseCountsUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		metrics := redlockprom.New()
+		lease, end := context.WithCancel(t.Context())
+		metrics.ObserveContext(lease, redlock.AcquiredEvent{Name: "job"})
+		want(t, metrics, "redlock_leases", 1)
+		end()
+		synctest.Wait() // the count falls in a goroutine of its own
+		want(t, metrics, "redlock_leases", 0)
+	})
+}
+
+// want checks the sum of a metric over all its series.
+func want(t *testing.T, c prometheus.Collector, name string, sum float64) {
+	t.Helper()
+	if got := total(t, c, name); got != sum {
+		t.Errorf("%s is %v, want %v", name, got, sum)
+	}
+}
+
+func TestTheMetricsKeepToPrometheusRules(t *testing.T) {
+	t.Parallel()
+	metrics := redlockprom.New()
+	metrics.ObserveContext(t.Context(), redlock.AcquiredEvent{Name: "job"})
+	metrics.Observe(redlock.NodeEvent{Node: "a:6379", Verb: pool.Acquire, Verdict: pool.OK})
+	problems, err := testutil.CollectAndLint(metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
