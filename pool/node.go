@@ -2,7 +2,7 @@ package pool
 
 import (
 	"context"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/seal"
@@ -97,7 +97,8 @@ type Request struct {
 	// nothing for that long.
 	Guard time.Duration
 
-	wire atomic.Pointer[[]any] // the command that asks for it, encoded once for all nodes
+	once sync.Once
+	wire []any // the command that asks for it, encoded once for all nodes
 }
 
 // A Verdict is what became of one request on one node.

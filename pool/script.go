@@ -4,8 +4,7 @@ import (
 	"crypto/sha1" //nolint:gosec // the name that Redis gives a script
 	_ "embed"
 	"encoding/hex"
-	"strconv"
-	"time"
+	"slices"
 )
 
 // The scripts, each one atomic step on the server.
@@ -72,70 +71,64 @@ func (r *Request) script() *script {
 
 // evalsha returns the command that asks for r. It is made once and shared, by all nodes and goroutines.
 func (r *Request) evalsha() []any {
-	if args := r.wire.Load(); args != nil {
-		return *args
-	}
-	args := make([]any, 0, 12)
-	args = append(args, "evalsha", r.script().sha)
-	args = r.arguments(args)
-	r.wire.Store(&args)
-	return args
+	r.once.Do(func() { r.wire = r.command() })
+	return r.wire
 }
 
 // eval returns the command that asks for r and teaches the server the script.
 func (r *Request) eval() []any {
-	args := make([]any, 0, 12)
-	args = append(args, "eval", r.script().text)
-	return r.arguments(args)
+	args := slices.Clone(r.evalsha())
+	args[0], args[1] = "eval", r.script().text
+	return args
 }
 
-// arguments appends the number of keys, the keys and the arguments as the scripts' headers say.
-func (r *Request) arguments(to []any) []any {
-	keys := r.keys()
-	to = append(to, len(keys))
-	for _, k := range keys {
-		to = append(to, k)
-	}
-	token, retention := strconv.FormatUint(r.Token, 10), "0"
+// command returns the command, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
+// go-redis writes as what they point to and which cost no allocation; but it reads the first key, for its hash slot.
+func (r *Request) command() []any {
+	const beforeKeys = 3
+	args := append(make([]any, 0, 16), "evalsha", r.script().sha, 0)
+	args = r.keys(args)
+	args[beforeKeys-1] = len(args) - beforeKeys
+	retention := int64(0)
 	if r.Fence != "" {
-		retention = ms(r.Retention)
+		retention = r.Retention.Milliseconds()
 	}
 	switch r.Verb {
 	case Acquire, Extend, Rejoin:
-		to = append(to, r.Owner, ms(r.TTL), token, retention)
+		args = append(args, &r.Owner, r.TTL.Milliseconds(), &r.Token, retention)
 	case Repair:
-		to = append(to, r.Owner, token, retention)
+		args = append(args, &r.Owner, &r.Token, retention)
 	case Release:
-		to = append(to, r.Owner, ms(r.TTL), ms(r.Reserve), r.Inbox)
+		args = append(args, &r.Owner, r.TTL.Milliseconds(), r.Reserve.Milliseconds(), &r.Inbox)
 	case Leave:
-		to = append(to, r.Inbox, ms(r.Reserve))
+		args = append(args, &r.Inbox, r.Reserve.Milliseconds())
 	case Inspect, Bootstrap:
 	}
 	if r.Verb == Acquire && r.Queue != "" {
-		to = append(to, r.Inbox, strconv.FormatUint(r.Ticket, 10), strconv.FormatInt(r.Age.Microseconds(), 10))
+		args = append(args, &r.Inbox, &r.Ticket, r.Age.Microseconds())
 	}
 	if r.guarded() {
-		to = append(to, ms(r.Guard))
+		args = append(args, r.Guard.Milliseconds())
 	}
-	return to
+	return args
 }
 
-// keys returns the keys that the script of r touches, in its order.
-func (r *Request) keys() []string {
+// keys appends the keys that the script of r touches, in its order.
+func (r *Request) keys(to []any) []any {
 	if r.Verb == Bootstrap {
-		return []string{markerKey}
+		return append(to, markerKey)
 	}
-	keys := append(make([]string, 0, 4), r.Lock)
+	to = append(to, r.Lock)
 	if r.Fence != "" && r.Verb != Release && r.Verb != Leave {
-		keys = append(keys, r.Fence)
+		to = append(to, &r.Fence)
 	}
 	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
-		keys = append(keys, r.Queue)
+		to = append(to, &r.Queue)
 	}
 	if r.guarded() {
-		keys = append(keys, markerKey)
+		to = append(to, markerKey)
 	}
-	return keys
+	return to
 }
 
 // guarded reports whether the restart guard has a say in r.
@@ -143,6 +136,3 @@ func (r *Request) guarded() bool { return r.Guard > 0 && (takes(r.Verb) || r.Ver
 
 // takes reports whether the verb may put a lock in place.
 func takes(v Verb) bool { return v == Acquire || v == Rejoin }
-
-// ms is a duration as the scripts take it.
-func ms(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
