@@ -236,7 +236,7 @@ func (ln *line) identify(server string) {
 }
 
 func (ln *line) observe(v pool.Verb, reply *pool.Reply, took time.Duration) {
-	if ln.locker.observer != nil {
+	if len(ln.locker.observers) > 0 {
 		ln.locker.observe(context.Background(), NodeEvent{Node: ln.node.Addr(), Verb: v, Verdict: reply.Verdict, Latency: took, Err: reply.Err})
 	}
 }

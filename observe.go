@@ -94,13 +94,13 @@ func (LostEvent) event()     {}
 func (ReleasedEvent) event() {}
 func (DroppedEvent) event()  {}
 
-// observe tells the observer, if there is one.
+// observe tells the observers.
 func (l *Locker) observe(ctx context.Context, e Event) {
-	switch o := l.observer.(type) {
-	case nil:
-	case ContextObserver:
-		o.ObserveContext(ctx, e)
-	default:
-		o.Observe(e)
+	for _, o := range l.observers {
+		if c, ok := o.(ContextObserver); ok {
+			c.ObserveContext(ctx, e)
+		} else {
+			o.Observe(e)
+		}
 	}
 }

@@ -35,7 +35,7 @@ type config struct {
 	terms       terms
 	clock       Clock
 	logger      *slog.Logger
-	observer    Observer
+	observers   []Observer
 	prefix      string
 	nodeTimeout time.Duration // 0: derived from the TTL of each call
 	guard       time.Duration // 0: no restart guard
@@ -209,13 +209,13 @@ func WithLogger(logger *slog.Logger) Option {
 	})
 }
 
-// WithObserver makes the Locker tell o what happens; see [Event].
+// WithObserver makes the Locker tell o what happens; see [Event]. Given more than once, all of them are told, in that order.
 func WithObserver(o Observer) Option {
 	return option(func(c *config) error {
 		if o == nil {
 			return &OptionError{"WithObserver", nil, "the observer is nil"}
 		}
-		c.observer = o
+		c.observers = append(c.observers, o)
 		return nil
 	})
 }

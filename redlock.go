@@ -173,7 +173,7 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	}
 	g, err := acquire(m, ctx, r, t) // which leaves the room if it fails
 	if err != nil {
-		if l.observer != nil {
+		if len(l.observers) > 0 {
 			l.observe(ctx, FailedEvent{Name: m.name, Err: err, Wait: l.clock.Now().Sub(began)})
 		}
 		return nil, err
@@ -186,7 +186,7 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	if t.maxHold > 0 {
 		l.renewals.add(le)
 	}
-	if l.observer != nil {
+	if len(l.observers) > 0 {
 		now := present(l.clock)
 		l.observe(le.ctx, AcquiredEvent{
 			Name: m.name, Fence: le.Fence(), Wait: now.mono.Sub(began), Validity: le.Until().Sub(now.mono),
@@ -203,7 +203,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (*
 	}
 	c := m.claim(t, p)
 	err := c.wait(ctx)
-	if l.observer != nil {
+	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
 	}
 	if err != nil {
@@ -248,7 +248,7 @@ func (l *Locker) forget(le *Lease) {
 
 // listens reports whether anybody is told of such an event.
 func (l *Locker) listens(level slog.Level) bool {
-	return l.observer != nil || l.logger.Enabled(context.Background(), level)
+	return len(l.observers) > 0 || l.logger.Enabled(context.Background(), level)
 }
 
 // tell passes an event to the observer, and logs it.
