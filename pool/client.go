@@ -1,0 +1,265 @@
+package pool
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/seal"
+)
+
+// A client is a Node that is spoken to through go-redis.
+type client struct {
+	addr   string
+	redis  redis.UniversalClient
+	server atomic.Pointer[string] // run id, once known
+
+	// own makes the client anew, if Dial made it; nil if it is the user's.
+	own func() redis.UniversalClient
+
+	mu    sync.Mutex
+	users int
+	over  bool // what Dial made is closed
+
+	// Of a user's client:
+	strays atomic.Int32 // calls that have outlived their deadline, see bound
+	asked  atomic.Bool  // its server's run id was asked for
+}
+
+// maxStrays is how many calls through a user's client may outlive their deadline. More are not made until one has
+// ended, so that a node which does not answer cannot use up the user's pool.
+const maxStrays = 3
+
+var _ Node = (*client)(nil)
+
+// Addr implements Node.
+func (c *client) Addr() string { return c.addr }
+
+// Sealed implements Node.
+func (c *client) Sealed(seal.Seal) {}
+
+// Open implements Node.
+func (c *client) Open() func() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.users++
+	if c.over {
+		c.over, c.redis = false, c.own()
+	}
+	return sync.OnceValue(func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.users--; c.users > 0 || c.own == nil {
+			return nil
+		}
+		c.over = true
+		return c.redis.Close() //nolint:wrapcheck // the caller says what it is about
+	})
+}
+
+// current returns the client to use, and what to do when done with it. Once all users have signed off it is one for this call alone.
+func (c *client) current() (r redis.UniversalClient, done func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		return c.redis, func() {}
+	}
+	r = c.own()
+	return r, func() { _ = r.Close() }
+}
+
+// Do implements Node.
+func (c *client) Do(ctx context.Context, calls []Call) {
+	if len(calls) == 0 {
+		return
+	}
+	r, done := c.current()
+	defer done()
+	if c.own == nil {
+		c.bound(ctx, r, calls)
+		return
+	}
+	c.carry(ctx, r, calls)
+}
+
+// carry makes the round trip.
+func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Call) {
+	if len(calls) == 1 {
+		c.single(ctx, r, &calls[0])
+		return
+	}
+	c.batch(ctx, r, calls)
+}
+
+// A command is one that go-redis must not send again by itself: where the first reply was lost it would find its own work
+// done, and say that somebody else did it.
+type command struct{ *redis.StringCmd }
+
+// NoRetry implements redis.Cmder.
+func (command) NoRetry() bool { return true }
+
+// single sends one request.
+func (c *client) single(ctx context.Context, r redis.UniversalClient, call *Call) {
+	cmd := command{redis.NewStringCmd(ctx, call.Request.evalsha()...)}
+	err := r.Process(ctx, cmd)
+	if unknownScript(err) { // so it was not executed
+		cmd = command{redis.NewStringCmd(ctx, call.Request.eval()...)}
+		err = r.Process(ctx, cmd)
+	}
+	call.Reply = c.reply(call.Request, cmd.Val(), err)
+}
+
+// batch sends several requests in one round trip, and once more those whose script the server did not know.
+func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Call) {
+	again := c.pipeline(ctx, r, calls, (*Request).evalsha)
+	if len(again) == 0 {
+		return
+	}
+	rest := make([]Call, len(again))
+	for k, i := range again {
+		rest[k].Request = calls[i].Request
+	}
+	c.pipeline(ctx, r, rest, (*Request).eval)
+	for k, i := range again {
+		calls[i].Reply = rest[k].Reply
+	}
+}
+
+// pipeline sends all calls and returns those whose script the server did not know.
+func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []Call, encode func(*Request) []any) (unknown []int) {
+	pipe := r.Pipeline()
+	cmds := make([]command, len(calls))
+	for i := range calls {
+		cmds[i] = command{redis.NewStringCmd(ctx, encode(calls[i].Request)...)}
+		_ = pipe.Process(ctx, cmds[i]) // only queues it
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, cmd := range cmds {
+		if unknownScript(cmd.Err()) {
+			unknown = append(unknown, i)
+		}
+		calls[i].Reply = c.reply(calls[i].Request, cmd.Val(), cmd.Err())
+	}
+	return unknown
+}
+
+// reply makes a Reply of what go-redis returned.
+func (c *client) reply(r *Request, text string, err error) Reply {
+	var reply Reply
+	if err == nil {
+		reply = parse(r.Verb, text)
+	} else {
+		reply = failure(r, err)
+	}
+	if s := c.server.Load(); s != nil && reply.Verdict != Unavailable {
+		reply.Server = *s
+	}
+	return reply
+}
+
+// bound makes the round trip through a user's client, whose settings may let it take longer than ctx allows, or wait for ever. The call is then
+// left to itself.
+func (c *client) bound(ctx context.Context, r redis.UniversalClient, calls []Call) {
+	if c.strays.Load() >= maxStrays {
+		for i := range calls {
+			calls[i].Reply = Reply{Verdict: Unavailable, Unsent: true, Err: errStrays}
+		}
+		return
+	}
+	until, _ := ctx.Deadline()
+	ctx, cancel := context.WithDeadline(context.Background(), until)
+	own := make([]Call, len(calls)) // the caller's may be gone when a stray comes home
+	for i := range calls {
+		own[i].Request = calls[i].Request
+	}
+	var ended atomic.Bool // by the call, or by its deadline: whichever comes second sees it
+	over := make(chan struct{})
+	go func() {
+		defer cancel()
+		c.carry(ctx, r, own)
+		c.ask(ctx, r, own)
+		if ended.Swap(true) {
+			c.strays.Add(-1)
+		}
+		close(over)
+	}()
+	select {
+	case <-over:
+		copy(calls, own)
+	case <-ctx.Done():
+		c.strays.Add(1)
+		if ended.Swap(true) {
+			c.strays.Add(-1)
+		}
+		for i := range calls {
+			calls[i].Reply = Reply{Verdict: Unavailable, Err: context.DeadlineExceeded}
+		}
+	}
+}
+
+// ask learns the run id of a user's server, once it has answered.
+func (c *client) ask(ctx context.Context, r redis.UniversalClient, calls []Call) {
+	if calls[0].Reply.Verdict == Unavailable || c.asked.Swap(true) {
+		return
+	}
+	if _, cluster := r.(*redis.ClusterClient); cluster {
+		return // of many servers
+	}
+	info, err := r.Info(ctx, "server").Result()
+	if err != nil {
+		return
+	}
+	c.identify(info)
+	for i := range calls {
+		if s := c.server.Load(); s != nil && calls[i].Reply.Verdict != Unavailable {
+			calls[i].Reply.Server = *s
+		}
+	}
+}
+
+// identify takes the run id from what INFO said.
+func (c *client) identify(info string) {
+	if id := infoField(info, "run_id"); id != "" {
+		c.server.Store(&id)
+	}
+}
+
+// Listen implements Node.
+func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error {
+	r, done := c.current()
+	defer done()
+	if _, cluster := r.(*redis.ClusterClient); cluster {
+		return ErrNoListen // a script's PUBLISH there counts only the listeners of one of its nodes
+	}
+	sub := r.Subscribe(ctx)
+	defer sub.Close()                                          //nolint:errcheck // it is of no use any more
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // ends Receive
+	defer stop()
+	if err := sub.Subscribe(ctx, inbox); err != nil {
+		return listenError(ctx, err)
+	}
+	for {
+		message, err := sub.Receive(ctx)
+		if err != nil {
+			return listenError(ctx, err)
+		}
+		switch m := message.(type) {
+		case *redis.Subscription:
+			ready()
+		case *redis.Message:
+			if n, ok := parseNotice(m.Payload); ok {
+				heard(n)
+			}
+		}
+	}
+}
+
+// listenError says why a subscription ended.
+func listenError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return failure(&Request{}, err).Err
+}

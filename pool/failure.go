@@ -1,0 +1,81 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	// ErrTooOld is the cause of a refusal by a server older than Redis 7.0 or Valkey 7.2.
+	ErrTooOld = errors.New("the server is too old: Redis 7.0 or Valkey 7.2 is needed")
+
+	errStrays = errors.New("earlier calls through the client have not come back")
+	errNoWord = errors.New("the server refused without a word")
+)
+
+// passing are the first words of errors that may pass: the node is unavailable for now.
+var passing = map[string]bool{
+	"LOADING": true, "READONLY": true, "MASTERDOWN": true, "CLUSTERDOWN": true, "TRYAGAIN": true, "MOVED": true, "ASK": true,
+	"OOM": true, "BUSY": true, "MISCONF": true, "NOREPLICAS": true, "NOSCRIPT": true,
+}
+
+// failure is the Reply to a request that go-redis returned an error for.
+func failure(r *Request, err error) Reply {
+	var answer redis.Error
+	var network *net.OpError
+	switch {
+	case errors.Is(err, ErrTooOld):
+		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
+	case errors.Is(err, redis.Nil):
+		return nonsense(r.Verb)
+	case errors.As(err, &answer):
+		return refusal(r, answer)
+	case errors.As(err, &network):
+		return Reply{Verdict: Unavailable, Unsent: network.Op == "dial", Err: err}
+	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
+		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return Reply{Verdict: Unavailable, Err: err}
+	default: // what go-redis could not read may hold anything: it is not repeated
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			return Reply{Verdict: Unavailable, Err: err}
+		}
+		return Reply{Verdict: Unavailable, Err: ErrBadReply}
+	}
+}
+
+// refusal is the Reply to a request that the server answered with an error.
+func refusal(r *Request, answer error) Reply {
+	text, _, _ := strings.Cut(answer.Error(), ", with args beginning with")
+	for _, secret := range []string{r.Owner, r.Inbox} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "…")
+		}
+	}
+	word, _, _ := strings.Cut(text, " ")
+	reply := Reply{Verdict: Refused, Err: serverError(text)}
+	if passing[word] {
+		reply.Verdict = Unavailable
+	}
+	if text == "" {
+		reply.Err = errNoWord
+	}
+	return reply
+}
+
+// A serverError is what a server answered.
+type serverError string
+
+// Error implements error.
+func (e serverError) Error() string { return string(e) }
+
+// unknownScript reports whether the server does not know the script, and so has not run it.
+func unknownScript(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")
+}
