@@ -1,0 +1,88 @@
+package memnode
+
+import (
+	"context"
+	"slices"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// maxNotices is how many notices a listener may be behind. Further ones are lost.
+const maxNotices = 1024
+
+// A subscription is one listener.
+type subscription struct{ notices chan pool.Notice }
+
+// Listen implements pool.Node.
+func (n *Node) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
+	s := &subscription{notices: make(chan pool.Notice, maxNotices)}
+	broken, err := n.subscribe(ctx, inbox, s)
+	if err != nil {
+		return err
+	}
+	defer n.unsubscribe(inbox, s)
+	ready()
+	for {
+		select {
+		case notice := <-s.notices:
+			heard(notice)
+		case <-broken:
+			return errBroken
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// subscribe waits until the node has taken the subscription, and returns what is closed when it breaks.
+func (n *Node) subscribe(ctx context.Context, inbox string, s *subscription) (broken <-chan struct{}, err error) {
+	for {
+		n.mu.Lock()
+		frozen, down := n.frozen, n.down
+		if frozen == nil && !down {
+			n.subs[inbox] = append(n.subs[inbox], s)
+			broken = n.epoch
+		}
+		n.mu.Unlock()
+		switch {
+		case down:
+			return nil, errRefused
+		case frozen == nil:
+			return broken, nil
+		}
+		select {
+		case <-frozen:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (n *Node) unsubscribe(inbox string, s *subscription) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.subs[inbox] = slices.DeleteFunc(n.subs[inbox], func(o *subscription) bool { return o == s })
+	if len(n.subs[inbox]) == 0 {
+		delete(n.subs, inbox)
+	}
+}
+
+// publish tells those who listen to the inbox, and returns how many they are. With mu held.
+func (n *Node) publish(inbox string, notice pool.Notice) int {
+	for _, s := range n.subs[inbox] {
+		var fate Fate
+		if n.fate != nil {
+			fate = n.fate(Message{Inbox: inbox})
+		}
+		if fate.Drop {
+			continue
+		}
+		after(fate.Delay, func() {
+			select {
+			case s.notices <- notice:
+			default:
+			}
+		})
+	}
+	return len(n.subs[inbox])
+}

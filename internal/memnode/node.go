@@ -1,0 +1,397 @@
+// Package memnode is one master in memory: the node of package pool as a state machine in Go, with the faults that real
+// masters and networks have. Examples, the demo, the test kit and the simulation run on it; a conformance test holds it and real
+// servers together.
+package memnode
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/pool"
+)
+
+var (
+	errRefused = errors.New("connection refused")
+	errTimeout = errors.New("i/o timeout")
+	errBroken  = io.EOF
+)
+
+// A Node is one master and the network before it. All methods may be called concurrently.
+type Node struct {
+	addr string
+	now  func() time.Time // of the world
+	fate func(Message) Fate
+
+	mu       sync.Mutex
+	state    *state
+	saved    *state
+	set      time.Time     // when the clock was set last, in the world
+	shown    time.Time     // and what to
+	rate     float64       // how fast it runs
+	frozen   chan struct{} // closed by Thaw; nil: not frozen
+	backlog  []func()      // arrived while frozen
+	down     bool
+	epoch    chan struct{} // closed when connections break
+	subs     map[string][]*subscription
+	requests map[pool.Verb]int
+}
+
+// A Message is on its way to the node, or from it: a round trip with requests, or a notice to a listener.
+type Message struct {
+	Requests []*pool.Request // nil: a notice
+	Inbox    string          // whom a notice is to
+}
+
+// A Fate is what the network does with a message.
+type Fate struct {
+	Drop      bool          // the request, or the notice, never arrives
+	Delay     time.Duration // until it does
+	Again     bool          // it arrives a second time
+	AgainIn   time.Duration // that long after the first
+	DropReply bool
+	DelayBack time.Duration // until the reply arrives
+}
+
+// An Option sets up what [New] makes.
+type Option func(*Node)
+
+// WithTime has the node's clock run by now, instead of the time of day.
+func WithTime(now func() time.Time) Option { return func(n *Node) { n.now = now } }
+
+// WithNetwork has fate decide over each message. It is called from many goroutines and must not call the node.
+func WithNetwork(fate func(Message) Fate) Option { return func(n *Node) { n.fate = fate } }
+
+// New makes a master that is up and empty.
+func New(addr string, opts ...Option) *Node {
+	n := &Node{
+		addr:     addr,
+		now:      time.Now,
+		rate:     1,
+		epoch:    make(chan struct{}),
+		subs:     make(map[string][]*subscription),
+		requests: make(map[pool.Verb]int),
+	}
+	for _, o := range opts {
+		o(n)
+	}
+	n.set = n.now()
+	n.shown = n.set
+	n.state = newState(n.publish)
+	return n
+}
+
+// Cluster makes count masters and returns them as nodes too.
+func Cluster(count int, opts ...Option) ([]*Node, []pool.Node) {
+	masters, nodes := make([]*Node, count), make([]pool.Node, count)
+	for i := range masters {
+		masters[i] = New(fmt.Sprintf("node%d", i+1), opts...)
+		nodes[i] = masters[i]
+	}
+	return masters, nodes
+}
+
+// Addr implements pool.Node.
+func (n *Node) Addr() string { return n.addr }
+
+// Sealed implements pool.Node.
+func (n *Node) Sealed(seal.Seal) {}
+
+// Open implements pool.Node.
+func (n *Node) Open() func() error { return func() error { return nil } }
+
+// Do implements pool.Node.
+func (n *Node) Do(ctx context.Context, calls []pool.Call) {
+	if len(calls) == 0 {
+		return
+	}
+	requests := make([]*pool.Request, len(calls))
+	for i := range calls {
+		requests[i] = calls[i].Request
+	}
+	var fate Fate
+	if n.fate != nil {
+		fate = n.fate(Message{Requests: requests})
+	}
+	n.mu.Lock()
+	if n.down {
+		n.mu.Unlock()
+		fail(calls, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused})
+		return
+	}
+	if n.frozen == nil && fate == (Fate{}) {
+		for i := range calls {
+			calls[i].Reply = n.execute(requests[i])
+		}
+		n.mu.Unlock()
+		return
+	}
+	broken := n.epoch
+	n.mu.Unlock()
+
+	replies := make(chan []pool.Reply, 2)
+	n.send(requests, fate, broken, replies)
+	until, bounded := ctx.Deadline()
+	if !bounded {
+		until = time.Now().Add(time.Hour)
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case got := <-replies:
+		for i := range calls {
+			calls[i].Reply = got[i]
+		}
+	case <-timer.C:
+		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errTimeout})
+	case <-broken:
+		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errBroken})
+	}
+}
+
+func fail(calls []pool.Call, reply pool.Reply) {
+	for i := range calls {
+		calls[i].Reply = reply
+	}
+}
+
+// send takes requests to the node, and the reply back, as fate has it.
+func (n *Node) send(requests []*pool.Request, fate Fate, broken <-chan struct{}, replies chan<- []pool.Reply) {
+	if fate.Drop {
+		return
+	}
+	arrive := func() {
+		n.arrive(broken, func() {
+			got := make([]pool.Reply, len(requests))
+			for i, r := range requests {
+				got[i] = n.execute(r)
+			}
+			if !fate.DropReply {
+				after(fate.DelayBack, func() {
+					select {
+					case replies <- got:
+					default: // the second of two
+					}
+				})
+			}
+		})
+	}
+	after(fate.Delay, arrive)
+	if fate.Again {
+		after(fate.Delay+fate.AgainIn, arrive)
+	}
+}
+
+// after calls f in d, at once if that is zero.
+func after(d time.Duration, f func()) {
+	if d <= 0 {
+		f()
+		return
+	}
+	time.AfterFunc(d, f)
+}
+
+// arrive has the node do what a message asks for: now, or when it thaws, or never if the connection broke before.
+func (n *Node) arrive(broken <-chan struct{}, do func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	select {
+	case <-broken:
+	default:
+		if n.frozen != nil {
+			n.backlog = append(n.backlog, do)
+			return
+		}
+		do()
+	}
+}
+
+// execute carries a request out. With mu held.
+func (n *Node) execute(r *pool.Request) pool.Reply {
+	n.requests[r.Verb]++
+	reply := n.state.apply(r, n.time())
+	reply.Server = fmt.Sprintf("%s#%d", n.addr, n.state.run)
+	return reply
+}
+
+// time is what the node's clock shows. With mu held.
+func (n *Node) time() time.Time {
+	elapsed := n.now().Sub(n.set)
+	if n.rate != 1 {
+		elapsed = time.Duration(float64(elapsed) * n.rate)
+	}
+	return n.shown.Add(elapsed)
+}
+
+// SetClock sets the node's clock off by offset from where it is, and has it run at rate from now on (1: as the world does).
+func (n *Node) SetClock(offset time.Duration, rate float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.shown = n.time().Add(offset)
+	n.set, n.rate = n.now(), rate
+}
+
+// Freeze stops the node as SIGSTOP does: connections stay, what is sent waits, nothing answers.
+func (n *Node) Freeze() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.frozen == nil {
+		n.frozen = make(chan struct{})
+	}
+}
+
+// Thaw lets the node go on. It does what was sent to it meanwhile, though nobody may wait for it any more.
+func (n *Node) Thaw() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.frozen == nil {
+		return
+	}
+	close(n.frozen)
+	n.frozen = nil
+	for _, do := range n.backlog {
+		do()
+	}
+	n.backlog = nil
+}
+
+// Kill ends the node: connections break, and are refused from now on.
+func (n *Node) Kill() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.down = true
+	n.disconnect()
+}
+
+// Start starts the node again after Kill: with the data that it had, or without.
+func (n *Node) Start(keep bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.start(keep)
+}
+
+// Restart is Kill and Start at once.
+func (n *Node) Restart(keep bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.disconnect()
+	n.start(keep)
+}
+
+// start starts the server anew. With mu held.
+func (n *Node) start(keep bool) {
+	run := n.state.run + 1
+	if !keep {
+		n.state = newState(n.publish)
+	}
+	n.state.run = run
+	n.down = false
+}
+
+// Save keeps a copy of the data, and RestartOlder restarts with it: as a server does from an old snapshot.
+func (n *Node) Save() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.saved = n.state.clone()
+}
+
+// RestartOlder restarts with what was saved last, or empty.
+func (n *Node) RestartOlder() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.disconnect()
+	run := n.state.run
+	if n.saved != nil {
+		n.state = n.saved.clone()
+	} else {
+		n.state = newState(n.publish)
+	}
+	n.state.run = run
+	n.start(true)
+}
+
+// Disconnect breaks all connections.
+func (n *Node) Disconnect() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.disconnect()
+}
+
+// disconnect breaks all connections. With mu held.
+func (n *Node) disconnect() {
+	close(n.epoch)
+	n.epoch = make(chan struct{})
+	n.backlog = nil
+	clear(n.subs)
+	if n.frozen != nil {
+		close(n.frozen)
+		n.frozen = nil
+	}
+}
+
+// Flush deletes all keys.
+func (n *Node) Flush() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	clear(n.state.values)
+	clear(n.state.queues)
+	n.state.marker = marker{}
+}
+
+// Set sets a key, without an end if life is zero, as any other client of the server could.
+func (n *Node) Set(key, text string, life time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state.set(key, text, life, n.time())
+	if life == 0 {
+		n.state.values[key] = value{text: text}
+	}
+}
+
+// Delete deletes a key.
+func (n *Node) Delete(key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.state.values, key)
+	delete(n.state.queues, key)
+}
+
+// Get returns a key's value and its remaining life, negative if it has no end.
+func (n *Node) Get(key string) (text string, life time.Duration, found bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.time()
+	if text, found = n.state.get(key, now); found {
+		life = n.state.life(key, now)
+	}
+	return text, life, found
+}
+
+// Keys returns the keys that hold values, sorted: locks and fencing registers.
+func (n *Node) Keys() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.time()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(n.state.values)), func(key string) bool {
+		_, found := n.state.get(key, now)
+		return !found
+	})
+}
+
+// Requests returns how many requests of these verbs the node has carried out, of all verbs if none is given.
+func (n *Node) Requests(verbs ...pool.Verb) (count int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for v, k := range n.requests {
+		if len(verbs) == 0 || slices.Contains(verbs, v) {
+			count += k
+		}
+	}
+	return count
+}

@@ -1,0 +1,401 @@
+package memnode
+
+import (
+	"cmp"
+	"crypto/sha1" //nolint:gosec // Redis's own fingerprint, as the scripts take it
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// The bounds that the scripts keep to; see pool/lua.
+const (
+	maxToken       = 1<<53 - 1<<32
+	slack          = time.Second      // a hint this far behind the node's clock is not trusted where F is missing
+	reach          = 60 * time.Second // nor one this far ahead
+	ticketSlack    = time.Second
+	queueLife      = time.Minute
+	guardMargin    = 100 * time.Millisecond
+	guardDrift     = 100
+	reservedPrefix = "R:"
+	hexDigits      = "0123456789abcdefABCDEF"
+	ownerDigits    = 32
+	fingerprintLen = 16
+)
+
+// A state is what a master knows, and what it answers: the scripts in pool/lua as Go. It has no clock of its own, no
+// network and no faults. Every step is told the time on the master's clock.
+type state struct {
+	run    int // how often it was started
+	values map[string]value
+	queues map[string]queue
+	marker marker
+
+	// publish tells an inbox, and returns how many listen.
+	publish func(inbox string, n pool.Notice) int
+}
+
+// A value is what a key holds.
+type value struct {
+	text string
+	ends time.Time // zero: never
+}
+
+// A queue is a sorted set of inboxes by ticket.
+type queue struct {
+	tickets map[string]int64
+	ends    time.Time
+}
+
+// A marker is the restart guard's.
+type marker struct {
+	run   int // 0: there is none
+	ready time.Time
+	floor uint64
+}
+
+func newState(publish func(string, pool.Notice) int) *state {
+	return &state{run: 1, values: make(map[string]value), queues: make(map[string]queue), publish: publish}
+}
+
+// clone returns a copy of the data.
+func (s *state) clone() *state {
+	c := *s
+	c.values = maps.Clone(s.values)
+	c.queues = make(map[string]queue, len(s.queues))
+	for k, q := range s.queues {
+		c.queues[k] = queue{maps.Clone(q.tickets), q.ends}
+	}
+	return &c
+}
+
+// get returns the key's value if it has not expired.
+func (s *state) get(key string, now time.Time) (string, bool) {
+	v, ok := s.values[key]
+	if ok && !v.ends.IsZero() && !now.Before(v.ends) {
+		delete(s.values, key)
+		return "", false
+	}
+	return v.text, ok
+}
+
+func (s *state) set(key, text string, life time.Duration, now time.Time) {
+	s.values[key] = value{text, now.Add(life)}
+}
+
+// life is what PTTL says of a key that there is: negative if it does not expire.
+func (s *state) life(key string, now time.Time) time.Duration {
+	ends := s.values[key].ends
+	if ends.IsZero() {
+		return -1
+	}
+	return ends.Sub(now).Truncate(time.Millisecond)
+}
+
+// apply carries out one request.
+func (s *state) apply(r *pool.Request, now time.Time) pool.Reply {
+	switch r.Verb {
+	case pool.Acquire:
+		return s.acquire(r, now)
+	case pool.Repair:
+		return s.repair(r, now)
+	case pool.Extend:
+		return s.extend(r, now)
+	case pool.Rejoin:
+		return s.rejoin(r, now)
+	case pool.Release:
+		return s.release(r, now)
+	case pool.Leave:
+		return s.leave(r, now)
+	case pool.Inspect:
+		return s.inspect(r, now)
+	case pool.Bootstrap:
+		s.marker = marker{run: s.run, floor: micros(now)}
+		return ok
+	}
+	return pool.Reply{Verdict: pool.Refused, Err: pool.ErrBadReply}
+}
+
+var (
+	ok       = pool.Reply{Verdict: pool.OK}
+	gone     = pool.Reply{Verdict: pool.Gone}
+	badFence = pool.Reply{Verdict: pool.Refused, Err: pool.ErrBadFence}
+)
+
+// quarantine is how long the node is still to be kept out of new locks, and the floor of its tokens.
+func (s *state) quarantine(r *pool.Request, now time.Time) (time.Duration, uint64) {
+	if r.Guard == 0 {
+		return 0, 0
+	}
+	if s.marker.run != s.run {
+		s.marker = marker{
+			run:   s.run,
+			ready: now.Add(r.Guard + ceilMillis(r.Guard/guardDrift) + guardMargin).Truncate(time.Millisecond),
+			floor: micros(now),
+		}
+	}
+	return max(s.marker.ready.Sub(now.Truncate(time.Millisecond)), 0), s.marker.floor
+}
+
+func quarantined(wait time.Duration) pool.Reply {
+	return pool.Reply{Verdict: pool.Quarantined, TTL: wait}
+}
+
+func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
+	wait, floor := s.quarantine(r, now)
+	if wait > 0 {
+		return quarantined(wait)
+	}
+	owner, taken := s.get(r.Lock, now)
+	if r.Queue != "" {
+		if taken && owner == reservedPrefix+r.Inbox {
+			taken = false
+		}
+		if taken && owner != r.Owner {
+			s.enqueue(r, now)
+		} else {
+			s.dequeue(r.Queue, r.Inbox, now)
+		}
+	}
+	mine := taken && owner == r.Owner
+	if taken && !mine {
+		return s.held(r, owner, now)
+	}
+	if !taken {
+		s.set(r.Lock, r.Owner, r.TTL, now)
+	}
+	if r.Fence == "" {
+		return ok
+	}
+	return s.raise(r, mine, floor, now)
+}
+
+// held is the refusal of what another owner has, or a waiter is to have.
+func (s *state) held(r *pool.Request, owner string, now time.Time) pool.Reply {
+	reply := s.owned(pool.Held, r.Lock, owner, now)
+	if strings.HasPrefix(owner, reservedPrefix) && r.Verb == pool.Acquire {
+		reply.TTL = 0
+	}
+	return reply
+}
+
+// owned tells of the owner of a lock.
+func (s *state) owned(v pool.Verdict, lock, owner string, now time.Time) pool.Reply {
+	sum := sha1.Sum([]byte(owner)) //nolint:gosec // see above
+	reply := pool.Reply{
+		Verdict:     v,
+		TTL:         s.life(lock, now),
+		Fingerprint: hex.EncodeToString(sum[:])[:fingerprintLen],
+	}
+	if len(owner) > ownerDigits && owner[ownerDigits] == ':' && strings.Trim(owner[:ownerDigits], hexDigits) == "" {
+		reply.Holder = owner[ownerDigits+1:]
+	}
+	return reply
+}
+
+// raise raises the fencing register for an owner who has the lock now; mine: who had it before.
+func (s *state) raise(r *pool.Request, mine bool, floor uint64, now time.Time) pool.Reply {
+	text, found := s.get(r.Fence, now)
+	old, valid := token(text)
+	switch {
+	case found && !valid:
+		delete(s.values, r.Lock)
+		return badFence
+	case found && mine:
+		return pool.Reply{Verdict: pool.OK, Token: old}
+	}
+	next, clock := r.Token, micros(now)
+	if !found || next > old && next-old > uint64(2*r.Retention.Microseconds()) { //nolint:gosec // above zero
+		switch {
+		case next+uint64(slack.Microseconds()) < clock:
+			next = clock
+		case next > clock+uint64(reach.Microseconds()):
+			next = clock + uint64(reach.Microseconds())
+		}
+	}
+	next = max(next, old+1)
+	if r.Guard > 0 {
+		next = max(next, floor+1)
+	}
+	s.set(r.Fence, strconv.FormatUint(next, 10), r.Retention, now)
+	return pool.Reply{Verdict: pool.OK, Token: next}
+}
+
+func (s *state) repair(r *pool.Request, now time.Time) pool.Reply {
+	if wait, _ := s.quarantine(r, now); wait > 0 {
+		return quarantined(wait)
+	}
+	if owner, _ := s.get(r.Lock, now); owner != r.Owner {
+		return gone
+	}
+	if text, found := s.get(r.Fence, now); found {
+		switch f, valid := token(text); {
+		case !valid:
+			return badFence
+		case f > r.Token:
+			return pool.Reply{Verdict: pool.Raised}
+		}
+	}
+	s.set(r.Fence, strconv.FormatUint(r.Token, 10), r.Retention, now)
+	return ok
+}
+
+func (s *state) extend(r *pool.Request, now time.Time) pool.Reply {
+	if owner, _ := s.get(r.Lock, now); owner != r.Owner {
+		return gone
+	}
+	s.prolong(r, now)
+	return ok
+}
+
+func (s *state) rejoin(r *pool.Request, now time.Time) pool.Reply {
+	owner, taken := s.get(r.Lock, now)
+	if wait, _ := s.quarantine(r, now); wait > 0 && owner != r.Owner {
+		return quarantined(wait)
+	}
+	switch {
+	case taken && owner != r.Owner:
+		return s.held(r, owner, now)
+	case taken:
+		s.prolong(r, now)
+	default:
+		s.set(r.Lock, r.Owner, r.TTL, now)
+		s.keep(r, now)
+	}
+	return ok
+}
+
+// prolong gives the lock a full life again unless it has more.
+func (s *state) prolong(r *pool.Request, now time.Time) {
+	if life := s.life(r.Lock, now); life >= 0 && life < r.TTL {
+		s.set(r.Lock, r.Owner, r.TTL, now)
+	}
+	s.keep(r, now)
+}
+
+// keep keeps the fencing register alive, and at the request's token at least.
+func (s *state) keep(r *pool.Request, now time.Time) {
+	if r.Fence == "" {
+		return
+	}
+	text, found := s.get(r.Fence, now)
+	f, valid := token(text)
+	if found && !valid {
+		return
+	}
+	s.set(r.Fence, strconv.FormatUint(max(f, r.Token), 10), r.Retention, now)
+}
+
+func (s *state) release(r *pool.Request, now time.Time) pool.Reply {
+	owner, _ := s.get(r.Lock, now)
+	switch {
+	case owner != r.Owner:
+		if r.Queue != "" && owner == reservedPrefix+r.Inbox {
+			s.pass(r, now)
+		}
+		return gone
+	case r.TTL > 0:
+		s.set(r.Lock, owner, r.TTL, now)
+	case r.Queue != "":
+		s.pass(r, now)
+	default:
+		delete(s.values, r.Lock)
+	}
+	return ok
+}
+
+func (s *state) leave(r *pool.Request, now time.Time) pool.Reply {
+	s.dequeue(r.Queue, r.Inbox, now)
+	if owner, _ := s.get(r.Lock, now); owner == reservedPrefix+r.Inbox {
+		s.pass(r, now)
+	}
+	return ok
+}
+
+func (s *state) inspect(r *pool.Request, now time.Time) pool.Reply {
+	owner, taken := s.get(r.Lock, now)
+	reply := ok
+	if taken && !strings.HasPrefix(owner, reservedPrefix) {
+		reply = s.owned(pool.OK, r.Lock, owner, now)
+	}
+	text, _ := s.get(r.Fence, now)
+	reply.Token, _ = token(text)
+	return reply
+}
+
+// waiting returns the queue of that key, or an empty one.
+func (s *state) waiting(key string, now time.Time) queue {
+	q, found := s.queues[key]
+	if !found || !now.Before(q.ends) {
+		return queue{tickets: make(map[string]int64)}
+	}
+	return q
+}
+
+func (s *state) enqueue(r *pool.Request, now time.Time) {
+	since, ticket := now.UnixMicro()-r.Age.Microseconds(), int64(r.Ticket) //nolint:gosec // microseconds
+	if d := ticket - since; max(d, -d) <= ticketSlack.Microseconds() {
+		since = ticket
+	}
+	q := s.waiting(r.Queue, now)
+	q.tickets[r.Inbox] = since
+	q.ends = now.Add(queueLife)
+	s.queues[r.Queue] = q
+}
+
+func (s *state) dequeue(key, inbox string, now time.Time) {
+	q := s.waiting(key, now)
+	if delete(q.tickets, inbox); len(q.tickets) == 0 {
+		delete(s.queues, key)
+	}
+}
+
+// first returns who has waited longest, or "".
+func (q queue) first() string {
+	return slices.MinFunc(append(slices.Collect(maps.Keys(q.tickets)), ""), func(a, b string) int {
+		switch {
+		case a == "" || b == "":
+			return cmp.Compare(b, a) // nobody comes last
+		default:
+			return cmp.Or(cmp.Compare(q.tickets[a], q.tickets[b]), cmp.Compare(a, b))
+		}
+	})
+}
+
+// pass passes the free lock on to the first waiter that listens, or deletes it.
+func (s *state) pass(r *pool.Request, now time.Time) {
+	for {
+		q := s.waiting(r.Queue, now)
+		first := q.first()
+		if first == "" {
+			delete(s.values, r.Lock)
+			return
+		}
+		s.dequeue(r.Queue, first, now)
+		if first == r.Inbox || s.publish(first, pool.Notice{Lock: r.Lock}) == 0 {
+			continue
+		}
+		s.set(r.Lock, reservedPrefix+first, r.Reserve, now)
+		if second := q.first(); second != "" {
+			s.publish(second, pool.Notice{Lock: r.Lock, Next: r.Reserve})
+		}
+		return
+	}
+}
+
+// token reads a fencing register.
+func token(text string) (uint64, bool) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	return n, err == nil && len(text) <= 16 && n < maxToken
+}
+
+func micros(t time.Time) uint64 { return uint64(max(t.UnixMicro(), 0)) } //nolint:gosec // above zero
+
+func ceilMillis(d time.Duration) time.Duration {
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
+}
