@@ -1,0 +1,28 @@
+package redlock_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/go-redlock/redlock/internal/snippets"
+)
+
+// What needs more than this module is checked in examples/migration.
+func TestTheHandbooksSnippetsCompile(t *testing.T) {
+	t.Parallel()
+	all, err := snippets.Find("README.md", "docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	light := slices.DeleteFunc(all, func(s snippets.Snippet) bool { return !s.Light() })
+	if len(light) == 0 {
+		t.Fatal("there is none")
+	}
+	faults, err := snippets.Check(light)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		t.Error(f)
+	}
+}
