@@ -66,7 +66,7 @@ type place struct {
 
 func newInbox(l *Locker) *inbox {
 	var random [8]byte
-	rand.Read(random[:]) //nolint:errcheck // never fails: crypto/rand
+	rand.Read(random[:]) // never fails
 	return &inbox{
 		locker:  l,
 		channel: inboxPrefix + hex.EncodeToString(random[:]),
@@ -322,7 +322,7 @@ func (p *place) enqueue(r *pool.Request, queue string, now moment) {
 	default:
 	}
 	r.Queue, r.Inbox = queue, b.channel
-	r.Ticket = uint64(max(p.since.wall.UnixMicro(), 1)) //nolint:gosec // above zero
+	r.Ticket = uint64(max(p.since.wall.UnixMicro(), 1))
 	r.Age = max(now.mono.Sub(p.since.mono), 0)
 }
 
@@ -368,7 +368,7 @@ func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 // leave has nodes forget our place for the lock. With mu held.
 func (b *inbox) leave(keys pool.KeySet, lines []*line) {
 	l := b.locker
-	timeout := l.config.timeout(&l.config.terms)
+	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Leave, Lock: keys.Lock, Queue: keys.Queue, Inbox: b.channel, Reserve: reserve(timeout)}
 	until := ioNow().Add(timeout)
 	b.leaving[keys.Lock] += len(lines)

@@ -132,7 +132,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 		return nil, fmt.Errorf("redlock: %s %q: %w", op, name, ended(ctx))
 	}
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: len(l.lines), done: make(chan struct{})}
-	timeout := l.config.timeout(&l.config.terms)
+	timeout := l.timeout(&l.terms)
 	l.mu.Lock()
 	if l.isClosed {
 		l.mu.Unlock()
@@ -171,7 +171,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 // occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems to.
 func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) bool {
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
-	timeout := l.config.timeout(&l.config.terms)
+	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Inspect, Lock: keys.Lock, Fence: keys.Fence}
 	l.lines[node].send(call{to: p, request: r, until: ioNow().Add(timeout)})
 	over := make(chan struct{})

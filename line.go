@@ -288,7 +288,7 @@ func (s *servers) found(lines []*line, i int, server string) {
 }
 
 // ioDeadline is a context that only has a deadline. The network is all that looks at it, so it needs no timer.
-type ioContext struct {
+type ioContext struct { //nolint:containedctx // it is one
 	context.Context
 	until time.Time
 }

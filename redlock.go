@@ -123,7 +123,7 @@ type Mutex struct {
 // Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than 1,024 bytes, are told by
 // each of its calls.
 func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
-	m := &Mutex{locker: l, name: name, terms: l.config.terms}
+	m := &Mutex{locker: l, name: name, terms: l.terms}
 	m.keys, m.err = keysOf(l.prefix, name)
 	for i, o := range opts {
 		switch {
@@ -316,7 +316,7 @@ func (l *Locker) Close(ctx context.Context) error {
 func (l *Locker) drain(ctx context.Context) error {
 	grace := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		l.clock.AfterFunc(l.config.timeout(&l.config.terms), func() { close(grace) })
+		l.clock.AfterFunc(l.timeout(&l.config.terms), func() { close(grace) })
 	})
 	defer stop()
 	defer func() {

@@ -139,7 +139,7 @@ func (h dueHeap) Swap(i, j int) {
 
 // Push implements heap.Interface.
 func (h *dueHeap) Push(x any) {
-	le := x.(*Lease) //nolint:errcheck,forcetypeassert // only push calls this
+	le := x.(*Lease) // only push calls this
 	*h = append(*h, le)
 	le.slot = len(*h)
 }

@@ -55,7 +55,7 @@ func (c *client) Open() func() error {
 			return nil
 		}
 		c.over = true
-		return c.redis.Close() //nolint:wrapcheck // the caller says what it is about
+		return c.redis.Close()
 	})
 }
 

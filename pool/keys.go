@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -31,7 +32,7 @@ func Keys(prefix, name string) (KeySet, error) {
 	lock := prefix + name
 	switch {
 	case name == "":
-		return KeySet{}, fmt.Errorf("a name must not be empty")
+		return KeySet{}, errors.New("a name must not be empty")
 	case len(name) > maxName:
 		return KeySet{}, fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
 	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), lock == markerKey:
@@ -40,7 +41,7 @@ func Keys(prefix, name string) (KeySet, error) {
 	case tagged(lock):
 		return keySet(lock, lock+fenceSuffix+lock+queueSuffix), nil
 	case strings.Contains(lock, "}"):
-		return KeySet{}, fmt.Errorf("a name with a closing brace needs a hash tag, such as {user1}")
+		return KeySet{}, errors.New("a name with a closing brace needs a hash tag, such as {user1}")
 	default:
 		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix), nil
 	}

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/hex"
 	"slices"
+	"strings"
 )
 
 // The scripts, each one atomic step on the server.
@@ -39,10 +40,7 @@ var (
 type script struct{ text, sha string }
 
 func newScript(parts ...string) *script {
-	var text string
-	for _, p := range parts {
-		text += p
-	}
+	text := strings.Join(parts, "")
 	sum := sha1.Sum([]byte(text)) //nolint:gosec // see above
 	return &script{text: text, sha: hex.EncodeToString(sum[:])}
 }

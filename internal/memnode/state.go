@@ -210,7 +210,7 @@ func (s *state) raise(r *pool.Request, mine bool, floor uint64, now time.Time) p
 		return pool.Reply{Verdict: pool.OK, Token: old}
 	}
 	next, clock := r.Token, micros(now)
-	if !found || next > old && next-old > uint64(2*r.Retention.Microseconds()) { //nolint:gosec // above zero
+	if !found || next > old && next-old > uint64(2*r.Retention.Microseconds()) {
 		switch {
 		case next+uint64(slack.Microseconds()) < clock:
 			next = clock
@@ -338,7 +338,7 @@ func (s *state) waiting(key string, now time.Time) queue {
 }
 
 func (s *state) enqueue(r *pool.Request, now time.Time) {
-	since, ticket := now.UnixMicro()-r.Age.Microseconds(), int64(r.Ticket) //nolint:gosec // microseconds
+	since, ticket := now.UnixMicro()-r.Age.Microseconds(), int64(r.Ticket)
 	if d := ticket - since; max(d, -d) <= ticketSlack.Microseconds() {
 		since = ticket
 	}
@@ -394,7 +394,7 @@ func token(text string) (uint64, bool) {
 	return n, err == nil && len(text) <= 16 && n < maxToken
 }
 
-func micros(t time.Time) uint64 { return uint64(max(t.UnixMicro(), 0)) } //nolint:gosec // above zero
+func micros(t time.Time) uint64 { return uint64(max(t.UnixMicro(), 0)) }
 
 func ceilMillis(d time.Duration) time.Duration {
 	return (d + time.Millisecond - 1).Truncate(time.Millisecond)

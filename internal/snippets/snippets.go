@@ -39,7 +39,7 @@ func Find(patterns ...string) ([]Snippet, error) {
 			return nil, fmt.Errorf("snippets: %w", err)
 		}
 		for _, f := range files {
-			text, err := os.ReadFile(f) //nolint:gosec // a file of ours
+			text, err := os.ReadFile(f)
 			if err != nil {
 				return nil, fmt.Errorf("snippets: %w", err)
 			}
@@ -68,7 +68,7 @@ func blocks(file, text string) (found []Snippet) {
 }
 
 // packages are what snippets that are no whole files may use without an import.
-var packages = map[string]string{
+var packages = map[string]string{ //nolint:gosec // import paths
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "log": "log", "os": "os", "slog": "log/slog",
 	"slices": "slices", "sql": "database/sql", "strconv": "strconv", "strings": "strings", "synctest": "testing/synctest",
 	"testing": "testing", "time": "time",
@@ -205,7 +205,7 @@ func Check(snippets []Snippet) ([]error, error) {
 func export(paths []string) (importer.Lookup, error) {
 	slices.Sort(paths)
 	args := append([]string{"list", "-export", "-deps", "-json=ImportPath,Export"}, slices.Compact(paths)...)
-	cmd := exec.Command("go", args...) //nolint:gosec,noctx // go list
+	cmd := exec.Command("go", args...) //nolint:noctx // go list
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
