@@ -288,8 +288,8 @@ func (s *servers) found(lines []*line, i int, server string) {
 }
 
 // ioDeadline is a context that only has a deadline. The network is all that looks at it, so it needs no timer.
-type ioContext struct { //nolint:containedctx // it is one
-	context.Context
+type ioContext struct {
+	context.Context //nolint:containedctx // it is one
 	until time.Time
 }
 

@@ -316,7 +316,7 @@ func (l *Locker) Close(ctx context.Context) error {
 func (l *Locker) drain(ctx context.Context) error {
 	grace := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		l.clock.AfterFunc(l.timeout(&l.config.terms), func() { close(grace) })
+		l.clock.AfterFunc(l.timeout(&l.terms), func() { close(grace) })
 	})
 	defer stop()
 	defer func() {

@@ -70,7 +70,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		case held && queued:
 			err = p.wait(ctx, last.patience())
 			n = 0
-		case held && l.inbox.open(ctx, l.config.timeout(t)) && p.ready():
+		case held && l.inbox.open(ctx, l.timeout(t)) && p.ready():
 			continue // now they can tell
 		default:
 			err = l.pause(ctx, backoff(n, last.RetryAfter))
@@ -110,7 +110,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error)
 			l.arrive(r)
 		}
 	}()
-	patience := present(l.clock).add(splitTimeouts * l.config.timeout(t))
+	patience := present(l.clock).add(splitTimeouts * l.timeout(t))
 	for n := 0; ; n++ {
 		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, nil, false)
@@ -124,7 +124,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error)
 			return grant{}, last
 		}
 		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
-		if err := l.pause(ctx, rand.N(min(spread, l.config.timeout(t)))); err != nil { //nolint:gosec // jitter
+		if err := l.pause(ctx, rand.N(min(spread, l.timeout(t)))); err != nil { //nolint:gosec // jitter
 			if errors.Is(err, ErrClosed) {
 				return grant{}, l.closedError("lock", m.name)
 			}
