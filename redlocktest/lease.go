@@ -1,0 +1,51 @@
+package redlocktest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// maxFence is above every fencing token.
+const maxFence = 1<<53 - 1<<32
+
+// Lease returns a lease of that name and fencing token, which belongs to no Locker of the test's: for fakes, and for code that is given a
+// lease. It lasts until it is unlocked, until lose is called, which ends it with ErrLost, or for a day. A fence of 0 is one without fencing.
+func Lease(t testing.TB, name string, fence uint64) (lease *redlock.Lease, lose func()) {
+	t.Helper()
+	if fence > maxFence {
+		t.Fatalf("redlocktest: Lease: %d cannot be a fencing token", fence)
+	}
+	// The token comes from the clocks, where there is no register.
+	token := time.UnixMicro(int64(fence)) //nolint:gosec // it was checked
+	master := memnode.New("redlocktest", memnode.WithTime(func() time.Time { return token }))
+	opts := []redlock.Option{redlock.WithTTL(redlock.MaxTTL), redlock.WithClock(stopped{token})}
+	if fence == 0 {
+		opts = append(opts, redlock.WithoutFencing())
+	}
+	l, err := redlock.New([]pool.Node{master}, opts...)
+	if err != nil {
+		t.Fatalf("redlocktest: Lease: %v", err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	lease, err = l.TryLock(t.Context(), name)
+	if err != nil {
+		t.Fatalf("redlocktest: Lease: %v", err)
+	}
+	return lease, func() {
+		master.Delete(name)
+		_ = lease.Extend(context.Background()) // which finds out
+	}
+}
+
+// stopped is the system's clock with a time of day that stands still.
+type stopped struct{ wall time.Time }
+
+func (stopped) Now() time.Time    { return time.Now() }
+func (c stopped) Wall() time.Time { return c.wall }
+
+func (stopped) AfterFunc(d time.Duration, f func()) redlock.Timer { return time.AfterFunc(d, f) }

@@ -1,0 +1,188 @@
+// Package redlocktest is for testing programs that lock: real locks over masters in memory, with faults on command.
+//
+//	func TestItStopsWhenTheLockIsLost(t *testing.T) {
+//		q := redlocktest.New(t, 5)
+//		service := NewService(q.Locker())
+//		…
+//		q.Lose("invoice:42")
+//		…
+//	}
+//
+// Everything works inside a bubble of [testing/synctest] too, where TTLs and timeouts pass in no time.
+//
+// A test that needs no lock, but something that looks like one, has [Lease], and an interface of its own: see the example.
+//
+// # Names
+//
+// The methods of [Quorum] that take a name mean the key on the masters: with [redlock.WithKeyPrefix] that is the prefix and the name.
+package redlocktest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A Quorum is a set of masters in memory. All its methods may be called concurrently.
+type Quorum struct {
+	t       testing.TB
+	masters []*memnode.Node
+	nodes   []pool.Node
+	other   func() *redlock.Locker // somebody else's, for Hold
+
+	mu     sync.Mutex
+	leases []*redlock.Lease // held by the Lockers
+}
+
+// New makes n masters, which are up and empty.
+func New(t testing.TB, n int) *Quorum {
+	t.Helper()
+	if n < 1 {
+		t.Fatalf("redlocktest: New(%d): a quorum needs at least one master", n)
+	}
+	q := &Quorum{t: t}
+	q.masters, q.nodes = memnode.Cluster(n)
+	q.other = sync.OnceValue(func() *redlock.Locker { return q.locker(redlock.WithHolder("redlocktest")) })
+	return q
+}
+
+// Nodes returns the masters as nodes, for [redlock.New].
+func (q *Quorum) Nodes() []pool.Node { return slices.Clone(q.nodes) }
+
+// Locker makes a Locker of the masters, and closes it when the test is over. Several of them are as several processes. It fails the test if
+// the options are bad.
+func (q *Quorum) Locker(opts ...redlock.Option) *redlock.Locker {
+	q.t.Helper()
+	return q.locker(append(slices.Clone(opts), redlock.WithObserver(watch{q}))...)
+}
+
+func (q *Quorum) locker(opts ...redlock.Option) *redlock.Locker {
+	q.t.Helper()
+	l, err := redlock.New(q.nodes, opts...)
+	if err != nil {
+		q.t.Fatalf("redlocktest: %v", err)
+	}
+	q.t.Cleanup(func() {
+		q.repair() // so that Close need not wait
+		_ = l.Close(context.Background())
+	})
+	return l
+}
+
+// watch knows the leases that are held.
+type watch struct{ q *Quorum }
+
+// Observe implements redlock.Observer.
+func (watch) Observe(redlock.Event) {}
+
+// ObserveContext implements redlock.ContextObserver.
+func (w watch) ObserveContext(ctx context.Context, e redlock.Event) {
+	acquired, ok := e.(redlock.AcquiredEvent)
+	if !ok {
+		return
+	}
+	if le, ok := redlock.FromContext(ctx, acquired.Name); ok {
+		w.q.mu.Lock()
+		defer w.q.mu.Unlock()
+		w.q.leases = append(slices.DeleteFunc(w.q.leases, ended), le)
+	}
+}
+
+func ended(le *redlock.Lease) bool {
+	select {
+	case <-le.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Freeze stops master i, as SIGSTOP does: what is sent to it waits, and it answers nothing until Thaw.
+func (q *Quorum) Freeze(i int) {
+	q.t.Helper()
+	q.master(i).Freeze()
+}
+
+// Thaw lets master i go on after Freeze. It does what was sent to it meanwhile.
+func (q *Quorum) Thaw(i int) {
+	q.t.Helper()
+	q.master(i).Thaw()
+}
+
+// Kill ends master i: connections to it are refused until Restart.
+func (q *Quorum) Kill(i int) {
+	q.t.Helper()
+	q.master(i).Kill()
+}
+
+// Restart restarts master i. It comes back empty, as one without persistence does.
+func (q *Quorum) Restart(i int) {
+	q.t.Helper()
+	q.master(i).Restart(false)
+}
+
+func (q *Quorum) master(i int) *memnode.Node {
+	q.t.Helper()
+	if i < 0 || i >= len(q.masters) {
+		q.t.Fatalf("redlocktest: there is no master %d among %d", i, len(q.masters))
+	}
+	return q.masters[i]
+}
+
+// repair has all masters answer again.
+func (q *Quorum) repair() {
+	for _, m := range q.masters {
+		m.Thaw()
+		m.Start(true)
+	}
+}
+
+// Hold takes the lock of that name for somebody else, who holds and renews it until release is called or the test is over. It fails the test
+// if the lock is not free.
+func (q *Quorum) Hold(name string) (release func()) {
+	q.t.Helper()
+	le, err := q.other().TryLock(context.Background(), name, redlock.WithRenewal(redlock.Forever))
+	if err != nil {
+		q.t.Fatalf("redlocktest: Hold: %v", err)
+	}
+	return func() { _ = le.Unlock(context.Background()) }
+}
+
+// Lose takes the lock of that name away from whoever has it, as an operator's mistake or the loss of a majority does. The lease of one of the
+// quorum's Lockers has ended with ErrLost when Lose returns, if a majority of the masters answers; under a key prefix it ends with its next
+// renewal.
+func (q *Quorum) Lose(name string) {
+	q.t.Helper()
+	for _, m := range q.masters {
+		m.Delete(name)
+	}
+	q.mu.Lock()
+	leases := slices.Clone(q.leases)
+	q.mu.Unlock()
+	for _, le := range leases {
+		if le.Name() == name {
+			_ = le.Extend(context.Background()) // which finds out
+		}
+	}
+}
+
+// Held reports whether one owner has the lock of that name on a majority of the masters.
+func (q *Quorum) Held(name string) bool {
+	votes := make(map[string]int)
+	for _, m := range q.masters {
+		owner, _, found := m.Get(name)
+		if !found || strings.HasPrefix(owner, "R:") { // reserved for a waiter
+			continue
+		}
+		if votes[owner]++; votes[owner] > len(q.masters)/2 {
+			return true
+		}
+	}
+	return false
+}

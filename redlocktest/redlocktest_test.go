@@ -1,0 +1,179 @@
+package redlocktest_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/redlocktest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestLockersOfOneQuorumExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	q := redlocktest.New(t, 5)
+	a, b := q.Locker(), q.Locker()
+	lease, err := a.Lock(t.Context(), "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !q.Held("job") {
+		t.Error("a held lock is not")
+	}
+	if _, err := b.TryLock(t.Context(), "job"); !errors.Is(err, redlock.ErrHeld) {
+		t.Errorf("the other Locker got %v", err)
+	}
+	if err := lease.Unlock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := redlock.New(q.Nodes()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAMinorityOfFaultsIsNotFeltAndAMajorityIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 5)
+		locks := q.Locker()
+		q.Freeze(0)
+		q.Kill(1)
+		lease, err := locks.TryLock(t.Context(), "job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lease.Unlock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		q.Freeze(2)
+		if _, err := locks.TryLock(t.Context(), "job"); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("with three masters away TryLock says %v", err)
+		}
+		q.Thaw(2)
+		q.Restart(1)
+		if _, err := locks.Lock(t.Context(), "job"); err != nil {
+			t.Errorf("with one master away again Lock says %v", err)
+		}
+	})
+}
+
+func TestARestartedMasterIsEmpty(t *testing.T) {
+	t.Parallel()
+	q := redlocktest.New(t, 1)
+	if _, err := q.Locker().Lock(t.Context(), "job"); err != nil {
+		t.Fatal(err)
+	}
+	q.Restart(0)
+	if q.Held("job") {
+		t.Error("the lock has outlived the restart")
+	}
+}
+
+func TestWhatSomebodyElseHoldsIsHeldUntilTheRelease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 3)
+		locks := q.Locker()
+		release := q.Hold("job")
+		time.Sleep(time.Hour) // well past any TTL
+		if _, err := locks.TryLock(t.Context(), "job"); !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("TryLock says %v", err)
+		}
+		time.AfterFunc(time.Minute, release)
+		began := time.Now()
+		if _, err := locks.Lock(t.Context(), "job"); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited != time.Minute {
+			t.Errorf("Lock waited %v", waited)
+		}
+	})
+}
+
+func TestALeaseIsLostAtOnce(t *testing.T) {
+	t.Parallel()
+	q := redlocktest.New(t, 5)
+	locks := q.Locker()
+	kept, err := locks.Lock(t.Context(), "kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	until := kept.Until()
+	err = locks.Do(t.Context(), "job", func(ctx context.Context, lease *redlock.Lease) error {
+		q.Lose("job")
+		if !errors.Is(lease.Err(), redlock.ErrLost) {
+			t.Errorf("the lease says %v", lease.Err())
+		}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if !errors.Is(err, redlock.ErrLost) {
+		t.Errorf("Do says %v", err)
+	}
+	if kept.Err() != nil || !kept.Until().Equal(until) {
+		t.Errorf("another lease was touched: %v", kept)
+	}
+}
+
+func TestTheLeaseOfAFakeHasItsNameAndToken(t *testing.T) {
+	t.Parallel()
+	for _, fence := range []uint64{0, 1, 7, 1 << 40, 1_790_000_000_000_000} {
+		lease, lose := redlocktest.Lease(t, "job", fence)
+		if lease.Name() != "job" || lease.Fence() != fence || lease.Err() != nil {
+			t.Errorf("%v: want fence %d", lease, fence)
+		}
+		if left := time.Until(lease.Until()); left < time.Hour {
+			t.Errorf("it lasts for %v", left)
+		}
+		lose()
+		if !errors.Is(lease.Err(), redlock.ErrLost) || !errors.Is(context.Cause(lease.Context()), redlock.ErrLost) {
+			t.Errorf("after its loss the lease says %v", lease.Err())
+		}
+	}
+	lease, _ := redlocktest.Lease(t, "job", 7)
+	if err := lease.Unlock(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !errors.Is(lease.Err(), redlock.ErrReleased) {
+		t.Errorf("after Unlock the lease says %v", lease.Err())
+	}
+}
+
+// A failing is a test that notes how it fails.
+type failing struct {
+	testing.TB
+	failed bool
+}
+
+func (f *failing) Helper()               {}
+func (f *failing) Fatalf(string, ...any) { f.failed = true; panic(f) }
+
+func TestMistakesFailTheTest(t *testing.T) {
+	t.Parallel()
+	for name, mistake := range map[string]func(testing.TB){
+		"no masters":      func(t testing.TB) { redlocktest.New(t, 0) },
+		"no such master":  func(t testing.TB) { redlocktest.New(t, 3).Freeze(3) },
+		"a bad option":    func(t testing.TB) { redlocktest.New(t, 3).Locker(redlock.WithTTL(0)) },
+		"held already":    func(t testing.TB) { q := redlocktest.New(t, 3); q.Hold("job"); q.Hold("job") },
+		"a bad name":      func(t testing.TB) { redlocktest.Lease(t, "", 1) },
+		"a token too big": func(t testing.TB) { redlocktest.Lease(t, "job", 1<<60) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &failing{TB: t}
+			func() {
+				defer func() { _ = recover() }()
+				mistake(f)
+			}()
+			if !f.failed {
+				t.Error("it did not")
+			}
+		})
+	}
+}
