@@ -1,0 +1,58 @@
+// Command cron is a nightly report that every machine starts at the same time and one of them makes.
+//
+//	0 3 * * *  REDLOCK_NODES=10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379 cron
+package main
+
+import (
+	"context"
+	"errors"
+	"log"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context) error {
+	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	if err != nil {
+		return err
+	}
+	host, _ := os.Hostname()
+	locks, err := redlock.New(nodes, redlock.WithHolder(host))
+	if err != nil {
+		return err
+	}
+	defer locks.Close(ctx)
+	return once(ctx, locks, "report:nightly", report)
+}
+
+// skew is more than the machines' schedules are apart, and less than the time between two runs. A machine that is late finds the lock
+// still in place, though the report may have taken a second.
+const skew = time.Minute
+
+// once runs job, unless another machine runs it, or ran it just now.
+func once(ctx context.Context, locks *redlock.Locker, name string, job func(context.Context) error) error {
+	err := locks.TryDo(ctx, name, func(ctx context.Context, _ *redlock.Lease) error {
+		return job(ctx)
+	}, redlock.WithMinHold(skew))
+
+	if refused, ok := errors.AsType[*redlock.QuorumError](err); ok && errors.Is(err, redlock.ErrHeld) {
+		log.Printf("%s: %q does it", name, refused.Nodes[0].Holder)
+		return nil
+	}
+	return err
+}
+
+func report(ctx context.Context) error {
+	log.Print("making the report")
+	return ctx.Err()
+}

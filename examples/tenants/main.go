@@ -1,0 +1,72 @@
+// Command tenants does a job for each of many tenants, on several machines that share the work without knowing of each other.
+//
+//	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/tenants ann bob cat
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, tenants []string) error {
+	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	if err != nil {
+		return err
+	}
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		return err
+	}
+	defer locks.Close(ctx)
+	return round(ctx, locks, tenants, invoice)
+}
+
+// atOnce is for how many tenants a machine works at a time.
+const atOnce = 8
+
+// period is how often a tenant's turn comes: its lock stays that long, though the job may be done sooner, so that no machine does it
+// again in the same round.
+const period = time.Hour
+
+// round does the job for each tenant that no other machine has done it for in this period, in an order of its own, so that the machines
+// do not meet at every tenant. It goes on when one fails, and returns all that went wrong.
+func round(ctx context.Context, locks *redlock.Locker, tenants []string, job func(ctx context.Context, tenant string) error) error {
+	var work errgroup.Group
+	work.SetLimit(atOnce)
+	faults := make([]error, len(tenants))
+	for _, i := range rand.Perm(len(tenants)) {
+		work.Go(func() error {
+			err := locks.TryDo(ctx, "invoicing:"+tenants[i], func(ctx context.Context, _ *redlock.Lease) error {
+				return job(ctx, tenants[i])
+			}, redlock.WithMinHold(period))
+			if err != nil && !errors.Is(err, redlock.ErrHeld) {
+				faults[i] = fmt.Errorf("tenant %s: %w", tenants[i], err)
+			}
+			return nil
+		})
+	}
+	_ = work.Wait() // always nil
+	return errors.Join(faults...)
+}
+
+func invoice(ctx context.Context, tenant string) error {
+	log.Printf("invoicing %s", tenant)
+	return ctx.Err()
+}

@@ -1,0 +1,73 @@
+// Command transfer moves money between two accounts under the locks of both, without a deadlock.
+//
+//	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/transfer ann bob 15
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func main() {
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) != 3 {
+		return errors.New("usage: transfer FROM TO AMOUNT")
+	}
+	amount, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	if err != nil {
+		return err
+	}
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		return err
+	}
+	defer locks.Close(ctx)
+
+	accounts := map[string]int{"ann": 100, "bob": 100}
+	from, to := args[0], args[1]
+	return both(ctx, locks, from, to, func(context.Context) error {
+		accounts[from] -= amount
+		accounts[to] += amount
+		fmt.Println(accounts)
+		return nil
+	})
+}
+
+// both runs fn under the locks of two accounts. It takes them in the order of their names, whichever comes first in the transfer: two
+// transfers that go opposite ways then wait for the same lock first, and neither holds what the other waits for.
+//
+// The context that fn gets ends as soon as either lock is lost.
+func both(ctx context.Context, locks *redlock.Locker, a, b string, fn func(context.Context) error) error {
+	names := []string{"account:" + a, "account:" + b}
+	slices.Sort(names)
+	names = slices.Compact(names) // a transfer to oneself needs one lock
+	return all(ctx, locks, names, fn)
+}
+
+// all runs fn under the locks of all names, which are taken in that order, and released in the opposite one.
+func all(ctx context.Context, locks *redlock.Locker, names []string, fn func(context.Context) error) error {
+	if len(names) == 0 {
+		return fn(ctx)
+	}
+	return locks.Do(ctx, names[0], func(ctx context.Context, _ *redlock.Lease) error {
+		return all(ctx, locks, names[1:], fn)
+	})
+}
