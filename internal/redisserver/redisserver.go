@@ -1,0 +1,139 @@
+// Package redisserver starts real masters, redis-server or valkey-server, for tests and demonstrations.
+package redisserver
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// ErrNone says that the machine has no server to start.
+var ErrNone = errors.New("neither redis-server nor valkey-server is in PATH")
+
+// A Server is one running master.
+type Server struct {
+	Addr string
+	cmd  *exec.Cmd
+	dir  string
+	gone chan struct{} // closed when the process has ended
+}
+
+// Servers are running masters.
+type Servers struct{ all []*Server }
+
+// Start starts n masters on ports of 127.0.0.1 that are free, without persistence, and returns once they accept connections. args
+// are further arguments of each, such as "--appendonly", "yes".
+func Start(n int, args ...string) (*Servers, error) {
+	s := &Servers{}
+	for range n {
+		one, err := start(args)
+		if err != nil {
+			s.Stop()
+			return nil, fmt.Errorf("redisserver: %w", err)
+		}
+		s.all = append(s.all, one)
+	}
+	return s, nil
+}
+
+// Addrs returns their addresses.
+func (s *Servers) Addrs() []string {
+	addrs := make([]string, len(s.all))
+	for i, one := range s.all {
+		addrs[i] = one.Addr
+	}
+	return addrs
+}
+
+// Process returns the process of master i, to stop, kill or freeze it.
+func (s *Servers) Process(i int) *os.Process { return s.all[i].cmd.Process }
+
+// Stop ends all of them, and deletes what they have written. It may be called more than once.
+func (s *Servers) Stop() {
+	for _, one := range s.all {
+		_ = one.cmd.Process.Kill()
+		<-one.gone
+		_ = os.RemoveAll(one.dir)
+	}
+	s.all = nil
+}
+
+// program is the server to start.
+func program() (string, error) {
+	for _, name := range []string{"redis-server", "valkey-server"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", ErrNone
+}
+
+// start starts one master. A port that looked free may be taken by the time it is used: then it tries another.
+func start(args []string) (*Server, error) {
+	path, err := program()
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	for range 5 {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		s, err := launch(path, port, args)
+		if err == nil {
+			return s, nil
+		}
+		failed = err
+	}
+	return nil, failed
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is TCP
+}
+
+func launch(path string, port int, args []string) (*Server, error) {
+	dir, err := os.MkdirTemp("", "redlock-server-")
+	if err != nil {
+		return nil, err
+	}
+	own := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}
+	cmd := exec.Command(path, append(own, args...)...) //nolint:gosec,noctx // it lives until Stop
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), cmd: cmd, dir: dir, gone: make(chan struct{})}
+	said, ready := "", false
+	lines := bufio.NewScanner(out)
+	for !ready && lines.Scan() {
+		said += lines.Text() + "\n"
+		ready = strings.Contains(lines.Text(), "eady to accept connections")
+	}
+	go func() {
+		defer close(s.gone)
+		_, _ = io.Copy(io.Discard, out)
+		_ = cmd.Wait()
+	}()
+	if !ready {
+		_ = cmd.Process.Kill()
+		<-s.gone
+		return nil, errors.Join(fmt.Errorf("%s does not start:\n%s", path, said), os.RemoveAll(dir))
+	}
+	return s, nil
+}
