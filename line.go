@@ -290,7 +290,7 @@ func (s *servers) found(lines []*line, i int, server string) {
 // ioDeadline is a context that only has a deadline. The network is all that looks at it, so it needs no timer.
 type ioContext struct {
 	context.Context //nolint:containedctx // it is one
-	until time.Time
+	until           time.Time
 }
 
 func ioDeadline(until time.Time) context.Context { return ioContext{context.Background(), until} }
