@@ -250,6 +250,16 @@ func (t *terms) check(c *config) error {
 	return nil
 }
 
+// checkGuard is what the restart guard asks of the nodes: it can tell of one server that it has restarted, not of a cluster.
+func (c *config) checkGuard(nodes []pool.Node) error {
+	for i, n := range nodes {
+		if many, ok := n.(interface{ Cluster() bool }); ok && c.guard != 0 && many.Cluster() {
+			return &OptionError{"WithRestartGuard", c.guard, fmt.Sprintf("nodes[%d] is a cluster, which the guard cannot keep", i)}
+		}
+	}
+	return nil
+}
+
 // fenceRetention is how long the nodes are to keep the fencing register.
 func (t *terms) fenceRetention() time.Duration {
 	if t.retention != 0 {

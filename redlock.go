@@ -59,6 +59,9 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	if err := c.terms.check(&c); err != nil {
 		return nil, err
 	}
+	if err := c.checkGuard(nodes); err != nil {
+		return nil, err
+	}
 	l := &Locker{
 		config:  c,
 		quorum:  len(nodes)/2 + 1,

@@ -40,6 +40,12 @@ func (c *client) Addr() string { return c.addr }
 // Sealed implements Node.
 func (c *client) Sealed(seal.Seal) {}
 
+// Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one server can.
+func (c *client) Cluster() bool {
+	_, cluster := c.redis.(*redis.ClusterClient)
+	return cluster
+}
+
 // Open implements Node.
 func (c *client) Open() func() error {
 	c.mu.Lock()
@@ -204,7 +210,7 @@ func (c *client) ask(ctx context.Context, r redis.UniversalClient, calls []Call)
 	if calls[0].Reply.Verdict == Unavailable || c.asked.Swap(true) {
 		return
 	}
-	if _, cluster := r.(*redis.ClusterClient); cluster {
+	if c.Cluster() {
 		return // of many servers
 	}
 	info, err := r.Info(ctx, "server").Result()
@@ -230,7 +236,7 @@ func (c *client) identify(info string) {
 func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error {
 	r, done := c.current()
 	defer done()
-	if _, cluster := r.(*redis.ClusterClient); cluster {
+	if c.Cluster() {
 		return ErrNoListen // a script's PUBLISH there counts only the listeners of one of its nodes
 	}
 	sub := r.Subscribe(ctx)

@@ -1,7 +1,7 @@
 package pool
 
 import (
-	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -42,7 +42,7 @@ func address(user redis.UniversalClient) string {
 		}
 	case *redis.ClusterClient:
 		if r != nil {
-			return fmt.Sprintf("cluster%v", r.Options().Addrs)
+			return strings.Join(append([]string{"cluster"}, r.Options().Addrs...), " ")
 		}
 	}
 	return ""

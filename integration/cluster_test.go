@@ -1,0 +1,297 @@
+// Package integration_test runs the library over containers of different Redis and Valkey versions, and puts them through
+// faults.
+package integration_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/redis/go-redis/v9"
+	"github.com/testcontainers/testcontainers-go"
+	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	size = 5
+	ttl  = 8 * time.Second
+	port = "6379/tcp"
+
+	// patience is how long a test waits for what must come: far longer than it takes.
+	patience = 30 * time.Second
+)
+
+func TestMain(m *testing.M) {
+	if name := os.Getenv("REDLOCK_TEST_CHILD"); name != "" {
+		os.Exit(child(name))
+	}
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), // the Docker client's
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"), // it ends within a second
+	)
+}
+
+// images are what the servers are made of, in turn.
+func images() []string {
+	if list := os.Getenv("REDLOCK_TEST_IMAGES"); list != "" {
+		return strings.Split(list, ",")
+	}
+	return []string{"redis:8", "valkey/valkey:9"}
+}
+
+// needDocker skips the test where there is no engine, and fails it where there must be one.
+func needDocker(t *testing.T) {
+	t.Helper()
+	if err := exec.Command("docker", "info").Run(); err == nil {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("no Docker engine answers")
+	}
+	t.Skip("no Docker engine answers")
+}
+
+// A server is one master in a container.
+type server struct {
+	testcontainers.Container
+	addr string
+}
+
+// start starts n servers with these further arguments, all at once.
+func start(t *testing.T, n int, args ...string) []*server {
+	t.Helper()
+	needDocker(t)
+	servers := make([]*server, n)
+	var wg sync.WaitGroup
+	for i := range servers {
+		wg.Go(func() { servers[i] = startOne(t, images()[i%len(images())], args) })
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	for _, s := range servers {
+		s.await(t)
+	}
+	return servers
+}
+
+// startTLS starts n servers that speak TLS with that certificate.
+func startTLS(t *testing.T, n int, cert, key []byte) []*server {
+	t.Helper()
+	needDocker(t)
+	servers := make([]*server, n)
+	for i := range servers {
+		servers[i] = startOne(t, images()[i%len(images())], []string{
+			"--port", "0", "--tls-port", "6379", "--tls-cert-file", "/cert.pem", "--tls-key-file", "/key.pem",
+			"--tls-ca-cert-file", "/cert.pem", "--tls-auth-clients", "no",
+		},
+			testcontainers.ContainerFile{Reader: bytes.NewReader(cert), ContainerFilePath: "/cert.pem", FileMode: 0o644},
+			testcontainers.ContainerFile{Reader: bytes.NewReader(key), ContainerFilePath: "/key.pem", FileMode: 0o644})
+	}
+	return servers
+}
+
+// startOne starts a server on a port of this machine that stays the same when it is started again.
+func startOne(t *testing.T, image string, args []string, files ...testcontainers.ContainerFile) *server {
+	t.Helper()
+	hostPort := freePort(t)
+	command := "redis-server"
+	if strings.Contains(image, "valkey") {
+		command = "valkey-server"
+	}
+	c, err := testcontainers.GenericContainer(context.Background(), testcontainers.GenericContainerRequest{
+		Started: true,
+		ContainerRequest: testcontainers.ContainerRequest{
+			Image:        image,
+			Entrypoint:   []string{command},
+			Cmd:          append([]string{"--protected-mode", "no", "--save", "", "--appendonly", "no", "--enable-debug-command", "yes"}, args...),
+			Files:        files,
+			ExposedPorts: []string{port},
+			HostConfigModifier: func(h *container.HostConfig) {
+				h.PortBindings = network.PortMap{
+					network.MustParsePort(port): {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HostPort: hostPort}},
+				}
+			},
+		},
+	})
+	if err != nil {
+		t.Errorf("start %s: %v", image, err)
+		return nil
+	}
+	s := &server{c, "127.0.0.1:" + hostPort}
+	t.Cleanup(func() {
+		_ = s.docker("unpause")
+		if err := testcontainers.TerminateContainer(c, testcontainers.StopTimeout(0)); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, p, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// docker runs a command of the Docker client's on the container.
+func (s *server) docker(command ...string) error {
+	out, err := exec.Command("docker", append(command, s.GetContainerID())...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("docker %v: %w: %s", command, err, out)
+	}
+	return nil
+}
+
+// do runs a command of the Docker client's, which must succeed.
+func (s *server) do(t *testing.T, command ...string) {
+	t.Helper()
+	if err := s.docker(command...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// restart kills the server and starts it again, empty.
+func (s *server) restart(t *testing.T) {
+	t.Helper()
+	s.do(t, "kill")
+	s.do(t, "start")
+	s.await(t)
+}
+
+// client is a plain connection to the server.
+func (s *server) client(t *testing.T) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// await waits until the server answers, with a word of refusal if need be.
+func (s *server) await(t *testing.T) {
+	t.Helper()
+	eventually(t, s.addr+" answers", func() bool {
+		conn, err := net.DialTimeout("tcp", s.addr, time.Second)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+			return false
+		}
+		n, err := conn.Read(make([]byte, 1))
+		return n == 1 && err == nil
+	})
+}
+
+// eventually waits until something is so.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-tick.C {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("%s: not within %v", what, patience)
+}
+
+func addrs(servers []*server) []string {
+	list := make([]string, len(servers))
+	for i, s := range servers {
+		list[i] = s.addr
+	}
+	return list
+}
+
+// locker makes a Locker over the servers that is closed when the test ends.
+func locker(t *testing.T, servers []*server, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	return lockerOf(t, pool.Dialer{}, servers, opts...)
+}
+
+func lockerOf(t *testing.T, d pool.Dialer, servers []*server, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	nodes, err := d.Dial(addrs(servers)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return over(t, nodes, opts...)
+}
+
+func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	l, err := redlock.New(nodes, append([]redlock.Option{redlock.WithTTL(ttl)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = l.Close(ctx) // a node may be gone for good
+	})
+	return l
+}
+
+func lock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	lease, err := l.Lock(ctx, name, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lease
+}
+
+func unlock(t *testing.T, lease *redlock.Lease) {
+	t.Helper()
+	if err := lease.Unlock(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+// wantNoLocks checks that no lock is left on any of the servers once the Locker has nothing under way.
+func wantNoLocks(t *testing.T, l *redlock.Locker, servers []*server) {
+	t.Helper()
+	eventually(t, "background work is done", func() bool { return l.Stats().Pending == 0 })
+	if d := l.Stats().Dropped; d != 0 {
+		t.Errorf("%d releases were dropped", d)
+	}
+	for _, s := range servers {
+		keys := s.client(t).Scan(context.Background(), 0, "*", 1000).Iterator()
+		for keys.Next(context.Background()) {
+			if k := keys.Val(); !strings.Contains(k, ":redlock:") && !strings.HasPrefix(k, "redlock:") {
+				t.Errorf("%s: lock %q is left", s.addr, k)
+			}
+		}
+		if err := keys.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+}
