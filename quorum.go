@@ -438,7 +438,7 @@ func (c *claim) error(verdict error) *QuorumError {
 		Failed:  t.failed + t.open,
 		verdict: verdict,
 	}
-	owners := make(map[string]int)
+	owners, most, passing := make(map[string]int), 0, 0
 	waits := make([]time.Duration, 0, len(c.nodes))
 	for i := range c.nodes {
 		n := &c.nodes[i]
@@ -450,12 +450,17 @@ func (c *claim) error(verdict error) *QuorumError {
 		case r.Verdict == pool.Held && r.TTL >= 0, r.Verdict == pool.Quarantined:
 			waits = append(waits, r.TTL)
 		}
-		if n.ballot == held && r.Verdict == pool.Held { // a twin's word does not count
+		switch {
+		case n.ballot != held || r.Verdict != pool.Held: // a twin's word does not count
+		case r.TTL == 0:
+			passing++ // it is reserved for the next owner
+		default:
 			owners[r.Fingerprint]++
-			e.owned = e.owned || owners[r.Fingerprint] >= e.Needed
+			most = max(most, owners[r.Fingerprint])
 		}
 		e.Nodes = append(e.Nodes, c.locker.lines[i].nodeError(r))
 	}
+	e.owned = most+passing >= e.Needed
 	if slices.Sort(waits); len(waits) >= e.Needed {
 		e.RetryAfter = waits[e.Needed-1]
 	}

@@ -23,9 +23,8 @@ type client struct {
 	users int
 	over  bool // what Dial made is closed
 
-	// Of a user's client:
-	strays atomic.Int32 // calls that have outlived their deadline, see bound
-	asked  atomic.Bool  // its server's run id was asked for
+	asked  atomic.Bool  // the server's run id was asked for, and no connection has broken since
+	strays atomic.Int32 // of a user's client: calls that have outlived their deadline, see bound
 }
 
 // maxStrays is how many calls through a user's client may outlive their deadline. More are not made until one has
@@ -158,6 +157,9 @@ func (c *client) reply(r *Request, text string, err error) Reply {
 		reply = parse(r.Verb, text)
 	} else {
 		reply = failure(r, err)
+		if reply.Verdict == Unavailable {
+			c.asked.Store(false) // another server may answer next
+		}
 	}
 	if s := c.server.Load(); s != nil && reply.Verdict != Unavailable {
 		reply.Server = *s

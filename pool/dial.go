@@ -113,17 +113,22 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 	}, nil
 }
 
-// greet is called with each new connection: it learns which server is at the other end.
+// greet is called with each new connection: it learns which server is at the other end, if that may have changed.
 func (c *client) greet(ctx context.Context, cn *redis.Conn) error {
+	if c.asked.Swap(true) {
+		return nil
+	}
 	info, err := cn.Info(ctx, "server").Result()
 	if err != nil {
 		if _, answered := errors.AsType[redis.Error](err); answered {
 			return nil // INFO is not allowed: then nobody knows
 		}
+		c.asked.Store(false)
 		return err //nolint:wrapcheck // failure looks at it
 	}
 	c.identify(info)
 	if tooOld(info) {
+		c.asked.Store(false)
 		return ErrTooOld
 	}
 	return nil
