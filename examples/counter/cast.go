@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const ownNodes = 5 // how many nodes there are if none are named
+
+// runGoroutines plays all workers in this process.
+func (s scene) runGoroutines(ctx context.Context, out io.Writer) error {
+	nodes, err := s.someNodes()
+	if err != nil {
+		return err
+	}
+	return with(ctx, nodes, func(locks *redlock.Locker) error {
+		cast, ctx := errgroup.WithContext(ctx)
+		for i := range workers {
+			cast.Go(func() error { return s.work(ctx, locks, i+1, out) })
+		}
+		return cast.Wait()
+	})
+}
+
+// someNodes are those named, or nodes in this process.
+func (s scene) someNodes() ([]pool.Node, error) {
+	if s.nodes != "" {
+		return dial(s.nodes)
+	}
+	_, nodes := memnode.Cluster(ownNodes)
+	return nodes, nil
+}
+
+// runProcesses plays each worker in a process of its own: this program, told which worker it is.
+func (s scene) runProcesses(ctx context.Context, out io.Writer) error {
+	if s.nodes == "" {
+		servers, err := redisserver.Start(ownNodes)
+		if err != nil {
+			return fmt.Errorf("%w; name running masters with -nodes", err)
+		}
+		defer servers.Stop()
+		s.nodes = strings.Join(servers.Addrs(), ",")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cast, ctx := errgroup.WithContext(ctx)
+	for i := range workers {
+		p := exec.CommandContext(ctx, self, "-worker", strconv.Itoa(i+1), "-file", s.file, "-second", s.second.String())
+		p.Env = append(os.Environ(), nodesEnv+"="+s.nodes) // not an argument, which all users of the machine could read
+		p.Stdout, p.Stderr = out, os.Stderr
+		cast.Go(func() error {
+			if err := p.Run(); err != nil {
+				return fmt.Errorf("worker %d: %w", i+1, err)
+			}
+			return nil
+		})
+	}
+	return cast.Wait()
+}
