@@ -1,0 +1,46 @@
+package redlockprom_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/redlockprom"
+)
+
+func Example() {
+	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	metrics := redlockprom.New(redlockprom.WithNames(func(name string) string {
+		kind, _, _ := strings.Cut(name, ":")
+		return kind // "invoice" of "invoice:42": few enough to be a label
+	}))
+	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	registry.MustRegister(metrics)
+
+	locks, err := redlock.New(nodes, redlock.WithObserver(metrics))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer locks.Close(context.Background())
+	err = locks.Do(context.Background(), "invoice:42", func(context.Context, *redlock.Lease) error { return nil })
+	if err != nil {
+		fmt.Println(err)
+	}
+
+	families, err := registry.Gather()
+	if err != nil {
+		fmt.Println(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "redlock_attempts_total" {
+			m := f.GetMetric()[0]
+			fmt.Println(m.GetLabel()[0].GetValue(), m.GetLabel()[1].GetValue(), m.GetCounter().GetValue())
+		}
+	}
+	// Output: invoice ok 1
+}
