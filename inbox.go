@@ -2,9 +2,10 @@ package redlock
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,13 +61,14 @@ type place struct {
 	queued bool   // on some node, perhaps
 	told   []bool // by node: the lock is reserved there, since the last attempt
 	count  int    // of told
+	vain   int    // attempts in a row for which no majority had told us
 	alarm  Timer  // the next reason to wake
 	look   int    // the node to look at when it rings, or -1: try at once
 }
 
 func newInbox(l *Locker) *inbox {
 	var random [8]byte
-	rand.Read(random[:]) // never fails
+	cryptorand.Read(random[:]) // never fails
 	return &inbox{
 		locker:  l,
 		channel: inboxPrefix + hex.EncodeToString(random[:]),
@@ -279,9 +281,18 @@ func (p *place) hear(node int, next time.Duration) {
 		if p.count++; p.count >= p.inbox.locker.quorum {
 			p.ring(0, -1)
 		} else if p.count == 1 {
-			p.ring(gather, -1)
+			p.ring(p.gathering(), -1)
 		}
 	}
+}
+
+// gathering is how long to wait for a majority after the first node has told us. Two waiters that are told by half of the
+// nodes each would fail in step for ever, each passing its half on to the other: so it grows at random.
+func (p *place) gathering() time.Duration {
+	if p.vain == 0 {
+		return gather
+	}
+	return gather + rand.N(gather<<min(p.vain, 5)) //nolint:gosec // jitter
 }
 
 // ring has the place woken after d, to look at a node or, if that is -1, to try. With the inbox's mu held.
@@ -312,6 +323,9 @@ func (p *place) enqueue(r *pool.Request, queue string, now moment) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p.queued = true
+	if p.vain++; p.count >= b.locker.quorum {
+		p.vain = 0
+	}
 	clear(p.told)
 	p.count, p.look = 0, -1
 	if p.alarm != nil {
@@ -338,7 +352,7 @@ func (p *place) ready() bool {
 func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 	b, l := p.inbox, p.inbox.locker
 	b.mu.Lock()
-	if p.count == 0 { // else there is news from during the attempt already
+	if p.count == 0 && p.look < 0 { // else there is news from during the attempt already
 		p.ring(fallback, -1)
 	}
 	b.mu.Unlock()

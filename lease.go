@@ -250,7 +250,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 		return nil
 	}
 	le.end(ErrReleased)
-	vote := newReleaseVote(c.locker)
+	vote := newReleaseVote(c)
 	c.abandon(c.remainder(), vote)
 	c.timer.Reset(c.timeout)
 	c.unlock()

@@ -201,7 +201,8 @@ func (c *claim) alarm() {
 			c.lease.alarm()
 		}
 	case over:
-		if c.release != nil {
+		// The lease's own alarm may have been on its way here when Unlock set the timer anew.
+		if c.release != nil && c.release.until.until(present(c.locker.clock)) <= 0 {
 			c.release.close()
 		}
 	}
@@ -420,7 +421,11 @@ func (c *claim) free(i int) {
 	case n.taken:
 		n.taken = false
 		d.unknown = n.unknown
-		d.send()
+		if d.vote != nil && d.line.twin.Load() {
+			d.vote.postpone(d)
+		} else {
+			d.send()
+		}
 	case d.vote != nil:
 		d.vote.count(d.line, &pool.Reply{Verdict: pool.Gone})
 	}
@@ -470,6 +475,7 @@ func (c *claim) error(verdict error) *QuorumError {
 // A releaseVote counts what the nodes say to a release, for the caller of Unlock.
 type releaseVote struct {
 	quorum int
+	until  moment // the node timeout
 	done   chan struct{}
 
 	mu                          sync.Mutex
@@ -477,10 +483,12 @@ type releaseVote struct {
 	closed                      bool
 	verdict                     error // nil, ErrLost or ErrNoQuorum
 	nodes                       []NodeError
+	twins                       []*debt // to be released once it is over
 }
 
-func newReleaseVote(l *Locker) *releaseVote {
-	return &releaseVote{quorum: l.quorum, open: len(l.lines), done: make(chan struct{})}
+func newReleaseVote(c *claim) *releaseVote {
+	l := c.locker
+	return &releaseVote{quorum: l.quorum, until: present(l.clock).add(c.timeout), open: len(l.lines), done: make(chan struct{})}
 }
 
 // count counts the answer of the node behind ln.
@@ -499,6 +507,23 @@ func (v *releaseVote) count(ln *line, reply *pool.Reply) {
 	if reply.Verdict != pool.OK {
 		v.nodes = append(v.nodes, ln.nodeError(reply))
 	}
+	v.decide()
+}
+
+// postpone has the release to a twin wait until the vote is over: should it come first, the line that votes for the
+// server would find the lock gone.
+func (v *releaseVote) postpone(d *debt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	d.vote = nil
+	v.open--
+	v.failed++
+	v.twins = append(v.twins, d)
+	v.decide()
+}
+
+// decide ends the vote as soon as nothing that is still open can change it. With mu held.
+func (v *releaseVote) decide() {
 	switch {
 	case v.deleted >= v.quorum:
 		v.end(nil)
@@ -522,4 +547,8 @@ func (v *releaseVote) end(verdict error) {
 		v.closed, v.verdict = true, verdict
 		close(v.done)
 	}
+	for _, d := range v.twins {
+		d.send()
+	}
+	v.twins = nil
 }

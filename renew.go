@@ -120,10 +120,11 @@ func (le *Lease) renew() (moment, bool) {
 	return now.add(le.retryPause()), true
 }
 
-// renewal is when the lease is to be renewed: a third of the TTL after the start of what set its deadline. With mu held.
+// renewal is when the lease is to be renewed: a third of the TTL after the start of what set its deadline, or sooner where
+// the drift takes most of a short one. With mu held.
 func (le *Lease) renewal() moment {
 	ttl := le.claim.terms.ttl
-	return le.deadline.add(ttl/3 - validity(ttl))
+	return le.deadline.add(min(ttl/3, validity(ttl)/2) - validity(ttl))
 }
 
 // A dueHeap has the lease that is to be looked at first on top.

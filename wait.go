@@ -37,7 +37,11 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 	if g.claim != nil && g.claim.ready(ctx, &g) {
 		return g, nil
 	}
-	g, err = m.contend(ctx, r, t)
+	if ctx.Err() != nil { // when its turn came its wait was over
+		err = l.refused(ctx, r)
+	} else {
+		g, err = m.contend(ctx, r, t)
+	}
 	if err != nil {
 		l.depart(r)
 	}

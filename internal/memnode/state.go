@@ -158,6 +158,9 @@ func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
 		}
 		if taken && owner != r.Owner {
 			s.enqueue(r, now)
+			if strings.HasPrefix(owner, reservedPrefix) && s.waiting(r.Queue, now).first() == r.Inbox {
+				s.publish(r.Inbox, pool.Notice{Lock: r.Lock, Next: max(ceilMillis(s.life(r.Lock, now)), time.Millisecond)})
+			}
 		} else {
 			s.dequeue(r.Queue, r.Inbox, now)
 		}

@@ -31,6 +31,10 @@ if #ARGV >= 7 then
     end
     redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)
     redis.pcall('PEXPIRE', queue, 60000)
+    if string.sub(was, 1, 2) == 'R:' and redis.pcall('ZRANGE', queue, 0, 0)[1] == inbox then
+      -- It is the next in line, which nobody was when the lock was passed on.
+      redis.pcall('PUBLISH', inbox, 'next ' .. math.max(redis.call('PTTL', KEYS[1]), 1) .. ' ' .. KEYS[1])
+    end
   end
 end
 if was and was ~= ARGV[1] then
