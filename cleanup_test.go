@@ -1,0 +1,375 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// wantDrained checks that the Locker has nothing under way and gave nothing up.
+func wantDrained(t *testing.T, l *redlock.Locker) {
+	t.Helper()
+	synctest.Wait()
+	if s := l.Stats(); s.Pending != 0 || s.Dropped != 0 {
+		t.Errorf("not drained: %+v", s)
+	}
+}
+
+// redsync's FailFast leaves the slow node's key behind after Unlock, ten times of ten, and again on rollback.
+func TestGrantsThatComeLateAreReleased(t *testing.T) {
+	t.Parallel()
+	for what, run := range map[string]func(*testing.T, *cluster, *redlock.Locker){
+		"after Unlock": func(t *testing.T, _ *cluster, l *redlock.Locker) {
+			t.Helper()
+			le := mustLock(t, l, "a")
+			synctest.Wait()
+			mustUnlock(t, le)
+		},
+		"after a rollback": func(t *testing.T, c *cluster, l *redlock.Locker) {
+			t.Helper()
+			for _, tap := range c.taps[:3] {
+				tap.latency(time.Millisecond)
+				tap.hold("a", 10*time.Millisecond)
+			}
+			if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
+				t.Errorf("TryLock: %v", err)
+			}
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.taps[3].latency(100 * time.Millisecond)
+			c.taps[4].latency(200 * time.Millisecond)
+			l := c.locker(t)
+			run(t, c, l)
+			if n := c.count(pool.Acquire); n != 5 {
+				t.Fatalf("%s: %d acquires", what, n)
+			}
+			time.Sleep(time.Second)
+			wantDrained(t, l)
+			c.wantNoLocks(t)
+			if c.taps[4].executed(pool.Acquire) != 1 || c.taps[4].executed(pool.Release) != 1 {
+				t.Errorf("%s: the slow node executed %d acquires and %d releases", what,
+					c.taps[4].executed(pool.Acquire), c.taps[4].executed(pool.Release))
+			}
+		})
+	}
+}
+
+func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.taps[3].latency(100 * time.Millisecond)
+		c.taps[4].latency(200 * time.Millisecond)
+		le := mustLock(t, c.locker(t), "a")
+		time.Sleep(time.Second)
+		for _, tap := range c.taps[:2] {
+			tap.del("a")
+		}
+		if err := le.Extend(t.Context()); err != nil { // on the one left of the quorum and the two that came late
+			t.Errorf("Extend: %v", err)
+		}
+		mustUnlock(t, le)
+		c.wantNoLocks(t)
+	})
+}
+
+// A reply that is lost leaves the outcome unknown: perhaps granted. It is released, and never counted.
+func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		for _, tap := range c.taps[:3] {
+			tap.dropReply(pool.Acquire, 1)
+		}
+		_, err := l.TryLock(t.Context(), "a")
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.Granted != 2 || q.Failed != 3 {
+			t.Errorf("TryLock: %v", err)
+		}
+		time.Sleep(time.Second)
+		wantDrained(t, l)
+		c.wantNoLocks(t)
+	})
+}
+
+// A release must not overtake its own acquire: on a pool of connections it can.
+func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.taps[2].slow(pool.Acquire, 100*time.Millisecond)
+		l := c.locker(t)
+		mustUnlock(t, mustLock(t, l, "a"))
+		time.Sleep(90 * time.Millisecond)
+		if n := c.taps[2].sent(pool.Release); n != 0 {
+			t.Errorf("%d releases were sent before the acquire was answered", n)
+		}
+		time.Sleep(time.Second)
+		wantDrained(t, l)
+		c.wantNoLocks(t)
+	})
+}
+
+// A node frozen with an acquire in its socket may execute it after a release that came on another connection. So the
+// release is sent once more when the node has answered something later.
+func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
+	t.Parallel()
+	for name, thaw := range map[string]func(*tap){"in order": (*tap).thaw, "in reverse order": (*tap).thawReversed} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			l := c.locker(t)
+			c.freeze(0, 1)
+			for i := range 20 {
+				mustUnlock(t, mustLock(t, l, fmt.Sprint("a", i)))
+			}
+			failed := mustLock(t, c.locker(t), "failed", redlock.WithTTL(time.Hour))
+			_, err := l.TryLock(t.Context(), "failed")
+			if !errors.Is(err, redlock.ErrHeld) {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Second)
+			if s := l.Stats(); s.Pending < 3 || s.Dropped != 0 {
+				t.Errorf("%s: stats: %+v", name, s)
+			}
+			thaw(c.taps[0])
+			thaw(c.taps[1])
+			time.Sleep(2 * time.Second)
+			wantDrained(t, l)
+			mustUnlock(t, failed)
+			time.Sleep(2 * time.Second)
+			c.wantNoLocks(t)
+		})
+	}
+}
+
+// What was in the socket of a node that stayed frozen for longer than the TTL lasts for a TTL after the thaw at most.
+func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		c.freeze(0)
+		mustUnlock(t, mustLock(t, l, "a"))
+		time.Sleep(time.Hour)
+		wantDrained(t, l) // nothing is owed for ever
+		c.taps[0].thawReversed()
+		time.Sleep(redlock.DefaultTTL)
+		c.wantNoLocks(t)
+	})
+}
+
+// What one node does not do costs the others nothing, and its backlog is bounded in time and space.
+func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
+	t.Parallel()
+	for what, fault := range map[string]func(*cluster){
+		"frozen":  func(c *cluster) { c.freeze(0, 1) },
+		"refused": func(c *cluster) { c.refuse(0, 1) },
+		"one of each": func(c *cluster) {
+			c.freeze(0)
+			c.refuse(1)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.latency(time.Millisecond)
+			l := c.locker(t)
+			mustUnlock(t, mustLock(t, l, "a"))
+			time.Sleep(time.Second)
+			fault(c)
+			for i := range 100 {
+				var le *redlock.Lease
+				if d := took(func() { le = mustLock(t, l, "a") }); d != time.Millisecond {
+					t.Fatalf("%s: lock %d took %v", what, i, d)
+				}
+				if d := took(func() {
+					if err := le.Extend(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}); d != time.Millisecond {
+					t.Fatalf("%s: extend %d took %v", what, i, d)
+				}
+				if d := took(func() { mustUnlock(t, le) }); d != time.Millisecond {
+					t.Fatalf("%s: unlock %d took %v", what, i, d)
+				}
+			}
+			c.thaw(0, 1)
+			c.heal()
+			time.Sleep(12 * time.Second)
+			wantDrained(t, l)
+			c.wantNoLocks(t)
+		})
+	}
+}
+
+// The same with many callers: what waits for the frozen node blocks none of them.
+func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t)
+		run := func() time.Duration {
+			return took(func() {
+				var all sync.WaitGroup
+				for i := range 200 {
+					all.Go(func() {
+						for range 5 {
+							mustUnlock(t, mustLock(t, l, fmt.Sprint("a", i)))
+						}
+					})
+				}
+				all.Wait()
+			})
+		}
+		healthy := run()
+		c.freeze(0)
+		if frozen := run(); frozen > healthy*12/10 {
+			t.Errorf("%v with a frozen node, %v without", frozen, healthy)
+		}
+		c.thaw(0)
+		time.Sleep(15 * time.Second)
+		wantDrained(t, l)
+		c.wantNoLocks(t)
+	})
+}
+
+// Any mixture of failures leaves no lock key behind once the background work is drained.
+func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.jitter(30 * time.Millisecond)
+			random := newRandom(t, seed)
+			lockers := []*redlock.Locker{c.locker(t, redlock.WithTTL(2*time.Second)), c.locker(t, redlock.WithTTL(2*time.Second))}
+			var all sync.WaitGroup
+			for i := range 8 {
+				l := lockers[i%2]
+				all.Go(func() {
+					for range 10 {
+						ctx, cancel := context.WithTimeout(t.Context(), random.time(200*time.Millisecond))
+						name := fmt.Sprint("a", random.below(3))
+						le, err := l.Lock(ctx, name)
+						cancel()
+						if err != nil {
+							continue
+						}
+						time.Sleep(random.time(50 * time.Millisecond))
+						_ = le.Extend(t.Context())
+						_ = le.Unlock(t.Context())
+					}
+				})
+			}
+			all.Go(func() {
+				for range 10 {
+					tap := c.taps[random.below(5)]
+					switch random.below(4) {
+					case 0:
+						tap.freeze()
+						time.Sleep(random.time(500 * time.Millisecond))
+						tap.thawReversed()
+					case 1:
+						tap.refuse()
+						time.Sleep(random.time(500 * time.Millisecond))
+						tap.heal()
+					case 2:
+						tap.dropReply(pool.Acquire, 2)
+						tap.dropReply(pool.Release, 2)
+					case 3:
+						tap.restart()
+					}
+				}
+			})
+			all.Wait()
+			time.Sleep(3 * time.Second)
+			for _, l := range lockers {
+				wantDrained(t, l)
+			}
+			if t.Failed() {
+				t.Logf("seed %d", seed)
+			}
+			c.wantNoLocks(t)
+		})
+	}
+}
+
+// Background work is bounded for each node: beyond it the node gets no new locks, and releases are dropped and counted.
+func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		nodes := yesNodes(3)
+		away := &awayNode{yesNode: nodes[0]}
+		seen := new(recorder)
+		l, err := redlock.New([]pool.Node{away, nodes[1], nodes[2]}, redlock.WithTTL(time.Hour), redlock.WithObserver(seen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases := make(chan *redlock.Lease, 33_500)
+		inBatches(cap(leases), func(i int) { leases <- mustTryLock(t, l, fmt.Sprint("a", i)) })
+		away.silent.Store(true)
+		inBatches(cap(leases), func(int) { mustUnlock(t, <-leases) })
+		time.Sleep(time.Minute)
+		s := l.Stats()
+		if s.Pending > 32768+100 || s.Dropped == 0 {
+			t.Errorf("stats: %+v", s)
+		}
+		if dropped := len(eventsOf[redlock.DroppedEvent](seen)); uint64(dropped) != s.Dropped { //nolint:gosec // small
+			t.Errorf("%d drops were counted, %d told", s.Dropped, dropped)
+		}
+		asked := away.acquires.Load()
+		for range 20 {
+			mustUnlock(t, mustTryLock(t, l, "more"))
+		}
+		time.Sleep(time.Second)
+		if n := away.acquires.Load() - asked; s.Pending < 32768 || n > 5 { // a debt is on its way now and then
+			t.Errorf("with %d debts the node was given %d of 20 new locks", s.Pending, n)
+		}
+		away.silent.Store(false)
+		time.Sleep(time.Minute)
+		if s := l.Stats(); s.Pending != 0 {
+			t.Errorf("not drained: %+v", s)
+		}
+		mustClose(t, l)
+	})
+}
+
+// inBatches calls f n times, a thousand calls at once.
+func inBatches(n int, f func(int)) {
+	for first := 0; first < n; first += 1000 {
+		var all sync.WaitGroup
+		for i := first; i < min(first+1000, n); i++ {
+			all.Go(func() { f(i) })
+		}
+		all.Wait()
+	}
+}
+
+// An awayNode takes requests and, while it is silent, never says what became of them.
+type awayNode struct {
+	*yesNode
+	silent   atomic.Bool
+	acquires atomic.Int64
+}
+
+func (n *awayNode) Do(ctx context.Context, calls []pool.Call) {
+	n.yesNode.Do(ctx, calls)
+	for i := range calls {
+		if calls[i].Request.Verb == pool.Acquire {
+			n.acquires.Add(1)
+		}
+		if n.silent.Load() {
+			calls[i].Reply = pool.Reply{Verdict: pool.Unavailable, Err: errors.New("i/o timeout")}
+		}
+	}
+}

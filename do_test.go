@@ -1,0 +1,305 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+type job = func(context.Context, *redlock.Lease) error
+
+func TestDoHoldsTheLockWhileTheFunctionRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		one, other := c.locker(t), c.locker(t)
+		type key struct{}
+		ctx := context.WithValue(t.Context(), key{}, "kept")
+		err := one.Do(ctx, "a", func(ctx context.Context, le *redlock.Lease) error {
+			if le.Name() != "a" || le.Fence() == 0 || ctx.Value(key{}) != "kept" {
+				t.Errorf("lease %v", le)
+			}
+			time.Sleep(3 * redlock.DefaultTTL) // it is renewed for as long as it takes
+			if le.Err() != nil || ctx.Err() != nil {
+				t.Errorf("the lease: %v; the context: %v", le.Err(), ctx.Err())
+			}
+			if err := other.TryDo(t.Context(), "a", nil); err == nil {
+				t.Error("TryDo of nothing")
+			}
+			err := other.TryDo(t.Context(), "a", func(context.Context, *redlock.Lease) error {
+				t.Error("two run at once")
+				return nil
+			})
+			if !errors.Is(err, redlock.ErrHeld) {
+				t.Errorf("TryDo of a held lock: %v", err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		c.wantNoLocks(t)
+		ran := false
+		if err := other.TryDo(t.Context(), "a", func(context.Context, *redlock.Lease) error { ran = true; return nil }); err != nil || !ran {
+			t.Errorf("TryDo of a free lock: %v", err)
+		}
+	})
+}
+
+func TestDoReturnsItsFunctionsErrorAsItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		mine := errors.New("mine")
+		for name, do := range map[string]func(context.Context, string, job, ...redlock.MutexOption) error{"Do": l.Do, "TryDo": l.TryDo} {
+			err := do(t.Context(), "a", func(context.Context, *redlock.Lease) error { return mine })
+			if err != mine { //nolint:errorlint // the very one
+				t.Errorf("%s: %v", name, err)
+			}
+			c.wantNoLocks(t)
+		}
+	})
+}
+
+func TestDoTellsOfTheLossAsWell(t *testing.T) {
+	t.Parallel()
+	for _, mine := range []error{nil, errors.New("mine")} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			l := c.locker(t, redlock.WithTTL(time.Second))
+			start := time.Now()
+			err := l.Do(t.Context(), "a", func(ctx context.Context, le *redlock.Lease) error {
+				c.freeze(nodesFrom(0, 5)...)
+				<-ctx.Done()
+				if d := time.Since(start); d != validity(time.Second) {
+					t.Errorf("the context ended after %v", d)
+				}
+				if !errors.Is(context.Cause(ctx), redlock.ErrLost) || !errors.Is(le.Err(), redlock.ErrLost) {
+					t.Errorf("cause: %v; lease: %v", context.Cause(ctx), le.Err())
+				}
+				time.Sleep(time.Second) // it takes its time to return
+				return mine
+			})
+			if !errors.Is(err, redlock.ErrLost) || mine != nil && !errors.Is(err, mine) {
+				t.Errorf("Do: %v", err)
+			}
+			if d := time.Since(start); d < validity(time.Second)+time.Second {
+				t.Errorf("Do did not wait for its function: %v", d)
+			}
+			c.thaw(nodesFrom(0, 5)...)
+		})
+	}
+}
+
+// Work that was finished while the lease was valid must not be done again because the release failed.
+func TestDoReturnsNilForFinishedWorkThoughTheReleaseFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		seen, log := new(recorder), new(logged)
+		l := c.locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
+		err := l.Do(t.Context(), "a", func(context.Context, *redlock.Lease) error {
+			c.freeze(0, 1, 2)
+			return nil
+		})
+		if err != nil {
+			t.Errorf("Do: %v", err)
+		}
+		released := eventsOf[redlock.ReleasedEvent](seen)
+		if len(released) != 1 || !errors.Is(released[0].Err, redlock.ErrNoQuorum) {
+			t.Errorf("the observer was told %v", released)
+		}
+		if log.count("released") != 1 {
+			t.Errorf("the log was told %s", log)
+		}
+		c.thaw(0, 1, 2)
+	})
+}
+
+func TestDoReleasesAfterAPanicAndLetsItGoOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		func() {
+			defer func() {
+				if r := recover(); r != "help" {
+					t.Errorf("recovered %v", r)
+				}
+			}()
+			_ = l.Do(t.Context(), "a", func(context.Context, *redlock.Lease) error { panic("help") })
+			t.Error("Do returned")
+		}()
+		c.wantNoLocks(t)
+		mustUnlock(t, mustTryLock(t, l, "a"))
+	})
+}
+
+func TestDoReleasesWhereItsGoroutineExits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			_ = l.Do(t.Context(), "a", func(context.Context, *redlock.Lease) error { runtime.Goexit(); return nil })
+			t.Error("Do returned")
+		}()
+		<-gone
+		c.wantNoLocks(t)
+	})
+}
+
+func TestDoesContextEndsWithItsCallersContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := l.Do(ctx, "a", func(ctx context.Context, le *redlock.Lease) error {
+			<-ctx.Done()
+			if le.Err() != nil {
+				t.Errorf("the lease ended with its caller's context: %v", le.Err())
+			}
+			return ctx.Err()
+		})
+		if err != context.DeadlineExceeded { //nolint:errorlint // the very one
+			t.Errorf("Do: %v", err)
+		}
+		c.wantNoLocks(t)
+	})
+}
+
+func TestDoesFunctionMayUnlockEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		err := l.Do(t.Context(), "a", func(ctx context.Context, le *redlock.Lease) error {
+			synctest.Wait()
+			mustUnlock(t, le)
+			<-ctx.Done()
+			if !errors.Is(context.Cause(ctx), redlock.ErrReleased) {
+				t.Errorf("cause: %v", context.Cause(ctx))
+			}
+			mustUnlock(t, mustTryLock(t, l, "b"))
+			return nil
+		})
+		if n := c.count(pool.Release); err != nil || n > 6 {
+			t.Errorf("Do: %v, %d releases", err, n)
+		}
+	})
+}
+
+func TestDoDoesNotCallItsFunctionWithoutTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		holder := mustLock(t, c.locker(t), "a", redlock.WithTTL(time.Hour))
+		l := c.locker(t)
+		never := func(context.Context, *redlock.Lease) error { t.Error("called"); return nil }
+		if err := l.TryDo(t.Context(), "a", never); !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("TryDo: %v", err)
+		}
+		err := l.Do(t.Context(), "a", never, redlock.WithWait(time.Second))
+		if !errors.Is(err, redlock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Do: %v", err)
+		}
+		c.refuse(0, 1)
+		if err := l.TryDo(t.Context(), "b", never); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("TryDo: %v", err)
+		}
+		c.heal()
+		mustUnlock(t, holder)
+	})
+}
+
+func TestDoHeedsTheMaximumHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithTTL(3*time.Second))
+		start := time.Now()
+		err := l.Do(t.Context(), "a", func(ctx context.Context, _ *redlock.Lease) error {
+			<-ctx.Done()
+			return nil
+		}, redlock.WithRenewal(10*time.Second))
+		if d := time.Since(start); d < 10*time.Second || d > 13*time.Second || !errors.Is(err, redlock.ErrLost) {
+			t.Errorf("Do returned %v after %v", err, d)
+		}
+	})
+}
+
+// A cron job that takes a moment does not run again on a machine whose schedule is a little behind.
+func TestMinimumHoldLeavesTheLockInPlaceUntilThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		one, other := c.locker(t), c.locker(t)
+		minHold := redlock.WithMinHold(time.Minute) // longer than the TTL
+		start := time.Now()
+		if err := one.TryDo(t.Context(), "a", func(context.Context, *redlock.Lease) error { return nil }, minHold); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*redlock.Locker{one, other} {
+			_, err := l.TryLock(t.Context(), "a")
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != time.Minute {
+				t.Errorf("TryLock: %v", err)
+			}
+		}
+		le := mustLock(t, other, "a", minHold)
+		if d := time.Since(start); d < time.Minute || d > time.Minute+100*time.Millisecond {
+			t.Errorf("the lock was had after %v", d)
+		}
+		time.Sleep(time.Second)
+		if err := le.Extend(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(5 * time.Second)
+		mustUnlock(t, le)
+		if ttl := c.taps[0].ttl("a"); ttl > 54*time.Second || ttl < 53*time.Second {
+			t.Errorf("the key lives for %v", ttl)
+		}
+	})
+}
+
+func TestMinimumHoldThatIsOverDeletes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		le := mustLock(t, l, "a", redlock.WithMinHold(time.Second))
+		time.Sleep(time.Second)
+		mustUnlock(t, le)
+		c.wantNoLocks(t)
+	})
+}
+
+// A lock with a minimum hold is never handed over inside the process.
+func TestMinimumHoldIsNotHandedOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithMinHold(5*time.Second))
+		start := time.Now()
+		le := mustLock(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		mustUnlock(t, le)
+		r := <-next
+		if r.err != nil || r.at.Sub(start) < 5*time.Second {
+			t.Errorf("the next has it after %v: %v", r.at.Sub(start), r.err)
+		}
+		mustUnlock(t, r.lease)
+	})
+}

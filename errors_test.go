@@ -1,0 +1,152 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+var verdicts = []error{
+	redlock.ErrHeld, redlock.ErrNoQuorum, redlock.ErrTooLate, redlock.ErrLost, redlock.ErrReleased, redlock.ErrClosed,
+	context.Canceled, context.DeadlineExceeded,
+}
+
+// ErrTaken, ErrFailed and expired are mixed up elsewhere, and the context's error is dropped. Here each error is what it
+// says, and nothing else.
+func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		one, l := c.locker(t), c.locker(t)
+		holder := mustLock(t, one, "held", redlock.WithTTL(time.Hour))
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		lost := mustLock(t, l, "lost", redlock.WithTTL(time.Second))
+		<-lost.Done()
+		released := mustLock(t, l, "released")
+		mustUnlock(t, released)
+		lock := func(_ *redlock.Lease, err error) error { return err }
+		tests := map[string]struct {
+			err  error
+			want []error
+		}{
+			"held":            {lock(l.TryLock(t.Context(), "held")), []error{redlock.ErrHeld}},
+			"held and waited": {lock(l.Lock(t.Context(), "held", redlock.WithWait(time.Second))), []error{redlock.ErrHeld, context.DeadlineExceeded}},
+			"cancelled":       {lock(l.Lock(cancelled, "held")), []error{context.Canceled}},
+			"lost":            {lost.Extend(t.Context()), []error{redlock.ErrLost}},
+			"lost, unlock":    {lost.Unlock(t.Context()), []error{redlock.ErrLost}},
+			"released":        {released.Unlock(t.Context()), []error{redlock.ErrReleased}},
+		}
+		c.freeze(0, 1, 2)
+		tests["no quorum"] = struct {
+			err  error
+			want []error
+		}{lock(l.TryLock(t.Context(), "free")), []error{redlock.ErrNoQuorum}}
+		c.thaw(0, 1, 2)
+		time.Sleep(time.Second)
+		mustClose(t, l)
+		tests["closed"] = struct {
+			err  error
+			want []error
+		}{lock(l.TryLock(t.Context(), "free")), []error{redlock.ErrClosed}}
+		for name, test := range tests {
+			for _, verdict := range verdicts {
+				is := errors.Is(test.err, verdict)
+				want := false
+				for _, w := range test.want {
+					want = want || w == verdict //nolint:errorlint // a sentinel
+				}
+				if is != want {
+					t.Errorf("%s: errors.Is(%q, %v) is %v", name, test.err, verdict, is)
+				}
+			}
+		}
+		mustUnlock(t, holder)
+	})
+}
+
+// Node numbers are meaningless elsewhere, after a shuffle. Here each node's own verdict and cause can be had.
+func TestQuorumErrorTellsOfEachNode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		one, l := c.locker(t, redlock.WithHolder("host/1")), c.locker(t)
+		holder := mustLock(t, one, "a", redlock.WithTTL(3*time.Second))
+		for _, i := range []int{1, 2, 4} {
+			c.taps[i].del("a")
+		}
+		c.freeze(1)
+		c.refuse(2)
+		c.taps[4].setFence("a", "foreign")
+		c.taps[0].latency(10 * time.Millisecond) // whose answer decides
+		c.taps[3].latency(20 * time.Millisecond)
+		_, err := l.TryLock(t.Context(), "a")
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok {
+			t.Fatalf("TryLock: %v", err)
+		}
+		if q.Op != "lock" || q.Name != "a" || q.Needed != 3 || q.Granted != 0 || q.Held != 1 || q.Failed != 4 || !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("error: %+v", q)
+		}
+		want := []pool.Verdict{pool.Held, pool.Unanswered, pool.Unavailable, pool.Unanswered, pool.Refused}
+		for i, n := range q.Nodes {
+			if n.Node != c.taps[i].Addr() || n.Verdict != want[i] {
+				t.Errorf("node %d: %+v", i, n)
+			}
+			if n.Verdict == pool.Held && (n.Holder != "host/1" || n.Remain > 3*time.Second) {
+				t.Errorf("node %d: %+v", i, n)
+			}
+			if !strings.Contains(err.Error(), n.Node) {
+				t.Errorf("%q does not name %s", err, n.Node)
+			}
+		}
+		if !errors.Is(err, pool.ErrBadFence) || !errors.Is(err, errRefused) {
+			t.Errorf("the nodes' causes are not in %v", err)
+		}
+		if n, ok := errors.AsType[*redlock.NodeError](err); !ok || n.Node != c.taps[0].Addr() {
+			t.Errorf("errors.AsType found %v", n)
+		}
+		if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `held by "host/1" for another `) {
+			t.Errorf("text: %s", err)
+		}
+		c.thaw(1)
+		c.heal()
+		_ = holder.Unlock(t.Context())
+	})
+}
+
+// RetryAfter is when enough locks have ended for a quorum.
+func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			lives []time.Duration // of another's lock on each node; 0: free there
+			want  time.Duration
+		}{
+			{[]time.Duration{1, 2, 3, 4, 5}, 3},
+			{[]time.Duration{5, 4, 3, 2, 1}, 3},
+			{[]time.Duration{0, 0, 7, 8, 9}, 7},
+			{[]time.Duration{9, 9, 9, 0, 1}, 9},
+		} {
+			c := newCluster(5)
+			l := c.locker(t)
+			for i, life := range test.lives {
+				if life > 0 {
+					c.taps[i].hold("a", life*time.Second)
+				}
+			}
+			_, err := l.TryLock(t.Context(), "a")
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			// The decision falls before all have answered: the answer may be later than the best, never sooner than it.
+			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 0 && q.RetryAfter < test.want*time.Second {
+				t.Errorf("%v: retry after %v: %v", test.lives, q.RetryAfter, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,200 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t, redlock.WithTTL(time.Second))
+		le := mustLock(t, l, "a")
+		fence := le.Fence()
+		for range 5 {
+			time.Sleep(600 * time.Millisecond)
+			start := time.Now()
+			if err := le.Extend(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if d := le.Until().Sub(start); d != validity(time.Second) {
+				t.Errorf("the lease lasts %v from the start of Extend", d)
+			}
+			if ttl := c.taps[0].ttl("a"); ttl < 999*time.Millisecond {
+				t.Errorf("the key lives for %v", ttl)
+			}
+		}
+		if le.Fence() != fence {
+			t.Error("the token has changed")
+		}
+		<-le.Done()
+		if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
+			t.Errorf("Extend of a lost lease: %v", err)
+		}
+	})
+}
+
+// A majority that answers is enough: one frozen node made redsync's Extend take 10 s and then fail.
+func TestExtendNeedsAMajorityOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		time.Sleep(time.Second)
+		c.freeze(0, 1)
+		for range 3 {
+			var err error
+			if d := took(func() { err = le.Extend(t.Context()) }); d != time.Millisecond || err != nil {
+				t.Errorf("Extend took %v: %v", d, err)
+			}
+		}
+		c.thaw(0, 1)
+		mustUnlock(t, le)
+	})
+}
+
+// A failed extension is unknown, not lost: the deadline stands as it did, and Extend may be tried again.
+func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		until := le.Until()
+		time.Sleep(time.Second)
+		c.freeze(0, 1, 2)
+		var err error
+		if d := took(func() { err = le.Extend(t.Context()) }); d != 250*time.Millisecond {
+			t.Errorf("Extend took %v", d)
+		}
+		if !errors.Is(err, redlock.ErrNoQuorum) || errors.Is(err, redlock.ErrLost) {
+			t.Errorf("Extend: %v", err)
+		}
+		if !le.Until().Equal(until) || le.Err() != nil {
+			t.Errorf("the lease: until %v, %v", le.Until().Sub(until), le.Err())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		err = le.Extend(ctx)
+		if !errors.Is(err, redlock.ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) || le.Err() != nil {
+			t.Errorf("Extend whose context ended: %v; the lease: %v", err, le.Err())
+		}
+		if err := le.Extend(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Extend with a context that has ended: %v", err)
+		}
+		c.thaw(0, 1, 2)
+		if err := le.Extend(t.Context()); err != nil || !le.Until().After(until) {
+			t.Errorf("Extend after the thaw: %v, until %v", err, le.Until().Sub(until))
+		}
+		mustUnlock(t, le)
+	})
+}
+
+// rueidislock's holder stayed valid a second after another had acquired, for it waited longer than its old deadline.
+func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t, redlock.WithTTL(time.Second), redlock.WithNodeTimeout(900*time.Millisecond))
+		le := mustLock(t, l, "a")
+		until := le.Until()
+		time.Sleep(time.Until(until) - 20*time.Millisecond)
+		for _, tap := range c.taps {
+			tap.latency(100 * time.Millisecond) // executed before the deadline, but told after it
+		}
+		err := le.Extend(t.Context())
+		if !errors.Is(err, redlock.ErrLost) || !time.Now().Equal(until) {
+			t.Errorf("Extend returned %v at %v from the deadline", err, time.Since(until))
+		}
+		time.Sleep(time.Second)
+		if !errors.Is(le.Err(), redlock.ErrLost) || le.Until().After(until) {
+			t.Error("the lease was revived")
+		}
+		synctest.Wait()
+		c.wantNoLocks(t)
+	})
+}
+
+// SET NX on extend resurrects a lock: after Unlock, after its expiry, and before Lock.
+func TestExtendNeverTakesTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t, redlock.WithTTL(time.Second))
+		unlocked := mustLock(t, l, "a")
+		mustUnlock(t, unlocked)
+		expired := mustLock(t, l, "a")
+		<-expired.Done()
+		time.Sleep(time.Second)
+		deleted := mustLock(t, l, "a")
+		for _, tap := range c.taps {
+			tap.del("a")
+		}
+		for what, err := range map[string]error{
+			"zero":     new(redlock.Lease).Extend(t.Context()),
+			"unlocked": unlocked.Extend(t.Context()),
+			"expired":  expired.Extend(t.Context()),
+			"deleted":  deleted.Extend(t.Context()),
+		} {
+			if err == nil {
+				t.Errorf("%s lease was extended", what)
+			}
+		}
+		synctest.Wait()
+		c.wantNoLocks(t)
+		if n := c.count(pool.Rejoin); n != 0 {
+			t.Errorf("%d requests could have taken the lock", n)
+		}
+	})
+}
+
+func TestExtendOfAnEndedLeaseSendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		mustUnlock(t, le)
+		lost := mustLock(t, l, "b")
+		<-lost.Done()
+		closed := mustLock(t, l, "c")
+		mustClose(t, l)
+		before := c.requests()
+		for want, le := range map[error]*redlock.Lease{redlock.ErrReleased: le, redlock.ErrLost: lost, redlock.ErrClosed: closed} {
+			if err := le.Extend(t.Context()); !errors.Is(err, want) {
+				t.Errorf("Extend: %v, not %v", err, want)
+			}
+		}
+		if n := c.requests() - before; n != 0 {
+			t.Errorf("%d requests were sent", n)
+		}
+	})
+}
+
+func TestExtendNeverShortensTheKeysLife(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithTTL(time.Second))
+		le := mustLock(t, l, "a")
+		c.taps[0].expire("a", time.Minute)
+		if err := le.Extend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ttl := c.taps[0].ttl("a"); ttl < 59*time.Second {
+			t.Errorf("the key lives for %v now", ttl)
+		}
+		mustUnlock(t, le)
+	})
+}

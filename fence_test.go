@@ -1,0 +1,266 @@
+package redlock_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestTokensRiseOverLockersAndNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.jitter(time.Millisecond)
+		lockers := []*redlock.Locker{c.locker(t), c.locker(t), c.locker(t)}
+		last := map[string]uint64{}
+		for i := range 60 {
+			name := fmt.Sprint("a", i%2)
+			le := mustLock(t, lockers[i%3], name)
+			if le.Fence() <= last[name] {
+				t.Errorf("token %d after %d", le.Fence(), last[name])
+			}
+			last[name] = le.Fence()
+			mustUnlock(t, le)
+			if le.Fence() != last[name] {
+				t.Error("the token changed at the end of the lease")
+			}
+		}
+	})
+}
+
+func TestPlainLeasesHaveNoTokenAndTouchNoRegister(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		le := mustLock(t, c.locker(t, redlock.WithoutFencing()), "a")
+		if le.Fence() != 0 {
+			t.Errorf("token %d", le.Fence())
+		}
+		if err := le.Extend(t.Context()); err != nil {
+			t.Error(err)
+		}
+		mustUnlock(t, le)
+		if v := c.taps[0].fence("a"); v != "" {
+			t.Errorf("the register holds %s", v)
+		}
+	})
+}
+
+// Where the registers differ a majority is brought to one value, the greatest, in a second round.
+func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		ahead := uint64(time.Now().UnixMicro()) + 1e12 //nolint:gosec // above zero
+		for i, tap := range c.taps {
+			tap.setFence("a", fmt.Sprint(ahead+uint64(i))) //nolint:gosec // above zero
+		}
+		seen := new(recorder)
+		l := c.locker(t, redlock.WithObserver(seen))
+		var le *redlock.Lease
+		if d := took(func() { le = mustLock(t, l, "a") }); d != 2*time.Millisecond {
+			t.Errorf("Lock took %v, two round trips are 2ms", d)
+		}
+		if repairs := eventsOf[redlock.AttemptEvent](seen)[0].Repairs; repairs == 0 {
+			t.Error("no repair was told")
+		}
+		time.Sleep(time.Second)
+		accepted := 0
+		for i, tap := range c.taps {
+			if tap.fence("a") == fmt.Sprint(le.Fence()) {
+				accepted++
+			} else if tap.fence("a") < fmt.Sprint(le.Fence()) {
+				t.Errorf("node %d was left at %s, the token is %d", i, tap.fence("a"), le.Fence())
+			}
+		}
+		if accepted < 3 || le.Fence() <= ahead {
+			t.Errorf("token %d was accepted by %d", le.Fence(), accepted)
+		}
+		mustUnlock(t, le)
+
+		// Before long they agree, and the hint follows them though the clock is behind.
+		for range 20 {
+			mustUnlock(t, mustLock(t, l, "a"))
+		}
+		for range 3 {
+			if d := took(func() { le = mustLock(t, l, "a") }); d != time.Millisecond {
+				t.Errorf("Lock took %v once the registers agreed", d)
+			}
+			mustUnlock(t, le)
+		}
+	})
+}
+
+func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		for i, tap := range c.taps[:3] {
+			tap.setFence("a", fmt.Sprint(1_000_000_000_000_000+i*1000))
+		}
+		c.refuse(3, 4)
+		for _, tap := range c.taps[:3] {
+			tap.dropReply(pool.Repair, 1)
+		}
+		seen := new(recorder)
+		clock := new(wallClock)
+		clock.step(-40 * 365 * 24 * time.Hour) // so that the registers are ahead of the hint
+		l := c.locker(t, redlock.WithObserver(seen), redlock.WithClock(clock))
+		le := mustLock(t, l, "a")
+		attempts := eventsOf[redlock.AttemptEvent](seen)
+		if attempts[0].Err == nil {
+			t.Error("a token that too few nodes accepted was taken")
+		}
+		if le.Fence() <= 1_000_000_000_002_000 {
+			t.Errorf("token %d", le.Fence())
+		}
+		mustUnlock(t, le)
+		time.Sleep(time.Second)
+		c.wantNoLocks(t)
+	})
+}
+
+// A client whose clock lags does not fall behind the tokens it has seen, nor behind those it has not.
+func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		clock := new(wallClock)
+		good, bad := c.locker(t), c.locker(t, redlock.WithClock(clock))
+		var last uint64
+		for i := range 20 {
+			clock.step(-time.Duration(i) * time.Hour)
+			l := good
+			if i%3 > 0 {
+				l = bad
+			}
+			le := mustLock(t, l, "a")
+			if le.Fence() <= last {
+				t.Errorf("token %d after %d", le.Fence(), last)
+			}
+			last = le.Fence()
+			mustUnlock(t, le)
+		}
+	})
+}
+
+// A client from the year 2099 cannot drag the register there, and one from 1970 cannot keep it at nothing.
+func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-50 * 365 * 24 * time.Hour, 70 * 365 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			clock := new(wallClock)
+			clock.step(off)
+			le := mustLock(t, c.locker(t, redlock.WithClock(clock)), "a")
+			now := time.Now().UnixMicro()
+			if f := int64(le.Fence()); f < now-int64(time.Second/time.Microsecond) || f > now+61_000_000 { //nolint:gosec // below 2^53
+				t.Errorf("token %d at %d", f, now)
+			}
+			mustUnlock(t, le)
+		})
+	}
+}
+
+// Tokens survive the loss of the registers on a minority, by an expiry, a flush or a restart without data.
+func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		var last uint64
+		for i := range 20 {
+			c.taps[i%5].restart()
+			c.taps[(i+1)%5].restart()
+			le := mustLock(t, l, "a")
+			if le.Fence() <= last {
+				t.Errorf("token %d after %d", le.Fence(), last)
+			}
+			last = le.Fence()
+			mustUnlock(t, le)
+		}
+	})
+}
+
+func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		mustUnlock(t, mustLock(t, c.locker(t), "a"))
+		mustUnlock(t, mustLock(t, c.locker(t, redlock.WithFenceRetention(24*time.Hour)), "b"))
+		mustUnlock(t, mustLock(t, c.locker(t, redlock.WithTTL(12*time.Hour)), "c"))
+		time.Sleep(time.Hour - time.Second)
+		if c.taps[0].fence("a") == "" {
+			t.Error("the register is gone before its retention")
+		}
+		time.Sleep(2 * time.Second)
+		if v := c.taps[0].fence("a"); v != "" {
+			t.Errorf("the register outlives its retention: %s", v)
+		}
+		time.Sleep(22 * time.Hour)
+		if c.taps[0].fence("b") == "" || c.taps[0].fence("c") == "" {
+			t.Error("the register is gone before its retention")
+		}
+	})
+}
+
+// An unexpected value is told and left alone; elsewhere it is a panic.
+func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, foreign := range []string{"text", "-1", "1.5", "12345678901234567", "9007199254740992", " 1", "0x10", ""} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			for _, tap := range c.taps {
+				tap.setFence("a", foreign)
+			}
+			l := c.locker(t)
+			_, err := l.TryLock(t.Context(), "a")
+			if !errors.Is(err, pool.ErrBadFence) {
+				t.Errorf("%q: TryLock: %v", foreign, err)
+			}
+			synctest.Wait()
+			c.wantNoLocks(t)
+			for _, tap := range c.taps {
+				if v := tap.fence("a"); v != foreign {
+					t.Errorf("%q is %q now", foreign, v)
+				}
+			}
+		})
+	}
+}
+
+// Tokens of holders that follow one another inside a process rise as well, and fit in between those of other processes.
+func TestTokensRiseOverHandOvers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.jitter(time.Millisecond)
+		lockers := []*redlock.Locker{c.locker(t), c.locker(t)}
+		var mu sync.Mutex
+		var last uint64
+		var all sync.WaitGroup
+		for i := range 16 {
+			all.Go(func() {
+				for range 10 {
+					le := mustLock(t, lockers[i%2], "a")
+					mu.Lock()
+					if le.Fence() <= last {
+						t.Errorf("token %d after %d", le.Fence(), last)
+					}
+					last = le.Fence()
+					mu.Unlock()
+					time.Sleep(100 * time.Microsecond)
+					mustUnlock(t, le)
+				}
+			})
+		}
+		all.Wait()
+	})
+}

@@ -1,0 +1,165 @@
+package redlock_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// guarded is what the Lockers of these tests are made with.
+func guarded() []redlock.Option {
+	return with(redlock.WithTTL(5*time.Second), redlock.WithRestartGuard(10*time.Second))
+}
+
+// redsync and all others count a node that came back empty: the same two restarts give a second owner the lock.
+func TestRestartGuardKeepsNodesThatForgotOutOfTheQuorum(t *testing.T) {
+	t.Parallel()
+	for _, guard := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			opts := with(redlock.WithTTL(5 * time.Second))
+			if guard {
+				opts = guarded()
+			}
+			one, other := c.locker(t, opts...), c.locker(t, opts...)
+			if guard {
+				if err := one.Bootstrap(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.refuse(3, 4) // the lock is granted on exactly three of five
+			le := mustLock(t, one, "a")
+			time.Sleep(time.Second)
+			c.heal()
+			c.taps[0].restart()
+			c.taps[1].restart()
+			second, err := other.TryLock(t.Context(), "a")
+			switch {
+			case guard && err == nil:
+				t.Errorf("with the guard: %v, %v", second, err)
+			case !guard && (err != nil || le.Err() != nil):
+				t.Errorf("the test shows nothing: without the guard: %v, %v", second, err)
+			}
+			if guard {
+				second = mustLock(t, other, "a")
+				if le.Err() == nil {
+					t.Error("two leases overlap")
+				}
+			}
+			mustUnlock(t, second)
+		})
+	}
+}
+
+func TestQuarantineSaysWhichNodeAndForHowLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, guarded()...)
+		start := time.Now()
+		_, err := l.TryLock(t.Context(), "a") // a first start cannot be told from a loss
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.RetryAfter < 10*time.Second || q.RetryAfter > 11*time.Second {
+			t.Fatalf("TryLock: %v", err)
+		}
+		told := 0
+		for i, n := range q.Nodes {
+			if n.Node == c.taps[i].Addr() && n.Verdict == pool.Quarantined && n.Remain == q.RetryAfter &&
+				strings.Contains(err.Error(), n.Node+": in quarantine after a restart for another") {
+				told++
+			}
+		}
+		if told < 2 {
+			t.Errorf("error: %v", err)
+		}
+		le := mustLock(t, l, "a")
+		if d := time.Since(start); d < q.RetryAfter || d > q.RetryAfter+500*time.Millisecond {
+			t.Errorf("the lock was had after %v, the quarantine is %v", d, q.RetryAfter)
+		}
+		mustUnlock(t, le)
+	})
+}
+
+func TestBootstrapEndsTheQuarantineOfAFirstStart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, guarded()...)
+		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("TryLock: %v", err)
+		}
+		c.refuse(2)
+		err := l.Bootstrap(t.Context())
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || q.Op != "bootstrap" || len(q.Nodes) != 1 || q.Nodes[0].Node != c.taps[2].Addr() {
+			t.Errorf("Bootstrap with a node away: %v", err)
+		}
+		mustUnlock(t, mustTryLock(t, l, "a"))
+		c.heal()
+		if err := l.Bootstrap(t.Context()); err != nil {
+			t.Errorf("Bootstrap: %v", err)
+		}
+		c.refuse(0)
+		mustUnlock(t, mustTryLock(t, l, "a"))
+		c.heal()
+		mustClose(t, l)
+		if err := l.Bootstrap(t.Context()); !errors.Is(err, redlock.ErrClosed) {
+			t.Errorf("Bootstrap after Close: %v", err)
+		}
+	})
+}
+
+// During its quarantine a node still extends and releases what it has, and nothing is won back there.
+func TestQuarantinedNodeGrantsNothingButExtendsAndReleases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t, append(guarded(), redlock.WithRenewal(redlock.Forever))...)
+		if err := l.Bootstrap(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		le := mustLock(t, l, "a")
+		owner := c.taps[0].owner("a")
+		c.taps[0].restart()
+		c.taps[1].restartKeeping()
+		time.Sleep(8 * time.Second)
+		if le.Err() != nil {
+			t.Fatalf("the lease: %v", le.Err())
+		}
+		if c.taps[0].owner("a") != "" || c.taps[1].owner("a") != owner {
+			t.Errorf("in quarantine: %q, %q", c.taps[0].owner("a"), c.taps[1].owner("a"))
+		}
+		time.Sleep(8 * time.Second)
+		if c.taps[0].owner("a") != owner {
+			t.Error("the node was not won back after its quarantine")
+		}
+		mustUnlock(t, le)
+		c.wantNoLocks(t)
+	})
+}
+
+func TestTokensRiseOverAGuardedRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		clock := new(wallClock)
+		l := c.locker(t, append(guarded(), redlock.WithClock(clock))...)
+		le := mustLock(t, l, "a")
+		last := le.Fence()
+		mustUnlock(t, le)
+		clock.step(-500 * time.Millisecond)
+		for _, tap := range c.taps {
+			tap.restart()
+		}
+		le = mustLock(t, l, "a")
+		if le.Fence() <= last {
+			t.Errorf("token %d after %d", le.Fence(), last)
+		}
+		mustUnlock(t, le)
+	})
+}

@@ -1,0 +1,152 @@
+package redlock_test
+
+import (
+	"context"
+	"flag"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+func mustLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
+	t.Helper()
+	le, err := l.Lock(t.Context(), name, opts...)
+	if err != nil {
+		t.Fatalf("Lock(%q): %v", name, err)
+	}
+	return le
+}
+
+func mustTryLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
+	t.Helper()
+	le, err := l.TryLock(t.Context(), name, opts...)
+	if err != nil {
+		t.Fatalf("TryLock(%q): %v", name, err)
+	}
+	return le
+}
+
+func mustUnlock(t *testing.T, le *redlock.Lease) {
+	t.Helper()
+	if err := le.Unlock(t.Context()); err != nil {
+		t.Fatalf("Unlock: %v", err)
+	}
+}
+
+func mustClose(t *testing.T, l *redlock.Locker) {
+	t.Helper()
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+}
+
+// took returns how long f takes.
+func took(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+// A wallClock is the system's clock with a time of day that steps, and a monotonic one that the test can make run ahead.
+type wallClock struct {
+	mu         sync.Mutex
+	wall, mono time.Duration
+}
+
+func (c *wallClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.mono)
+}
+
+func (c *wallClock) Wall() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.wall).Round(0)
+}
+
+func (c *wallClock) AfterFunc(d time.Duration, f func()) redlock.Timer { return time.AfterFunc(d, f) }
+
+// step moves the time of day.
+func (c *wallClock) step(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wall += d
+}
+
+// leap moves the monotonic clock.
+func (c *wallClock) leap(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mono += d
+}
+
+// A recorder is an Observer that keeps what it is told.
+type recorder struct {
+	mu     sync.Mutex
+	events []redlock.Event
+}
+
+func (r *recorder) Observe(e redlock.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// eventsOf returns the events of one kind so far, in order.
+func eventsOf[E redlock.Event](r *recorder) (of []E) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e, ok := e.(E); ok {
+			of = append(of, e)
+		}
+	}
+	return of
+}
+
+// result is what a call in a goroutine of its own returned, and when.
+type result struct {
+	lease *redlock.Lease
+	err   error
+	at    time.Time
+}
+
+// lockInBackground locks in a goroutine of its own.
+func lockInBackground(ctx context.Context, l *redlock.Locker, name string, opts ...redlock.MutexOption) <-chan result {
+	done := make(chan result, 1)
+	go func() {
+		le, err := l.Lock(ctx, name, opts...)
+		done <- result{le, err, time.Now()}
+	}()
+	return done
+}
+
+// newRandom returns a source of random numbers below what it is given.
+func newRandom(t *testing.T, seed uint64) *random {
+	t.Helper()
+	return &random{r: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // a test's
+}
+
+type random struct {
+	mu sync.Mutex
+	r  *rand.Rand
+}
+
+func (r *random) below(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.r.IntN(n)
+}
+
+func (r *random) time(d time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Duration(r.r.Int64N(int64(d)))
+}
+
+// rounds is how often the hundred callers race; 1000 for a long run.
+var rounds = flag.Int("rounds", 30, "how often a hundred simultaneous callers race for a lock")

@@ -1,0 +1,80 @@
+package redlock_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+func TestInspectTellsWhoHasTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		one, other := c.locker(t, redlock.WithHolder("host/1")), c.locker(t)
+		le := mustLock(t, one, "a")
+		c.taps[4].del("a")
+		c.taps[4].hold("a", time.Minute)
+		time.Sleep(time.Second)
+		in, err := other.Inspect(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in.Name != "a" || in.Needed != 3 || len(in.Owner) != 16 || in.Holder != "host/1" || in.Fence != le.Fence() || in.Left != 9*time.Second {
+			t.Errorf("inspection: %+v", in)
+		}
+		for i, n := range in.Nodes {
+			want := redlock.NodeInspection{Node: c.taps[i].Addr(), Owner: in.Owner, Holder: "host/1", Left: 9 * time.Second, Fence: le.Fence()}
+			if i == 4 {
+				want.Owner, want.Holder, want.Left = n.Owner, "", 59*time.Second
+				if n.Owner == in.Owner || n.Owner == "" {
+					t.Errorf("node 4 is said to be %q's", n.Owner)
+				}
+			}
+			if n != want {
+				t.Errorf("node %d: %+v, not %+v", i, n, want)
+			}
+		}
+		mustUnlock(t, le)
+		before := c.taps[4].owner("a")
+		in, err = other.Inspect(t.Context(), "a")
+		if err != nil || in.Owner != "" || in.Holder != "" || in.Left != 0 || in.Fence != le.Fence() {
+			t.Errorf("a free lock: %+v, %v", in, err)
+		}
+		if c.taps[4].owner("a") != before {
+			t.Error("Inspect has changed something")
+		}
+		in, err = other.Inspect(t.Context(), "never locked")
+		if err != nil || in.Fence != 0 || in.Owner != "" {
+			t.Errorf("a lock that never was: %+v, %v", in, err)
+		}
+	})
+}
+
+func TestInspectTellsWhatTheOthersSaidWithoutAQuorum(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		c.freeze(0, 1)
+		c.refuse(2)
+		start := time.Now()
+		in, err := l.Inspect(t.Context(), "a")
+		if d := time.Since(start); d != 250*time.Millisecond {
+			t.Errorf("Inspect took %v", d)
+		}
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.Op != "inspect" || q.Failed != 3 || in == nil {
+			t.Fatalf("Inspect: %+v, %v", in, err)
+		}
+		if in.Owner != "" || in.Nodes[3].Owner == "" || in.Nodes[0].Err == nil || in.Nodes[2].Err == nil {
+			t.Errorf("inspection: %+v", in)
+		}
+		c.thaw(0, 1)
+		c.heal()
+		mustUnlock(t, le)
+	})
+}

@@ -1,0 +1,655 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestLockExcludesAndUnlockFrees(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for n := 1; n <= 7; n++ {
+			c := newCluster(n)
+			one, other := c.locker(t), c.locker(t)
+			le := mustLock(t, one, "a")
+			if _, err := other.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
+				t.Errorf("%d nodes: TryLock of a held lock: %v", n, err)
+			}
+			mustUnlock(t, mustTryLock(t, other, "b"))
+			mustUnlock(t, le)
+			mustUnlock(t, mustTryLock(t, other, "a"))
+			c.wantNoLocks(t)
+		}
+	})
+}
+
+// The lease is non-nil exactly when the error is nil: others return (false, nil).
+func TestLeaseExactlyWhenNoError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		one, other := c.locker(t), c.locker(t)
+		le, err := one.Lock(t.Context(), "a")
+		if le == nil || err != nil {
+			t.Fatalf("a free lock: %v, %v", le, err)
+		}
+		for name, lock := range map[string]func() (*redlock.Lease, error){
+			"held, no wait": func() (*redlock.Lease, error) { return other.TryLock(t.Context(), "a") },
+			"held, wait":    func() (*redlock.Lease, error) { return other.Lock(t.Context(), "a", redlock.WithWait(time.Second)) },
+			"bad":           func() (*redlock.Lease, error) { return other.Lock(t.Context(), "") },
+		} {
+			if le, err := lock(); le != nil || err == nil {
+				t.Errorf("%s: %v, %v", name, le, err)
+			}
+		}
+		mustUnlock(t, le)
+	})
+}
+
+// A round trip is all that a free lock costs, with fencing and without: one request a node, in parallel.
+func TestFreeLockTakesOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t)
+		for i := range 3 {
+			var le *redlock.Lease
+			if d := took(func() { le = mustLock(t, l, "a") }); d != time.Millisecond {
+				t.Errorf("lock %d took %v", i, d)
+			}
+			if d := took(func() { mustUnlock(t, le) }); d != time.Millisecond {
+				t.Errorf("unlock %d took %v", i, d)
+			}
+		}
+		mustClose(t, l)
+		if a, r, n := c.count(pool.Acquire), c.count(pool.Release), c.requests(); a != 15 || r != 15 || n != 30 {
+			t.Errorf("%d acquires, %d releases and %d requests for three locks on five nodes", a, r, n)
+		}
+	})
+}
+
+func TestLockReturnsWhenTheQuorumHasAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		for i, tap := range c.taps {
+			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+		}
+		l := c.locker(t)
+		var le *redlock.Lease
+		if d := took(func() { le = mustLock(t, l, "a") }); d != 30*time.Millisecond {
+			t.Errorf("Lock took %v, the third of five nodes 30ms", d)
+		}
+		synctest.Wait()
+		time.Sleep(50 * time.Millisecond)
+		if d := took(func() { mustUnlock(t, le) }); d != 30*time.Millisecond {
+			t.Errorf("Unlock took %v, the third of five nodes 30ms", d)
+		}
+	})
+}
+
+// Lost is decided as soon as a quorum is impossible, not when a quorum is taken and not when all have answered.
+func TestTryLockReturnsWhenAQuorumIsImpossible(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		holder := mustLock(t, c.locker(t), "a")
+		synctest.Wait()
+		for i, tap := range c.taps {
+			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+		}
+		l := c.locker(t)
+		var err error
+		if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 30*time.Millisecond {
+			t.Errorf("TryLock took %v, the third of five nodes 30ms", d)
+		}
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || !errors.Is(err, redlock.ErrHeld) || q.Held != 3 || q.Granted != 0 || q.Failed != 2 || q.Needed != 3 {
+			t.Errorf("error: %v", err)
+		}
+		mustUnlock(t, holder)
+	})
+}
+
+func TestTryLockTellsNoQuorumAtTheNodeTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for ttl, timeout := range map[time.Duration]time.Duration{
+			100 * time.Millisecond: 20 * time.Millisecond,
+			time.Second:            50 * time.Millisecond,
+			10 * time.Second:       250 * time.Millisecond,
+			time.Hour:              250 * time.Millisecond,
+		} {
+			c := newCluster(5)
+			c.freeze(0, 1, 2)
+			l := c.locker(t, redlock.WithTTL(ttl))
+			var err error
+			if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != timeout {
+				t.Errorf("TTL %v: TryLock took %v, the node timeout is %v", ttl, d, timeout)
+			}
+			if !errors.Is(err, redlock.ErrNoQuorum) || errors.Is(err, redlock.ErrHeld) {
+				t.Errorf("TTL %v: %v", ttl, err)
+			}
+			c.thaw(0, 1, 2)
+		}
+	})
+}
+
+func TestWithNodeTimeoutBoundsARequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.freeze(0, 1)
+		l := c.locker(t, redlock.WithNodeTimeout(77*time.Millisecond))
+		var err error
+		if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 77*time.Millisecond {
+			t.Errorf("TryLock took %v: %v", d, err)
+		}
+		c.thaw(0, 1)
+	})
+}
+
+func TestTryLockDecidesWithoutWaitingWhereNodesRefuseTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.refuse(0, 1, 2)
+		l := c.locker(t)
+		var err error
+		if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 0 {
+			t.Errorf("TryLock took %v", d)
+		}
+		if !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Error(err)
+		}
+	})
+}
+
+// Others give up before a crashed holder's lock expires: their default patience is shorter than their default TTL.
+func TestLockOutwaitsACrashedHolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		start := time.Now()
+		crashed := mustLock(t, c.lockerAs(t, "crashed"), "a")
+		synctest.Wait()
+		c.cut("crashed")
+		le := mustLock(t, c.locker(t), "a")
+		if !time.Now().After(crashed.Until()) {
+			t.Errorf("two leases overlap")
+		}
+		if d := time.Since(start); d < redlock.DefaultTTL-50*time.Millisecond || d > redlock.DefaultTTL+100*time.Millisecond {
+			t.Errorf("the lock was had after %v, a TTL is %v", d, redlock.DefaultTTL)
+		}
+		mustUnlock(t, le)
+	})
+}
+
+func TestLockWaitsUntilNodesReturn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.refuse(0, 1, 2)
+		l := c.locker(t)
+		locked := lockInBackground(t.Context(), l, "a")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		select {
+		case r := <-locked:
+			t.Fatalf("Lock returned while there was no quorum: %v", r.err)
+		default:
+		}
+		back := time.Now()
+		c.heal()
+		r := <-locked
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		if d := r.at.Sub(back); d > 500*time.Millisecond {
+			t.Errorf("Lock took %v once the nodes were back", d)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		holder := mustLock(t, c.locker(t), "held", redlock.WithTTL(time.Hour))
+		l := c.locker(t)
+		gaveUp := errors.New("gave up")
+		for _, test := range []struct {
+			name string
+			ctx  func() (context.Context, context.CancelFunc)
+			opts []redlock.MutexOption
+			want []error
+		}{
+			{
+				"deadline", func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), time.Second) },
+				nil, []error{context.DeadlineExceeded},
+			},
+			{"WithWait", func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) },
+				[]redlock.MutexOption{redlock.WithWait(time.Second)}, []error{context.DeadlineExceeded}},
+			{"cancel", func() (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancel(t.Context())
+				return ctx, after(time.Second, cancel)
+			}, nil, []error{context.Canceled}},
+			{"cause", func() (context.Context, context.CancelFunc) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				return ctx, after(time.Second, func() { cancel(gaveUp) })
+			}, nil, []error{context.Canceled, gaveUp}},
+		} {
+			ctx, cancel := test.ctx()
+			start := time.Now()
+			le, err := l.Lock(ctx, "held", test.opts...)
+			cancel()
+			if d := time.Since(start); le != nil || d != time.Second {
+				t.Errorf("%s: Lock returned %v after %v", test.name, le, d)
+			}
+			for _, want := range append(test.want, redlock.ErrHeld) {
+				if !errors.Is(err, want) {
+					t.Errorf("%s: %v is not %v", test.name, err, want)
+				}
+			}
+			if errors.Is(err, redlock.ErrNoQuorum) {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		}
+		c.refuse(0, 1, 2)
+		_, err := l.Lock(t.Context(), "free", redlock.WithWait(time.Second))
+		if !errors.Is(err, redlock.ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("no quorum: %v", err)
+		}
+		c.heal()
+		mustUnlock(t, holder)
+	})
+}
+
+// after has f called after d, and returns what makes sure that it was.
+func after(d time.Duration, f func()) func() {
+	timer := time.AfterFunc(d, f)
+	return func() { timer.Stop(); f() }
+}
+
+func TestEndedContextSendsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		gaveUp := errors.New("gave up")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(gaveUp)
+		_, lockErr := l.Lock(ctx, "a")
+		_, tryErr := l.TryLock(ctx, "a")
+		_, inspectErr := l.Inspect(ctx, "a")
+		never := func(context.Context, *redlock.Lease) error { t.Error("called"); return nil }
+		for _, err := range []error{lockErr, tryErr, inspectErr, l.Do(ctx, "a", never), l.TryDo(ctx, "a", never)} {
+			if !errors.Is(err, context.Canceled) || !errors.Is(err, gaveUp) {
+				t.Errorf("error: %v", err)
+			}
+		}
+		if n := c.requests(); n != 0 {
+			t.Errorf("%d requests were sent", n)
+		}
+	})
+}
+
+// The context of Lock bounds the wait alone: a helper that cancels it on return must leave its caller a live lease.
+func TestContextOfLockBoundsTheWaitAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCluster(3).locker(t)
+		type key struct{}
+		for name, lock := range map[string]func(context.Context) (*redlock.Lease, error){
+			"Lock":    func(ctx context.Context) (*redlock.Lease, error) { return l.Lock(ctx, "a") },
+			"TryLock": func(ctx context.Context) (*redlock.Lease, error) { return l.TryLock(ctx, "a") },
+		} {
+			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "kept"), time.Second)
+			le, err := lock(ctx)
+			cancel()
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			if le.Err() != nil || le.Context().Err() != nil {
+				t.Errorf("%s: the lease ended with its context: %v", name, context.Cause(le.Context()))
+			}
+			if le.Context().Value(key{}) != "kept" {
+				t.Errorf("%s: the context's values are gone", name)
+			}
+			if _, ok := le.Context().Deadline(); ok {
+				t.Errorf("%s: the context's deadline was kept", name)
+			}
+			mustUnlock(t, le)
+		}
+	})
+}
+
+// Refusals for good end the wait at once.
+func TestLockReturnsAtOnceWhereAMajorityRefusesForGood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		for _, i := range []int{0, 1, 2} {
+			c.taps[i].setFence("a", "not a number")
+		}
+		l := c.locker(t)
+		var err error
+		if d := took(func() { _, err = l.Lock(t.Context(), "a") }); d > time.Second {
+			t.Errorf("Lock took %v", d)
+		}
+		if !errors.Is(err, pool.ErrBadFence) || !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("error: %v", err)
+		}
+		c.taps[2].setFence("a", "1")
+		mustUnlock(t, mustLock(t, l, "a"))
+		for _, i := range []int{0, 1} {
+			if v := c.taps[i].fence("a"); v != "not a number" {
+				t.Errorf("the foreign value is %q now", v)
+			}
+		}
+		mustClose(t, l)
+		c.wantNoLocks(t)
+	})
+}
+
+// redlock-py raises after it has won the quorum if any node failed, and leaves the keys.
+func TestFailedNodesDoNotSpoilAQuorum(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.refuse(0)
+		c.taps[1].setFence("a", "foreign")
+		l := c.locker(t)
+		for range 3 {
+			le := mustLock(t, l, "a")
+			if err := le.Extend(t.Context()); err != nil {
+				t.Error(err)
+			}
+			mustUnlock(t, le)
+		}
+		mustClose(t, l)
+		c.wantNoLocks(t)
+	})
+}
+
+// node-redlock hangs for ever on a 1-1 or 2-2 split.
+func TestEvenNumberOfNodesNeverHangsOnASplit(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{2, 4, 6} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(n)
+			for i, tap := range c.taps { // half of the nodes are nearer to the one, half to the other
+				tap.latencyOf("one", time.Duration(1+i%2)*time.Millisecond)
+				tap.latencyOf("two", time.Duration(2-i%2)*time.Millisecond)
+			}
+			one, two := c.lockerAs(t, "one"), c.lockerAs(t, "two")
+			a, b := lockInBackground(t.Context(), one, "a"), lockInBackground(t.Context(), two, "a")
+			for range 2 {
+				select {
+				case r := <-a:
+					mustUnlock(t, r.lease)
+				case r := <-b:
+					mustUnlock(t, r.lease)
+				case <-time.After(time.Second):
+					t.Fatalf("%d nodes: nobody has the lock", n)
+				}
+			}
+			c.freeze(nodesFrom(0, n/2)...)
+			if _, err := one.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
+				t.Errorf("half of %d nodes are a quorum: %v", n, err)
+			}
+			c.thaw(nodesFrom(0, n/2)...)
+		})
+	}
+}
+
+func nodesFrom(first, n int) (nodes []int) {
+	for i := range n {
+		nodes = append(nodes, first+i)
+	}
+	return nodes
+}
+
+// Simultaneous callers may split the nodes between them so that none has a quorum. A cron job must run once then, and
+// not zero times.
+func TestTryLockDoesNotGiveUpOnASplitVote(t *testing.T) {
+	t.Parallel()
+	for _, callers := range []int{2, 3, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			for range 20 {
+				c := newCluster(5)
+				lockers := make([]*redlock.Locker, callers)
+				for k := range lockers {
+					who := fmt.Sprint(k)
+					for i, tap := range c.taps { // each node is nearest to another
+						d := 5 * time.Millisecond
+						if i%callers == k {
+							d = time.Millisecond
+						}
+						tap.latencyOf(who, d)
+					}
+					lockers[k] = c.lockerAs(t, who)
+				}
+				if won := race(t, lockers, "a"); won != 1 {
+					t.Errorf("%d of %d callers won", won, callers)
+				}
+				for _, l := range lockers {
+					mustClose(t, l)
+				}
+			}
+		})
+	}
+}
+
+// race has all lockers try the lock at the same time, and returns how many have it. Those that have not must say that it is held.
+func race(t *testing.T, lockers []*redlock.Locker, name string) (won int) {
+	t.Helper()
+	leases := make([]*redlock.Lease, len(lockers))
+	var all sync.WaitGroup
+	for i, l := range lockers {
+		all.Go(func() {
+			var err error
+			if leases[i], err = l.TryLock(t.Context(), name); err != nil && !errors.Is(err, redlock.ErrHeld) {
+				t.Errorf("TryLock: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	for _, le := range leases {
+		if le != nil {
+			won++
+			mustUnlock(t, le)
+		}
+	}
+	return won
+}
+
+func TestOneOfAHundredSimultaneousTryLocksWins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.jitter(time.Millisecond)
+		lockers := make([]*redlock.Locker, 100)
+		for i := range lockers {
+			lockers[i] = c.locker(t)
+		}
+		for i := range *rounds {
+			if won := race(t, lockers, fmt.Sprint("a", i%4)); won != 1 {
+				t.Fatalf("round %d: %d of 100 won", i, won)
+			}
+			time.Sleep(time.Second) // for what is cleaned up in the background
+		}
+	})
+}
+
+// Two addresses of one server are one vote.
+func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		log := new(logged)
+		nodes := []pool.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]}
+		l, err := redlock.New(nodes, redlock.WithLogger(log.logger()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mustClose(t, l)
+		for range 3 {
+			le := mustLock(t, l, "a") // two servers of two: a quorum of three names
+			synctest.Wait()
+			mustUnlock(t, le)
+		}
+		if n := log.count("one server"); n != 1 {
+			t.Errorf("it was logged %d times", n)
+		}
+		c.refuse(1)
+		_, err = l.TryLock(t.Context(), "a")
+		if !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("one server of two was a quorum: %v", err)
+		}
+		c.heal()
+		// One other owner on one server is not on a majority, though it is seen twice.
+		c.taps[0].hold("b", time.Minute)
+		_, err = l.TryLock(t.Context(), "b")
+		if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || q.Held != 1 {
+			t.Errorf("error: %v", err)
+		}
+		if _, err := l.TryLock(t.Context(), "a"); err != nil {
+			t.Errorf("the servers are healthy: %v", err)
+		}
+	})
+}
+
+func TestNamesThatBeginAlikeAreDifferentLocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		one, other := c.locker(t, redlock.WithHolder("foo")), c.locker(t, redlock.WithHolder("foobar"))
+		a, b := mustLock(t, one, "foobar"), mustLock(t, other, "foo")
+		if _, err := other.TryLock(t.Context(), "foobar"); !errors.Is(err, redlock.ErrHeld) {
+			t.Error(err)
+		}
+		mustUnlock(t, b)
+		if a.Err() != nil || c.taps[0].owner("foobar") == "" {
+			t.Error("the release of foo freed foobar")
+		}
+		mustUnlock(t, a)
+	})
+}
+
+func TestKeyPrefixSeparatesLocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		one, other := c.locker(t, redlock.WithKeyPrefix("one:")), c.locker(t)
+		a, b := mustLock(t, one, "a"), mustTryLock(t, other, "a")
+		if _, err := other.TryLock(t.Context(), "one:a"); !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("the prefix is no part of the key: %v", err)
+		}
+		if a.Name() != "a" {
+			t.Errorf("the lease of %q", a.Name())
+		}
+		mustUnlock(t, a)
+		mustUnlock(t, b)
+	})
+}
+
+// A foreign program's plain lock on the same key excludes us, for as long as it says.
+func TestForeignOwnerExcludes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		for _, tap := range c.taps {
+			tap.hold("a", 3*time.Second)
+		}
+		l := c.locker(t)
+		_, err := l.TryLock(t.Context(), "a")
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 3*time.Second || q.Nodes[0].Holder != "" {
+			t.Fatalf("error: %v", err)
+		}
+		var le *redlock.Lease
+		if d := took(func() { le = mustLock(t, l, "a") }); d < 3*time.Second || d > 3100*time.Millisecond {
+			t.Errorf("the wait took %v", d)
+		}
+		mustUnlock(t, le)
+	})
+}
+
+func TestMutexIsSharedByAnyNumberOfGoroutines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.jitter(time.Millisecond)
+		m := c.locker(t).Mutex("a", redlock.WithTTL(5*time.Second))
+		var all sync.WaitGroup
+		held := 0
+		for range 20 {
+			all.Go(func() {
+				for range 5 {
+					le, err := m.Lock(t.Context())
+					if err != nil {
+						t.Errorf("Lock: %v", err)
+						return
+					}
+					if held++; held != 1 { // the race detector looks on
+						t.Error("two have the lock")
+					}
+					time.Sleep(time.Millisecond)
+					held--
+					if err := le.Unlock(t.Context()); err != nil {
+						t.Errorf("Unlock: %v", err)
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+func TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		plain := redlock.WithoutFencing()
+		fenced := mustLock(t, l, "a")
+		_, err := l.TryLock(t.Context(), "a", plain)
+		wantOption(t, err, "WithoutFencing", "a")
+		_, err = l.Lock(t.Context(), "a", plain)
+		wantOption(t, err, "WithoutFencing", "a")
+		mustUnlock(t, mustLock(t, l, "b", plain)) // another name
+		mustUnlock(t, fenced)
+
+		le := mustLock(t, l, "a", plain)
+		_, err = l.TryLock(t.Context(), "a")
+		wantOption(t, err, "WithoutFencing", "a")
+		mustUnlock(t, le)
+
+		// Those that were handed on inside the process are gone too.
+		le = mustLock(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		mustUnlock(t, le)
+		mustUnlock(t, (<-next).lease)
+		mustUnlock(t, mustLock(t, l, "a", plain))
+
+		// And those that were lost.
+		le = mustLock(t, l, "a")
+		<-le.Done()
+		mustUnlock(t, mustLock(t, l, "a", plain))
+	})
+}

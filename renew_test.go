@@ -1,0 +1,383 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestRenewalBeginsAtAThirdOfTheTTL(t *testing.T) {
+	t.Parallel()
+	for _, ttl := range []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, time.Second, 9 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			l := c.locker(t, redlock.WithTTL(ttl), redlock.WithRenewal(redlock.Forever))
+			le := mustLock(t, l, "a")
+			for i := 1; i <= 3; i++ {
+				time.Sleep(ttl/3 - 1)
+				synctest.Wait()
+				if n := c.count(pool.Extend); n != 3*(i-1) {
+					t.Errorf("TTL %v: %d requests to extend before renewal %d is due", ttl, n, i)
+				}
+				time.Sleep(1)
+				synctest.Wait()
+				if n := c.count(pool.Extend); n != 3*i {
+					t.Errorf("TTL %v: %d requests to extend when renewal %d was due", ttl, n, i)
+				}
+				if left := time.Until(le.Until()); left != validity(ttl) {
+					t.Errorf("TTL %v: %v left after renewal %d", ttl, left, i)
+				}
+			}
+			mustUnlock(t, le)
+		})
+	}
+}
+
+// However short the TTL and the node timeout are, a lease that is renewed lives, and its renewals keep to a pace.
+func TestRenewalKeepsShortLeases(t *testing.T) {
+	t.Parallel()
+	for _, ttl := range []time.Duration{4 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, time.Second} {
+		for _, timeout := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(5)
+				c.latency(200 * time.Microsecond)
+				opts := with(redlock.WithTTL(ttl), redlock.WithRenewal(redlock.Forever))
+				if timeout >= validity(ttl) {
+					return // refused
+				}
+				if timeout > 0 {
+					opts = append(opts, redlock.WithNodeTimeout(timeout))
+				}
+				le := mustLock(t, c.locker(t, opts...), "a")
+				time.Sleep(20 * ttl)
+				if le.Err() != nil {
+					t.Errorf("TTL %v, node timeout %v: the lease ended: %v", ttl, timeout, le.Err())
+				}
+				if n := c.count(pool.Extend); n > 5*20*7 {
+					t.Errorf("TTL %v, node timeout %v: %d requests to extend in 20 TTLs", ttl, timeout, n)
+				}
+				mustUnlock(t, le)
+			})
+		}
+	}
+}
+
+func TestFailedRenewalIsRetriedUntilTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		seen := new(recorder)
+		l := c.locker(t, redlock.WithObserver(seen), redlock.WithRenewal(redlock.Forever))
+		le := mustLock(t, l, "a")
+		until := le.Until()
+		c.freeze(nodesFrom(0, 5)...)
+		time.Sleep(time.Until(until) - 2*time.Second)
+		if le.Err() != nil || !le.Until().Equal(until) {
+			t.Fatalf("the lease: %v", le.Err())
+		}
+		c.thaw(nodesFrom(0, 5)...)
+		time.Sleep(2 * time.Second)
+		if le.Err() != nil {
+			t.Errorf("the lease was lost though the nodes were back: %v", le.Err())
+		}
+		failed := 0
+		for _, e := range eventsOf[redlock.RenewedEvent](seen) {
+			if e.Err != nil {
+				failed++
+			}
+		}
+		if failed < 5 {
+			t.Errorf("%d failed renewals were told", failed)
+		}
+		mustUnlock(t, le)
+	})
+}
+
+func TestDangerIsToldOnceWhenLessThanAThirdIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		seen := new(recorder)
+		l := c.locker(t, redlock.WithObserver(seen), redlock.WithTTL(9*time.Second), redlock.WithRenewal(redlock.Forever))
+		le := mustLock(t, l, "a")
+		for i := 1; i <= 2; i++ {
+			c.freeze(0, 1, 2)
+			time.Sleep(time.Until(le.Until()) - 3*time.Second)
+			synctest.Wait()
+			if n := len(eventsOf[redlock.DangerEvent](seen)); n != i-1 {
+				t.Errorf("danger was told %d times with a third of the TTL left", n)
+			}
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			told := eventsOf[redlock.DangerEvent](seen)
+			if len(told) != i {
+				t.Fatalf("danger was told %d times", len(told))
+			}
+			if d := told[i-1]; d.Name != "a" || d.Left > 3*time.Second || d.Left < 2*time.Second {
+				t.Errorf("danger: %+v", d)
+			}
+			c.thaw(0, 1, 2)
+			time.Sleep(time.Second)
+		}
+		mustUnlock(t, le)
+	})
+}
+
+func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t, redlock.WithTTL(3*time.Second))
+		start := time.Now()
+		le := mustLock(t, l, "a", redlock.WithRenewal(10*time.Second))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		extends := c.count(pool.Extend)
+		if le.Err() != nil || extends < 5*9 {
+			t.Errorf("at the maximum hold: %v, %d requests to extend", le.Err(), extends)
+		}
+		<-le.Done()
+		if d := time.Since(start); d < 10*time.Second || d > 13*time.Second || !errors.Is(le.Err(), redlock.ErrLost) {
+			t.Errorf("the lease ended after %v: %v", d, le.Err())
+		}
+		time.Sleep(time.Minute)
+		if n := c.count(pool.Extend); n != extends {
+			t.Errorf("%d requests to extend after the maximum hold", n-extends)
+		}
+	})
+}
+
+// Watchdogs outlive unlock elsewhere, or extend for ever.
+func TestEndedLeaseIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	for what, end := range map[string]func(*testing.T, *cluster, *redlock.Locker, *redlock.Lease){
+		"unlocked": func(t *testing.T, _ *cluster, _ *redlock.Locker, le *redlock.Lease) {
+			t.Helper()
+			mustUnlock(t, le)
+		},
+		"lost": func(_ *testing.T, c *cluster, _ *redlock.Locker, le *redlock.Lease) {
+			for _, tap := range c.taps {
+				tap.del("a")
+			}
+			_ = le.Extend(context.Background())
+		},
+		"closed": func(t *testing.T, _ *cluster, l *redlock.Locker, _ *redlock.Lease) {
+			t.Helper()
+			mustClose(t, l)
+		},
+		"unlocked in vain": func(_ *testing.T, c *cluster, _ *redlock.Locker, le *redlock.Lease) {
+			c.freeze(0, 1, 2)
+			_ = le.Unlock(context.Background())
+			c.thaw(0, 1, 2)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			l := c.locker(t, redlock.WithTTL(time.Second))
+			le := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
+			time.Sleep(10 * time.Second)
+			end(t, c, l, le)
+			if le.Err() == nil {
+				t.Errorf("%s: the lease lives on", what)
+			}
+			synctest.Wait()
+			extends := c.count(pool.Extend, pool.Rejoin)
+			if extends < 100 {
+				t.Errorf("%s: %d requests to extend in ten TTLs", what, extends)
+			}
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := c.count(pool.Extend, pool.Rejoin); n != extends {
+				t.Errorf("%s: %d requests to extend after the end", what, n-extends)
+			}
+		})
+	}
+}
+
+// The renewal does not stop because the context that the lock was taken with has.
+func TestRenewalOutlivesTheContextOfLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCluster(3).locker(t, redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
+		ctx, cancel := context.WithCancel(t.Context())
+		le, err := l.Lock(ctx, "a")
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if le.Err() != nil {
+			t.Errorf("the lease: %v", le.Err())
+		}
+		mustUnlock(t, le)
+	})
+}
+
+// A leader keeps its lease through a rolling restart of all its masters, each coming back empty.
+func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
+		le := mustLock(t, l, "a")
+		owner := c.taps[0].owner("a")
+		for i, tap := range c.taps {
+			tap.restart()
+			time.Sleep(3 * time.Second)
+			if le.Err() != nil {
+				t.Fatalf("the lease ended at restart %d: %v", i, le.Err())
+			}
+			for j, tap := range c.taps {
+				if tap.owner("a") != owner {
+					t.Errorf("restart %d: the lease does not stand on node %d", i, j)
+				}
+				if tap.fence("a") != fmt.Sprint(le.Fence()) {
+					t.Errorf("restart %d: the register of node %d is %s, the token %d", i, j, tap.fence("a"), le.Fence())
+				}
+			}
+		}
+		mustUnlock(t, le)
+		time.Sleep(10 * time.Second)
+		c.wantNoLocks(t)
+		if n := c.count(pool.Rejoin); n == 0 {
+			t.Error("nothing was won back")
+		}
+	})
+}
+
+// Winning back is not taking away: a node that gave the lock to another meanwhile keeps it.
+func TestRenewalDoesNotTakeNodesFromAnotherOwner(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
+		le := mustLock(t, l, "a")
+		c.taps[0].hold("a", time.Minute)
+		time.Sleep(30 * time.Second)
+		if le.Err() != nil || c.taps[0].owner("a") != "foreign" {
+			t.Errorf("the lease: %v; node 0: %s", le.Err(), c.taps[0].owner("a"))
+		}
+		mustUnlock(t, le)
+	})
+}
+
+// A step of the time of day hurries renewals; it does not make them spin.
+func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
+	t.Parallel()
+	for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, -time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			clock := new(wallClock)
+			l := c.locker(t, redlock.WithClock(clock), redlock.WithRenewal(redlock.Forever))
+			le := mustLock(t, l, "a")
+			clock.step(step)
+			time.Sleep(time.Minute)
+			if le.Err() != nil {
+				t.Errorf("step %v: the lease: %v", step, le.Err())
+			}
+			if n := c.count(pool.Extend); n > 3*30 {
+				t.Errorf("step %v: %d requests to extend in six TTLs", step, n)
+			}
+			mustUnlock(t, le)
+		})
+	}
+}
+
+// Renewals of many leases share round trips, goroutines and little memory.
+func TestTenThousandLeasesRenewTogether(t *testing.T) {
+	const leases = 10_000
+	synctest.Test(t, func(t *testing.T) {
+		nodes := yesNodes(5)
+		l, err := redlock.New(asNodes(nodes), redlock.WithRenewal(redlock.Forever))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mustClose(t, l)
+		held := make([]*redlock.Lease, leases)
+		goroutines := runtime.NumGoroutine()
+		before := heap()
+		for i := range held {
+			held[i] = mustTryLock(t, l, fmt.Sprint("name", i))
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if each := (heap() - before) / leases; each > 5<<10 {
+			t.Errorf("%d bytes a lease", each)
+		} else {
+			t.Logf("%d bytes a lease", each)
+		}
+		calls, trips := nodes[0].calls.Load(), nodes[0].trips.Load()
+		most := 0
+		for range 200 {
+			time.Sleep(50*time.Millisecond + 100*time.Microsecond)
+			most = max(most, runtime.NumGoroutine()-goroutines)
+		}
+		calls, trips = nodes[0].calls.Load()-calls, nodes[0].trips.Load()-trips
+		if most > 64 {
+			t.Errorf("%d goroutines", most)
+		}
+		if calls < 2*leases || trips > calls/8 {
+			t.Errorf("%d requests to a node in %d round trips", calls, trips)
+		}
+		for i, le := range held {
+			if le.Err() != nil {
+				t.Fatalf("lease %d ended: %v", i, le.Err())
+			}
+		}
+	})
+}
+
+// heap returns how much memory is in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // far below
+}
+
+// A yesNode says yes to everything after a millisecond, and keeps nothing: what is measured beside it is the library's own.
+type yesNode struct {
+	addr         string
+	calls, trips atomic.Int64
+}
+
+func yesNodes(n int) (nodes []*yesNode) {
+	for i := range n {
+		nodes = append(nodes, &yesNode{addr: fmt.Sprint("yes", i)})
+	}
+	return nodes
+}
+
+func asNodes[N pool.Node](from []N) (nodes []pool.Node) {
+	for _, n := range from {
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+func (n *yesNode) Addr() string       { return n.addr }
+func (n *yesNode) Open() func() error { return func() error { return nil } }
+func (n *yesNode) Sealed(seal.Seal)   {}
+
+func (n *yesNode) Do(_ context.Context, calls []pool.Call) {
+	time.Sleep(time.Millisecond)
+	n.trips.Add(1)
+	n.calls.Add(int64(len(calls)))
+	for i := range calls {
+		calls[i].Reply = pool.Reply{Verdict: pool.OK, Token: calls[i].Request.Token}
+	}
+}
+
+func (n *yesNode) Listen(context.Context, string, func(), func(pool.Notice)) error {
+	return pool.ErrNoListen
+}

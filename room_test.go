@@ -1,0 +1,366 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// Of all goroutines that wait for one name, one contends on the servers. Handing over inside the process costs no round trip.
+func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		first := mustLock(t, l, "a")
+		second := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		third := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		before := c.requests()
+		if err := first.Unlock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r := <-second
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		synctest.Wait()
+		if n := c.count(pool.Acquire); n != 5 {
+			t.Errorf("%d acquires for two leases", n)
+		}
+		if n := c.requests() - before; n != 5 { // a block of tokens for the whole turn
+			t.Errorf("the first hand-over took %d requests", n)
+		}
+		before = c.requests()
+		mustUnlock(t, r.lease)
+		r = <-third
+		synctest.Wait()
+		if n := c.requests() - before; n != 0 {
+			t.Errorf("the second hand-over took %d requests", n)
+		}
+		if !errors.Is(first.Err(), redlock.ErrReleased) || r.lease.Err() != nil {
+			t.Errorf("first %v, third %v", first.Err(), r.lease.Err())
+		}
+		mustUnlock(t, r.lease)
+		c.wantNoLocks(t)
+	})
+}
+
+// The lease that was handed on is released for good: its Extend and Unlock touch nothing.
+func TestFormerLeaseTouchesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		former := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
+		next := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		mustUnlock(t, former)
+		r := <-next
+		synctest.Wait()
+		before := c.requests()
+		for range 3 {
+			if err := former.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {
+				t.Errorf("Unlock: %v", err)
+			}
+			if err := former.Extend(t.Context()); !errors.Is(err, redlock.ErrReleased) {
+				t.Errorf("Extend: %v", err)
+			}
+		}
+		time.Sleep(8 * time.Second) // and its renewal does not go on
+		if n := c.requests() - before; n != 0 {
+			t.Errorf("the former lease sent %d requests", n)
+		}
+		if former.Context().Err() == nil || former.Until().After(time.Now()) || former.Fence() >= r.lease.Fence() {
+			t.Errorf("former %v, next %v", former, r.lease)
+		}
+		if r.lease.Err() != nil {
+			t.Errorf("the next lease: %v", r.lease.Err())
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+// Goroutines of a process get the lock in the order they came, and equal turns.
+func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		turns := make([]int, 16)
+		var all sync.WaitGroup
+		var last uint64
+		for i := range turns {
+			all.Go(func() {
+				for {
+					le, err := l.Lock(ctx, "a")
+					if err != nil {
+						return
+					}
+					if le.Fence() <= last {
+						t.Errorf("token %d after %d", le.Fence(), last)
+					}
+					last = le.Fence()
+					turns[i]++
+					time.Sleep(500 * time.Microsecond)
+					mustUnlock(t, le)
+				}
+			})
+		}
+		all.Wait()
+		least, most, sum := turns[0], turns[0], 0
+		for _, n := range turns {
+			least, most, sum = min(least, n), max(most, n), sum+n
+		}
+		if most-least > 1+most/10 {
+			t.Errorf("turns: %v", turns)
+		}
+		if handOvers := sum - c.count(pool.Acquire)/5; handOvers < sum*3/4 {
+			t.Errorf("%d of %d turns were handed over", handOvers, sum)
+		}
+	})
+}
+
+// A turn in one process is bounded: another gets in.
+func TestTurnOfAProcessIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(200 * time.Microsecond)
+		busy, other := c.locker(t), c.locker(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for {
+					le, err := busy.Lock(ctx, "a")
+					if err != nil {
+						return
+					}
+					time.Sleep(time.Millisecond)
+					mustUnlock(t, le)
+				}
+			})
+		}
+		var worst time.Duration
+		for range 50 {
+			time.Sleep(7 * time.Millisecond)
+			var le *redlock.Lease
+			worst = max(worst, took(func() { le = mustLock(t, other, "a") }))
+			mustUnlock(t, le)
+		}
+		if worst > 100*time.Millisecond {
+			t.Errorf("the other process waited for %v", worst)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]redlock.MutexOption{
+		"TTL":       {redlock.WithTTL(5 * time.Second)},
+		"holder":    {redlock.WithHolder("other")},
+		"retention": {redlock.WithFenceRetention(2 * time.Hour)},
+		"min hold":  {redlock.WithMinHold(time.Second)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			l := c.locker(t)
+			le := mustLock(t, l, "a")
+			next := lockInBackground(t.Context(), l, "a", opts...)
+			synctest.Wait()
+			mustUnlock(t, le)
+			r := <-next
+			if r.err != nil {
+				t.Fatal(r.err)
+			}
+			if n := c.count(pool.Acquire); n != 6 {
+				t.Errorf("%s: %d acquires for two leases on three nodes", name, n)
+			}
+			if name == "TTL" && c.taps[0].ttl("a") > 5*time.Second {
+				t.Errorf("the key lives for %v", c.taps[0].ttl("a"))
+			}
+			mustUnlock(t, r.lease)
+		})
+	}
+}
+
+// The lease of one to whom the lock was handed ends with the deadline on the nodes, not a TTL after the hand-over.
+func TestHandOverTakesOverTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		first := mustLock(t, l, "a")
+		until := first.Until()
+		next := lockInBackground(t.Context(), l, "a")
+		time.Sleep(5 * time.Millisecond)
+		mustUnlock(t, first)
+		le := (<-next).lease
+		if !le.Until().Equal(until) {
+			t.Errorf("the deadline moved by %v", le.Until().Sub(until))
+		}
+		c.freeze(0, 1, 2)
+		<-le.Done()
+		if !time.Now().Equal(until) || !errors.Is(le.Err(), redlock.ErrLost) {
+			t.Errorf("the lease ended at %v from the deadline: %v", time.Since(until), le.Err())
+		}
+		c.thaw(0, 1, 2)
+	})
+}
+
+// With less than half of the TTL left, and after a loss, the lock is taken anew.
+func TestLockThatIsNearItsEndIsNotHandedOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithTTL(15*time.Millisecond))
+		le := mustLock(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		time.Sleep(8 * time.Millisecond)
+		mustUnlock(t, le)
+		r := <-next
+		if r.err != nil || time.Until(r.lease.Until()) < 12*time.Millisecond {
+			t.Errorf("the next lease: %v, %v", r.lease, r.err)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+func TestLossWakesTheNextWaiter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithTTL(time.Second))
+		lost := mustLock(t, l, "a")
+		r := <-lockInBackground(t.Context(), l, "a")
+		if r.err != nil || lost.Err() == nil || r.at.Before(lost.Until()) {
+			t.Errorf("%v, %v", r.err, lost.Err())
+		}
+		if d := r.at.Sub(lost.Until()); d > 500*time.Millisecond {
+			t.Errorf("the next waiter has it %v after the loss", d)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+// A waiter whose context ends leaves without disturbing those behind it.
+func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		le := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
+		var waiting []<-chan result
+		var leave []context.CancelFunc
+		for range 6 {
+			ctx, cancel := context.WithCancel(t.Context())
+			waiting, leave = append(waiting, lockInBackground(ctx, l, "a")), append(leave, cancel)
+			synctest.Wait()
+		}
+		for _, i := range []int{0, 3, 5} { // the first, one in the middle, the last
+			leave[i]()
+			r := <-waiting[i]
+			if !errors.Is(r.err, context.Canceled) || !errors.Is(r.err, redlock.ErrHeld) {
+				t.Errorf("waiter %d: %v", i, r.err)
+			}
+		}
+		mustUnlock(t, le)
+		var last uint64
+		for _, i := range []int{1, 2, 4} {
+			r := <-waiting[i]
+			if r.err != nil {
+				t.Fatalf("waiter %d: %v", i, r.err)
+			}
+			if r.lease.Fence() <= last {
+				t.Errorf("waiter %d: token %d after %d", i, r.lease.Fence(), last)
+			}
+			last = r.lease.Fence()
+			mustUnlock(t, r.lease)
+		}
+		for _, cancel := range leave {
+			cancel()
+		}
+	})
+}
+
+// A waiter takes little memory beside its goroutine, and no requests.
+func TestThousandWaitersTakeLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const waiters = 1000
+		c := newCluster(5)
+		one, other := c.locker(t), c.locker(t)
+		le := mustLock(t, other, "a", redlock.WithRenewal(redlock.Forever))
+		ctx, cancel := context.WithCancel(t.Context())
+		results := make(chan error, waiters)
+		start := make(chan struct{})
+		m := one.Mutex("a")
+		for range waiters {
+			go func() {
+				<-start
+				_, err := m.Lock(ctx)
+				results <- err
+			}()
+		}
+		synctest.Wait()
+		before := heap()
+		close(start)
+		synctest.Wait()
+		if each := (heap() - before) / waiters; each > 4<<10 {
+			t.Errorf("%d bytes a waiter", each)
+		} else {
+			t.Logf("%d bytes a waiter", each)
+		}
+		requests := c.requests()
+		time.Sleep(time.Minute)
+		if n := c.requests() - requests; n > 5*200 {
+			t.Errorf("%d requests in a minute of waiting", n)
+		}
+		cancel()
+		for range waiters {
+			if err := <-results; !errors.Is(err, redlock.ErrHeld) || !errors.Is(err, context.Canceled) {
+				t.Fatalf("a waiter: %v", err)
+			}
+		}
+		mustUnlock(t, le)
+		mustUnlock(t, mustTryLock(t, one, "a"))
+	})
+}
+
+// A name that nobody locks any more is forgotten.
+func TestNamesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(1)
+		l := c.locker(t, redlock.WithoutFencing())
+		round := func(first int) {
+			for i := range 3000 {
+				name := fmt.Sprint("name", first+i)
+				le := mustLock(t, l, name)
+				next := lockInBackground(t.Context(), l, name)
+				synctest.Wait()
+				mustUnlock(t, le)
+				mustUnlock(t, (<-next).lease)
+			}
+		}
+		round(0)
+		before := heap()
+		round(3000)
+		if each := (heap() - before) / 3000; each > 100 {
+			t.Errorf("%d bytes a name that was locked once", each)
+		}
+	})
+}

@@ -1,0 +1,225 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestUnlockEndsTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		mustUnlock(t, le)
+		if !errors.Is(le.Err(), redlock.ErrReleased) || !errors.Is(context.Cause(le.Context()), redlock.ErrReleased) {
+			t.Errorf("Err %v, cause %v", le.Err(), context.Cause(le.Context()))
+		}
+		select {
+		case <-le.Done():
+		default:
+			t.Error("Done is open")
+		}
+		c.wantNoLocks(t)
+	})
+}
+
+// The lease's context ends before the release is sent: work under it stops before another can begin.
+func TestUnlockEndsTheContextBeforeItReleases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(10 * time.Millisecond)
+		le := mustLock(t, c.locker(t), "a")
+		go func() { _ = le.Unlock(context.Background()) }()
+		<-le.Done()
+		if c.taps[0].owner("a") == "" {
+			t.Error("the lock was free before the lease had ended")
+		}
+	})
+}
+
+func TestSecondUnlockTouchesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		mustUnlock(t, le)
+		other := mustLock(t, l, "a")
+		before := c.requests()
+		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {
+			t.Errorf("the second Unlock: %v", err)
+		}
+		synctest.Wait()
+		if n := c.requests() - before; n != 0 || other.Err() != nil {
+			t.Errorf("it sent %d requests; the next lease: %v", n, other.Err())
+		}
+		mustUnlock(t, other)
+	})
+}
+
+// Unlock on a context that has ended orphans keys elsewhere, for the life of a TTL.
+func TestUnlockReleasesThoughItsContextHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		le := mustLock(t, c.locker(t), "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := le.Unlock(ctx); err != nil {
+			t.Errorf("Unlock: %v", err)
+		}
+		c.wantNoLocks(t)
+	})
+}
+
+// A Lock whose context is cancelled while its requests are on their way leaves no key, and says that it was cancelled.
+func TestCancelledLockLeavesNoKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		for i, tap := range c.taps {
+			tap.latency(time.Duration(i+1) * 20 * time.Millisecond)
+		}
+		l := c.locker(t)
+		for name, lock := range map[string]func(context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){"Lock": l.Lock, "TryLock": l.TryLock} {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			start := time.Now()
+			_, err := lock(ctx, "a")
+			cancel()
+			if d := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || d != 30*time.Millisecond {
+				t.Errorf("%s: %v after %v", name, err, d)
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			c.wantNoLocks(t)
+			if s := l.Stats(); s != (redlock.Stats{}) {
+				t.Errorf("%s: %+v", name, s)
+			}
+		}
+	})
+}
+
+func TestUnlockTellsThatTheLockWasGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		gone := mustLock(t, l, "gone")
+		for _, tap := range c.taps[:3] {
+			tap.del("gone")
+		}
+		expired := mustLock(t, l, "expired", redlock.WithTTL(time.Second))
+		noticed := mustLock(t, l, "noticed", redlock.WithTTL(time.Second))
+		<-noticed.Done()
+		for _, le := range []*redlock.Lease{gone, expired, noticed} {
+			err := le.Unlock(t.Context())
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || !errors.Is(err, redlock.ErrLost) || q.Op != "unlock" || q.Name != le.Name() {
+				t.Errorf("Unlock of %s: %v", le.Name(), err)
+			}
+			if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) || errors.Is(err, redlock.ErrLost) {
+				t.Errorf("the second Unlock of %s: %v", le.Name(), err)
+			}
+		}
+	})
+}
+
+func TestUnlockIsFineWhereAMinorityHasLostTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		le := mustLock(t, c.locker(t), "a")
+		c.taps[0].del("a")
+		c.taps[1].hold("a", time.Minute)
+		mustUnlock(t, le)
+		if c.taps[1].owner("a") != "foreign" {
+			t.Error("another owner's lock was released")
+		}
+	})
+}
+
+// redsync's Unlock takes 5 s with one frozen node; the floor of any client that waits for all is the same.
+func TestUnlockDoesNotWaitForFrozenNodes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		le := mustLock(t, c.locker(t), "a")
+		time.Sleep(time.Second)
+		c.freeze(0, 1)
+		if d := took(func() { mustUnlock(t, le) }); d != time.Millisecond {
+			t.Errorf("Unlock took %v", d)
+		}
+		c.thaw(0, 1)
+	})
+}
+
+func TestUnlockReturnsNoQuorumAtTheNodeTimeoutAndGoesOnInTheBackground(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		synctest.Wait()
+		c.freeze(0, 1, 2)
+		var err error
+		if d := took(func() { err = le.Unlock(t.Context()) }); d != 250*time.Millisecond || !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("Unlock took %v: %v", d, err)
+		}
+		if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || q.Granted != 2 || q.Failed != 3 {
+			t.Errorf("Unlock: %v", err)
+		}
+		if s := l.Stats(); s.Pending < 3 {
+			t.Errorf("stats: %+v", s)
+		}
+		c.thaw(0, 1, 2)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		c.wantNoLocks(t)
+		if s := l.Stats(); s != (redlock.Stats{}) {
+			t.Errorf("stats: %+v", s)
+		}
+	})
+}
+
+func TestUnlockDecidesAtOnceWhereNodesRefuseTheConnection(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		le := mustLock(t, c.locker(t), "a")
+		synctest.Wait()
+		c.refuse(0, 1, 2)
+		var err error
+		if d := took(func() { err = le.Unlock(t.Context()) }); d != 0 || !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("Unlock took %v: %v", d, err)
+		}
+		c.heal()
+	})
+}
+
+// The reply to a release that was lost: the release is sent again, and finds the key gone. That is no loss.
+func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		synctest.Wait()
+		c.taps[0].dropReply(pool.Release, 1)
+		mustUnlock(t, le)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if s := l.Stats(); s != (redlock.Stats{}) {
+			t.Errorf("stats: %+v", s)
+		}
+		c.wantNoLocks(t)
+	})
+}

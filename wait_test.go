@@ -1,0 +1,450 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A contest is many Lockers that take one lock in turn, each as soon as it can.
+type contest struct {
+	cluster *cluster
+	hold    time.Duration
+
+	turns    []int           // of each Locker
+	waits    []time.Duration // of each turn
+	handOver int             // turns altogether
+}
+
+// run lets the Lockers contend for d. Nobody may overlap, and tokens must rise.
+func (ct *contest) run(t *testing.T, lockers []*redlock.Locker, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	ct.turns = make([]int, len(lockers))
+	var (
+		all   sync.WaitGroup
+		mu    sync.Mutex
+		held  int
+		token uint64
+	)
+	for i, l := range lockers {
+		all.Go(func() {
+			for {
+				began := time.Now()
+				le, err := l.Lock(ctx, "a")
+				if err != nil {
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("Lock: %v", err)
+					}
+					return
+				}
+				mu.Lock()
+				if held++; held != 1 {
+					t.Error("two leases overlap")
+				}
+				if le.Fence() <= token {
+					t.Errorf("token %d after %d", le.Fence(), token)
+				}
+				token = le.Fence()
+				ct.turns[i]++
+				ct.handOver++
+				ct.waits = append(ct.waits, time.Since(began))
+				mu.Unlock()
+				time.Sleep(ct.hold)
+				mu.Lock()
+				held--
+				mu.Unlock()
+				if err := le.Unlock(t.Context()); err != nil {
+					t.Errorf("Unlock: %v", err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(ct.waits)
+}
+
+// p99 is the wait that one turn in a hundred exceeds.
+func (ct *contest) p99() time.Duration { return ct.waits[len(ct.waits)*99/100] }
+
+// median returns the median number of turns, and the least.
+func (ct *contest) median() (median, least int) {
+	sorted := slices.Sorted(slices.Values(ct.turns))
+	return sorted[len(sorted)/2], sorted[0]
+}
+
+// Pollers cost the servers 24 to 100 requests a hand-over with 32 waiters, waits reach twenty times a fair turn, and some get none.
+func TestWaitersInManyProcessesTakeFairTurnsAndCostLittle(t *testing.T) {
+	t.Parallel()
+	for _, count := range []int{32, 200} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.jitter(time.Millisecond)
+			lockers := c.lockers(t, count, redlock.WithTTL(8*time.Second))
+			ct := &contest{cluster: c, hold: 5 * time.Millisecond}
+			ct.run(t, lockers, time.Duration(count)*200*time.Millisecond)
+			each := float64(c.trips()) / float64(ct.handOver)
+			turn := time.Duration(count) * (time.Duration(count) * 200 * time.Millisecond / time.Duration(ct.handOver))
+			median, least := ct.median()
+			t.Logf("%d Lockers: %d hand-overs, %.1f requests each, a fair turn %v, p99 wait %v, turns %d to %d",
+				count, ct.handOver, each, turn, ct.p99(), least, median)
+			if each > 18 {
+				t.Errorf("%d Lockers: %.1f requests a hand-over", count, each)
+			}
+			if turn > time.Duration(count)*12*time.Millisecond {
+				t.Errorf("%d Lockers: a fair turn takes %v", count, turn)
+			}
+			if ct.p99() > turn*3/2 {
+				t.Errorf("%d Lockers: p99 wait %v, a fair turn is %v", count, ct.p99(), turn)
+			}
+			if least*10 < median*8 {
+				t.Errorf("%d Lockers: turns: %v", count, ct.turns)
+			}
+		})
+	}
+}
+
+func TestWaiterIsWokenByTheRelease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		released := time.Now()
+		mustUnlock(t, le)
+		r := <-waiting
+		if d := r.at.Sub(released); r.err != nil || d > 5*time.Millisecond {
+			t.Errorf("the waiter had it %v after the release: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+// Between a release and the claim of the one who waited longest nobody barges in, the releaser least of all.
+func TestReleaserDoesNotBargeIn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		for range 20 {
+			le := mustLock(t, one, "a")
+			waiting := lockInBackground(t.Context(), other, "a")
+			time.Sleep(20 * time.Millisecond)
+			mustUnlock(t, le)
+			again := lockInBackground(t.Context(), one, "a")
+			r := <-waiting
+			time.Sleep(time.Millisecond)
+			select {
+			case r := <-again:
+				t.Fatalf("the releaser had it first: %v", r.err)
+			default:
+			}
+			mustUnlock(t, r.lease)
+			mustUnlock(t, (<-again).lease)
+		}
+	})
+}
+
+// Notices are hints: rueidislock sleeps until one comes, and they get lost.
+func TestWaiterGetsTheLockThoughEveryNoticeIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		c.deafen()
+		one, other := c.locker(t), c.locker(t)
+		for _, ttl := range []time.Duration{time.Second, time.Hour} {
+			le := mustLock(t, one, "a", redlock.WithTTL(ttl))
+			waiting := lockInBackground(t.Context(), other, "a")
+			time.Sleep(500 * time.Millisecond)
+			released := time.Now()
+			mustUnlock(t, le)
+			r := <-waiting
+			if d := r.at.Sub(released); r.err != nil || d > 6*time.Second {
+				t.Errorf("TTL %v: the waiter had it %v after the release: %v", ttl, d, r.err)
+			}
+			mustUnlock(t, r.lease)
+		}
+	})
+}
+
+func TestWaiterGetsTheLockWhenItExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.lockerAs(t, "crashed"), c.locker(t)
+		start := time.Now()
+		_ = mustLock(t, one, "a", redlock.WithTTL(3*time.Second))
+		synctest.Wait()
+		c.cut("crashed")
+		r := <-lockInBackground(t.Context(), other, "a")
+		if d := r.at.Sub(start); r.err != nil || d < 3*time.Second || d > 3100*time.Millisecond {
+			t.Errorf("the waiter had it after %v: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+// Where subscriptions are forbidden waiters poll, within bounds, and the log says so once.
+func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{"impossible": pool.ErrNoListen, "forbidden": errors.New("NOPERM no channels")} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.latency(time.Millisecond)
+			c.forbidListening(err)
+			log := new(logged)
+			one, other := c.locker(t), c.locker(t, redlock.WithLogger(log.logger()))
+			for i := range 5 {
+				le := mustLock(t, one, "a")
+				waiting := lockInBackground(t.Context(), other, "a")
+				requests := c.count(pool.Acquire)
+				time.Sleep(5 * time.Second)
+				if n := c.count(pool.Acquire) - requests; n > 5*60 {
+					t.Errorf("%s: %d requests in 5s of polling", name, n)
+				}
+				released := time.Now()
+				mustUnlock(t, le)
+				r := <-waiting
+				if d := r.at.Sub(released); r.err != nil || d > time.Second {
+					t.Errorf("%s: round %d: the waiter had it %v after the release: %v", name, i, d, r.err)
+				}
+				mustUnlock(t, r.lease)
+			}
+			if n := log.count("subscriptions"); n != 1 {
+				t.Errorf("%s: it was logged %d times", name, n)
+			}
+		})
+	}
+}
+
+// Subscriptions that break are made again, and what was missed meanwhile hangs nobody.
+func TestWaiterSurvivesBrokenSubscriptions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		for range 5 {
+			le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+			waiting := lockInBackground(t.Context(), other, "a")
+			time.Sleep(time.Second)
+			c.breakSubscriptions()
+			time.Sleep(10 * time.Second)
+			released := time.Now()
+			mustUnlock(t, le)
+			r := <-waiting
+			if d := r.at.Sub(released); r.err != nil || d > 10*time.Second {
+				t.Errorf("the waiter had it %v after the release: %v", d, r.err)
+			}
+			mustUnlock(t, r.lease)
+		}
+	})
+}
+
+// The head of the queue dies: nobody listens any more. The next one gets the lock at the release.
+func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		dead := c.lockerAs(t, "dead")
+		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+		deadWaits := lockInBackground(t.Context(), dead, "a")
+		time.Sleep(time.Second)
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(time.Second)
+		c.cut("dead")
+		released := time.Now()
+		mustUnlock(t, le)
+		r := <-waiting
+		if d := r.at.Sub(released); r.err != nil || d > 20*time.Millisecond {
+			t.Errorf("the next had it %v after the release: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+		c.join("dead")
+		mustUnlock(t, (<-deadWaits).lease)
+	})
+}
+
+// The head is frozen and stays subscribed: its claims do not come. The next one looks after the reservation has ended.
+func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		frozen := c.lockerAs(t, "frozen")
+		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+		frozenWaits := lockInBackground(t.Context(), frozen, "a")
+		time.Sleep(time.Second)
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(time.Second)
+		c.stop("frozen")
+		released := time.Now()
+		mustUnlock(t, le)
+		r := <-waiting
+		if d := r.at.Sub(released); r.err != nil || d > 100*time.Millisecond {
+			t.Errorf("the next had it %v after the release: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+		c.resume("frozen")
+		mustUnlock(t, (<-frozenWaits).lease)
+	})
+}
+
+// The one behind a head that is dead or frozen may come after the release: nobody could tell it then that it is next.
+func TestWaiterThatComesDuringTheReservationOfAFrozenHeadIsNotHeldUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other, frozen := c.locker(t), c.locker(t), c.lockerAs(t, "frozen")
+		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+		frozenWaits := lockInBackground(t.Context(), frozen, "a")
+		time.Sleep(time.Second)
+		c.stop("frozen")
+		mustUnlock(t, le)
+		time.Sleep(time.Millisecond)
+		came := time.Now()
+		r := <-lockInBackground(t.Context(), other, "a")
+		if d := r.at.Sub(came); r.err != nil || d > 50*time.Millisecond {
+			t.Errorf("the next had it after %v: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+		c.resume("frozen")
+		mustUnlock(t, (<-frozenWaits).lease)
+	})
+}
+
+// One process of many freezes while it waits, or is killed: the others go on nearly as before.
+func TestContestGoesOnWhileOneWaiterIsFrozen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const count, d = 16, 4 * time.Second
+		c := newCluster(5)
+		c.jitter(time.Millisecond)
+		lockers := c.lockers(t, count)
+		before := &contest{cluster: c, hold: 5 * time.Millisecond}
+		before.run(t, lockers, d)
+		frozen := c.lockerAs(t, "frozen")
+		le := mustLock(t, lockers[0], "a")
+		frozenWaits := lockInBackground(t.Context(), frozen, "a")
+		time.Sleep(time.Second)
+		c.stop("frozen")
+		mustUnlock(t, le)
+		during := &contest{cluster: c, hold: 5 * time.Millisecond}
+		during.run(t, lockers, d)
+		turn := count * d / time.Duration(during.handOver)
+		if during.handOver*10 < before.handOver*8 || during.p99() > 3*turn {
+			t.Errorf("%d hand-overs with a frozen waiter, %d without; p99 wait %v, a fair turn %v",
+				during.handOver, before.handOver, during.p99(), turn)
+		}
+		c.resume("frozen")
+		mustUnlock(t, (<-frozenWaits).lease)
+	})
+}
+
+// A waiter that leaves, in whatever state, holds up nobody: what is reserved for it is passed on.
+func TestWaiterThatLeavesPassesItsReservationOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, two, three := c.locker(t), c.locker(t), c.locker(t)
+		for early := range 8 {
+			le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+			ctx, cancel := context.WithCancel(t.Context())
+			leaving := lockInBackground(ctx, two, "a")
+			time.Sleep(100 * time.Millisecond)
+			waiting := lockInBackground(t.Context(), three, "a")
+			time.Sleep(100 * time.Millisecond)
+			time.AfterFunc(time.Duration(early)*250*time.Microsecond, cancel)
+			released := time.Now()
+			mustUnlock(t, le)
+			if r := <-leaving; r.err == nil {
+				mustUnlock(t, r.lease)
+			}
+			r := <-waiting
+			if d := r.at.Sub(released); r.err != nil || d > 30*time.Millisecond {
+				t.Errorf("left after %d/4 ms: the next had it %v after the release: %v", early, d, r.err)
+			}
+			mustUnlock(t, r.lease)
+			cancel()
+		}
+	})
+}
+
+// Two nodes that keep the queue are down: the others' is enough.
+func TestWaitersAreWokenThoughAMinorityOfNodesIsDown(t *testing.T) {
+	t.Parallel()
+	for what, fault := range map[string]func(*cluster){
+		"frozen":  func(c *cluster) { c.freeze(0, 1) },
+		"refused": func(c *cluster) { c.refuse(0, 1) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.latency(time.Millisecond)
+			one, other := c.locker(t), c.locker(t)
+			fault(c)
+			for range 5 {
+				le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
+				waiting := lockInBackground(t.Context(), other, "a")
+				time.Sleep(2 * time.Second)
+				released := time.Now()
+				mustUnlock(t, le)
+				r := <-waiting
+				if d := r.at.Sub(released); r.err != nil || d > 10*time.Millisecond {
+					t.Errorf("%s: the waiter had it %v after the release: %v", what, d, r.err)
+				}
+				mustUnlock(t, r.lease)
+			}
+			c.thaw(0, 1)
+			c.heal()
+		})
+	}
+}
+
+// Waiting does not keep a subscription for ever, and none is made before somebody waits.
+func TestSubscriptionLastsWhileSomebodyWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		le := mustLock(t, one, "a")
+		if n := c.listening(); n != 0 {
+			t.Errorf("%d subscriptions before anybody waits", n)
+		}
+		waiting := lockInBackground(t.Context(), other, "a")
+		synctest.Wait()
+		also := lockInBackground(t.Context(), other, "a")
+		time.Sleep(time.Second)
+		if n := c.listening(); n != 5 {
+			t.Errorf("%d subscriptions of one Locker on five nodes", n)
+		}
+		mustUnlock(t, le)
+		mustUnlock(t, (<-waiting).lease)
+		mustUnlock(t, (<-also).lease)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := c.listening(); n != 0 {
+			t.Errorf("%d subscriptions after everybody has had the lock", n)
+		}
+	})
+}
