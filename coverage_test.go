@@ -1,0 +1,75 @@
+package redlock_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What a user calls has an example of its own. The rest is called by fmt, slog and errors, or appears in others' examples.
+func TestEveryFunctionHasAnExample(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{".", "pool"} {
+		functions, examples := make(map[string]bool), make(map[string]bool)
+		for _, d := range declarations(t, dir) {
+			f, ok := d.(*ast.FuncDecl)
+			switch {
+			case !ok, !f.Name.IsExported():
+			case f.Recv == nil && strings.HasPrefix(f.Name.Name, "Example"):
+				examples[strings.TrimPrefix(strings.TrimPrefix(f.Name.Name, "Example"), "_")] = true
+			case f.Recv == nil && !strings.HasPrefix(f.Name.Name, "Test"), f.Recv != nil && receiver(f) != "":
+				functions[strings.TrimPrefix(receiver(f)+"_"+f.Name.Name, "_")] = true
+			}
+		}
+		if len(functions) == 0 {
+			t.Fatalf("no functions were found in %s", dir)
+		}
+		for f := range functions {
+			_, method, _ := strings.Cut(f, "_")
+			switch method {
+			case "Error", "Unwrap", "String", "GoString", "LogValue", "Push", "Pop", "Len", "Less", "Swap":
+				continue
+			}
+			if !examples[f] {
+				t.Errorf("%s: %s has no example", dir, f)
+			}
+		}
+	}
+}
+
+// declarations are those of the files in dir, tests and all.
+func declarations(t *testing.T, dir string) (all []ast.Decl) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test := strings.HasSuffix(name, "_test.go"); !test || strings.HasPrefix(filepath.Base(name), "example") {
+			all = append(all, f.Decls...)
+		}
+	}
+	return all
+}
+
+// receiver is the type of a method's receiver if it is exported, else "".
+func receiver(f *ast.FuncDecl) string {
+	if f.Recv == nil {
+		return ""
+	}
+	e := f.Recv.List[0].Type
+	if p, ok := e.(*ast.StarExpr); ok {
+		e = p.X
+	}
+	if id, ok := e.(*ast.Ident); ok && id.IsExported() {
+		return id.Name
+	}
+	return ""
+}

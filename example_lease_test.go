@@ -1,0 +1,163 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+func newLease(locks *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
+	lease, err := locks.Lock(ctx, name, opts...)
+	if err != nil {
+		panic(err)
+	}
+	return lease
+}
+
+// A resource that remembers the greatest token refuses who was paused past its lease and does not know it yet.
+func ExampleLease_Fence() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	var seen uint64 // kept by the resource
+	write := func(token uint64, what string) {
+		if token < seen {
+			fmt.Println("refused:", what)
+			return
+		}
+		seen = token
+		fmt.Println("written:", what)
+	}
+	first := newLease(locks, "file", redlock.WithTTL(20*time.Millisecond))
+	<-first.Done() // first is paused for too long …
+	second := newLease(locks, "file")
+	write(second.Fence(), "by the second holder")
+	write(first.Fence(), "by the first, which wakes up")
+	// Output:
+	// written: by the second holder
+	// refused: by the first, which wakes up
+}
+
+func ExampleLease_Context() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger", redlock.WithTTL(20*time.Millisecond))
+	<-lease.Context().Done()
+	fmt.Println(context.Cause(lease.Context()))
+	// Output: lease lost
+}
+
+// The work ends when its caller has had enough, or when the lock is lost: whichever comes first.
+func ExampleLease_Bind() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger")
+	request, hangUp := context.WithCancel(ctx)
+	bound, cancel := lease.Bind(request)
+	defer cancel()
+	hangUp()
+	<-bound.Done()
+	fmt.Println(context.Cause(bound), lease.Err())
+	// Output: context canceled <nil>
+}
+
+func ExampleLease_Done() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger")
+	if err := lease.Unlock(ctx); err != nil {
+		fmt.Println(err)
+	}
+	<-lease.Done()
+	fmt.Println(lease.Err())
+	// Output: lease released
+}
+
+func ExampleLease_Err() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger")
+	for i := range 3 {
+		if err := lease.Err(); err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println("step", i+1)
+	}
+	// Output:
+	// step 1
+	// step 2
+	// step 3
+}
+
+func ExampleLease_Until() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger", redlock.WithTTL(10*time.Second))
+	if time.Until(lease.Until()) > 9*time.Second {
+		fmt.Println("enough time for a payment")
+	}
+	// Output: enough time for a payment
+}
+
+// Where WithRenewal and Do do not fit, a loop may extend its lease itself.
+func ExampleLease_Extend() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger")
+	before := lease.Until()
+	err := lease.Extend(ctx)
+	if errors.Is(err, redlock.ErrLost) {
+		return // stop at once
+	}
+	fmt.Println(err, lease.Until().After(before))
+	// Output: <nil> true
+}
+
+func ExampleLease_Unlock() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	lease := newLease(locks, "ledger")
+	fmt.Println(lease.Unlock(ctx))
+	fmt.Println(errors.Is(lease.Unlock(ctx), redlock.ErrReleased)) // nothing is sent
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleLease_Name() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+	fmt.Println(newLease(locks, "ledger").Name())
+	// Output: ledger
+}
+
+// Deep in the call stack one can find out whether a lock is held, and get its token, without passing the lease along.
+func ExampleFromContext() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	save := func(ctx context.Context) error {
+		lease, ok := redlock.FromContext(ctx, "ledger")
+		if !ok || lease.Err() != nil {
+			return errors.New("save needs the lock of the ledger")
+		}
+		return nil
+	}
+	fmt.Println(save(ctx))
+	err := locks.Do(ctx, "ledger", func(ctx context.Context, _ *redlock.Lease) error { return save(ctx) })
+	fmt.Println(err)
+	// Output:
+	// save needs the lock of the ledger
+	// <nil>
+}

@@ -1,0 +1,281 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// fiveMasters are masters in memory, so that the examples run anywhere. Yours come from pool.Dial or pool.New.
+func fiveMasters() []pool.Node {
+	_, nodes := memnode.Cluster(5)
+	return nodes
+}
+
+// newLocks is a Locker of them.
+func newLocks(opts ...redlock.Option) *redlock.Locker {
+	locks, err := redlock.New(fiveMasters(), opts...)
+	if err != nil {
+		panic(err)
+	}
+	return locks
+}
+
+var ctx = context.Background()
+
+// One program does the work, whatever happens to two of the five masters.
+func Example() {
+	locks, err := redlock.New(fiveMasters())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer locks.Close(ctx)
+
+	err = locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
+		fmt.Println("paying") // ctx ends if the lock is lost; lease.Fence() goes along with each write
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output: paying
+}
+
+func ExampleNew() {
+	nodes, err := pool.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379") // connects when it must
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	locks, err := redlock.New(nodes,
+		redlock.WithTTL(30*time.Second),       // of each lock that does not say otherwise
+		redlock.WithHolder("web-3"),           // what others see
+		redlock.WithRestartGuard(time.Minute)) // no TTL is longer
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer locks.Close(ctx)
+	fmt.Printf("%T\n", locks)
+	// Output: *redlock.Locker
+}
+
+func ExampleLocker_Lock() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	pay := func() (err error) {
+		lease, err := locks.Lock(ctx, "invoice:42", redlock.WithWait(5*time.Second))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, lease.Unlock(ctx)) }()
+		fmt.Println("paying", lease.Name())
+		return nil
+	}
+	fmt.Println(pay())
+	// Output:
+	// paying invoice:42
+	// <nil>
+}
+
+func ExampleLocker_TryLock() {
+	locks := newLocks(redlock.WithHolder("web-3"))
+	defer locks.Close(ctx)
+
+	lease, err := locks.TryLock(ctx, "invoice:42")
+	fmt.Println(err)
+	_, err = locks.TryLock(ctx, "invoice:42") // does not wait
+	fmt.Println(errors.Is(err, redlock.ErrHeld))
+	fmt.Println(lease.Unlock(ctx))
+	// Output:
+	// <nil>
+	// true
+	// <nil>
+}
+
+// Do renews the lease until the function returns, however long that takes.
+func ExampleLocker_Do() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	err := locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
+		select {
+		case <-ctx.Done(): // the lock was lost, or the caller has had enough
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond): // the work
+			return errors.New("no money")
+		}
+	})
+	fmt.Println(err)
+	// Output: no money
+}
+
+// A job that several machines start at the same time is done by one of them.
+func ExampleLocker_TryDo() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	report := func(context.Context, *redlock.Lease) error {
+		fmt.Println("making the report")
+		return nil
+	}
+	for range 3 { // machines, whose clocks differ by less than a minute
+		err := locks.TryDo(ctx, "report", report, redlock.WithMinHold(time.Minute))
+		if err != nil && !errors.Is(err, redlock.ErrHeld) {
+			fmt.Println(err)
+		}
+	}
+	// Output: making the report
+}
+
+func ExampleLocker_Mutex() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	mutex := locks.Mutex("ledger", redlock.WithTTL(time.Minute)) // any number of goroutines may use it
+	lease, err := mutex.Lock(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(time.Until(lease.Until()).Round(time.Second))
+	fmt.Println(lease.Unlock(ctx))
+	// Output:
+	// 59s
+	// <nil>
+}
+
+func ExampleLocker_Inspect() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+	if _, err := locks.Lock(ctx, "ledger", redlock.WithHolder("web-3")); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	in, err := locks.Inspect(ctx, "ledger")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("held:", in.Owner != "", "by", in.Holder)
+	fmt.Println("for about", in.Left.Round(time.Second))
+	// Output:
+	// held: true by web-3
+	// for about 10s
+}
+
+// Masters that have never been used need not serve the quarantine that the restart guard keeps new ones in. An operator says so once; a program
+// never does by itself.
+func ExampleLocker_Bootstrap() {
+	locks := newLocks(redlock.WithRestartGuard(time.Minute))
+	defer locks.Close(ctx)
+
+	_, err := locks.TryLock(ctx, "ledger")
+	fmt.Println(errors.Is(err, redlock.ErrNoQuorum))
+	fmt.Println(locks.Bootstrap(ctx))
+	_, err = locks.TryLock(ctx, "ledger")
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+	// <nil>
+}
+
+func ExampleLocker_Close() {
+	locks := newLocks()
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	closing, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	fmt.Println(locks.Close(closing))
+	fmt.Println(lease.Err()) // its code may still run, so it is not released
+	_, err = locks.Lock(ctx, "ledger")
+	fmt.Println(errors.Is(err, redlock.ErrClosed))
+	fmt.Println(lease.Unlock(ctx)) // but may be
+	// Output:
+	// <nil>
+	// locker closed
+	// true
+	// <nil>
+}
+
+func ExampleLocker_Stats() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+	if _, err := locks.Lock(ctx, "ledger"); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(locks.Stats().Leases)
+	// Output: 1
+}
+
+func ExampleMutex_Lock() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	wait, cancel := context.WithTimeout(ctx, 5*time.Second) // bounds the wait, not the lease
+	lease, err := locks.Mutex("ledger").Lock(wait)
+	cancel()
+	fmt.Println(err, lease.Err())
+	// Output: <nil> <nil>
+}
+
+func ExampleMutex_TryLock() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	mutex := locks.Mutex("ledger")
+	_, first := mutex.TryLock(ctx)
+	_, second := mutex.TryLock(ctx)
+	fmt.Println(first, errors.Is(second, redlock.ErrHeld))
+	// Output: <nil> true
+}
+
+func ExampleMutex_Do() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	mutex := locks.Mutex("ledger")
+	for range 2 {
+		err := mutex.Do(ctx, func(context.Context, *redlock.Lease) error {
+			fmt.Println("booking")
+			return nil
+		})
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output:
+	// booking
+	// booking
+}
+
+func ExampleMutex_TryDo() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	mutex := locks.Mutex("ledger")
+	err := mutex.TryDo(ctx, func(ctx context.Context, _ *redlock.Lease) error {
+		return mutex.TryDo(ctx, func(context.Context, *redlock.Lease) error { return nil }) // it is held: by us
+	})
+	fmt.Println(errors.Is(err, redlock.ErrHeld))
+	// Output: true
+}
+
+func ExampleMutex_Name() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+	fmt.Println(locks.Mutex("ledger").Name())
+	// Output: ledger
+}

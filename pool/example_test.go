@@ -1,0 +1,83 @@
+package pool_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func ExampleDial() {
+	nodes, err := pool.Dial("10.0.0.1", "10.0.0.2:6380", "rediss://locks:secret@redis3.example.com/1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, n := range nodes {
+		fmt.Println(n.Addr())
+	}
+	_, err = pool.Dial("redis://locks:secret@10.0.0.1:99999")
+	fmt.Println(err)
+	// Output:
+	// 10.0.0.1:6379
+	// 10.0.0.2:6380
+	// redis3.example.com:6379
+	// pool: address 1: "10.0.0.1:99999": the port is not a number from 1 to 65535
+}
+
+func ExampleDialer_Dial() {
+	dialer := pool.Dialer{
+		Username: "locks",
+		Password: os.Getenv("REDIS_PASSWORD"),
+		TLS:      &tls.Config{MinVersion: tls.VersionTLS13},
+		Timeout:  500 * time.Millisecond, // the masters are far away
+	}
+	nodes, err := dialer.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379")
+	fmt.Println(len(nodes), err)
+	// Output: 3 <nil>
+}
+
+// Clients that you have already do as well. They stay yours to close.
+func ExampleNew() {
+	client := redis.NewClient(&redis.Options{Addr: "10.0.0.1:6379", ContextTimeoutEnabled: true})
+	defer client.Close()
+	locks, err := redlock.New([]pool.Node{pool.New(client)})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(locks.Close(context.Background()))
+	// Output: <nil>
+}
+
+func ExampleWithAddr() {
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"10.0.0.1:6379", "10.0.0.2:6379"}})
+	defer cluster.Close()
+	fmt.Println(pool.New(cluster, pool.WithAddr("cluster-eu")).Addr()) // the name in errors, logs and events
+	// Output: cluster-eu
+}
+
+func ExampleParseList() {
+	addrs, err := pool.ParseList("10.0.0.1:6379, 10.0.0.2:6379\n10.0.0.3:6379") // as in REDLOCK_NODES
+	fmt.Println(addrs, err)
+	// Output: [10.0.0.1:6379 10.0.0.2:6379 10.0.0.3:6379] <nil>
+}
+
+func ExampleKeys() {
+	keys, err := pool.Keys("billing:", "invoice:42")
+	fmt.Println(err)
+	fmt.Println(keys.Lock)
+	fmt.Println(keys.Fence)
+	fmt.Println(keys.Queue)
+	// Output:
+	// <nil>
+	// billing:invoice:42
+	// {billing:invoice:42}:redlock:fence
+	// {billing:invoice:42}:redlock:queue
+}
