@@ -39,13 +39,16 @@ func run(ctx context.Context) error {
 	return nil
 }
 
+// ttl is how long the others wait for a leader that has crashed.
+const ttl = 15 * time.Second
+
 // campaign calls lead whenever this process has become the leader, until ctx ends. The context that lead gets ends with the leadership.
 //
 // A leader that ctx ends unlocks, and the next one takes over at once. One that crashes is replaced after the TTL.
 func campaign(ctx context.Context, locks *redlock.Locker, name string, lead func(context.Context, *redlock.Lease) error) {
 	host, _ := os.Hostname()
 	mutex := locks.Mutex(name,
-		redlock.WithTTL(15*time.Second),
+		redlock.WithTTL(ttl),
 		redlock.WithHolder(fmt.Sprintf("%s/%d", host, os.Getpid())))
 	for ctx.Err() == nil {
 		if err := mutex.Do(ctx, lead); err != nil && ctx.Err() == nil {
