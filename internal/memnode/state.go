@@ -181,8 +181,12 @@ func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
 // held is the refusal of what another owner has, or a waiter is to have.
 func (s *state) held(r *pool.Request, owner string, now time.Time) pool.Reply {
 	reply := s.owned(pool.Held, r.Lock, owner, now)
-	if strings.HasPrefix(owner, reservedPrefix) && r.Verb == pool.Acquire {
+	switch {
+	case r.Verb != pool.Acquire:
+	case strings.HasPrefix(owner, reservedPrefix):
 		reply.TTL = 0
+	case reply.TTL == 0:
+		reply.TTL = time.Millisecond // at most
 	}
 	return reply
 }

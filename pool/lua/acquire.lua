@@ -41,6 +41,9 @@ if was and was ~= ARGV[1] then
   local reserved = string.sub(was, 1, 2) == 'R:'
   local label = string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
   local pttl = reserved and 0 or redis.call('PTTL', KEYS[1])
+  if pttl == 0 and not reserved then
+    pttl = 1 -- less than a millisecond
+  end
   return 'HELD ' .. pttl .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
 end
 if ARGV[4] == '0' then
