@@ -70,7 +70,7 @@ func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 		c := newCluster(5)
 		c.taps[3].latency(100 * time.Millisecond)
 		c.taps[4].latency(200 * time.Millisecond)
-		le := mustLock(t, c.locker(t), "a")
+		le := lockEverywhere(t, c.locker(t), "a")
 		time.Sleep(time.Second)
 		for _, tap := range c.taps[:2] {
 			tap.del("a")
@@ -110,7 +110,7 @@ func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 		c := newCluster(3)
 		c.taps[2].slow(pool.Acquire, 100*time.Millisecond)
 		l := c.locker(t)
-		mustUnlock(t, mustLock(t, l, "a"))
+		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(90 * time.Millisecond)
 		if n := c.taps[2].sent(pool.Release); n != 0 {
 			t.Errorf("%d releases were sent before the acquire was answered", n)
@@ -131,7 +131,7 @@ func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 			l := c.locker(t)
 			c.freeze(0, 1)
 			for i := range 20 {
-				mustUnlock(t, mustLock(t, l, fmt.Sprint("a", i)))
+				mustUnlock(t, lockEverywhere(t, l, fmt.Sprint("a", i)))
 			}
 			failed := mustLock(t, c.locker(t), "failed", redlock.WithTTL(time.Hour))
 			_, err := l.TryLock(t.Context(), "failed")
@@ -160,7 +160,7 @@ func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 		c := newCluster(3)
 		l := c.locker(t)
 		c.freeze(0)
-		mustUnlock(t, mustLock(t, l, "a"))
+		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(time.Hour)
 		wantDrained(t, l) // nothing is owed for ever
 		c.taps[0].thawReversed()
@@ -307,6 +307,9 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 // Background work is bounded for each node: beyond it the node gets no new locks, and releases are dropped and counted.
 func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
 	t.Parallel()
+	if raceDetector {
+		t.Skip("takes too long with the race detector")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		nodes := yesNodes(3)
 		away := &awayNode{yesNode: nodes[0]}

@@ -193,9 +193,9 @@ func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(3)
-		mustUnlock(t, mustLock(t, c.locker(t), "a"))
-		mustUnlock(t, mustLock(t, c.locker(t, redlock.WithFenceRetention(24*time.Hour)), "b"))
-		mustUnlock(t, mustLock(t, c.locker(t, redlock.WithTTL(12*time.Hour)), "c"))
+		mustUnlock(t, lockEverywhere(t, c.locker(t), "a"))
+		mustUnlock(t, lockEverywhere(t, c.locker(t, redlock.WithFenceRetention(24*time.Hour)), "b"))
+		mustUnlock(t, lockEverywhere(t, c.locker(t, redlock.WithTTL(12*time.Hour)), "c"))
 		time.Sleep(time.Hour - time.Second)
 		if c.taps[0].fence("a") == "" {
 			t.Error("the register is gone before its retention")

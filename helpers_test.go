@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-redlock/redlock"
@@ -17,6 +18,14 @@ func mustLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.Mute
 	if err != nil {
 		t.Fatalf("Lock(%q): %v", name, err)
 	}
+	return le
+}
+
+// lockEverywhere locks and waits until all nodes have answered. Only for a single goroutine in a bubble.
+func lockEverywhere(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
+	t.Helper()
+	le := mustLock(t, l, name, opts...)
+	synctest.Wait()
 	return le
 }
 

@@ -294,7 +294,10 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 
 // Renewals of many leases share round trips, goroutines and little memory.
 func TestTenThousandLeasesRenewTogether(t *testing.T) {
-	const leases = 10_000
+	leases := int64(10_000)
+	if raceDetector {
+		leases = 1000
+	}
 	synctest.Test(t, func(t *testing.T) {
 		nodes := yesNodes(5)
 		l, err := redlock.New(asNodes(nodes), redlock.WithRenewal(redlock.Forever))
@@ -310,7 +313,7 @@ func TestTenThousandLeasesRenewTogether(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if each := (heap() - before) / leases; each > 5<<10 {
+		if each := (heap() - before) / leases; each > 5<<10 && !raceDetector {
 			t.Errorf("%d bytes a lease", each)
 		} else {
 			t.Logf("%d bytes a lease", each)
@@ -325,7 +328,7 @@ func TestTenThousandLeasesRenewTogether(t *testing.T) {
 		if most > 64 {
 			t.Errorf("%d goroutines", most)
 		}
-		if calls < 2*leases || trips > calls/8 {
+		if calls < 2*leases || trips > calls/8 && !raceDetector {
 			t.Errorf("%d requests to a node in %d round trips", calls, trips)
 		}
 		for i, le := range held {
