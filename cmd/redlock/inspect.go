@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+// An inspectCmd is `redlock inspect`.
+type inspectCmd struct {
+	connection
+
+	Name  string        `arg:"" help:"The lock's name."`
+	Watch bool          `help:"Look again and again, until interrupted." short:"w"`
+	Every time.Duration `help:"How often to look with --watch (default ${default})." default:"500ms" placeholder:"TIME"`
+	JSON  bool          `name:"json" help:"Print JSON, one object a line."`
+}
+
+// Help implements kong.HelpProvider.
+func (*inspectCmd) Help() string {
+	return `Changes nothing. The states of a lock: held, by an owner that has it on a quorum of the nodes; remnant, where nodes have an owner but none
+has a quorum: what is left of an attempt or of a holder that died, or an attempt under way; free. OWNER tells owners apart and cannot be turned into an owner id.
+
+Exit codes: 0 whoever has the lock, 69 if fewer nodes than a quorum answered (what the others said is shown).`
+}
+
+// Run looks at the lock, once or until interrupted.
+func (c *inspectCmd) Run(ctx context.Context, s streams) error {
+	if c.Every < 10*time.Millisecond {
+		return usageError{fmt.Errorf("--every=%v: at least 10ms", c.Every)}
+	}
+	locks, end, err := c.locker()
+	if err != nil {
+		return err
+	}
+	defer end()
+	_, live := isTerminal(s.out)
+	live = live && c.Watch && !c.JSON
+	if live {
+		fmt.Fprint(s.out, hideCursor+clearScreen)
+		defer fmt.Fprint(s.out, showCursor)
+	}
+	for last := ""; ; {
+		in, err := locks.Inspect(ctx, c.Name)
+		switch {
+		case c.Watch && ctx.Err() != nil:
+			return nil
+		case in == nil:
+			return err
+		}
+		if now := state(in) + in.Owner; live || c.JSON || now != last {
+			last = now
+			if err := c.show(s.out, in, live); err != nil {
+				return err
+			}
+		}
+		if !c.Watch {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(c.Every):
+		}
+	}
+}
+
+// show prints what the nodes said; live: over what was printed before.
+func (c *inspectCmd) show(w io.Writer, in *redlock.Inspection, live bool) error {
+	if c.JSON {
+		return writeJSON(w, inspectionJSON(in))
+	}
+	text := inspectionText(in, painter(w))
+	if live {
+		text = home + strings.ReplaceAll(text, "\n", clearLine+"\n") + clearBelow
+	}
+	_, err := fmt.Fprint(w, text)
+	return err //nolint:wrapcheck // a write error speaks for itself
+}
+
+// state says how a lock is: held, remnant or free; unknown if too few nodes answered to tell.
+func state(in *redlock.Inspection) string {
+	owners, silent := 0, 0
+	for _, n := range in.Nodes {
+		switch {
+		case n.Err != nil:
+			silent++
+		case n.Owner != "":
+			owners++
+		}
+	}
+	switch {
+	case in.Owner != "":
+		return "held"
+	case len(in.Nodes)-silent < in.Needed:
+		return "unknown"
+	case owners > 0:
+		return "remnant"
+	}
+	return "free"
+}
+
+// inspectionText is a summary, and a table of the nodes.
+func inspectionText(in *redlock.Inspection, p paint) string {
+	var b strings.Builder
+	how := state(in)
+	colour := map[string]string{"held": green, "remnant": yellow, "unknown": red}[how]
+	fmt.Fprintf(&b, "%s is %s", in.Name, p.in(colour, how))
+	if in.Owner != "" {
+		fmt.Fprintf(&b, " by %s for another %v if it is not renewed", label(in.Holder, in.Owner), in.Left.Round(time.Millisecond))
+	}
+	if in.Fence != 0 {
+		fmt.Fprintf(&b, ", token %d", in.Fence)
+	}
+	b.WriteString("\n\n")
+	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "NODE\tOWNER\tHOLDER\tLEFT\tTOKEN")
+	for _, n := range in.Nodes {
+		switch {
+		case n.Err != nil:
+			fmt.Fprintf(table, "%s\t%v\n", n.Node, n.Err)
+		case n.Owner == "":
+			fmt.Fprintf(table, "%s\t-\t-\t-\t%s\n", n.Node, token(n.Fence))
+		default:
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", n.Node, n.Owner, dash(n.Holder), life(n.Left), token(n.Fence))
+		}
+	}
+	_ = table.Flush() // a strings.Builder takes all
+	return b.String()
+}
+
+// label is what to call an owner.
+func label(holder, owner string) string {
+	if holder != "" {
+		return holder
+	}
+	return "owner " + owner
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func token(f uint64) string {
+	if f == 0 {
+		return "-"
+	}
+	return strconv.FormatUint(f, 10)
+}
+
+func life(d time.Duration) string {
+	if d < 0 {
+		return "no end"
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+// A lockJSON is an Inspection in JSON.
+type lockJSON struct {
+	Name   string     `json:"name"`
+	State  string     `json:"state"` // held, remnant, free or unknown
+	Needed int        `json:"needed"`
+	Owner  string     `json:"owner,omitempty"`
+	Holder string     `json:"holder,omitempty"`
+	LeftMS int64      `json:"left_ms,omitempty"`
+	Fence  uint64     `json:"fence,omitempty"`
+	Nodes  []nodeJSON `json:"nodes"`
+}
+
+type nodeJSON struct {
+	Node   string `json:"node"`
+	Owner  string `json:"owner,omitempty"`
+	Holder string `json:"holder,omitempty"`
+	LeftMS int64  `json:"left_ms,omitempty"` // -1: no end
+	Fence  uint64 `json:"fence,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+func inspectionJSON(in *redlock.Inspection) lockJSON {
+	j := lockJSON{
+		Name: in.Name, State: state(in), Needed: in.Needed, Owner: in.Owner, Holder: in.Holder, LeftMS: millis(in.Left), Fence: in.Fence,
+	}
+	for _, n := range in.Nodes {
+		one := nodeJSON{Node: n.Node, Owner: n.Owner, Holder: n.Holder, LeftMS: millis(n.Left), Fence: n.Fence}
+		if n.Left < 0 {
+			one.LeftMS = -1
+		}
+		if n.Err != nil {
+			one.Error = n.Err.Error()
+		}
+		j.Nodes = append(j.Nodes, one)
+	}
+	return j
+}

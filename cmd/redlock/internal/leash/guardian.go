@@ -1,0 +1,130 @@
+//go:build unix
+
+package leash
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// guardianEnv is set in the environment of a guardian alone: grace and slack.
+const guardianEnv = "REDLOCK_GUARDIAN"
+
+const (
+	poll = 2 * time.Millisecond // how often to look whether a group that was told to end has
+	tick = time.Second          // how often to look at the clock otherwise, for the machine may have been suspended
+)
+
+// Guard makes this process the guardian of a process group if it was started as one, and then does not return. A program
+// that uses Start must call it first of all.
+func Guard() {
+	text, ok := os.LookupEnv(guardianEnv)
+	if !ok {
+		return
+	}
+	var grace, slack string
+	g := guardian{deadline: never, holder: os.Getppid()}
+	if _, err := fmt.Sscan(text, &grace, &slack); err != nil {
+		os.Exit(2)
+	}
+	g.grace, _ = time.ParseDuration(grace)
+	g.slack, _ = time.ParseDuration(slack)
+	signal.Ignore(syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGTSTP)
+	orders := make(chan order)
+	go hear(orders)
+	fmt.Println("ready")
+	g.run(orders)
+	os.Exit(0)
+}
+
+// never is later than any deadline.
+const never = 1<<63 - 1
+
+// An order is a line from the holder of the leash.
+type order struct {
+	word  string
+	value int64
+}
+
+// hear passes on the orders, and closes the channel when the holder has closed the pipe or is no more.
+func hear(orders chan<- order) {
+	defer close(orders)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var o order
+		if _, err := fmt.Sscan(lines.Text(), &o.word, &o.value); err == nil {
+			orders <- o
+		}
+	}
+}
+
+// A guardian stops a process group. Its times are those of clock.
+type guardian struct {
+	grace, slack time.Duration
+	holder       int // process id
+	group        int
+	deadline     time.Duration
+	alone        bool // the holder has let go
+
+	killAt time.Duration // 0: not stopping
+	killed bool
+}
+
+// run returns when the group is empty.
+func (g *guardian) run(orders <-chan order) {
+	for {
+		wait := g.act()
+		if wait < 0 {
+			return
+		}
+		select {
+		case o, ok := <-orders:
+			switch {
+			case !ok:
+				g.alone, orders = true, nil
+			case o.word == "group":
+				g.group = int(o.value)
+			case o.word == "until":
+				g.deadline = time.Duration(o.value)
+			}
+		case <-time.After(wait):
+		}
+	}
+}
+
+// act does what is due, and returns how long there is nothing to do; below zero: no more.
+func (g *guardian) act() time.Duration {
+	if g.group == 0 {
+		if g.alone { // the command did not start
+			return -1
+		}
+		return tick
+	}
+	now, last := clock(), g.deadline-g.slack
+	if !g.alone && g.killAt == 0 && now < last-g.grace {
+		return min(last-g.grace-now, tick)
+	}
+	if !exists(g.group) {
+		return -1
+	}
+	switch {
+	case g.killAt == 0:
+		g.killAt = now + g.grace
+		if !g.alone {
+			fmt.Println("late")
+		}
+		_ = syscall.Kill(-g.group, syscall.SIGTERM)
+		_ = syscall.Kill(-g.group, syscall.SIGCONT) // one that is stopped could not end
+		return poll
+	case !g.killed && now >= min(g.killAt, last):
+		g.killed = true
+		_ = syscall.Kill(-g.group, syscall.SIGKILL)
+	}
+	if g.killed && os.Getppid() != g.holder { // nobody waits for us, and perhaps nobody buries the dead
+		return -1
+	}
+	return poll
+}

@@ -1,0 +1,193 @@
+//go:build unix
+
+package leash
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A Command is what to run.
+type Command struct {
+	Path string   // the executable
+	Args []string // its arguments, the first being its name
+	Env  []string
+
+	Until time.Time     // the group is gone by then
+	Grace time.Duration // from SIGTERM to SIGKILL
+	Slack time.Duration // from SIGKILL to the deadline
+
+	// Foreground makes the group the foreground one of the terminal that is the standard input.
+	Foreground bool
+}
+
+// A Leash holds a command and its process group. Its methods may be called concurrently.
+type Leash struct {
+	pid, guardian int
+	foreground    bool
+
+	mu     sync.Mutex
+	orders *os.File // to the guardian; nil once closed
+
+	late   chan struct{} // closed when the guardian stops the group because of the deadline
+	gone   chan struct{} // closed when the group is empty
+	status syscall.WaitStatus
+}
+
+// Start starts the command and its guardian. From then on all children of this process are waited for here. Only one
+// command can be on a leash at a time.
+func Start(c Command) (*Leash, error) {
+	runtime.LockOSThread() // the kernel takes the end of the thread that started the command for the end of us
+	adoptOrphans()
+	l := &Leash{foreground: c.Foreground, late: make(chan struct{}), gone: make(chan struct{})}
+	reports, err := l.startGuardian(c.Grace, c.Slack)
+	if err != nil {
+		return nil, fmt.Errorf("start the guardian of the command's process group: %w", err)
+	}
+	p, err := os.StartProcess(c.Path, c.Args, &os.ProcAttr{
+		Env:   c.Env,
+		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
+		Sys:   groupLeader(c.Foreground),
+	})
+	if err != nil {
+		_ = l.orders.Close()
+		return nil, err //nolint:wrapcheck // it names the command
+	}
+	l.pid = p.Pid
+	_ = p.Release()
+	l.order("group %d\n", l.pid)
+	l.Extend(c.Until)
+	go l.listen(reports)
+	go l.reap()
+	return l, nil
+}
+
+// startGuardian starts the guardian and waits until it is ready.
+func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanner, err error) {
+	hear, orders, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer hear.Close() //nolint:errcheck // it is the guardian's
+	hearReports, report, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, orders.Close())
+	}
+	defer report.Close() //nolint:errcheck // it is the guardian's
+	p, err := os.StartProcess(self(), []string{os.Args[0], "(guardian)"}, &os.ProcAttr{
+		Env:   []string{fmt.Sprintf("%s=%v %v", guardianEnv, grace, slack)},
+		Files: []*os.File{hear, report, nil},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // out of reach of the terminal and of the job's signals
+	})
+	if err != nil {
+		return nil, errors.Join(err, orders.Close(), hearReports.Close())
+	}
+	l.orders, l.guardian = orders, p.Pid
+	_ = p.Release()
+	_ = report.Close() // so that the end of the guardian is the end of its reports
+	reports = bufio.NewScanner(hearReports)
+	if !reports.Scan() {
+		return nil, errors.Join(io.ErrUnexpectedEOF, orders.Close())
+	}
+	return reports, nil
+}
+
+// order tells the guardian something. It does not block: orders are short and few.
+func (l *Leash) order(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.orders != nil {
+		_, _ = fmt.Fprintf(l.orders, format, args...) // if the guardian is gone reap sees it
+	}
+}
+
+// Extend moves the deadline. A stop that has begun goes on.
+func (l *Leash) Extend(until time.Time) {
+	now := clock() // first: a pause after this makes the deadline earlier, never later
+	l.order("until %d\n", now+time.Until(until))
+}
+
+// Signal sends a signal to the whole group.
+func (l *Leash) Signal(s syscall.Signal) { _ = syscall.Kill(-l.pid, s) }
+
+// Stop stops the group: SIGTERM, SIGKILL after the grace. It does not wait.
+func (l *Leash) Stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.orders != nil {
+		_ = l.orders.Close()
+		l.orders = nil
+	}
+}
+
+// Kill kills the group at once.
+func (l *Leash) Kill() {
+	l.Signal(syscall.SIGKILL)
+	l.order("until 0\n")
+}
+
+// Late is closed when the group is being stopped because of the deadline.
+func (l *Leash) Late() <-chan struct{} { return l.late }
+
+// Gone is closed when the command has ended and nothing is left in its process group.
+func (l *Leash) Gone() <-chan struct{} { return l.gone }
+
+// ExitCode returns how the command ended: its exit status, or 128 and the number of the signal that ended it. It may be
+// called once Gone is closed.
+func (l *Leash) ExitCode() int {
+	if l.status.Signaled() {
+		return 128 + int(l.status.Signal())
+	}
+	return l.status.ExitStatus()
+}
+
+// listen hears the guardian's reports.
+func (l *Leash) listen(reports *bufio.Scanner) {
+	var once sync.Once
+	for reports.Scan() {
+		if reports.Text() == "late" {
+			once.Do(func() { close(l.late) })
+		}
+	}
+}
+
+// reap waits for the command, the guardian, and adopted orphans.
+func (l *Leash) reap() {
+	for command, guardian := true, true; command || guardian; {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil: // somebody else has waited for our children
+			command, guardian = false, false
+			l.Kill()
+		case pid == l.pid:
+			command, l.status = false, status
+			l.Stop() // what it has left in its group
+		case pid == l.guardian:
+			if guardian = false; status != 0 {
+				l.Kill()
+			}
+		}
+	}
+	for exists(l.pid) { // only if the guardian has died
+		var status syscall.WaitStatus
+		if pid, _ := syscall.Wait4(-l.pid, &status, syscall.WNOHANG, nil); pid <= 0 {
+			time.Sleep(poll)
+		}
+	}
+	if l.foreground {
+		takeForeground()
+	}
+	close(l.gone)
+}
+
+// exists reports whether anything is left in a process group.
+func exists(group int) bool { return !errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }

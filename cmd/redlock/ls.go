@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/go-redlock/redlock"
+)
+
+// An lsCmd is `redlock ls`.
+type lsCmd struct {
+	connection
+
+	Prefix string `help:"List the keys that begin with this, instead of those with a fencing register: shows locks without fencing too." placeholder:"TEXT"`
+	All    bool   `help:"Show those that nobody has, too." short:"a"`
+	JSON   bool   `name:"json" help:"Print JSON, one object a line."`
+}
+
+// Help implements kong.HelpProvider.
+func (*lsCmd) Help() string {
+	return `Finds locks by their fencing registers, which the nodes keep for an hour or longer after a lock's last use. It reads the nodes' keys step by
+step (SCAN), so it does not stop them, but with millions of keys it takes a while.
+
+Exit codes: 0, or 69 if fewer nodes than a quorum answered.`
+}
+
+// The ends of the keys that go with a lock; they are part of the wire format.
+const (
+	fenceSuffix = ":redlock:fence"
+	queueSuffix = ":redlock:queue"
+	markerKey   = "redlock:restart"
+)
+
+const (
+	scanCount    = 1000 // keys a step
+	inspectLimit = 16   // locks that are looked at at a time
+)
+
+// Run lists the locks.
+func (c *lsCmd) Run(ctx context.Context, s streams) error {
+	names, err := c.names(ctx, s)
+	if err != nil {
+		return err
+	}
+	locks, end, err := c.locker()
+	if err != nil {
+		return err
+	}
+	defer end()
+	found := make([]*redlock.Inspection, len(names))
+	var looking errgroup.Group
+	looking.SetLimit(inspectLimit)
+	for i, name := range names {
+		looking.Go(func() (err error) {
+			found[i], err = locks.Inspect(ctx, name)
+			if _, foreign := errors.AsType[*redlock.OptionError](err); foreign {
+				return nil // a key that no lock can have
+			}
+			return err //nolint:wrapcheck // it says all
+		})
+	}
+	if err := looking.Wait(); err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	found = slices.DeleteFunc(found, func(in *redlock.Inspection) bool {
+		return in == nil || state(in) == "free" && (!c.All || strings.HasPrefix(in.Name, "{")) // {a} shares the register of a
+	})
+	return c.show(s, found)
+}
+
+func (c *lsCmd) show(s streams, found []*redlock.Inspection) error {
+	if c.JSON {
+		for _, in := range found {
+			if err := writeJSON(s.out, inspectionJSON(in)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "NAME\tSTATE\tHOLDER\tLEFT\tTOKEN\tNODES")
+	for _, in := range found {
+		left, owner, nodes := "-", "-", 0
+		if in.Owner != "" {
+			left, owner = life(in.Left), label(in.Holder, in.Owner)
+		}
+		for _, n := range in.Nodes {
+			if n.Owner != "" && (n.Owner == in.Owner || in.Owner == "") {
+				nodes++
+			}
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d/%d\n", in.Name, state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
+	}
+	return table.Flush() //nolint:wrapcheck // a write error speaks for itself
+}
+
+// names finds the names of locks on all nodes that answer. They must be a quorum.
+func (c *lsCmd) names(ctx context.Context, s streams) ([]string, error) {
+	servers, closeAll, err := c.servers()
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	var mu sync.Mutex
+	names, failed := map[string]struct{}{}, 0
+	var scans errgroup.Group
+	for _, one := range servers {
+		scans.Go(func() error {
+			err := c.scan(ctx, one, func(name string) {
+				mu.Lock()
+				defer mu.Unlock()
+				names[name] = struct{}{}
+			})
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed++
+				fmt.Fprintf(s.err, "redlock: %s: %v\n", one.addr, err)
+			}
+			return nil
+		})
+	}
+	_ = scans.Wait()
+	if quorum := len(servers)/2 + 1; len(servers)-failed < quorum {
+		return nil, fmt.Errorf("%w: %d are needed", redlock.ErrNoQuorum, quorum)
+	}
+	return slices.SortedFunc(maps.Keys(names), cmp.Compare), nil
+}
+
+// scan tells the names of the locks on one node.
+func (c *lsCmd) scan(ctx context.Context, one server, found func(name string)) error {
+	pattern := "*" + fenceSuffix
+	if c.Prefix != "" {
+		pattern = escape.Replace(c.KeyPrefix+c.Prefix) + "*"
+	}
+	for cursor := uint64(0); ; {
+		step, cancel := context.WithTimeout(ctx, serverTimeout+time.Second)
+		keys, next, err := one.ScanType(step, cursor, pattern, scanCount, "string").Result()
+		cancel()
+		if err != nil {
+			return err //nolint:wrapcheck // the caller adds the address
+		}
+		for _, key := range keys {
+			for _, name := range c.namesOf(key) {
+				found(name)
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// escape makes a glob pattern of a text.
+var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+
+// namesOf returns the names of the locks that a key may belong to.
+func (c *lsCmd) namesOf(key string) (names []string) {
+	lock, fence := strings.CutSuffix(key, fenceSuffix)
+	if !fence && (strings.HasSuffix(key, queueSuffix) || key == markerKey) {
+		return nil
+	}
+	locks := []string{lock}
+	if inner := strings.TrimSuffix(strings.TrimPrefix(lock, "{"), "}"); fence && len(inner) == len(lock)-2 && !strings.Contains(inner, "}") {
+		locks = []string{inner, lock} // both have this register
+	}
+	for _, l := range locks {
+		if name, ok := strings.CutPrefix(l, c.KeyPrefix); ok && name != "" && strings.HasPrefix(name, c.Prefix) {
+			names = append(names, name)
+		}
+	}
+	return names
+}

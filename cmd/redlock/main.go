@@ -1,0 +1,128 @@
+// Command redlock locks names across N Redis or Valkey masters for those who run things: cron jobs that must run once,
+// services of which one must be active, and the masters themselves. docs/command.md is its handbook.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
+)
+
+// The exit codes of redlock's own, from sysexits.h and the shell. `run` has those of its command else, `doctor` 1 and 2.
+const (
+	exitUsage    = 64  // a bad flag, argument or address
+	exitNoQuorum = 69  // too few nodes answered, or would serve
+	exitSoftware = 70  // anything else
+	exitLost     = 74  // the lock was lost, and the command stopped
+	exitHeld     = 75  // another has the lock
+	exitNotRun   = 126 // the command cannot be executed
+	exitNotFound = 127 // the command was not found
+	exitSignal   = 128 // and the signal's number: ended by a signal
+)
+
+// A cli is the command line.
+type cli struct {
+	Run        runCmd        `cmd:"" help:"Run a command while holding a lock."`
+	Inspect    inspectCmd    `cmd:"" help:"Show who has a lock, node by node."`
+	Ls         lsCmd         `cmd:"" name:"ls" help:"List locks."`
+	Release    releaseCmd    `cmd:"" help:"Take a lock from its holder."`
+	Bootstrap  bootstrapCmd  `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes redlock's commands and flags in a shell."`
+}
+
+const about = `Locks names across N independent Redis or Valkey masters.
+
+The nodes come from --nodes, --nodes-file or REDLOCK_NODES, a password best from --password-file or REDLOCK_PASSWORD:
+what stands on a command line others can read.
+
+  redlock run --no-wait nightly -- /opt/backup.sh    on ten machines at once: it runs on one
+  redlock inspect nightly                            who has it?`
+
+func main() {
+	leash.Guard()
+	redis.SetLogger(silence{}) // errors say what there is to say
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// silence is a logger for go-redis.
+type silence struct{}
+
+// Printf prints nothing.
+func (silence) Printf(context.Context, string, ...any) {}
+
+// A code is an error that only is an exit code: what there was to say has been said.
+type code int
+
+// Error implements error.
+func (c code) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
+
+// A usageError is one of the command line.
+type usageError struct{ error }
+
+// Unwrap returns what is wrong.
+func (e usageError) Unwrap() error { return e.error }
+
+// A streams is where the output goes.
+type streams struct{ out, err io.Writer }
+
+// run runs redlock and returns its exit code.
+func run(args []string, out, errOut io.Writer) (status int) {
+	var c cli
+	exited := -1
+	parser := kong.Must(&c, kong.Name("redlock"), kong.Description(about), kong.Writers(out, errOut),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Exit(func(code int) { exited = code }),
+		kong.Vars{"ttl": redlock.DefaultTTL.String()})
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 { // --help
+		return exited
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err != nil {
+		err = usageError{err}
+	} else {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		err = parsed.Run(streams{out, errOut}, parsed.Model)
+	}
+	if e, ok := errors.AsType[code](err); ok {
+		return int(e)
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "redlock: %s\n", message(err))
+	}
+	return exitCode(err)
+}
+
+// exitCode is the exit code for an error.
+func exitCode(err error) int {
+	_, badOption := errors.AsType[*redlock.OptionError](err)
+	_, badUsage := errors.AsType[usageError](err)
+	switch {
+	case err == nil:
+		return 0
+	case badOption || badUsage:
+		return exitUsage
+	case errors.Is(err, redlock.ErrHeld):
+		return exitHeld
+	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate):
+		return exitNoQuorum
+	case errors.Is(err, redlock.ErrLost):
+		return exitLost
+	case errors.Is(err, context.Canceled):
+		return exitSignal + int(syscall.SIGINT)
+	}
+	return exitSoftware
+}

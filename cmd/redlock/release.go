@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha1" //nolint:gosec // a fingerprint, as the nodes make it
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/term"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A releaseCmd is `redlock release`.
+type releaseCmd struct {
+	connection
+
+	Name  string `arg:"" help:"The lock's name."`
+	Force bool   `help:"Take the lock from whoever has it."`
+	Yes   bool   `help:"Do not ask." short:"y"`
+}
+
+// Help implements kong.HelpProvider.
+func (*releaseCmd) Help() string {
+	return `Deletes the lock from all nodes, whoever has it, and passes it on to those who wait. A holder that is alive finds out at its
+next renewal; until then its work overlaps with the next one's, unless the fencing token stops it. Better: end the holder, and it releases by itself;
+or wait until the lock runs out.
+
+It shows who has the lock and asks, unless --yes is given; where there is nobody to ask --yes is needed. If the lock changes hands meanwhile the
+new owner keeps it.
+
+Exit codes: 0 released or free, 1 not confirmed, 64 bad usage, 69 if fewer nodes than a quorum answered or released.`
+}
+
+// Run asks and releases.
+func (c *releaseCmd) Run(ctx context.Context, s streams) error {
+	if !c.Force {
+		return usageError{errors.New("a lock belongs to its holder: say --force to take it away")}
+	}
+	locks, end, err := c.locker()
+	if err != nil {
+		return err
+	}
+	defer end()
+	in, err := locks.Inspect(ctx, c.Name)
+	if err != nil {
+		return err //nolint:wrapcheck // it says all
+	}
+	fmt.Fprintln(s.out, inspectionText(in, painter(s.out)))
+	owners := map[string]bool{}
+	for _, n := range in.Nodes {
+		if n.Owner != "" {
+			owners[n.Owner] = true
+		}
+	}
+	if len(owners) == 0 {
+		return nil
+	}
+	if !c.Yes {
+		if err := confirm(s, "Take it away?"); err != nil {
+			return err
+		}
+	}
+	released, err := c.release(ctx, s, in, owners)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "released on %d of %d nodes\n", released, len(in.Nodes))
+	if released < in.Needed && state(in) == "held" {
+		return code(exitNoQuorum)
+	}
+	return nil
+}
+
+// confirm asks the user, who must be there.
+func confirm(s streams, question string) error {
+	if !term.IsTerminal(int(os.Stdin.Fd())) { //nolint:gosec // it is small
+		return usageError{errors.New("nobody to ask: say --yes")}
+	}
+	fmt.Fprintf(s.out, "%s [y/N] ", question)
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // nothing is no
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return code(1)
+}
+
+// release releases the lock for those owners, on all nodes at once, and returns on how many it was.
+func (c *releaseCmd) release(ctx context.Context, s streams, in *redlock.Inspection, owners map[string]bool) (int, error) {
+	keys, err := pool.Keys(c.KeyPrefix, c.Name)
+	if err != nil {
+		return 0, usageError{err}
+	}
+	servers, closeAll, err := c.servers()
+	if err != nil {
+		return 0, err
+	}
+	defer closeAll()
+	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
+	defer cancel()
+	results := make(chan error, len(servers))
+	for _, one := range servers {
+		go func() { results <- releaseOn(ctx, one, keys, owners) }()
+	}
+	released := 0
+	for range servers {
+		switch err := <-results; {
+		case err == nil:
+			released++
+		case !errors.Is(err, redis.Nil):
+			fmt.Fprintf(s.err, "redlock: %v\n", err)
+		}
+	}
+	return released, nil
+}
+
+// releaseOn releases the lock on one node, as its owner would: so it is passed on to those who wait.
+func releaseOn(ctx context.Context, one server, keys pool.KeySet, owners map[string]bool) error {
+	owner, err := one.Get(ctx, keys.Lock).Result()
+	if errors.Is(err, redis.Nil) {
+		return redis.Nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", one.addr, err)
+	}
+	sum := sha1.Sum([]byte(owner)) //nolint:gosec // a fingerprint
+	if !owners[hex.EncodeToString(sum[:])[:16]] {
+		return fmt.Errorf("%s: the lock has changed hands", one.addr)
+	}
+	calls := []pool.Call{{Request: &pool.Request{
+		Verb: pool.Release, Lock: keys.Lock, Fence: keys.Fence, Owner: owner, Queue: keys.Queue, Reserve: 10 * time.Millisecond,
+	}}}
+	pool.New(one.Client).Do(ctx, calls)
+	switch r := calls[0].Reply; r.Verdict {
+	case pool.OK:
+		return nil
+	case pool.Gone:
+		return redis.Nil
+	default:
+		return fmt.Errorf("%s: %v: %w", one.addr, r.Verdict, r.Err)
+	}
+}

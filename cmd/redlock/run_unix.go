@@ -1,0 +1,213 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
+)
+
+// minRunTTL is the least TTL for a command: a process takes its time to end.
+const minRunTTL = time.Second
+
+// passed are the signals that are passed on to the command.
+var passed = []os.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH,
+}
+
+// Run takes the lock, runs the command, and releases.
+func (r *runCmd) Run(s streams) error {
+	grace, err := r.check()
+	if err != nil {
+		return err
+	}
+	command, err := r.command(s)
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passed...)
+	defer signal.Stop(signals)
+
+	renewed := make(renewals, 1)
+	locks, end, err := r.locker(redlock.WithTTL(r.TTL), redlock.WithMinHold(r.MinHold), redlock.WithHolder(r.holder()),
+		redlock.WithRenewal(redlock.Forever), redlock.WithObserver(renewed))
+	if err != nil {
+		return err
+	}
+	defer end()
+	lease, err := r.lock(locks, signals, s)
+	if err != nil {
+		return err
+	}
+	status, err := r.hold(command, grace, lease, renewed, signals, s)
+	if unlockErr := lease.Unlock(context.Background()); err == nil && errors.Is(unlockErr, redlock.ErrLost) {
+		err = unlockErr
+	}
+	if err != nil {
+		return err
+	}
+	return code(status)
+}
+
+// check looks at the flags.
+func (r *runCmd) check() (grace time.Duration, err error) {
+	if r.TTL < minRunTTL {
+		return 0, usageError{fmt.Errorf("--ttl=%v: at least %v, for processes take their time to end", r.TTL, minRunTTL)}
+	}
+	if r.Wait < 0 {
+		return 0, usageError{fmt.Errorf("--wait=%v: below zero", r.Wait)}
+	}
+	grace = min(r.TTL/4, 10*time.Second)
+	if r.Grace != 0 {
+		grace = r.Grace
+	}
+	if grace < 0 || grace > r.TTL/2 {
+		return 0, usageError{fmt.Errorf("--grace=%v: from 0 to half of the TTL (%v), for stopping must begin that long before the lock ends", r.Grace, r.TTL)}
+	}
+	return grace, nil
+}
+
+// command finds what to run.
+func (r *runCmd) command(s streams) (leash.Command, error) {
+	args := r.Command
+	if r.Shell {
+		args = []string{"/bin/sh", "-c", strings.Join(r.Command, " ")}
+	}
+	path, err := exec.LookPath(args[0])
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return leash.Command{}, r.notRun(err, s)
+	}
+	return leash.Command{Path: path, Args: args}, nil
+}
+
+// notRun says why the command cannot be run, and exits as a shell does.
+func (r *runCmd) notRun(err error, s streams) error {
+	fmt.Fprintf(s.err, "redlock: %v\n", err)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return code(exitNotFound)
+	}
+	return code(exitNotRun)
+}
+
+// holder is the label by which others see us.
+func (r *runCmd) holder() string {
+	if r.Holder != "" {
+		return r.Holder
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}
+
+// lock takes the lock. A signal ends the wait.
+func (r *runCmd) lock(locks *redlock.Locker, signals <-chan os.Signal, s streams) (*redlock.Lease, error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	taken, heard := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(heard)
+		for {
+			select {
+			case sig := <-signals:
+				if n, ok := sig.(syscall.Signal); ok && n != syscall.SIGCONT && n != syscall.SIGWINCH {
+					cancel(code(exitSignal + int(n)))
+					return
+				}
+			case <-taken:
+				return
+			}
+		}
+	}()
+	var lease *redlock.Lease
+	var err error
+	switch {
+	case r.NoWait:
+		lease, err = locks.TryLock(ctx, r.Name)
+	case r.Wait > 0:
+		lease, err = locks.Lock(ctx, r.Name, redlock.WithWait(r.Wait))
+	default:
+		lease, err = locks.Lock(ctx, r.Name)
+	}
+	close(taken)
+	<-heard
+	ended, interrupted := errors.AsType[code](context.Cause(ctx))
+	switch {
+	case interrupted:
+		if err == nil {
+			_ = lease.Unlock(context.Background())
+		}
+		return nil, ended
+	case err != nil && errors.Is(err, redlock.ErrHeld) && r.Conflict != 0:
+		fmt.Fprintf(s.err, "redlock: %s\n", message(err))
+		return nil, code(r.Conflict)
+	case errors.Is(err, redlock.ErrHeld):
+		return nil, code(r.Conflict)
+	}
+	return lease, err
+}
+
+// hold runs the command while the lease lasts. Nothing of it is left when it returns.
+func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
+	c.Env = append(os.Environ(),
+		"REDLOCK_NAME="+r.Name,
+		fmt.Sprintf("REDLOCK_FENCE=%d", lease.Fence()),
+		"REDLOCK_UNTIL="+lease.Until().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	c.Until, c.Grace, c.Slack = lease.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
+	c.Foreground = leash.Interactive()
+	if c.Foreground {
+		signal.Ignore(syscall.SIGTSTP) // by the command too: if it were suspended the shell would not know
+	}
+	l, err := leash.Start(c)
+	if err != nil {
+		return 0, r.notRun(err, s)
+	}
+	lost, late := false, l.Late()
+	for done := lease.Done(); ; {
+		select {
+		case sig := <-signals:
+			if n, ok := sig.(syscall.Signal); ok {
+				l.Signal(n)
+			}
+		case <-renewed:
+			l.Extend(lease.Until())
+		case <-late:
+			lost, late = true, nil
+			fmt.Fprintf(s.err, "redlock: the lock %q cannot be renewed: stopping the command\n", r.Name)
+		case <-done:
+			lost, done = true, nil
+			l.Kill()
+		case <-l.Gone():
+			if lost {
+				return 0, fmt.Errorf("lock %q: %w, the command was stopped", r.Name, redlock.ErrLost)
+			}
+			return l.ExitCode(), nil
+		}
+	}
+}
+
+// renewals is told of each renewal.
+type renewals chan struct{}
+
+// Observe implements redlock.Observer.
+func (r renewals) Observe(e redlock.Event) {
+	if renewed, ok := e.(redlock.RenewedEvent); ok && renewed.Err == nil {
+		select {
+		case r <- struct{}{}:
+		default: // it has not got round to the one before, and will find the newest deadline
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// isTerminal reports whether w is a terminal, and how wide.
+func isTerminal(w io.Writer) (width int, ok bool) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // it is small
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // it is small
+	if err != nil || width <= 0 {
+		width = 80
+	}
+	return width, true
+}
+
+// A paint colours text, where colours can be shown.
+type paint bool
+
+// painter returns whether to colour what is written to w: see no-color.org.
+func painter(w io.Writer) paint {
+	_, ok := isTerminal(w)
+	return paint(ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
+}
+
+const (
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+	blue   = "34"
+	purple = "35"
+	cyan   = "36"
+	grey   = "90"
+	bold   = "1"
+)
+
+func (p paint) in(colour, text string) string {
+	if !p || text == "" || colour == "" {
+		return text
+	}
+	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+}
+
+// ANSI sequences.
+const (
+	clearScreen = "\x1b[2J\x1b[H"
+	home        = "\x1b[H"
+	clearLine   = "\x1b[K"
+	clearBelow  = "\x1b[J"
+	hideCursor  = "\x1b[?25l"
+	showCursor  = "\x1b[?25h"
+)
+
+// writeJSON writes one value on one line.
+func writeJSON(w io.Writer, v any) error {
+	return json.NewEncoder(w).Encode(v) //nolint:wrapcheck // a write error speaks for itself
+}
+
+// millis is a duration in JSON.
+func millis(d time.Duration) int64 { return d.Milliseconds() }
