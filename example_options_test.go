@@ -145,7 +145,7 @@ type losses struct{ lost chan string }
 func (l losses) Observe(e redlock.Event) {
 	switch e := e.(type) {
 	case redlock.LostEvent:
-		l.lost <- fmt.Sprintf("%s was lost", e.Name)
+		l.lost <- e.Name + " was lost"
 	case redlock.DangerEvent, redlock.DroppedEvent: // worth knowing too
 	}
 }

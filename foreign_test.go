@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ const foreignUnlock = `
 func (f *foreignLock) lock(t *testing.T, name string, ttl time.Duration) (granted int) {
 	t.Helper()
 	for _, s := range f.servers {
-		if command(t, s, "SET", name, f.value, "PX", fmt.Sprint(ttl.Milliseconds()), "NX") == "+OK" {
+		if command(t, s, "SET", name, f.value, "PX", strconv.FormatInt(ttl.Milliseconds(), 10), "NX") == "+OK" {
 			granted++
 		}
 	}

@@ -87,7 +87,7 @@ func New(opts ...Option) (*Telemetry, error) {
 		o(t)
 	}
 	t.tracer = t.tracers.Tracer(scope)
-	if err := t.instruments.make(t.meters.Meter(scope)); err != nil {
+	if err := t.make(t.meters.Meter(scope)); err != nil {
 		return nil, fmt.Errorf("redlockotel: %w", err)
 	}
 	return t, nil
@@ -179,7 +179,7 @@ func (t *Telemetry) end(ctx context.Context, err error) {
 func name(n string) attribute.KeyValue { return attribute.String("redlock.name", n) }
 
 // fence fits: tokens are below 2^53.
-func fence(token uint64) attribute.KeyValue { return attribute.Int64("redlock.fence", int64(token)) } //nolint:gosec // see above
+func fence(token uint64) attribute.KeyValue { return attribute.Int64("redlock.fence", int64(token)) }
 
 func verdict(err error) attribute.KeyValue {
 	return attribute.String("redlock.verdict", outcome.Of(err))

@@ -81,7 +81,7 @@ func (b *bench) total(t *testing.T, name string, attrs ...attribute.KeyValue) (s
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
 					if fits(p.Attributes) {
-						sum += int64(p.Count) //nolint:gosec // few
+						sum += int64(p.Count)
 					}
 				}
 			}

@@ -12,7 +12,7 @@ import (
 
 // Real locks, with somebody else at it. A Billing locks the invoice that it pays, by the TryDo of whatever Locker it was given.
 func ExampleNew() {
-	_ = func(t *testing.T) { // func TestAnInvoiceIsPaidByOneAtATime(t *testing.T)
+	_ = func(t *testing.T) { //nolint:thelper // it is the test itself: func TestAnInvoiceIsPaidByOneAtATime(t *testing.T)
 		q := redlocktest.New(t, 5)
 		billing := &Billing{locks: q.Locker(), pay: func(context.Context, string, uint64) error { return nil }}
 
@@ -29,7 +29,7 @@ func ExampleNew() {
 
 // Time passes in no time inside a bubble of testing/synctest.
 func ExampleQuorum_Freeze() {
-	_ = func(t *testing.T) { // synctest.Test(t, func(t *testing.T)
+	_ = func(t *testing.T) { //nolint:thelper // it is the test itself: synctest.Test(t, func(t *testing.T)
 		q := redlocktest.New(t, 5)
 		time.AfterFunc(time.Minute, func() {
 			for i := range 3 {
@@ -48,7 +48,7 @@ func ExampleQuorum_Freeze() {
 
 // No locks at all: a Billing asks for an interface with one method, and a fake has it. What the fake needs is a lease.
 func ExampleLease() {
-	_ = func(t *testing.T) { // func TestThePaymentGetsTheToken(t *testing.T)
+	_ = func(t *testing.T) { //nolint:thelper // it is the test itself: func TestThePaymentGetsTheToken(t *testing.T)
 		lease, lose := redlocktest.Lease(t, "invoice:42", 7)
 		billing := &Billing{
 			locks: fakeLocks{lease: lease},

@@ -15,13 +15,13 @@ const maxFence = 1<<53 - 1<<32
 
 // Lease returns a lease of that name and fencing token, which belongs to no Locker of the test's: for fakes, and for code that is given a
 // lease. It lasts until it is unlocked, until lose is called, which ends it with ErrLost, or for a day. A fence of 0 is one without fencing.
-func Lease(t testing.TB, name string, fence uint64) (lease *redlock.Lease, lose func()) {
-	t.Helper()
+func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose func()) {
+	tb.Helper()
 	if fence > maxFence {
-		t.Fatalf("redlocktest: Lease: %d cannot be a fencing token", fence)
+		tb.Fatalf("redlocktest: Lease: %d cannot be a fencing token", fence)
 	}
 	// The token comes from the clocks, where there is no register.
-	token := time.UnixMicro(int64(fence)) //nolint:gosec // it was checked
+	token := time.UnixMicro(int64(fence)) // it was checked
 	master := memnode.New("redlocktest", memnode.WithTime(func() time.Time { return token }))
 	opts := []redlock.Option{redlock.WithTTL(redlock.MaxTTL), redlock.WithClock(stopped{token})}
 	if fence == 0 {
@@ -29,12 +29,12 @@ func Lease(t testing.TB, name string, fence uint64) (lease *redlock.Lease, lose 
 	}
 	l, err := redlock.New([]pool.Node{master}, opts...)
 	if err != nil {
-		t.Fatalf("redlocktest: Lease: %v", err)
+		tb.Fatalf("redlocktest: Lease: %v", err)
 	}
-	t.Cleanup(func() { _ = l.Close(context.Background()) })
-	lease, err = l.TryLock(t.Context(), name)
+	tb.Cleanup(func() { _ = l.Close(context.Background()) })
+	lease, err = l.TryLock(tb.Context(), name)
 	if err != nil {
-		t.Fatalf("redlocktest: Lease: %v", err)
+		tb.Fatalf("redlocktest: Lease: %v", err)
 	}
 	return lease, func() {
 		master.Delete(name)

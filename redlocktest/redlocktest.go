@@ -31,7 +31,7 @@ import (
 
 // A Quorum is a set of masters in memory. All its methods may be called concurrently.
 type Quorum struct {
-	t       testing.TB
+	tb      testing.TB
 	masters []*memnode.Node
 	nodes   []pool.Node
 	other   func() *redlock.Locker // somebody else's, for Hold
@@ -41,12 +41,12 @@ type Quorum struct {
 }
 
 // New makes n masters, which are up and empty.
-func New(t testing.TB, n int) *Quorum {
-	t.Helper()
+func New(tb testing.TB, n int) *Quorum {
+	tb.Helper()
 	if n < 1 {
-		t.Fatalf("redlocktest: New(%d): a quorum needs at least one master", n)
+		tb.Fatalf("redlocktest: New(%d): a quorum needs at least one master", n)
 	}
-	q := &Quorum{t: t}
+	q := &Quorum{tb: tb}
 	q.masters, q.nodes = memnode.Cluster(n)
 	q.other = sync.OnceValue(func() *redlock.Locker { return q.locker(redlock.WithHolder("redlocktest")) })
 	return q
@@ -58,17 +58,17 @@ func (q *Quorum) Nodes() []pool.Node { return slices.Clone(q.nodes) }
 // Locker makes a Locker of the masters, and closes it when the test is over. Several of them are as several processes. It fails the test if
 // the options are bad.
 func (q *Quorum) Locker(opts ...redlock.Option) *redlock.Locker {
-	q.t.Helper()
+	q.tb.Helper()
 	return q.locker(append(slices.Clone(opts), redlock.WithObserver(watch{q}))...)
 }
 
 func (q *Quorum) locker(opts ...redlock.Option) *redlock.Locker {
-	q.t.Helper()
+	q.tb.Helper()
 	l, err := redlock.New(q.nodes, opts...)
 	if err != nil {
-		q.t.Fatalf("redlocktest: %v", err)
+		q.tb.Fatalf("redlocktest: %v", err)
 	}
-	q.t.Cleanup(func() {
+	q.tb.Cleanup(func() {
 		q.repair() // so that Close need not wait
 		_ = l.Close(context.Background())
 	})
@@ -105,32 +105,32 @@ func ended(le *redlock.Lease) bool {
 
 // Freeze stops master i, as SIGSTOP does: what is sent to it waits, and it answers nothing until Thaw.
 func (q *Quorum) Freeze(i int) {
-	q.t.Helper()
+	q.tb.Helper()
 	q.master(i).Freeze()
 }
 
 // Thaw lets master i go on after Freeze. It does what was sent to it meanwhile.
 func (q *Quorum) Thaw(i int) {
-	q.t.Helper()
+	q.tb.Helper()
 	q.master(i).Thaw()
 }
 
 // Kill ends master i: connections to it are refused until Restart.
 func (q *Quorum) Kill(i int) {
-	q.t.Helper()
+	q.tb.Helper()
 	q.master(i).Kill()
 }
 
 // Restart restarts master i. It comes back empty, as one without persistence does.
 func (q *Quorum) Restart(i int) {
-	q.t.Helper()
+	q.tb.Helper()
 	q.master(i).Restart(false)
 }
 
 func (q *Quorum) master(i int) *memnode.Node {
-	q.t.Helper()
+	q.tb.Helper()
 	if i < 0 || i >= len(q.masters) {
-		q.t.Fatalf("redlocktest: there is no master %d among %d", i, len(q.masters))
+		q.tb.Fatalf("redlocktest: there is no master %d among %d", i, len(q.masters))
 	}
 	return q.masters[i]
 }
@@ -146,10 +146,10 @@ func (q *Quorum) repair() {
 // Hold takes the lock of that name for somebody else, who holds and renews it until release is called or the test is over. It fails the test
 // if the lock is not free.
 func (q *Quorum) Hold(name string) (release func()) {
-	q.t.Helper()
+	q.tb.Helper()
 	le, err := q.other().TryLock(context.Background(), name, redlock.WithRenewal(redlock.Forever))
 	if err != nil {
-		q.t.Fatalf("redlocktest: Hold: %v", err)
+		q.tb.Fatalf("redlocktest: Hold: %v", err)
 	}
 	return func() { _ = le.Unlock(context.Background()) }
 }
@@ -158,7 +158,7 @@ func (q *Quorum) Hold(name string) (release func()) {
 // quorum's Lockers has ended with ErrLost when Lose returns, if a majority of the masters answers; under a key prefix it ends with its next
 // renewal.
 func (q *Quorum) Lose(name string) {
-	q.t.Helper()
+	q.tb.Helper()
 	for _, m := range q.masters {
 		m.Delete(name)
 	}

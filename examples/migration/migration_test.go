@@ -172,7 +172,7 @@ func TestAProgramMovedOverRunsBesideOneThatWasNot(t *testing.T) {
 	done := make(chan error)
 	programs := []string{"before", "after", "before", "after"}
 	for _, p := range programs {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, p), //nolint:gosec // built above
+		cmd := exec.CommandContext(t.Context(), filepath.Join(bin, p),
 			append([]string{dir, strconv.Itoa(rounds)}, addrs...)...)
 		go func() {
 			out, err := cmd.CombinedOutput()

@@ -18,19 +18,23 @@ import (
 )
 
 func main() {
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	if err := serve(stop, locks, "ledger", book); err != nil {
-		log.Fatal(err)
-	}
+	return serve(stop, locks, book)
 }
 
 // grace is how long work that has begun may go on after the signal, and closing how long the releases may take. Together they must be
@@ -40,9 +44,9 @@ const (
 	closing = 5 * time.Second
 )
 
-// serve runs work under the lock of that name, again and again, until stop ends. Then it waits for no further lock, lets work go on for
+// serve runs work under the lock of the ledger, again and again, until stop ends. Then it waits for no further lock, lets work go on for
 // the grace, and closes the Locker, which waits until its releases are confirmed.
-func serve(stop context.Context, locks *redlock.Locker, name string, work func(context.Context) error) error {
+func serve(stop context.Context, locks *redlock.Locker, work func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(stop)) // of the work: it outlives stop by the grace
 	defer cancel()
 	context.AfterFunc(stop, func() {
@@ -54,7 +58,7 @@ func serve(stop context.Context, locks *redlock.Locker, name string, work func(c
 	})
 	var failed error
 	for failed == nil && stop.Err() == nil {
-		failed = turn(ctx, stop, locks, name, work)
+		failed = turn(ctx, stop, locks, work)
 	}
 	if errors.Is(failed, context.Canceled) && stop.Err() != nil {
 		failed = nil // it was told to
@@ -66,8 +70,8 @@ func serve(stop context.Context, locks *redlock.Locker, name string, work func(c
 }
 
 // turn does one piece of work. stop bounds the wait for the lock, ctx the work under it.
-func turn(ctx, stop context.Context, locks *redlock.Locker, name string, work func(context.Context) error) (err error) {
-	lease, err := locks.Lock(stop, name, redlock.WithRenewal(redlock.Forever))
+func turn(ctx, stop context.Context, locks *redlock.Locker, work func(context.Context) error) (err error) {
+	lease, err := locks.Lock(stop, "ledger", redlock.WithRenewal(redlock.Forever))
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func TestWorkThatHasBegunIsFinishedAndItsLockReleased(t *testing.T) {
 		finished := 0
 		began := time.Now()
 		time.AfterFunc(5*time.Second, cancel)
-		err := serve(stop, q.Locker(), "ledger", func(ctx context.Context) error {
+		err := serve(stop, q.Locker(), func(ctx context.Context) error {
 			select {
 			case <-time.After(10 * time.Second):
 				finished++
@@ -43,7 +43,7 @@ func TestWorkIsCutOffAfterTheGrace(t *testing.T) {
 		stop, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, cancel)
 		began := time.Now()
-		err := serve(stop, q.Locker(), "ledger", func(ctx context.Context) error {
+		err := serve(stop, q.Locker(), func(ctx context.Context) error {
 			<-ctx.Done()
 			return context.Cause(ctx)
 		})
@@ -64,7 +64,7 @@ func TestAWaitForTheLockEndsAtOnce(t *testing.T) {
 		stop, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, cancel)
 		began := time.Now()
-		if err := serve(stop, q.Locker(), "ledger", func(context.Context) error { return errors.New("not ours") }); err != nil {
+		if err := serve(stop, q.Locker(), func(context.Context) error { return errors.New("not ours") }); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took != 5*time.Second {

@@ -98,31 +98,33 @@ func start(args []string) (*Server, error) {
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("a free port: %w", err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is TCP
+	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
+	_ = l.Close() // it has served its purpose
+	return port, nil
 }
 
 func launch(path string, port int, args []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "redlock-server-")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("a directory: %w", err)
 	}
 	own := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}
-	cmd := exec.Command(path, append(own, args...)...) //nolint:gosec,noctx // it lives until Stop
+	cmd := exec.Command(path, append(own, args...)...) //nolint:noctx // it lives until Stop
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("a pipe: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), cmd: cmd, dir: dir, gone: make(chan struct{})}
-	said, ready := "", false
+	var said strings.Builder
+	ready := false
 	lines := bufio.NewScanner(out)
 	for !ready && lines.Scan() {
-		said += lines.Text() + "\n"
+		said.WriteString(lines.Text() + "\n")
 		ready = strings.Contains(lines.Text(), "eady to accept connections")
 	}
 	go func() {
@@ -133,7 +135,7 @@ func launch(path string, port int, args []string) (*Server, error) {
 	if !ready {
 		_ = cmd.Process.Kill()
 		<-s.gone
-		return nil, errors.Join(fmt.Errorf("%s does not start:\n%s", path, said), os.RemoveAll(dir))
+		return nil, errors.Join(fmt.Errorf("%s does not start:\n%s", path, said.String()), os.RemoveAll(dir))
 	}
 	return s, nil
 }

@@ -20,29 +20,34 @@ import (
 
 func main() {
 	log.SetPrefix("after: ")
-	dir := os.Args[1]
 	rounds, err := strconv.Atoi(os.Args[2])
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx := context.Background()
+	if err := run(context.Background(), os.Args[1], rounds, os.Args[3:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, dir string, rounds int, addrs []string) error {
 	var nodes []pool.Node
-	for _, addr := range os.Args[3:] {
+	for _, addr := range addrs {
 		client := redis.NewClient(&redis.Options{Addr: addr})
 		defer client.Close()
 		nodes = append(nodes, pool.New(client))
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	defer locks.Close(ctx)
 
 	for range rounds {
 		if err := round(ctx, locks, dir); err != nil {
-			log.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 func round(ctx context.Context, locks *redlock.Locker, dir string) (err error) {

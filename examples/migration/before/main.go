@@ -21,14 +21,18 @@ import (
 
 func main() {
 	log.SetPrefix("before: ")
-	dir := os.Args[1]
 	rounds, err := strconv.Atoi(os.Args[2])
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx := context.Background()
+	if err := run(context.Background(), os.Args[1], rounds, os.Args[3:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, dir string, rounds int, addrs []string) error {
 	var pools []redsyncredis.Pool
-	for _, addr := range os.Args[3:] {
+	for _, addr := range addrs {
 		client := redis.NewClient(&redis.Options{Addr: addr})
 		defer client.Close()
 		pools = append(pools, goredis.NewPool(client))
@@ -37,9 +41,10 @@ func main() {
 
 	for range rounds {
 		if err := round(ctx, rs, dir); err != nil {
-			log.Fatal(err)
+			return err
 		}
 	}
+	return nil
 }
 
 func round(ctx context.Context, rs *redsync.Redsync, dir string) (err error) {
