@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	workers = 3 // of each client process
+	names   = 6 // they contend for
+)
+
+// orders are what a client process is started with.
+type orders struct {
+	ID    int
+	Seed  uint64
+	Nodes []string
+	TTL   time.Duration
+	Guard time.Duration // 0: none
+	Rate  float64       // of its clock
+}
+
+// A report is what a client process tells, one a line.
+type report struct {
+	What   string // see below
+	Lease  int    `json:",omitempty"`
+	Name   string `json:",omitempty"`
+	Token  uint64 `json:",omitempty"`
+	Called int64  `json:",omitempty"` // in nanoseconds of the machine's monotonic clock
+	At     int64  `json:",omitempty"`
+	Until  int64  `json:",omitempty"`
+	Text   string `json:",omitempty"`
+}
+
+// What clients tell.
+const (
+	locked = "locked" // a lease: Lock was Called, and returned At; it lasts Until, unless it renews itself
+	ended  = "ended"  // a lease: it ended At; released says how that went on
+	freed  = "freed"  // a lease: a majority had released it At
+	write  = "write"  // to the resources, under Token
+	failed = "failed" // an operation, and Text says why
+	broken = "broken" // something that must not be, and Text says what
+)
+
+// A worker is one process of clients.
+type worker struct {
+	orders
+	clock  *skewed
+	locker *redlock.Locker
+	leases atomic.Int64
+
+	mu  sync.Mutex
+	out *json.Encoder
+}
+
+// work is what a client process does until its input ends. Its input are orders to its clock.
+func work(text string) error {
+	w := &worker{out: json.NewEncoder(os.Stdout)}
+	if err := json.Unmarshal([]byte(text), &w.orders); err != nil {
+		return err
+	}
+	w.clock = newSkewed(w.Rate)
+	nodes, err := pool.Dial(w.Nodes...)
+	if err != nil {
+		return err
+	}
+	opts := []redlock.Option{
+		redlock.WithTTL(w.TTL), redlock.WithClock(w.clock), redlock.WithHolder(fmt.Sprintf("client %d", w.ID)),
+	}
+	if w.Guard > 0 {
+		opts = append(opts, redlock.WithRestartGuard(w.Guard))
+	}
+	if w.locker, err = redlock.New(nodes, opts...); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	for i := range workers {
+		all.Go(func() { w.loop(ctx, rand.New(rand.NewPCG(w.Seed, uint64(i)))) })
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		w.obey(in.Text())
+	}
+	stop()
+	all.Wait()
+	closing, cancel := context.WithTimeout(context.Background(), 2*w.TTL)
+	defer cancel()
+	return w.locker.Close(closing)
+}
+
+// obey shifts the clock: "wall 3600s" or "rate 1.5".
+func (w *worker) obey(order string) {
+	var rate float64
+	if _, err := fmt.Sscanf(order, "rate %g", &rate); err == nil {
+		w.clock.run(rate)
+	}
+	if text, ok := strings.CutPrefix(order, "wall "); ok {
+		if d, err := time.ParseDuration(text); err == nil {
+			w.clock.shift(d)
+		}
+	}
+}
+
+func (w *worker) tell(r report) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.out.Encode(r) // it is over when nobody listens
+}
+
+// loop takes locks and lets go of them.
+func (w *worker) loop(ctx context.Context, random *rand.Rand) {
+	for ctx.Err() == nil {
+		name := fmt.Sprintf("shared-%d", random.IntN(names))
+		called, renews := monotonic(), random.IntN(10) == 0
+		lease, err := w.take(ctx, name, renews, random)
+		if err != nil {
+			w.tell(report{What: failed, Text: outcome(err)})
+			continue
+		}
+		at := monotonic()
+		r := report{Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence()}
+		told := r
+		told.What, told.Called, told.At = locked, called, at
+		if !renews {
+			told.Until = w.clock.real(lease.Until())
+		}
+		w.tell(told)
+		w.hold(ctx, lease, renews, r, random)
+	}
+}
+
+func (w *worker) take(ctx context.Context, name string, renews bool, random *rand.Rand) (*redlock.Lease, error) {
+	var opts []redlock.MutexOption
+	if renews {
+		opts = append(opts, redlock.WithRenewal(3*w.TTL))
+	}
+	if random.IntN(4) == 0 {
+		defer sleep(ctx, time.Duration(random.IntN(10))*time.Millisecond)
+		return w.locker.TryLock(ctx, name, opts...)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*w.TTL+time.Duration(random.IntN(2000))*time.Millisecond)
+	defer cancel()
+	return w.locker.Lock(ctx, name, opts...)
+}
+
+// hold does what holders do: work a little, write, let go. Some hold for longer, some crash without a word, and some look at their lease,
+// pause for too long, and write.
+func (w *worker) hold(ctx context.Context, lease *redlock.Lease, renews bool, r report, random *rand.Rand) {
+	act := random.IntN(1000)
+	paused := act == 0 && !renews
+	switch {
+	case paused:
+		sleep(ctx, w.TTL+w.TTL/2)
+	case act < 6:
+		sleep(lease.Context(), time.Duration(random.Int64N(int64(2*w.TTL))))
+	default:
+		sleep(lease.Context(), time.Duration(random.IntN(8000))*time.Microsecond)
+	}
+	if paused || lease.Err() == nil {
+		told := r
+		told.What = write
+		w.tell(told)
+	}
+	if act == 7 {
+		<-lease.Done() // abandoned
+	}
+	w.release(lease, r)
+}
+
+// release lets go of the lease.
+func (w *worker) release(lease *redlock.Lease, r report) {
+	r.What, r.At = ended, monotonic()
+	r.At = min(r.At, w.clock.real(lease.Until()))
+	w.tell(r)
+	if err := lease.Unlock(context.Background()); err == nil {
+		r.What, r.At = freed, monotonic()
+		w.tell(r)
+	}
+	if lease.Err() == nil {
+		w.tell(report{What: broken, Text: "a lease that was unlocked calls itself valid"})
+	}
+}
+
+// outcome is a word for why a lock was not had.
+func outcome(err error) string {
+	switch {
+	case errors.Is(err, redlock.ErrHeld):
+		return "held"
+	case errors.Is(err, redlock.ErrNoQuorum):
+		return "no quorum"
+	case errors.Is(err, redlock.ErrTooLate):
+		return "too late"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return "wait over"
+	}
+	return err.Error()
+}
+
+// sleep waits for d, or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

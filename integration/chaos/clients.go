@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-redlock/redlock/integration/history"
+)
+
+// environment is the variable by which this program knows that it is a client.
+const environment = "REDLOCK_CHAOS_CLIENT"
+
+// A process is a running client.
+type process struct {
+	id    int
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	heard chan struct{} // closed once all it said has been noted
+}
+
+// startClient starts a client in that place.
+func (r *run) startClient(ctx context.Context, place int) error {
+	r.mu.Lock()
+	r.started++
+	o := orders{ID: r.started, Seed: r.random.Uint64(), Nodes: r.servers.addrs(), TTL: ttl, Rate: 1}
+	if !r.wild { // clocks that run at different rates, as far as that is allowed for
+		o.Guard, o.Rate = ttl, 0.996+0.008*r.random.Float64()
+	}
+	r.mu.Unlock()
+	text, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	p := &process{id: o.ID, cmd: exec.CommandContext(ctx, self), heard: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), environment+"="+string(text))
+	p.cmd.Stderr = os.Stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return err
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	go p.listen(out, r.record)
+	r.clients[place] = p
+	return nil
+}
+
+// listen notes what the client says.
+func (p *process) listen(out io.Reader, to *record) {
+	defer close(p.heard)
+	for in := json.NewDecoder(out); ; {
+		var said report
+		if in.Decode(&said) != nil {
+			return
+		}
+		to.note(p.id, said)
+	}
+}
+
+func (p *process) signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+func (p *process) order(text string) error {
+	_, err := fmt.Fprintln(p.in, text)
+	return err
+}
+
+// crash kills the client, and with it what it holds.
+func (p *process) crash(to *record) {
+	_ = p.signal(syscall.SIGKILL)
+	at := monotonic()
+	<-p.heard
+	_ = p.cmd.Wait()
+	to.died(p.id, at)
+}
+
+// stop has the client finish.
+func (p *process) stop() error {
+	_ = p.in.Close()
+	timer := time.AfterFunc(time.Minute, func() { _ = p.signal(syscall.SIGKILL) })
+	defer timer.Stop()
+	<-p.heard
+	if err := p.cmd.Wait(); err != nil {
+		return fmt.Errorf("client %d: %w", p.id, err)
+	}
+	return nil
+}
+
+// A record is what the clients said.
+type record struct {
+	mu       sync.Mutex
+	leases   map[[2]int]*holding // by client and its number
+	over     []history.Lease
+	failures map[string]int
+	broken   []string
+	writes   int
+	guarded  resource // checks tokens
+	open     resource // does not
+}
+
+// A holding is a lease that has not ended.
+type holding struct {
+	history.Lease
+	until int64 // or 0 if it renews itself
+}
+
+func newRecord() *record {
+	return &record{
+		leases: make(map[[2]int]*holding), failures: make(map[string]int),
+		guarded: resource{checks: true, greatest: make(map[string]uint64)}, open: resource{greatest: make(map[string]uint64)},
+	}
+}
+
+func (r *record) note(client int, said report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := [2]int{client, said.Lease}
+	switch said.What {
+	case locked:
+		r.leases[key] = &holding{history.Lease{
+			Holder: client, Name: said.Name, Token: said.Token, Called: said.Called, Locked: said.At, Ended: history.Unknown, Freed: history.Unknown,
+		}, said.Until}
+	case ended:
+		r.leases[key].Ended = said.At
+	case freed:
+		r.leases[key].Freed = said.At
+	case write:
+		r.writes++
+		r.guarded.write(said.Name, said.Token)
+		r.open.write(said.Name, said.Token)
+	case failed:
+		r.failures[said.Text]++
+	case broken:
+		r.broken = append(r.broken, said.Text)
+	}
+}
+
+// died notes that a client was killed: what it held ended then at the latest.
+func (r *record) died(client int, at int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, h := range r.leases {
+		if key[0] == client && h.Ended == history.Unknown {
+			if h.Ended = at; h.until != 0 {
+				h.Ended = min(at, h.until)
+			}
+		}
+	}
+}
+
+// history is what all of them went through.
+func (r *record) history() []history.Lease {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.leases {
+		r.over = append(r.over, h.Lease)
+	}
+	clear(r.leases)
+	return r.over
+}
+
+// A resource is what the locks protect. One checks tokens, as every resource should that must not be harmed; one does not.
+type resource struct {
+	checks   bool
+	greatest map[string]uint64
+	refused  int // stale writes
+	let      int // stale writes that were let in
+}
+
+func (r *resource) write(name string, token uint64) {
+	if token < r.greatest[name] {
+		if r.checks {
+			r.refused++
+			return
+		}
+		r.let++
+	}
+	r.greatest[name] = max(r.greatest[name], token)
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+// A fault is something that goes wrong with one server, or one client process.
+type fault struct {
+	name    string
+	client  bool // it strikes a client
+	wild    bool // the library's assumptions do not allow it
+	forgets bool // the server loses what it was told
+	refuses bool // it refuses connections meanwhile
+
+	// strike begins it, on the victim of that number, and returns what ends it, nil if it has no duration.
+	strike func(ctx context.Context, r *run, victim int) (end func() error, err error)
+}
+
+var faults = []fault{
+	{name: "frozen", strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		s := r.servers.all[victim]
+		_, err := docker(ctx, "pause", s.id)
+		return func() error { _, err := docker(ctx, "unpause", s.id); return err }, err
+	}},
+	{name: "cut off", strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		s := r.servers.all[victim]
+		_, err := docker(ctx, "network", "disconnect", "bridge", s.id)
+		return func() error {
+			_, err := docker(ctx, "network", "connect", "bridge", s.id)
+			return errors.Join(err, s.connect(ctx))
+		}, err
+	}},
+	{name: "restarted empty", forgets: true, refuses: true, strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		s := r.servers.all[victim]
+		return func() error { return s.start(ctx) }, errors.Join(s.kill(ctx), s.wipe())
+	}},
+	{name: "restarted with older data", forgets: true, refuses: true, strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		s := r.servers.all[victim]
+		err := s.ask(ctx, "SAVE")
+		sleep(ctx, r.upTo(300*time.Millisecond))
+		return func() error { return s.start(ctx) }, errors.Join(err, s.kill(ctx))
+	}},
+	{name: "flushed", forgets: true, strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		return nil, r.servers.all[victim].ask(ctx, "FLUSHALL")
+	}},
+	{name: "scripts flushed", strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		return nil, r.servers.all[victim].ask(ctx, "SCRIPT", "FLUSH")
+	}},
+	{name: "connections killed", refuses: true, strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		s := r.servers.all[victim]
+		return nil, errors.Join(s.ask(ctx, "CLIENT", "KILL", "TYPE", "normal"), s.ask(ctx, "CLIENT", "KILL", "TYPE", "pubsub"))
+	}},
+	{name: "slow network", strike: func(_ context.Context, r *run, victim int) (func() error, error) {
+		p := r.servers.all[victim].net
+		p.delay.Store(int64(r.upTo(2 * nodeTimeout)))
+		return func() error { p.delay.Store(0); return nil }, nil
+	}},
+	{name: "client frozen", client: true, strike: func(_ context.Context, r *run, victim int) (func() error, error) {
+		p := r.clients[victim]
+		return func() error { return p.signal(syscall.SIGCONT) }, p.signal(syscall.SIGSTOP)
+	}},
+	{name: "client killed", client: true, strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
+		r.clients[victim].crash(r.record)
+		return func() error { return r.startClient(ctx, victim) }, nil
+	}},
+	{name: "server clock shifted", wild: true, strike: func(_ context.Context, r *run, victim int) (func() error, error) {
+		s := r.servers.all[victim]
+		return func() error { return s.shift(0) }, s.shift(r.shift())
+	}},
+	{name: "client clock shifted", client: true, wild: true, strike: func(_ context.Context, r *run, victim int) (func() error, error) {
+		p := r.clients[victim]
+		return func() error { return p.order("wall 0s") }, p.order("wall " + r.shift().String())
+	}},
+	{name: "client clock at another rate", client: true, wild: true, strike: func(_ context.Context, r *run, victim int) (func() error, error) {
+		p := r.clients[victim]
+		return func() error { return p.order("rate 1") }, p.order(fmt.Sprintf("rate %.2f", 0.3+float64(r.upTo(time.Second))/float64(time.Second)))
+	}},
+}
+
+// A blow is a fault with its victim.
+type blow struct {
+	*fault
+	victim int
+	end    func() error
+}
+
+// blows chooses what is to go wrong at once: a few faults, each with one victim, or with most of the servers. Within the assumptions one
+// server at most forgets, and the next only when the restart guard has let it serve again.
+func (r *run) blows() []*blow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var chosen []*blow
+	struck := make(map[string]bool)
+	forgot := time.Now().Before(r.quarantine)
+	for range 1 + r.random.IntN(5) {
+		f := &faults[r.random.IntN(len(faults))]
+		if !r.wild && (f.wild || f.forgets && forgot) {
+			continue // a round with less is as good
+		}
+		forgot = forgot || f.forgets
+		for _, victim := range r.victims(f) {
+			if key := fmt.Sprint(f.client, victim); !struck[key] {
+				struck[key] = true
+				chosen = append(chosen, &blow{fault: f, victim: victim})
+			}
+		}
+	}
+	return chosen
+}
+
+// victims chooses whom a fault strikes. With mu held.
+func (r *run) victims(f *fault) []int {
+	if f.client {
+		return r.random.Perm(len(r.clients))[:1]
+	}
+	all := r.random.Perm(size)
+	if (r.wild || !f.forgets) && r.random.IntN(4) == 0 {
+		return all[:3+r.random.IntN(3)]
+	}
+	return all[:1]
+}
+
+// round lets some things go wrong at once, mends them, and takes the time until a fresh name can be locked.
+func (r *run) round(ctx context.Context) error {
+	blows := r.blows()
+	errs := make([]error, len(blows))
+	together(blows, func(i int, b *blow) { b.end, errs[i] = b.strike(ctx, r, b.victim) })
+	sleep(ctx, 100*time.Millisecond+r.upTo(2500*time.Millisecond))
+	together(blows, func(i int, b *blow) {
+		if b.end != nil {
+			errs[i] = errors.Join(errs[i], b.end())
+		}
+	})
+	mended := time.Now()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	took, err := r.recovery(ctx, mended)
+	if err != nil {
+		return err
+	}
+	bound := 2*nodeTimeout + r.slack
+	for _, b := range blows {
+		r.struck[b.name]++
+		r.recovered[b.name] = append(r.recovered[b.name], took)
+		if b.forgets {
+			r.quarantine = mended.Add(ttl + ttl/50 + time.Second)
+		}
+		if b.refuses {
+			bound = 2*nodeTimeout + r.slack + time.Second
+		}
+	}
+	if took > bound {
+		r.late = append(r.late, fmt.Sprintf("%v after %s", took.Round(time.Millisecond), describe(blows)))
+	}
+	sleep(ctx, r.upTo(300*time.Millisecond))
+	return nil
+}
+
+// recovery is how long after a moment a fresh name could be locked.
+func (r *run) recovery(ctx context.Context, since time.Time) (time.Duration, error) {
+	for {
+		lease, err := r.prober.TryLock(ctx, r.fresh())
+		if err == nil {
+			took := time.Since(since)
+			_ = lease.Unlock(ctx)
+			return took, nil
+		}
+		if time.Since(since) > time.Minute {
+			return 0, fmt.Errorf("no lock can be had a minute after all was mended: %w", err)
+		}
+		if !errors.Is(err, redlock.ErrNoQuorum) && !errors.Is(err, redlock.ErrTooLate) && !r.wild {
+			return 0, fmt.Errorf("a name that nobody else uses: %w", err)
+		}
+	}
+}
+
+func together(blows []*blow, f func(int, *blow)) {
+	var all sync.WaitGroup
+	for i, b := range blows {
+		all.Go(func() { f(i, b) })
+	}
+	all.Wait()
+}
+
+func describe(blows []*blow) string {
+	words := make([]string, len(blows))
+	for i, b := range blows {
+		words[i] = fmt.Sprintf("%s (%d)", b.name, b.victim)
+	}
+	return strings.Join(words, ", ")
+}
+
+// upTo is a random duration below d.
+func (r *run) upTo(d time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Duration(r.random.Int64N(int64(d)))
+}
+
+// shift is how far a clock is shifted: hours, or seconds, either way.
+func (r *run) shift() time.Duration {
+	d := r.upTo(10 * time.Second).Round(time.Second)
+	if r.upTo(2) == 0 {
+		d = r.upTo(3 * time.Hour).Round(time.Second)
+	}
+	if r.upTo(2) == 0 {
+		d = -d
+	}
+	return d
+}

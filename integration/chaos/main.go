@@ -1,0 +1,249 @@
+// Command chaos runs clients of the library over five masters in containers, and lets what can go wrong go wrong at random. It ends with
+// a report.
+//
+//	go run ./chaos -for 2m            # within the library's assumptions: exits with 1 if any promise was broken
+//	go run ./chaos -for 1h -wild      # beyond them: counts what happens
+//
+// Within the assumptions at most one master forgets within the longest TTL, under the restart guard, and clocks run at slightly different
+// rates. Beyond them there is no guard, masters forget together, and clocks are shifted.
+//
+// It needs a Docker engine on this machine. REDLOCK_TEST_IMAGES, separated by commas, names the images of the masters.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/integration/history"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	ttl         = 2 * time.Second
+	nodeTimeout = ttl / 20
+)
+
+// A run is one run of chaos.
+type run struct {
+	wild    bool
+	slack   time.Duration
+	servers *servers
+	clients []*process
+	prober  *redlock.Locker
+	record  *record
+
+	probes     atomic.Int64
+	outage     time.Duration // the longest time without service
+	quarantine time.Time     // until then no further server may forget
+	struck     map[string]int
+	recovered  map[string][]time.Duration
+	late       []string // recoveries
+	left       []string // keys
+
+	mu      sync.Mutex
+	random  *rand.Rand
+	started int // clients
+}
+
+func main() {
+	redis.SetLogger(silence{}) // it tells of each connection that fails
+	if text := os.Getenv(environment); text != "" {
+		if err := work(text); err != nil {
+			fmt.Fprintln(os.Stderr, "client:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if err := command(); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func command() error {
+	length := flag.Duration("for", 2*time.Minute, "how long")
+	wild := flag.Bool("wild", false, "go beyond the library's assumptions")
+	clients := flag.Int("clients", 4, "client processes")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the choice of faults")
+	slack := flag.Duration("slack", 500*time.Millisecond, "what a recovery may take longer on a machine that does other work as well")
+	drawing := flag.String("drawing", "history.html", "where to draw a history that no single lock could have had")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	fmt.Printf("seed %d\n", *seed)
+	r := &run{
+		wild: *wild, slack: *slack, clients: make([]*process, *clients), record: newRecord(), random: rand.New(rand.NewPCG(*seed, 0)),
+		struck: make(map[string]int), recovered: make(map[string][]time.Duration),
+	}
+	if err := r.live(ctx, *length); err != nil {
+		return err
+	}
+	v := history.Check(r.record.history())
+	r.report(&v)
+	if err := v.Draw(*drawing); err != nil {
+		return err
+	}
+	return r.judge(&v)
+}
+
+// silence is a logger that says nothing.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+// images are what the servers are made of, in turn.
+func images() []string {
+	if list := os.Getenv("REDLOCK_TEST_IMAGES"); list != "" {
+		return strings.Split(list, ",")
+	}
+	return []string{"redis:8", "valkey/valkey:9"}
+}
+
+// live starts everything, lets things go wrong for that long, and ends everything.
+func (r *run) live(ctx context.Context, length time.Duration) (err error) {
+	if r.servers, err = startServers(ctx, images(), r.wild); err != nil {
+		return err
+	}
+	defer r.servers.stop()
+	if err := r.openProber(ctx); err != nil {
+		return err
+	}
+	defer r.prober.Close(context.Background())
+	for i := range r.clients {
+		if err := r.startClient(ctx, i); err != nil {
+			return err
+		}
+	}
+	probing, quit := context.WithCancel(ctx)
+	var probe sync.WaitGroup
+	probe.Go(func() { r.watch(probing) })
+	for end := time.Now().Add(length); err == nil && ctx.Err() == nil && time.Now().Before(end); {
+		err = r.round(ctx)
+	}
+	quit()
+	probe.Wait()
+	for _, p := range r.clients {
+		err = errors.Join(err, p.stop())
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = r.leftovers(ctx)
+	}
+	return err
+}
+
+func (r *run) openProber(ctx context.Context) error {
+	nodes, err := pool.Dial(r.servers.addrs()...)
+	if err != nil {
+		return err
+	}
+	opts := []redlock.Option{redlock.WithTTL(ttl)}
+	if !r.wild {
+		opts = append(opts, redlock.WithRestartGuard(ttl))
+	}
+	if r.prober, err = redlock.New(nodes, opts...); err != nil || r.wild {
+		return err
+	}
+	return r.prober.Bootstrap(ctx)
+}
+
+// fresh is a name that nobody has used.
+func (r *run) fresh() string { return fmt.Sprintf("fresh-%d", r.probes.Add(1)) }
+
+// watch takes the longest time in which no lock could be had.
+func (r *run) watch(ctx context.Context) {
+	last := time.Now()
+	for ctx.Err() == nil {
+		lease, err := r.prober.TryLock(ctx, r.fresh())
+		if err == nil {
+			r.outage, last = max(r.outage, time.Since(last)), time.Now()
+			_ = lease.Unlock(ctx)
+		}
+		sleep(ctx, 20*time.Millisecond)
+	}
+}
+
+// leftovers finds the lock keys that have outlived everybody for longer than a TTL.
+func (r *run) leftovers(ctx context.Context) error {
+	if err := r.prober.Close(ctx); err != nil {
+		return err
+	}
+	sleep(ctx, ttl+ttl/10)
+	for _, s := range r.servers.all {
+		s.net.mu.Lock()
+		client := redis.NewClient(&redis.Options{Addr: s.net.server})
+		s.net.mu.Unlock()
+		defer client.Close()
+		keys := client.Scan(ctx, 0, "*", 1000).Iterator()
+		for keys.Next(ctx) {
+			if k := keys.Val(); !strings.Contains(k, ":redlock:") && !strings.HasPrefix(k, "redlock:") {
+				r.left = append(r.left, s.image+": "+k)
+			}
+		}
+		if err := keys.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report prints what happened.
+func (r *run) report(v *history.Verdict) {
+	fmt.Printf("operations: %d locks, %d writes", len(r.record.over), r.record.writes)
+	for _, why := range sorted(r.record.failures) {
+		fmt.Printf(", %d %s", r.record.failures[why], why)
+	}
+	fmt.Println("\nfaults, and how soon a fresh name could be locked after their end (median, longest):")
+	for _, name := range sorted(r.struck) {
+		took := slices.Sorted(slices.Values(r.recovered[name]))
+		fmt.Printf("%6d  %-30s %8v %8v\n", r.struck[name], name, took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+	}
+	fmt.Printf("longest time without service: %v\n", r.outage.Round(time.Millisecond))
+	fmt.Printf("overlaps: %d; tokens out of order: %d; histories that no single lock could have had: %d\n", len(v.Overlaps), len(v.Tokens), len(v.Illegal))
+	fmt.Printf("stale writes: %d stopped by the resource that checks tokens, %d let in by the one that does not\n", r.record.guarded.refused, r.record.open.let)
+	fmt.Printf("lock keys left: %d\n", len(r.left))
+}
+
+// judge returns what broke a promise of the library's. Beyond the assumptions little is promised.
+func (r *run) judge(v *history.Verdict) error {
+	wrong := r.record.broken
+	if !r.wild {
+		wrong = slices.Concat(wrong, v.Overlaps, v.Tokens, r.left, r.late)
+		if len(v.Illegal) > 0 {
+			wrong = append(wrong, "no single lock could have had this history")
+		}
+		if len(r.record.over) == 0 {
+			wrong = append(wrong, "no lock was had at all")
+		}
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return errors.New("broken promises:\n" + strings.Join(wrong[:min(len(wrong), 20)], "\n"))
+}
+
+func sorted(m map[string]int) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

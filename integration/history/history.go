@@ -1,0 +1,168 @@
+// Package history judges what the holders of locks went through: whether leases overlapped, whether tokens were unique and rose,
+// and whether there is an order of all events in which a single lock could have done the same (porcupine finds it, or draws where it
+// fails).
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// Unknown is the time of what has no known end.
+const Unknown = math.MaxInt64
+
+// A Lease is one lease as its holder saw it. All times are nanoseconds of one clock that all holders read.
+type Lease struct {
+	Holder int    // which process
+	Name   string // of the lock
+	Token  uint64 // 0 without fencing
+
+	Called int64 // Lock was called
+	Locked int64 // and returned
+	Ended  int64 // the holder let go or lost it: just before Unlock was called, or at the deadline; Unknown: never seen to end
+	Freed  int64 // a majority is known to have released it; Unknown if nobody knows
+}
+
+// A Verdict is what is wrong with a history.
+type Verdict struct {
+	Overlaps []string // two held one name at one time
+	Tokens   []string // tokens that repeat, or are below one that was returned before their Lock was called
+	Illegal  []porcupine.LinearizationInfo
+}
+
+// Check judges a history.
+func Check(leases []Lease) Verdict {
+	var v Verdict
+	for _, of := range byName(leases) {
+		v.Overlaps = append(v.Overlaps, overlaps(of)...)
+		v.Tokens = append(v.Tokens, disorder(of)...)
+		v.Illegal = append(v.Illegal, illegal(of)...)
+	}
+	return v
+}
+
+// Draw writes the first history that no single lock could have had to an HTML file.
+func (v *Verdict) Draw(path string) error {
+	if len(v.Illegal) == 0 {
+		return nil
+	}
+	return porcupine.VisualizePath(model, v.Illegal[0], path)
+}
+
+// byName sorts the leases of each name by their beginning.
+func byName(leases []Lease) map[string][]Lease {
+	names := make(map[string][]Lease)
+	for _, l := range leases {
+		names[l.Name] = append(names[l.Name], l)
+	}
+	for _, of := range names {
+		slices.SortFunc(of, func(a, b Lease) int { return cmp.Compare(a.Locked, b.Locked) })
+	}
+	return names
+}
+
+// overlaps finds leases that began before an earlier one had ended.
+func overlaps(leases []Lease) (found []string) {
+	for i, longest := 1, 0; i < len(leases); i++ {
+		if a, b := leases[longest], leases[i]; b.Locked < a.Ended && b.Locked < b.Ended {
+			found = append(found, fmt.Sprintf("%q: process %d had it (token %d) when process %d got it (token %d), %v before the first ended",
+				a.Name, a.Holder, a.Token, b.Holder, b.Token, time.Duration(a.Ended-b.Locked)))
+		}
+		if leases[i].Ended > leases[longest].Ended {
+			longest = i
+		}
+	}
+	return found
+}
+
+// disorder finds tokens that repeat, or do not exceed one that was returned before their own Lock began.
+func disorder(leases []Lease) (found []string) {
+	called := slices.SortedFunc(slices.Values(leases), func(a, b Lease) int { return cmp.Compare(a.Called, b.Called) })
+	seen := make(map[uint64]bool)
+	returned, greatest := 0, uint64(0)
+	for _, l := range called {
+		for ; returned < len(leases) && leases[returned].Locked < l.Called; returned++ {
+			greatest = max(greatest, leases[returned].Token)
+		}
+		switch {
+		case l.Token == 0:
+		case seen[l.Token]:
+			found = append(found, fmt.Sprintf("%q: token %d twice", l.Name, l.Token))
+		case l.Token <= greatest:
+			found = append(found, fmt.Sprintf("%q: token %d after %d had been returned", l.Name, l.Token, greatest))
+		}
+		seen[l.Token] = true
+	}
+	return found
+}
+
+// What a holder does with a lock.
+type step struct {
+	lease int // which of the leases
+	take  bool
+	token uint64
+}
+
+// state is a lock.
+type state struct {
+	owner int // the lease that has it, or -1
+	token uint64
+}
+
+// model is one lock: it is taken when it is free, with a token above the last, and freed by its owner. An attempt whose outcome nobody knows
+// is left out, for it is always allowed to have done nothing that others could see; a lease with no known end may end at any time after its
+// holder let go.
+var model = porcupine.Model{
+	Init: func() any { return state{owner: -1} },
+	Step: func(s, input, _ any) (bool, any) {
+		at, do := s.(state), input.(step) //nolint:forcetypeassert // they are nothing else
+		if do.take {
+			return at.owner == -1 && (do.token == 0 || do.token > at.token), state{do.lease, max(do.token, at.token)}
+		}
+		return at.owner == do.lease, state{-1, at.token}
+	},
+	DescribeOperation: func(input, _ any) string {
+		do := input.(step) //nolint:forcetypeassert // it is nothing else
+		if do.take {
+			return fmt.Sprintf("lock: token %d", do.token)
+		}
+		return "free"
+	},
+	DescribeState: func(s any) string { return fmt.Sprintf("%+v", s) },
+}
+
+const (
+	// stretch is how many leases are put to porcupine at a time. Leaving out leases makes no history worse, so stretches can be
+	// judged by themselves; what lies between two of them, overlaps and disorder see.
+	stretch = 1000
+	// patience is how long it may look at one.
+	patience = 30 * time.Second
+)
+
+// illegal finds stretches that no single lock could have had.
+func illegal(leases []Lease) (found []porcupine.LinearizationInfo) {
+	for some := range slices.Chunk(leases, stretch) {
+		if result, info := porcupine.CheckOperationsVerbose(model, operations(some), patience); result == porcupine.Illegal {
+			found = append(found, info)
+		}
+	}
+	return found
+}
+
+func operations(leases []Lease) []porcupine.Operation {
+	var all []porcupine.Operation
+	for i, l := range leases {
+		all = append(all, porcupine.Operation{
+			ClientId: l.Holder, Input: step{i, true, l.Token}, Call: l.Called, Return: l.Locked,
+		})
+		if l.Ended != Unknown {
+			all = append(all, porcupine.Operation{ClientId: l.Holder, Input: step{lease: i}, Call: l.Ended, Return: l.Freed})
+		}
+	}
+	return all
+}

@@ -1,0 +1,78 @@
+package history_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock/integration/history"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestGoodHistoriesPass(t *testing.T) {
+	t.Parallel()
+	for name, leases := range map[string][]history.Lease{
+		"one after the other": {
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Token: 6, Called: 5, Locked: 23, Ended: 30, Freed: 35, Holder: 1},
+		},
+		"two names": {
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "b", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+		},
+		"a release whose outcome nobody knows": {
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: history.Unknown},
+			{Name: "a", Token: 6, Called: 12, Locked: 40, Ended: 50, Freed: 55, Holder: 1},
+		},
+		"one that never ends": {
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: history.Unknown, Freed: history.Unknown},
+		},
+	} {
+		v := history.Check(leases)
+		if len(v.Overlaps)+len(v.Tokens)+len(v.Illegal) != 0 {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
+func TestBadHistoriesAreFoundAndDrawn(t *testing.T) {
+	t.Parallel()
+	for name, bad := range map[string]struct {
+		leases           []history.Lease
+		overlaps, tokens int
+	}{
+		"an overlap": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
+			{Name: "a", Token: 6, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		}, 1, 0},
+		"an overlap with an earlier one": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 90, Freed: 95},
+			{Name: "a", Token: 6, Called: 5, Locked: 20, Ended: 25, Freed: 26, Holder: 1},
+			{Name: "a", Token: 7, Called: 27, Locked: 30, Ended: 40, Freed: 45, Holder: 2},
+		}, 2, 0},
+		"a token twice": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Token: 5, Called: 5, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
+		}, 0, 1},
+		"a token that falls": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Token: 4, Called: 26, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
+		}, 0, 1},
+	} {
+		v := history.Check(bad.leases)
+		if len(v.Overlaps) != bad.overlaps || len(v.Tokens) != bad.tokens || len(v.Illegal) == 0 {
+			t.Errorf("%s: %d overlaps, %d tokens, %d illegal", name, len(v.Overlaps), len(v.Tokens), len(v.Illegal))
+			continue
+		}
+		path := filepath.Join(t.TempDir(), "history.html")
+		if err := v.Draw(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if s, err := os.Stat(path); err != nil || s.Size() == 0 {
+			t.Errorf("%s: nothing was drawn: %v", name, err)
+		}
+	}
+}
