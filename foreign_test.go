@@ -142,11 +142,12 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after its release TryLock says %v", err)
 	}
-	if n := foreign.lock(t, name, ttl); n != 0 {
-		t.Errorf("the foreign lock was granted by %d masters while ours is held", n)
+	granted := foreign.lock(t, name, ttl) // our lock is on two already, and may be on its way to the third
+	if granted > 1 {
+		t.Errorf("the foreign lock was granted by %d masters while ours is held", granted)
 	}
-	if n := foreign.unlock(t, name); n != 0 {
-		t.Errorf("the foreign release has deleted our lock on %d masters", n)
+	if n := foreign.unlock(t, name); n != granted {
+		t.Errorf("the foreign release has deleted our lock on %d masters", n-granted)
 	}
 	if err := lease.Unlock(t.Context()); err != nil {
 		t.Fatalf("the foreign attempt has harmed our lock: %v", err)

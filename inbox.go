@@ -68,7 +68,7 @@ type place struct {
 
 func newInbox(l *Locker) *inbox {
 	var random [8]byte
-	cryptorand.Read(random[:]) // never fails
+	cryptorand.Read(random[:]) //nolint:gosec // never fails
 	return &inbox{
 		locker:  l,
 		channel: inboxPrefix + hex.EncodeToString(random[:]),

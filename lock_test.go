@@ -237,10 +237,14 @@ func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
 		}{
 			{
 				"deadline", func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), time.Second) },
-				nil, []error{context.DeadlineExceeded},
+				nil,
+				[]error{context.DeadlineExceeded},
 			},
-			{"WithWait", func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) },
-				[]redlock.MutexOption{redlock.WithWait(time.Second)}, []error{context.DeadlineExceeded}},
+			{
+				"WithWait", func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) },
+				[]redlock.MutexOption{redlock.WithWait(time.Second)},
+				[]error{context.DeadlineExceeded},
+			},
 			{"cancel", func() (context.Context, context.CancelFunc) {
 				ctx, cancel := context.WithCancel(t.Context())
 				return ctx, after(time.Second, cancel)

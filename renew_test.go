@@ -28,7 +28,7 @@ func TestRenewalBeginsAtAThirdOfTheTTL(t *testing.T) {
 				if n := c.count(pool.Extend); n != 3*(i-1) {
 					t.Errorf("TTL %v: %d requests to extend before renewal %d is due", ttl, n, i)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				if n := c.count(pool.Extend); n != 3*i {
 					t.Errorf("TTL %v: %d requests to extend when renewal %d was due", ttl, n, i)
@@ -293,7 +293,7 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 }
 
 // Renewals of many leases share round trips, goroutines and little memory.
-func TestTenThousandLeasesRenewTogether(t *testing.T) {
+func TestTenThousandLeasesRenewTogether(t *testing.T) { //nolint:paralleltest // it measures memory
 	leases := int64(10_000)
 	if raceDetector {
 		leases = 1000

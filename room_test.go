@@ -299,7 +299,7 @@ func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
 }
 
 // A waiter takes little memory beside its goroutine, and no requests.
-func TestThousandWaitersTakeLittle(t *testing.T) {
+func TestThousandWaitersTakeLittle(t *testing.T) { //nolint:paralleltest // it measures memory, or counts goroutines
 	synctest.Test(t, func(t *testing.T) {
 		const waiters = 1000
 		c := newCluster(5)
@@ -342,7 +342,7 @@ func TestThousandWaitersTakeLittle(t *testing.T) {
 }
 
 // A name that nobody locks any more is forgotten.
-func TestNamesAreForgotten(t *testing.T) {
+func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures memory, or counts goroutines
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(1)
 		l := c.locker(t, redlock.WithoutFencing())

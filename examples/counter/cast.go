@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,6 +58,21 @@ func (s scene) runProcesses(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	said, say, err := os.Pipe() // one for all, so that what they say stays in the order they said it
+	if err != nil {
+		return err
+	}
+	var heard errgroup.Group
+	heard.Go(func() error {
+		_, err := io.Copy(out, said)
+		return err
+	})
+	err = s.runWorkers(ctx, self, say)
+	return errors.Join(err, say.Close(), heard.Wait(), said.Close())
+}
+
+// runWorkers runs this program once for each worker.
+func (s scene) runWorkers(ctx context.Context, self string, out *os.File) error {
 	cast, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
 		p := exec.CommandContext(ctx, self, "-worker", strconv.Itoa(i+1), "-file", s.file, "-second", s.second.String())
