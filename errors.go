@@ -51,6 +51,9 @@ type QuorumError struct {
 	// the nodes told; zero if unknown.
 	RetryAfter time.Duration
 
+	// Holder is the label of the owner that has the lock, if some node told one (WithHolder).
+	Holder string
+
 	Nodes []NodeError // one for each node that did not say yes, in the order given to New
 
 	verdict error // one of the sentinels

@@ -83,7 +83,7 @@ func ExampleWithHolder() {
 
 	_, err := locks.TryLock(ctx, "ledger")
 	if refused, ok := errors.AsType[*redlock.QuorumError](err); ok {
-		fmt.Println("held by", refused.Nodes[0].Holder)
+		fmt.Println("held by", refused.Holder)
 	}
 	// Output: held by web-3/812
 }

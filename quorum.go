@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -461,6 +462,7 @@ func (c *claim) error(verdict error) *QuorumError {
 			passing++ // it is reserved for the next owner
 		default:
 			owners[r.Fingerprint]++
+			e.Holder = cmp.Or(e.Holder, r.Holder)
 			most = max(most, owners[r.Fingerprint])
 		}
 		e.Nodes = append(e.Nodes, c.locker.lines[i].nodeError(r))
