@@ -101,7 +101,7 @@ func freePort() (int, error) {
 		return 0, fmt.Errorf("a free port: %w", err)
 	}
 	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
-	_ = l.Close() // it has served its purpose
+	_ = l.Close()                        // it has served its purpose
 	return port, nil
 }
 
