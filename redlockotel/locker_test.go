@@ -77,9 +77,11 @@ func TestATraceGivesNoOwnerAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner, _, found := masters[0].Get("job")
-	if !found {
-		t.Fatal("the lock is not there")
+	var owner string
+	for _, m := range masters { // one of them may not have it yet
+		if o, _, found := m.Get("job"); found {
+			owner = o
+		}
 	}
 	if _, err := locks.TryLock(t.Context(), "job"); err == nil {
 		t.Fatal("it was locked twice")
@@ -91,7 +93,7 @@ func TestATraceGivesNoOwnerAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range b.spans.Ended() {
-		if text := fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status()); strings.Contains(text, owner) {
+		if text := fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status()); owner == "" || strings.Contains(text, owner) {
 			t.Errorf("a span gives the owner away: %s", text)
 		}
 	}

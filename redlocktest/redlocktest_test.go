@@ -156,13 +156,13 @@ func (f *failing) Fatalf(string, ...any) { f.failed = true; panic(f) }
 
 func TestMistakesFailTheTest(t *testing.T) {
 	t.Parallel()
-	for name, mistake := range map[string]func(testing.TB){ //nolint:thelper // these are the mistakes themselves
-		"no masters":      func(tb testing.TB) { redlocktest.New(tb, 0) },
-		"no such master":  func(tb testing.TB) { redlocktest.New(tb, 3).Freeze(3) },
-		"a bad option":    func(tb testing.TB) { redlocktest.New(tb, 3).Locker(redlock.WithTTL(0)) },
-		"held already":    func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.Hold("job") },
-		"a bad name":      func(tb testing.TB) { redlocktest.Lease(tb, "", 1) },
-		"a token too big": func(tb testing.TB) { redlocktest.Lease(tb, "job", 1<<60) },
+	for name, mistake := range map[string]func(testing.TB){
+		"no masters":      func(tb testing.TB) { redlocktest.New(tb, 0) },                                    //nolint:thelper // the mistake itself
+		"no such master":  func(tb testing.TB) { redlocktest.New(tb, 3).Freeze(3) },                          //nolint:thelper // the mistake itself
+		"a bad option":    func(tb testing.TB) { redlocktest.New(tb, 3).Locker(redlock.WithTTL(0)) },         //nolint:thelper // the mistake itself
+		"held already":    func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.Hold("job") }, //nolint:thelper // the mistake itself
+		"a bad name":      func(tb testing.TB) { redlocktest.Lease(tb, "", 1) },                              //nolint:thelper // the mistake itself
+		"a token too big": func(tb testing.TB) { redlocktest.Lease(tb, "job", 1<<60) },                       //nolint:thelper // the mistake itself
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
