@@ -37,6 +37,8 @@ type cli struct {
 	Ls         lsCmd         `cmd:"" name:"ls" help:"List locks."`
 	Release    releaseCmd    `cmd:"" help:"Take a lock from its holder."`
 	Bootstrap  bootstrapCmd  `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
+	Doctor     doctorCmd     `cmd:"" help:"Examine the nodes, and say how to mend what is wrong."`
+	Demo       demoCmd       `cmd:"" help:"Show how it works, on five nodes in this process."`
 	Completion completionCmd `cmd:"" help:"Print a script that completes redlock's commands and flags in a shell."`
 }
 
@@ -45,6 +47,8 @@ const about = `Locks names across N independent Redis or Valkey masters.
 The nodes come from --nodes, --nodes-file or REDLOCK_NODES, a password best from --password-file or REDLOCK_PASSWORD:
 what stands on a command line others can read.
 
+  redlock demo                                       see it work, without any server
+  redlock doctor --nodes a:6379,b:6379,c:6379        are the nodes fit for locks?
   redlock run --no-wait nightly -- /opt/backup.sh    on ten machines at once: it runs on one
   redlock inspect nightly                            who has it?`
 

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// maxOffset is how far clocks may be apart. A node that has lost its fencing registers trusts a client's clock within a
+	// second.
+	maxOffset = time.Second
+	// samples is how many round trips are measured.
+	samples = 5
+	// doctorKey and doctorChannel are what permissions are tried with. Nothing is written.
+	doctorKey     = "redlock:doctor"
+	doctorChannel = "redlock:inbox:doctor"
+)
+
+// examine looks at one node.
+func (p *patient) examine(ctx context.Context, ttl time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, 5*serverTimeout)
+	defer cancel()
+	if err := p.Ping(ctx).Err(); err != nil && !denied(err) {
+		p.unreachable(err)
+		return
+	}
+	p.reached = true
+	p.clocks(ctx, ttl)
+	p.readInfo(ctx)
+	if p.info != nil {
+		p.judgeVersion()
+		p.judgeMemory()
+		p.judgePersistence(ctx)
+		p.judgeRole()
+		p.judgeUptime(ctx, ttl)
+	}
+	p.permissions(ctx)
+}
+
+// unreachable says why a node cannot be used.
+func (p *patient) unreachable(err error) {
+	text := err.Error()
+	mend := "Start it, or mend the way to it; check the address, and --tls."
+	switch netErr := net.Error(nil); {
+	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"), strings.Contains(text, "AUTH"):
+		mend = "Check --username and the password (--password-file, REDLOCK_PASSWORD)."
+	case strings.HasPrefix(text, "LOADING"):
+		mend = "Wait until it has loaded its data."
+	case errors.As(err, &netErr) && netErr.Timeout():
+		mend = "It is frozen, overloaded or cut off: look at the machine and the network."
+	}
+	p.find(failure, "reach", "not reached: "+text, mend)
+}
+
+// clocks measures the round trip and the clock.
+func (p *patient) clocks(ctx context.Context, ttl time.Duration) {
+	var trips []time.Duration
+	for range samples {
+		began := time.Now()
+		now, err := p.Time(ctx).Result()
+		took := time.Since(began)
+		if err != nil {
+			break
+		}
+		if len(trips) == 0 || took < slices.Min(trips) {
+			p.offset = now.Sub(began.Add(took / 2))
+		}
+		trips = append(trips, took)
+	}
+	if len(trips) == 0 {
+		p.find(warning, "permission", "TIME is not allowed or not answered", "Let the user call TIME: ACL SETUSER … +time. Tokens need it where a node has lost its own.")
+		return
+	}
+	slices.Sort(trips)
+	p.rtt = trips[len(trips)/2]
+	if timeout := min(max(ttl/20, 20*time.Millisecond), 250*time.Millisecond); p.rtt > timeout/2 {
+		p.find(warning, "round-trip", fmt.Sprintf("a round trip takes %v; a node that takes longer than %v counts as unavailable", p.rtt.Round(time.Millisecond), timeout),
+			"Move the nodes nearer, relieve them, or raise the TTL or WithNodeTimeout.")
+	}
+}
+
+// readInfo reads what the node says of itself.
+func (p *patient) readInfo(ctx context.Context) {
+	text, err := p.Info(ctx).Result()
+	if err != nil {
+		p.find(warning, "permission", "INFO is not allowed: "+reason(err),
+			"Let the user call it: ACL SETUSER … +info. The restart guard needs it, and much that is looked at here cannot be seen without.")
+		return
+	}
+	p.info = map[string]string{}
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			p.info[key] = value
+		}
+	}
+	p.runID = p.info["run_id"]
+}
+
+// version is that of the server, with its name.
+func (p *patient) version() string {
+	if v := p.info["valkey_version"]; v != "" {
+		return "Valkey " + v
+	}
+	return "Redis " + dash(p.info["redis_version"])
+}
+
+func (p *patient) judgeVersion() {
+	name, text, _ := strings.Cut(p.version(), " ")
+	least := map[string][2]int{"Redis": {7, 0}, "Valkey": {7, 2}}[name]
+	major, rest, _ := strings.Cut(text, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, errA := strconv.Atoi(major)
+	b, errB := strconv.Atoi(minor)
+	if errA == nil && errB == nil && (a < least[0] || a == least[0] && b < least[1]) {
+		p.find(failure, "version", fmt.Sprintf("%s is too old", p.version()), fmt.Sprintf("Upgrade to %s %d.%d or later: every request is refused now.", name, least[0], least[1]))
+	}
+}
+
+func (p *patient) judgeMemory() {
+	limit, policy := p.number("maxmemory"), p.info["maxmemory_policy"]
+	switch {
+	case limit > 0 && policy != "noeviction":
+		p.find(failure, "eviction", fmt.Sprintf("with memory full it evicts keys (maxmemory-policy %s): locks too", policy), "CONFIG SET maxmemory-policy noeviction, and in its configuration.")
+	case policy != "" && policy != "noeviction":
+		p.find(remark, "eviction", fmt.Sprintf("maxmemory-policy is %s; it has no effect while maxmemory is 0", policy), "Set it to noeviction, before somebody sets maxmemory.")
+	}
+	if used := p.number("used_memory"); limit > 0 && used > limit/10*9 {
+		p.find(warning, "memory", fmt.Sprintf("%d%% of maxmemory are used; at the end it refuses locks", used*100/limit), "Raise maxmemory, or move other data elsewhere.")
+	}
+}
+
+// persistence says what the node keeps over a restart.
+func (p *patient) persistence() string {
+	switch {
+	case p.info == nil:
+		return "-"
+	case p.info["aof_enabled"] == "1":
+		return "AOF " + dash(p.info["appendfsync"])
+	}
+	return "no AOF"
+}
+
+func (p *patient) judgePersistence(ctx context.Context) {
+	const guard = "Or use WithRestartGuard: it keeps a restarted node out for the longest TTL."
+	if p.info["aof_enabled"] != "1" {
+		p.find(warning, "persistence", "it does not write down locks (no AOF): after a restart it may grant one that is held", "CONFIG SET appendonly yes, appendfsync always. "+guard)
+		return
+	}
+	conf, err := p.ConfigGet(ctx, "appendfsync").Result()
+	if err != nil {
+		p.find(remark, "fsync", "appendfsync cannot be read: "+reason(err), "See that it is always. "+guard)
+		return
+	}
+	p.info["appendfsync"] = conf["appendfsync"]
+	if conf["appendfsync"] != "always" {
+		p.find(warning, "fsync", fmt.Sprintf("appendfsync is %s: a crash of its machine forgets the latest locks", conf["appendfsync"]), "CONFIG SET appendfsync always. "+guard)
+	}
+}
+
+func (p *patient) judgeRole() {
+	if p.info["role"] == "slave" {
+		p.find(failure, "role", "it is a replica: it grants nothing", "Name masters, each independent of the others.")
+	}
+	if n := p.number("connected_slaves"); n > 0 {
+		p.find(warning, "replicas", fmt.Sprintf("it has %d replicas: replication is asynchronous, so a failover to one forgets locks", n), "Use independent masters without failover; the quorum takes the place of replicas.")
+	}
+	if p.info["cluster_enabled"] == "1" {
+		p.find(remark, "cluster", "it is part of a cluster: it serves only its own slots", "Use a whole cluster as one node (pool.New with a ClusterClient), or servers that are in none.")
+	}
+}
+
+func (p *patient) uptime() time.Duration {
+	return time.Duration(p.number("uptime_in_seconds")) * time.Second
+}
+
+func (p *patient) judgeUptime(ctx context.Context, ttl time.Duration) {
+	guarded, _ := p.Exists(ctx, markerKey).Result()
+	switch up := p.uptime(); {
+	case p.info["loading"] == "1":
+		p.find(failure, "loading", "it is loading its data", "Wait until it is done.")
+	case up > 10*time.Minute && up > 2*ttl:
+	case up <= ttl && guarded == 0:
+		p.find(warning, "restart", fmt.Sprintf("it was started %v ago: a lock of before that may still be held, and it may have forgotten it", up), "Wait for the longest TTL before you rely on it; WithRestartGuard does so by itself.")
+	default:
+		p.find(remark, "restart", fmt.Sprintf("it was started %v ago", up), "Was it meant to? If not, look at its log.")
+	}
+}
+
+// permissions tries what locks need. The key and the channel are named as those of locks are.
+func (p *patient) permissions(ctx context.Context) {
+	try := func(s severity, what string, err error, mend string) {
+		if err != nil && !errors.Is(err, redis.Nil) {
+			p.find(s, "permission", fmt.Sprintf("%s is not allowed: %s", what, reason(err)), mend)
+		}
+	}
+	eval := p.Eval(ctx, "return redis.call('GET', KEYS[1])", []string{doctorKey}).Err()
+	try(failure, "EVAL", eval, "Let the user run scripts: ACL SETUSER … +eval +evalsha +@string +@sortedset +@keyspace, and ~ for the keys of locks.")
+	if eval == nil || errors.Is(eval, redis.Nil) {
+		err := p.Eval(ctx, "return redis.call('INFO', 'server')", nil).Err()
+		if p.info != nil { // else it is known already
+			try(warning, "INFO in a script", err, "Let the user call INFO: the restart guard needs it.")
+		}
+	}
+	err := p.Publish(ctx, doctorChannel, "").Err()
+	try(warning, "PUBLISH", err, "ACL SETUSER … +publish &redlock:inbox:*, else those that wait for a lock must poll.")
+	sub := p.Subscribe(ctx)
+	defer sub.Close() //nolint:errcheck // it was only tried
+	err = sub.Subscribe(ctx, doctorChannel)
+	if err == nil {
+		_, err = sub.ReceiveTimeout(ctx, serverTimeout)
+	}
+	try(warning, "SUBSCRIBE", err, "ACL SETUSER … +subscribe &redlock:inbox:*, else those that wait for a lock must poll.")
+}
+
+// number is a figure of INFO, 0 if it has none.
+func (p *patient) number(key string) int64 {
+	n, _ := strconv.ParseInt(p.info[key], 10, 64)
+	return n
+}
+
+// denied reports whether the node answered, but would not do as told.
+func denied(err error) bool { return strings.HasPrefix(err.Error(), "NOPERM") }
+
+// reason is the error without what repeats it.
+func reason(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
