@@ -38,7 +38,9 @@ func ExampleNodeError() {
 	_, err = locks.TryLock(ctx, "ledger")
 	if refused, ok := errors.AsType[*redlock.QuorumError](err); ok {
 		for _, node := range refused.Nodes {
-			fmt.Printf("%s is %v: %v\n", node.Node, node.Verdict, node.Err)
+			if node.Err != nil { // nil where another has the lock, or no answer was needed any more
+				fmt.Printf("%s is %v: %v\n", node.Node, node.Verdict, node.Err)
+			}
 		}
 	}
 	// Output:

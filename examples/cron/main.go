@@ -46,7 +46,7 @@ func once(ctx context.Context, locks *redlock.Locker, name string, job func(cont
 	}, redlock.WithMinHold(skew))
 
 	if refused, ok := errors.AsType[*redlock.QuorumError](err); ok && errors.Is(err, redlock.ErrHeld) {
-		log.Printf("%s: %q does it", name, refused.Nodes[0].Holder)
+		log.Printf("%s: %q does it", name, refused.Holder)
 		return nil
 	}
 	return err
