@@ -11,11 +11,18 @@ import (
 const maxNotices = 1024
 
 // A subscription is one listener.
-type subscription struct{ notices chan pool.Notice }
+type subscription struct {
+	notices chan pool.Notice
+	fate    func(Message) Fate // of the network that they take
+}
 
 // Listen implements pool.Node.
 func (n *Node) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
-	s := &subscription{notices: make(chan pool.Notice, maxNotices)}
+	return n.listen(ctx, inbox, ready, heard, n.fate)
+}
+
+func (n *Node) listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice), fate func(Message) Fate) error {
+	s := &subscription{notices: make(chan pool.Notice, maxNotices), fate: fate}
 	broken, err := n.subscribe(ctx, inbox, s)
 	if err != nil {
 		return err
@@ -71,8 +78,8 @@ func (n *Node) unsubscribe(inbox string, s *subscription) {
 func (n *Node) publish(inbox string, notice pool.Notice) int {
 	for _, s := range n.subs[inbox] {
 		var fate Fate
-		if n.fate != nil {
-			fate = n.fate(Message{Inbox: inbox})
+		if s.fate != nil {
+			fate = s.fate(Message{Inbox: inbox})
 		}
 		if fate.Drop {
 			continue

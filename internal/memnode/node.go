@@ -41,6 +41,7 @@ type Node struct {
 	epoch    chan struct{} // closed when connections break
 	subs     map[string][]*subscription
 	requests map[pool.Verb]int
+	server   string // run id, as replies give it
 }
 
 // A Message is on its way to the node, or from it: a round trip with requests, or a notice to a listener.
@@ -84,7 +85,25 @@ func New(addr string, opts ...Option) *Node {
 	n.set = n.now()
 	n.shown = n.set
 	n.state = newState(n.publish)
+	n.named()
 	return n
+}
+
+// Through returns the node as one of its clients reaches it: over a network of its own.
+func (n *Node) Through(fate func(Message) Fate) pool.Node { return &path{n, fate} }
+
+// A path is a network between one client and the node.
+type path struct {
+	*Node
+	fate func(Message) Fate
+}
+
+// Do implements pool.Node.
+func (p *path) Do(ctx context.Context, calls []pool.Call) { p.carry(ctx, calls, p.fate) }
+
+// Listen implements pool.Node.
+func (p *path) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
+	return p.listen(ctx, inbox, ready, heard, p.fate)
 }
 
 // Cluster makes count masters and returns them as nodes too.
@@ -107,7 +126,10 @@ func (n *Node) Sealed(seal.Seal) {}
 func (n *Node) Open() func() error { return func() error { return nil } }
 
 // Do implements pool.Node.
-func (n *Node) Do(ctx context.Context, calls []pool.Call) {
+func (n *Node) Do(ctx context.Context, calls []pool.Call) { n.carry(ctx, calls, n.fate) }
+
+// carry makes one round trip, over a network that decides so.
+func (n *Node) carry(ctx context.Context, calls []pool.Call, decide func(Message) Fate) {
 	if len(calls) == 0 {
 		return
 	}
@@ -116,8 +138,8 @@ func (n *Node) Do(ctx context.Context, calls []pool.Call) {
 		requests[i] = calls[i].Request
 	}
 	var fate Fate
-	if n.fate != nil {
-		fate = n.fate(Message{Requests: requests})
+	if decide != nil {
+		fate = decide(Message{Requests: requests})
 	}
 	n.mu.Lock()
 	if n.down {
@@ -216,9 +238,12 @@ func (n *Node) arrive(broken <-chan struct{}, do func()) {
 func (n *Node) execute(r *pool.Request) pool.Reply {
 	n.requests[r.Verb]++
 	reply := n.state.apply(r, n.time())
-	reply.Server = fmt.Sprintf("%s#%d", n.addr, n.state.run)
+	reply.Server = n.server
 	return reply
 }
+
+// named gives the server a run id.
+func (n *Node) named() { n.server = fmt.Sprintf("%s#%d", n.addr, n.state.run) }
 
 // time is what the node's clock shows. With mu held.
 func (n *Node) time() time.Time {
@@ -247,7 +272,12 @@ func (n *Node) Freeze() {
 }
 
 // Thaw lets the node go on. It does what was sent to it meanwhile, though nobody may wait for it any more.
-func (n *Node) Thaw() {
+func (n *Node) Thaw() { n.thaw(func([]func()) {}) }
+
+// ThawReversed is Thaw, but the node does the last request first: they came on several connections, in no order.
+func (n *Node) ThawReversed() { n.thaw(slices.Reverse[[]func()]) }
+
+func (n *Node) thaw(order func([]func())) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.frozen == nil {
@@ -255,6 +285,7 @@ func (n *Node) Thaw() {
 	}
 	close(n.frozen)
 	n.frozen = nil
+	order(n.backlog)
 	for _, do := range n.backlog {
 		do()
 	}
@@ -291,6 +322,7 @@ func (n *Node) start(keep bool) {
 		n.state = newState(n.publish)
 	}
 	n.state.run = run
+	n.named()
 	n.down = false
 }
 
