@@ -41,6 +41,30 @@ func TestTroubleshootingKnowsEveryMessage(t *testing.T) {
 	}
 }
 
+func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, entries := messages(t, ".", "pool"), 0
+	for _, section := range strings.Split(string(text), "\n## ") {
+		title, body, _ := strings.Cut(section, "\n")
+		if !slices.Contains([]string{"Verdicts", "Options", "Addresses", "Close", "In the log"}, title) {
+			continue // what servers and the network say, too
+		}
+		for _, entry := range regexp.MustCompile("(?m)^(?:\\|(?:[^|]*\\|)? |### )`([^`]* [^`]*)`").FindAllStringSubmatch(body, -1) {
+			entries++
+			if said[entry[1]] == "" {
+				t.Errorf("docs/troubleshooting.md, %s: nothing says `%s`", title, entry[1])
+			}
+		}
+	}
+	if entries < 40 {
+		t.Errorf("only %d entries were found", entries)
+	}
+}
+
 // messages returns the texts of the errors and warnings that the packages in dirs can give, and where, with … for what changes.
 func messages(t *testing.T, dirs ...string) map[string]string {
 	t.Helper()
