@@ -46,6 +46,7 @@ func TestAPasswordIsNeededAndNeverShown(t *testing.T) {
 func TestAUserWithoutPermissionIsToldSoAtOnce(t *testing.T) {
 	servers := start(t, 3)
 	for _, s := range servers {
+		s.ours(t)
 		if err := s.client(t).Do(context.Background(), "ACL", "SETUSER", "guest", "on", ">pass", "~*", "+@read", "+info").Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -69,6 +70,7 @@ func TestAUserWithoutPermissionIsToldSoAtOnce(t *testing.T) {
 func TestAUserWhoMayNotPublishOrSubscribeLocksAllTheSame(t *testing.T) {
 	servers := start(t, 3)
 	for _, s := range servers {
+		s.ours(t)
 		if err := s.client(t).Do(context.Background(), "ACL", "SETUSER", "deaf", "on", ">pass", "~*", "resetchannels", "+@all").Err(); err != nil {
 			t.Fatal(err)
 		}

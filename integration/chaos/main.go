@@ -35,6 +35,9 @@ import (
 const (
 	ttl         = 2 * time.Second
 	nodeTimeout = ttl / 20
+
+	// settling is how long after the last client has gone a lock may still appear and expire.
+	settling = 20 * time.Second
 )
 
 // A run is one run of chaos.
@@ -52,7 +55,8 @@ type run struct {
 	struck     map[string]int
 	recovered  map[string][]time.Duration
 	late       []string // recoveries
-	left       []string // keys
+	left       []string // lock keys
+	lasted     time.Duration
 
 	mu      sync.Mutex
 	random  *rand.Rand
@@ -180,28 +184,59 @@ func (r *run) watch(ctx context.Context) {
 	}
 }
 
-// leftovers finds the lock keys that have outlived everybody for longer than a TTL.
+// leftovers finds the lock keys that outlive everybody. A request that a server did not get to see while it was frozen or cut off may be carried
+// out long after its client has gone, when TCP sends it once more; what it leaves then lasts for its TTL.
 func (r *run) leftovers(ctx context.Context) error {
 	if err := r.prober.Close(ctx); err != nil {
 		return err
 	}
-	sleep(ctx, ttl+ttl/10)
-	for _, s := range r.servers.all {
+	clients := make([]*redis.Client, size)
+	for i, s := range r.servers.all {
 		s.net.mu.Lock()
-		client := redis.NewClient(&redis.Options{Addr: s.net.server})
+		clients[i] = redis.NewClient(&redis.Options{Addr: s.net.server})
 		s.net.mu.Unlock()
-		defer client.Close()
-		keys := client.Scan(ctx, 0, "*", 1000).Iterator()
-		for keys.Next(ctx) {
-			if k := keys.Val(); !strings.Contains(k, ":redlock:") && !strings.HasPrefix(k, "redlock:") {
-				r.left = append(r.left, s.image+": "+k)
+		defer clients[i].Close()
+	}
+	began := time.Now()
+	for sleep(ctx, ttl); ctx.Err() == nil; sleep(ctx, ttl/10) {
+		r.left = nil
+		for i, s := range r.servers.all {
+			keys, err := locks(ctx, clients[i])
+			if err != nil {
+				return err
+			}
+			for key, life := range keys {
+				r.left = append(r.left, fmt.Sprintf("%s: %s is left for another %v", s.image, key, life))
+				if life < 0 || life > ttl {
+					return nil
+				}
 			}
 		}
-		if err := keys.Err(); err != nil {
-			return err
+		if r.lasted = time.Since(began); len(r.left) == 0 || r.lasted > settling {
+			return nil
 		}
 	}
-	return nil
+	return ctx.Err()
+}
+
+// locks are the locks on a server with the rest of their lives.
+func locks(ctx context.Context, c *redis.Client) (map[string]time.Duration, error) {
+	found := make(map[string]time.Duration)
+	keys := c.Scan(ctx, 0, "*", 1000).Iterator()
+	for keys.Next(ctx) {
+		k := keys.Val()
+		if strings.Contains(k, ":redlock:") || strings.HasPrefix(k, "redlock:") {
+			continue
+		}
+		life, err := c.PTTL(ctx, k).Result()
+		if err != nil {
+			return nil, err
+		}
+		if life != -2 { // it has gone meanwhile
+			found[k] = life
+		}
+	}
+	return found, keys.Err()
 }
 
 // report prints what happened.
@@ -218,7 +253,7 @@ func (r *run) report(v *history.Verdict) {
 	fmt.Printf("longest time without service: %v\n", r.outage.Round(time.Millisecond))
 	fmt.Printf("overlaps: %d; tokens out of order: %d; histories that no single lock could have had: %d\n", len(v.Overlaps), len(v.Tokens), len(v.Illegal))
 	fmt.Printf("stale writes: %d stopped by the resource that checks tokens, %d let in by the one that does not\n", r.record.guarded.refused, r.record.open.let)
-	fmt.Printf("lock keys left: %d\n", len(r.left))
+	fmt.Printf("lock keys left: %d, %v after the last client had gone\n", len(r.left), r.lasted.Round(time.Millisecond))
 }
 
 // judge returns what broke a promise of the library's. Beyond the assumptions little is promised.

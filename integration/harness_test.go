@@ -3,13 +3,13 @@
 package integration_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,8 +27,10 @@ import (
 
 const (
 	size = 5
-	ttl  = 8 * time.Second
-	port = "6379/tcp"
+	// prefix begins the names of all locks, for others may use the servers as well.
+	prefix = "redlock-test:"
+	ttl    = 8 * time.Second
+	port   = "6379/tcp"
 
 	// patience is how long a test waits for what must come: far longer than it takes.
 	patience = 30 * time.Second
@@ -65,27 +67,50 @@ func needDocker(t *testing.T) {
 	t.Skip("no Docker engine answers")
 }
 
-// A server is one master in a container.
+// A server is one master in a container, or one that runs already.
 type server struct {
-	testcontainers.Container
-	addr string
+	testcontainers.Container // nil if it is not ours to break
+	addr                     string
 }
 
-// start starts n servers with these further arguments, all at once.
+// running are the servers that REDLOCK_TEST_ADDRS names.
+func running() []*server {
+	var servers []*server
+	for a := range strings.SplitSeq(os.Getenv("REDLOCK_TEST_ADDRS"), ",") {
+		if a = strings.TrimSpace(a); a != "" {
+			servers = append(servers, &server{addr: a})
+		}
+	}
+	return servers
+}
+
+// start starts n servers with these further arguments, all at once, or takes those that run already.
 func start(t *testing.T, n int, args ...string) []*server {
+	t.Helper()
+	if there := running(); len(there) > 0 {
+		if len(args) > 0 || len(there) < n {
+			t.Skipf("needs %d servers of its own, with arguments %q", n, args)
+		}
+		return there[:n]
+	}
+	servers := startAll(t, n, args)
+	for _, s := range servers {
+		s.await(t)
+	}
+	return servers
+}
+
+func startAll(t *testing.T, n int, args []string, files ...testcontainers.ContainerFile) []*server {
 	t.Helper()
 	needDocker(t)
 	servers := make([]*server, n)
-	var wg sync.WaitGroup
+	var all sync.WaitGroup
 	for i := range servers {
-		wg.Go(func() { servers[i] = startOne(t, images()[i%len(images())], args) })
+		all.Go(func() { servers[i] = startOne(t, images()[i%len(images())], args, files) })
 	}
-	wg.Wait()
+	all.Wait()
 	if t.Failed() {
 		t.FailNow()
-	}
-	for _, s := range servers {
-		s.await(t)
 	}
 	return servers
 }
@@ -93,21 +118,27 @@ func start(t *testing.T, n int, args ...string) []*server {
 // startTLS starts n servers that speak TLS with that certificate.
 func startTLS(t *testing.T, n int, cert, key []byte) []*server {
 	t.Helper()
-	needDocker(t)
-	servers := make([]*server, n)
-	for i := range servers {
-		servers[i] = startOne(t, images()[i%len(images())], []string{
-			"--port", "0", "--tls-port", "6379", "--tls-cert-file", "/cert.pem", "--tls-key-file", "/key.pem",
-			"--tls-ca-cert-file", "/cert.pem", "--tls-auth-clients", "no",
-		},
-			testcontainers.ContainerFile{Reader: bytes.NewReader(cert), ContainerFilePath: "/cert.pem", FileMode: 0o644},
-			testcontainers.ContainerFile{Reader: bytes.NewReader(key), ContainerFilePath: "/key.pem", FileMode: 0o644})
+	if len(running()) > 0 {
+		t.Skip("needs servers of its own")
 	}
-	return servers
+	return startAll(t, n, []string{
+		"--port", "0", "--tls-port", "6379", "--tls-cert-file", "/cert.pem", "--tls-key-file", "/key.pem",
+		"--tls-ca-cert-file", "/cert.pem", "--tls-auth-clients", "no",
+	}, file(t, "cert.pem", cert), file(t, "key.pem", key))
+}
+
+// file is a file for containers, at the root.
+func file(t *testing.T, name string, content []byte) testcontainers.ContainerFile {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return testcontainers.ContainerFile{HostFilePath: path, ContainerFilePath: "/" + name, FileMode: 0o644}
 }
 
 // startOne starts a server on a port of this machine that stays the same when it is started again.
-func startOne(t *testing.T, image string, args []string, files ...testcontainers.ContainerFile) *server {
+func startOne(t *testing.T, image string, args []string, files []testcontainers.ContainerFile) *server {
 	t.Helper()
 	hostPort := freePort(t)
 	command := "redis-server"
@@ -133,7 +164,7 @@ func startOne(t *testing.T, image string, args []string, files ...testcontainers
 		t.Errorf("start %s: %v", image, err)
 		return nil
 	}
-	s := &server{c, "127.0.0.1:" + hostPort}
+	s := &server{Container: c, addr: "127.0.0.1:" + hostPort}
 	t.Cleanup(func() {
 		_ = s.docker("unpause")
 		if err := testcontainers.TerminateContainer(c, testcontainers.StopTimeout(0)); err != nil {
@@ -166,9 +197,18 @@ func (s *server) docker(command ...string) error {
 	return nil
 }
 
+// ours skips the test if the server is not ours to break.
+func (s *server) ours(t *testing.T) {
+	t.Helper()
+	if s.Container == nil {
+		t.Skipf("%s is not ours to break", s.addr)
+	}
+}
+
 // do runs a command of the Docker client's, which must succeed.
 func (s *server) do(t *testing.T, command ...string) {
 	t.Helper()
+	s.ours(t)
 	if err := s.docker(command...); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +286,7 @@ func lockerOf(t *testing.T, d pool.Dialer, servers []*server, opts ...redlock.Op
 
 func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Locker {
 	t.Helper()
-	l, err := redlock.New(nodes, append([]redlock.Option{redlock.WithTTL(ttl)}, opts...)...)
+	l, err := redlock.New(nodes, append([]redlock.Option{redlock.WithTTL(ttl), redlock.WithKeyPrefix(prefix)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,6 +306,7 @@ func lock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOpt
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = lease.Unlock(context.Background()) }) // where the test is skipped half-way
 	return lease
 }
 
@@ -284,11 +325,9 @@ func wantNoLocks(t *testing.T, l *redlock.Locker, servers []*server) {
 		t.Errorf("%d releases were dropped", d)
 	}
 	for _, s := range servers {
-		keys := s.client(t).Scan(context.Background(), 0, "*", 1000).Iterator()
+		keys := s.client(t).Scan(context.Background(), 0, prefix+"*", 1000).Iterator() // the keys that go with a lock begin with a brace
 		for keys.Next(context.Background()) {
-			if k := keys.Val(); !strings.Contains(k, ":redlock:") && !strings.HasPrefix(k, "redlock:") {
-				t.Errorf("%s: lock %q is left", s.addr, k)
-			}
+			t.Errorf("%s: lock %q is left", s.addr, keys.Val())
 		}
 		if err := keys.Err(); err != nil {
 			t.Error(err)
