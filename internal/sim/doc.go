@@ -1,0 +1,12 @@
+// Package sim runs the real library over masters in memory in virtual time, through faults that a seed decides on, and judges what
+// it did. It holds tests only; see docs/testing.md for how to run more of them.
+//
+// A schedule is one run: a few masters, a few clients with clocks of their own, locks taken in every way the library has, and
+// faults. The regime says what may go wrong, and so which of the oracles must hold:
+//
+//	orderly   messages are lost or late, nodes freeze: nothing is left on the nodes once all is over
+//	steady    also clocks within the drift bound, restarts that keep data, repeated and late messages, clients that stop
+//	guarded   also restarts without data, under the restart guard
+//	clocks    also clocks that step and run as they like, data kept: tokens are still unique and rise
+//	losses    also data lost, clocks in agreement: tokens are still unique and rise
+package sim

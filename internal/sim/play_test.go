@@ -1,0 +1,286 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"runtime/pprof"
+	"sync"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+// play runs the schedule to its end.
+func (w *world) play() {
+	timers := make([]*time.Timer, 0, 2*len(w.faults))
+	for _, f := range w.faults {
+		timers = append(timers, time.AfterFunc(f.at, f.begin), time.AfterFunc(f.at+f.lasts, f.end))
+	}
+	peace := make(chan struct{})
+	time.AfterFunc(8*w.ttl, func() {
+		w.over.Store(true)
+		for _, t := range timers {
+			t.Stop()
+		}
+		for _, f := range w.faults {
+			f.end()
+		}
+		close(peace)
+	})
+	var work sync.WaitGroup
+	for _, c := range w.life {
+		count := 1
+		if !c.alone {
+			count += 1 + c.random.IntN(2)
+		}
+		for i := range count {
+			random := rand.New(rand.NewPCG(w.seed, uint64(c.number*100+i+5000)))
+			work.Go(func() { c.work(random) })
+		}
+	}
+	done := make(chan struct{})
+	go func() { work.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(8*w.ttl + w.patience()):
+		if *verbose {
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+		}
+		w.violate("a waiter got neither its turn nor an error, %v after all faults were over", w.patience())
+		for _, c := range w.life {
+			_ = c.locks.Close(context.Background())
+		}
+		<-done
+	}
+	<-peace
+	for _, c := range w.life {
+		began := time.Now()
+		if err := c.locks.Close(context.Background()); err != nil {
+			w.violate("client %d: Close: %v", c.number, err)
+		}
+		if took := time.Since(began); took > w.ttl+lastMessage+time.Second {
+			w.violate("client %d: Close took %v", c.number, took)
+		}
+		if n := c.locks.Stats().Dropped; n > 0 {
+			w.violate("client %d dropped %d releases", c.number, n)
+		}
+	}
+	if left := w.leftovers(); w.regime.tidy && len(left) > 0 {
+		w.violate("left on the nodes when all is over: %v", left)
+	}
+	if w.regime.wrong {
+		return // how long a TTL is cannot be told
+	}
+	time.Sleep(lastMessage + 2*w.ttl)
+	if left := w.leftovers(); len(left) > 0 {
+		w.violate("left on the nodes a TTL later: %v", left)
+	}
+}
+
+// patience is how long after all faults the last waiter has had its turn. A key that was left behind lasts longer on a node whose
+// clock was set back.
+func (w *world) patience() time.Duration {
+	if w.regime.wrong {
+		return patience + 2*maxSkew
+	}
+	return patience
+}
+
+// work is what one goroutine of a client does.
+func (c *client) work(random *rand.Rand) {
+	w := c.world
+	spread := w.ttl / time.Duration(1+random.IntN(20))
+	for w.sent.Load() < w.budget && !w.over.Load() {
+		time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(spread))))
+		c.wait()
+		name := w.names[random.IntN(len(w.names))]
+		if random.IntN(12) == 0 {
+			c.do(name, random)
+		} else {
+			c.hold(name, random)
+		}
+	}
+}
+
+// take takes the lock in one of the ways there are.
+func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
+	w := c.world
+	var opts []redlock.MutexOption
+	switch random.IntN(8) {
+	case 0, 1:
+		opts = append(opts, redlock.WithRenewal(redlock.Forever))
+	case 2:
+		opts = append(opts, redlock.WithRenewal(w.ttl))
+	case 3:
+		if !w.regime.tidy {
+			opts = append(opts, redlock.WithMinHold(w.ttl/2))
+		}
+	}
+	ctx, cancel := context.Background(), func() {}
+	bound := time.Duration(0)
+	if random.IntN(3) == 0 {
+		bound = time.Duration(random.Int64N(int64(2 * w.ttl)))
+		ctx, cancel = context.WithTimeout(ctx, bound)
+	}
+	defer cancel()
+	w.mu.Lock()
+	above := w.top[name]
+	w.mu.Unlock()
+
+	began := time.Now()
+	var le *redlock.Lease
+	var err error
+	try := random.IntN(4) == 0
+	if try {
+		le, err = c.locks.TryLock(ctx, name, opts...)
+	} else {
+		le, err = c.locks.Lock(ctx, name, opts...)
+	}
+	if err != nil {
+		took := time.Since(began)
+		switch {
+		case c.strays(began):
+		case try && took > 6*timeout, !try && bound > 0 && took > bound+timeout:
+			w.violate("client %d: Lock of %s failed after %v, its wait was %v: %v", c.number, name, took, bound, err)
+		}
+		return nil, false
+	}
+	h := &holding{le, c.number, len(opts) == 0}
+	w.taken(name, h, above, c.alone)
+	return h, true
+}
+
+// strays reports whether the client's clock or the client itself may have stood still since then.
+func (c *client) strays(time.Time) bool {
+	r := c.world.regime
+	if r.wrong {
+		return true
+	}
+	for _, f := range c.world.faults {
+		if f.kind == "stop" && f.client == c.number {
+			return true
+		}
+	}
+	return false
+}
+
+// taken judges a lease that was just handed out: above is the greatest token that had been returned before it was asked for.
+func (w *world) taken(name string, h *holding, above uint64, alone bool) {
+	w.mu.Lock()
+	held := w.held[name]
+	w.held[name] = append(held, h)
+	repeated := w.tokens[name][h.Fence()]
+	if w.tokens[name] == nil {
+		w.tokens[name] = make(map[uint64]bool)
+	}
+	w.tokens[name][h.Fence()] = true
+	w.top[name] = max(w.top[name], h.Fence())
+	w.mu.Unlock()
+	switch f := h.Fence(); {
+	case f == 0:
+		w.violate("client %d has %s without a token", h.client, name)
+	case repeated:
+		w.violate("token %d of %s was given out twice", f, name)
+	case f <= above && (alone || w.regime.exclusive):
+		w.violate("token %d of %s is not above %d, which had been returned before", f, name, above)
+	}
+	if h.Err() != nil {
+		return
+	}
+	still := held[:0:0]
+	for _, o := range held {
+		if o.Err() == nil {
+			still = append(still, o)
+		}
+	}
+	if len(still) > 0 {
+		w.overlaps++
+		if w.regime.exclusive {
+			w.violate("clients %d and %d have %s at the same time", still[0].client, h.client, name)
+		}
+	}
+}
+
+// hold takes the lock, keeps it for a while, and mostly unlocks it.
+func (c *client) hold(name string, random *rand.Rand) {
+	w := c.world
+	h, ok := c.take(name, random)
+	if !ok {
+		return
+	}
+	switch random.IntN(8) {
+	case 0, 1:
+		h.rest(w.ttl / 2)
+	case 2:
+		h.rest(2 * w.ttl)
+	case 3:
+		h.rest(w.ttl/4 + time.Duration(random.Int64N(int64(w.ttl))))
+		c.wait()
+		c.extend(h, random)
+		h.rest(w.ttl * 3 / 4)
+	default:
+		h.rest(10*time.Microsecond + time.Duration(random.Int64N(int64(5*time.Millisecond))))
+	}
+	c.wait()
+	if h.Err() != nil {
+		// By the client's clock, which may be stopped, it has ended: not later than it should.
+		if ended := c.Now(); h.Until().After(ended) {
+			w.violate("client %d: the lease has ended, yet lasts until %v later", c.number, h.Until().Sub(ended))
+		}
+	}
+	if h.plain && !w.regime.tidy && random.IntN(20) == 0 {
+		return // as if it had crashed
+	}
+	began := time.Now()
+	err := h.Unlock(context.Background())
+	if took := time.Since(began); took > timeout+time.Millisecond && !c.strays(began) {
+		w.violate("client %d: Unlock took %v: %v", c.number, took, err)
+	}
+	if h.Err() == nil {
+		w.violate("client %d: the lease is valid after Unlock", c.number)
+	}
+	if random.IntN(10) == 0 && !errors.Is(h.Unlock(context.Background()), redlock.ErrReleased) {
+		w.violate("client %d: Unlock twice", c.number)
+	}
+}
+
+// rest waits until the lease ends, or d.
+func (h *holding) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-h.Done():
+	}
+}
+
+func (c *client) extend(h *holding, random *rand.Rand) {
+	ctx, cancel := context.Background(), func() {}
+	if random.IntN(3) == 0 {
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(random.Int64N(int64(2*timeout))))
+	}
+	defer cancel()
+	before := h.Until()
+	if err := h.Extend(ctx); err == nil && h.Until().Before(before) && h.Err() == nil {
+		c.world.violate("client %d: Extend shortened the lease", c.number)
+	}
+}
+
+// do holds the lock in Do.
+func (c *client) do(name string, random *rand.Rand) {
+	w := c.world
+	ctx, cancel := context.WithTimeout(context.Background(), 2*w.ttl)
+	defer cancel()
+	w.mu.Lock()
+	above := w.top[name]
+	w.mu.Unlock()
+	_ = c.locks.Do(ctx, name, func(ctx context.Context, le *redlock.Lease) error {
+		h := &holding{Lease: le, client: c.number}
+		w.taken(name, h, above, c.alone)
+		h.rest(time.Duration(random.Int64N(int64(2 * w.ttl))))
+		c.wait()
+		return ctx.Err()
+	})
+}

@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+var (
+	first   = flag.Uint64("sim.seed", 1, "the first seed")
+	count   = flag.Int("sim.count", 100, "how many schedules of each regime to run")
+	only    = flag.String("sim.regime", "", "the regime to run; empty: all")
+	keep    = flag.String("sim.faults", "all", "the faults to keep, such as 0,3: what a failure prints")
+	verbose = flag.Bool("sim.verbose", false, "print the goroutines where a waiter hangs")
+	tries   = flag.Int("sim.tries", 1, "how often to run each: what the runtime decides on is not seeded")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	goleak.VerifyTestMain(m)
+}
+
+func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so that a schedule runs the same again
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, r := range regimes {
+		if *only != "" && *only != r.name {
+			continue
+		}
+		t.Run(r.name, func(t *testing.T) {
+			began := time.Now()
+			var ran, messages, overlaps int
+			for seed := *first; seed < *first+uint64(*count); seed++ {
+				for range *tries {
+					w := run(t, r, seed, kept())
+					ran++
+					messages += int(w.sent.Load())
+					overlaps += w.overlaps
+					if len(w.violations) > 0 {
+						report(t, w)
+						return
+					}
+				}
+			}
+			took := time.Since(began)
+			t.Logf("%d schedules (seeds %d to %d), %d messages each, %d overlaps, %.0f a second",
+				ran, *first, *first+uint64(*count)-1, messages/max(ran, 1), overlaps, float64(ran)/took.Seconds())
+		})
+	}
+}
+
+// kept is which faults to keep; nil: all.
+func kept() (faults []int) {
+	if *keep == "all" {
+		return nil
+	}
+	faults = []int{}
+	for s := range strings.SplitSeq(*keep, ",") {
+		if n, err := strconv.Atoi(s); err == nil {
+			faults = append(faults, n)
+		}
+	}
+	return faults
+}
+
+// run runs one schedule. Goroutines that are left over are a violation too: the bubble cannot end.
+func run(t *testing.T, r regime, seed uint64, faults []int) (w *world) {
+	t.Helper()
+	defer func() {
+		if p := recover(); p != nil {
+			if w == nil {
+				panic(p)
+			}
+			w.violations = append(w.violations, fmt.Sprintf("goroutines are left: %v", p))
+		}
+	}()
+	synctest.Test(t, func(*testing.T) {
+		w = newWorld(r, seed)
+		if faults != nil {
+			w.faults = choose(w.faults, faults)
+		}
+		w.play()
+	})
+	return w
+}
+
+func choose(all []fault, which []int) (some []fault) {
+	for _, i := range which {
+		if i < len(all) {
+			some = append(some, all[i])
+		}
+	}
+	return some
+}
+
+// report prints the failure, and the line that shows it again with as few faults as do.
+func report(t *testing.T, w *world) {
+	t.Helper()
+	faults := kept()
+	if faults == nil {
+		for i := range w.faults {
+			faults = append(faults, i)
+		}
+	}
+	leftOver := strings.HasPrefix(w.violations[len(w.violations)-1], "goroutines are left")
+	for i := len(faults) - 1; i >= 0 && !leftOver; i-- {
+		fewer := slices.Delete(slices.Clone(faults), i, i+1)
+		for range 5 {
+			if v := run(t, w.regime, w.seed, fewer); len(v.violations) > 0 {
+				w, faults = v, fewer
+				break
+			}
+		}
+	}
+	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(faults)), ","), "[]")
+	if list == "" {
+		list = "none"
+	}
+	t.Errorf("%s\nfaults: %v\nshow it again: go test ./internal/sim -run TestSimulation -sim.regime=%s -sim.seed=%d -sim.count=1 -sim.faults=%s -sim.tries=50",
+		strings.Join(w.violations, "\n"), w.faults, w.regime.name, w.seed, list)
+}

@@ -1,0 +1,305 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A regime says what may go wrong, and so what must hold all the same.
+type regime struct {
+	name      string
+	exclusive bool // at no time two valid leases of a name
+	tidy      bool // no lock of ours is left once all is over
+	late      bool // messages may arrive after their caller has given up, or twice
+	drift     bool // clocks run at rates within the drift allowance
+	skew      bool // the clients' wall clocks are hours apart
+	wrong     bool // clocks step, and run at any rate
+	restarts  bool // nodes restart and keep their data
+	losses    bool // nodes lose their data
+	guard     bool // under the restart guard
+}
+
+var regimes = []regime{
+	{name: "orderly", exclusive: true, tidy: true, skew: true},
+	{name: "steady", exclusive: true, late: true, drift: true, skew: true, restarts: true},
+	{name: "guarded", exclusive: true, late: true, restarts: true, losses: true, guard: true},
+	{name: "clocks", late: true, skew: true, wrong: true, restarts: true},
+	{name: "losses", late: true, restarts: true, losses: true},
+}
+
+const (
+	timeout     = 20 * time.Millisecond // of a node
+	maxMessages = 400
+	maxSkew     = 2 * time.Hour
+	lastMessage = 2 * time.Second  // after this a message in flight has arrived
+	patience    = 60 * time.Second // within which each waiter gets its turn once all faults are over
+)
+
+// A world is one schedule.
+type world struct {
+	regime regime
+	seed   uint64
+	ttl    time.Duration
+	nodes  []*memnode.Node
+	life   []*client
+	faults []fault
+	names  []string
+
+	calm   bool // few messages are late or lost
+	budget int64
+	sent   atomic.Int64
+	over   atomic.Bool // faults have ended
+
+	mu         sync.Mutex
+	held       map[string][]*holding
+	tokens     map[string]map[uint64]bool
+	top        map[string]uint64 // the greatest token returned
+	violations []string
+	overlaps   int
+}
+
+// A holding is a lease and who has it.
+type holding struct {
+	*redlock.Lease
+	client int
+	plain  bool // taken without options: it ends by itself
+}
+
+// A client is a process with a Locker and a clock.
+type client struct {
+	*clock
+	world  *world
+	number int
+	random *rand.Rand
+	locks  *redlock.Locker
+	alone  bool // it has one goroutine: nothing is handed over
+	cut    []atomic.Bool
+}
+
+func newWorld(r regime, seed uint64) *world {
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := &world{
+		regime: r, seed: seed,
+		ttl:    time.Duration(60+random.IntN(600)) * time.Millisecond,
+		names:  []string{"a", "b"}[:1+random.IntN(5)/4],
+		calm:   random.IntN(2) == 0,
+		budget: int64(100 + random.IntN(maxMessages-150)),
+		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
+	}
+	for i := range []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)] {
+		n := memnode.New(fmt.Sprintf("node%d", i))
+		switch {
+		case r.wrong:
+			n.SetClock(randomSkew(random), 0.5+random.Float64())
+		case r.drift:
+			n.SetClock(time.Duration(random.Int64N(int64(time.Second))), rate(random))
+		}
+		w.nodes = append(w.nodes, n)
+	}
+	for i := range 2 + random.IntN(3) {
+		w.life = append(w.life, newClient(w, i, random))
+	}
+	w.plan(random)
+	return w
+}
+
+// rate is one of a clock that is within the drift allowance of any other; most often as far off as may be.
+func rate(random *rand.Rand) float64 {
+	const most = 0.0045
+	return []float64{1, 1 - most, 1 + most, 1 + most*(2*random.Float64()-1)}[random.IntN(4)]
+}
+
+func randomSkew(random *rand.Rand) time.Duration {
+	return time.Duration(random.Int64N(int64(2*maxSkew))) - maxSkew
+}
+
+func newClient(w *world, number int, random *rand.Rand) *client {
+	c := &client{
+		clock: newClock(), world: w, number: number, alone: random.IntN(2) == 0,
+		random: rand.New(rand.NewPCG(w.seed, uint64(1000+number))),
+		cut:    make([]atomic.Bool, len(w.nodes)),
+	}
+	switch r := w.regime; {
+	case r.wrong:
+		c.set(randomSkew(random), 0.5+random.Float64())
+	case r.drift:
+		c.set(randomSkew(random), rate(random))
+	case r.skew:
+		c.set(randomSkew(random), 1)
+	}
+	nodes := make([]pool.Node, len(w.nodes))
+	for i, n := range w.nodes {
+		nodes[i] = &link{Node: n.Through(c.network(i)), client: c}
+	}
+	opts := []redlock.Option{redlock.WithTTL(w.ttl), redlock.WithNodeTimeout(timeout), redlock.WithClock(c.clock)}
+	if w.regime.wrong {
+		opts = append(opts, redlock.WithFenceRetention(24*time.Hour)) // the registers outlast all shifts
+	}
+	if w.regime.guard {
+		opts = append(opts, redlock.WithRestartGuard(w.ttl))
+	}
+	locks, err := redlock.New(nodes, opts...)
+	if err != nil {
+		panic(err)
+	}
+	c.locks = locks
+	return c
+}
+
+// violate notes that a property did not hold.
+func (w *world) violate(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+}
+
+// network returns what decides over the messages between a client and a node.
+func (c *client) network(node int) func(memnode.Message) memnode.Fate {
+	w := c.world
+	var mu sync.Mutex
+	random := rand.New(rand.NewPCG(w.seed, uint64(c.number*100+node+1)))
+	base := time.Duration(50+random.IntN(950)) * time.Microsecond
+	return func(m memnode.Message) (f memnode.Fate) {
+		mu.Lock()
+		defer mu.Unlock()
+		w.sent.Add(int64(max(len(m.Requests), 1)))
+		f.Delay = base + time.Duration(random.Int64N(int64(base)))
+		f.DelayBack = base + time.Duration(random.Int64N(int64(base)))
+		luck, how := random.IntN(100), random.Int64()
+		if w.over.Load() {
+			return f
+		}
+		f.Drop = c.cut[node].Load()
+		if w.calm && luck >= 4 {
+			return f
+		}
+		switch {
+		case luck < 3:
+			f.Drop = true
+		case luck < 6:
+			f.DropReply = true
+		case luck < 12:
+			f.Delay += time.Duration(how % int64(timeout*2/3))
+		case luck < 18:
+			f.DelayBack += time.Duration(how % int64(timeout*2/3))
+		case !w.regime.late:
+		case luck < 21:
+			f.Delay += time.Duration(how % int64(2*w.ttl))
+		case luck < 23:
+			f.Again, f.AgainIn = true, time.Duration(how%int64(2*w.ttl))
+		}
+		return f
+	}
+}
+
+// A fault is something that happens to a node or a client.
+type fault struct {
+	at, lasts time.Duration
+	kind      string
+	node      int
+	client    int
+	begin     func()
+	end       func()
+}
+
+func (f fault) String() string {
+	return fmt.Sprintf("%s node %d client %d at %v for %v", f.kind, f.node, f.client, f.at, f.lasts)
+}
+
+// plan decides on the faults of the schedule.
+func (w *world) plan(random *rand.Rand) {
+	kinds := []string{"freeze", "freeze", "cut", "disconnect"}
+	if !w.regime.tidy {
+		kinds = append(kinds, "kill", "stop")
+	}
+	if w.regime.restarts {
+		kinds = append(kinds, "restart", "delete")
+	}
+	if w.regime.losses {
+		kinds = append(kinds, "lose", "lose", "lose")
+		if !w.regime.guard {
+			kinds = append(kinds, "flush", "older", "all")
+		}
+	}
+	if w.regime.wrong {
+		kinds = append(kinds, "step", "step")
+	}
+	if w.regime.exclusive {
+		kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == "delete" })
+	}
+	for range random.IntN(7) {
+		w.faults = append(w.faults, w.fault(kinds[random.IntN(len(kinds))], random))
+	}
+}
+
+func (w *world) fault(kind string, random *rand.Rand) fault {
+	f := fault{
+		kind: kind, node: random.IntN(len(w.nodes)), client: random.IntN(len(w.life)),
+		at:    time.Duration(random.Int64N(int64(6 * w.ttl))),
+		lasts: []time.Duration{time.Duration(random.Int64N(int64(2 * timeout))), time.Duration(random.Int64N(int64(2 * w.ttl)))}[random.IntN(2)],
+		begin: func() {}, end: func() {},
+	}
+	n, c := w.nodes[f.node], w.life[f.client]
+	skew, pace := randomSkew(random), 0.5+random.Float64()
+	flip := random.IntN(2) == 0
+	name := w.names[random.IntN(len(w.names))]
+	switch kind {
+	case "freeze":
+		f.begin, f.end = n.Freeze, n.Thaw
+		if flip {
+			f.end = n.ThawReversed
+		}
+	case "cut":
+		f.begin, f.end = func() { c.cut[f.node].Store(true) }, func() { c.cut[f.node].Store(false) }
+	case "disconnect":
+		f.begin = n.Disconnect
+	case "kill":
+		f.begin, f.end = n.Kill, func() { n.Start(true) }
+	case "stop":
+		f.begin, f.end = c.stop, c.resume
+	case "restart":
+		f.begin = func() { n.Restart(true) }
+	case "lose":
+		f.begin = func() { n.Restart(false) }
+	case "delete":
+		f.begin = func() { n.Delete(name) }
+	case "flush":
+		f.begin = n.Flush
+	case "older":
+		f.begin, f.end = n.Save, n.RestartOlder
+	case "all":
+		f.begin = func() {
+			for _, n := range w.nodes {
+				n.Flush()
+			}
+		}
+	case "step":
+		if flip {
+			f.begin = func() { n.SetClock(skew, pace) }
+		} else {
+			f.begin = func() { c.set(skew, pace) }
+		}
+	}
+	return f
+}
+
+// leftovers are locks of ours on the nodes. What is reserved for a waiter goes by itself.
+func (w *world) leftovers() (left []string) {
+	for i, n := range w.nodes {
+		for _, name := range w.names {
+			if owner, life, found := n.Get(name); found && !strings.HasPrefix(owner, "R:") {
+				left = append(left, fmt.Sprintf("%s on node %d for %v", name, i, life))
+			}
+		}
+	}
+	return left
+}
