@@ -175,6 +175,7 @@ func (d Dialer) target(addr string) (*target, error) {
 			return nil, errors.New("not a URL") // the parser's own words repeat it, password and all
 		}
 		if err := t.url(u); err != nil {
+			u.RawQuery, u.Fragment = "", "" // where a password may stand too
 			return nil, fmt.Errorf("%q: %w", u.Redacted(), err)
 		}
 		hostport = u.Host
