@@ -1,0 +1,288 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+
+	"github.com/go-redlock/redlock/internal/redisserver"
+)
+
+// A stand is where `redlock run` is tested: masters, and a file that the command and all its descendants keep locked, by
+// flock, as long as one of them lives.
+type stand struct {
+	t       *testing.T
+	servers *redisserver.Servers
+	file    string
+}
+
+func newStand(t *testing.T) *stand {
+	t.Helper()
+	if _, err := exec.LookPath("flock"); err != nil {
+		t.Skip(err)
+	}
+	return &stand{t, startServers(t, 5), filepath.Join(t.TempDir(), "alive")}
+}
+
+// redlock prepares a call of redlock.
+func (s *stand) redlock(args ...string) *exec.Cmd {
+	c := exec.CommandContext(s.t.Context(), "redlock", args...)
+	c.Env = append(os.Environ(), "REDLOCK_NODES="+strings.Join(s.servers.Addrs(), ","))
+	return c
+}
+
+// family is a command that has children and grandchildren, and says when they are there.
+func (s *stand) family(before string) string {
+	return fmt.Sprintf("exec 9>%s; flock 9; %s sleep 1000 & (sleep 1000 & sleep 1000) & echo ready; wait", s.file, before)
+}
+
+const stubborn = `trap "" TERM HUP INT;`
+
+// first starts a run of the command and returns once it is under way.
+func (s *stand) first(script string) *exec.Cmd {
+	s.t.Helper()
+	c := s.redlock("run", "--ttl", "2s", "job", "--", "sh", "-c", script)
+	ready, said, err := os.Pipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c.Stdout = said
+	s.start(c)
+	_ = said.Close()
+	s.awaitReady(ready)
+	_ = ready.Close()
+	return c
+}
+
+func (s *stand) start(c *exec.Cmd) {
+	s.t.Helper()
+	if err := c.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+}
+
+func (s *stand) awaitReady(r io.Reader) {
+	s.t.Helper()
+	if line, err := bufio.NewReader(r).ReadString('\n'); strings.TrimSpace(line) != "ready" {
+		s.t.Fatalf("the command says %q: %v", line, err)
+	}
+}
+
+// second runs another command under the same lock, and fails the test if anything of the first is left when it starts.
+func (s *stand) second() {
+	s.t.Helper()
+	out, err := s.redlock("run", "job", "--", "flock", "--nonblock", s.file, "echo", "alone").CombinedOutput()
+	if err != nil || string(out) != "alone\n" {
+		s.t.Errorf("the second command starts while something of the first is left: %v\n%s", err, out)
+	}
+}
+
+func exitCodeOf(c *exec.Cmd) int {
+	_ = c.Wait()
+	return c.ProcessState.ExitCode()
+}
+
+func TestCommandIsGoneBeforeAnotherStartsWhereTheMastersFreeze(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	first := s.first(s.family(stubborn))
+	began := time.Now()
+	for i := range 3 {
+		if err := s.servers.Process(i).Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := exitCodeOf(first); got != exitLost {
+		t.Errorf("exit code %d, not %d", got, exitLost)
+	}
+	t.Logf("stopped %v after the masters froze, the TTL is 2s", time.Since(began))
+	for i := range 3 {
+		_ = s.servers.Process(i).Signal(syscall.SIGCONT)
+	}
+	s.second()
+}
+
+func TestCommandIsGoneBeforeAnotherStartsWhereRedlockIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	first := s.first(s.family(stubborn))
+	_ = first.Process.Kill()
+	s.second()
+}
+
+func TestCommandIsGoneBeforeAnotherStartsWhereRedlockIsFrozen(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	first := s.first(s.family(stubborn))
+	_ = first.Process.Signal(syscall.SIGSTOP)
+	s.second()
+	_ = first.Process.Signal(syscall.SIGCONT)
+	if got := exitCodeOf(first); got != exitLost {
+		t.Errorf("exit code %d, not %d", got, exitLost)
+	}
+}
+
+func TestCommandIsGoneBeforeAnotherStartsWhereTheLockIsTakenAway(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	first := s.first(s.family(stubborn))
+	if out, err := s.redlock("release", "--force", "--yes", "job").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := exitCodeOf(first); got != exitLost {
+		t.Errorf("exit code %d, not %d", got, exitLost)
+	}
+	s.second()
+}
+
+func TestCommandIsGoneBeforeAnotherStartsWhereTheTerminalHangsUp(t *testing.T) {
+	t.Parallel()
+	for _, descendants := range []string{"", `(trap "" HUP TERM; exec sleep 1000) &`} {
+		s := newStand(t)
+		terminal, side := openTerminal(t)
+		first := s.redlock("run", "--ttl", "2s", "job", "--", "sh", "-c", s.family(descendants))
+		first.Stdin, first.Stdout, first.Stderr = side, side, side
+		first.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		s.start(first)
+		_ = side.Close()
+		s.awaitReady(terminal)
+		_ = terminal.Close()
+		s.second()
+		if got := exitCodeOf(first); got != exitSignal+int(syscall.SIGHUP) {
+			t.Errorf("exit code %d, not that of SIGHUP", got)
+		}
+	}
+}
+
+func TestInterruptFromTheTerminalReachesTheCommand(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	terminal, side := openTerminal(t)
+	c := s.redlock("run", "job", "--", "sh", "-c", `trap "exit 9" INT; echo ready; while :; do sleep 0.1; done`)
+	c.Stdin, c.Stdout, c.Stderr = side, side, side
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	s.start(c)
+	_ = side.Close()
+	s.awaitReady(terminal)
+	if _, err := terminal.WriteString("\x03"); err != nil {
+		t.Fatal(err)
+	}
+	if got := exitCodeOf(c); got != 9 {
+		t.Errorf("exit code %d, not the command's own", got)
+	}
+}
+
+// openTerminal opens a pseudo-terminal: its outer and its inner side.
+func openTerminal(t *testing.T) (outer, inner *os.File) {
+	t.Helper()
+	outer, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = outer.Close() })
+	name, err := terminalName(outer)
+	if err != nil {
+		t.Skip(err)
+	}
+	inner, err = os.OpenFile(name, os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = inner.Close() })
+	return outer, inner
+}
+
+func TestSignalsReachTheCommandAndTheLockIsKeptUntilItHasEnded(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1} {
+		first := s.first(fmt.Sprintf(`exec 9>%s; flock 9; trap "sleep 0.3; exit 9" TERM INT HUP USR1; echo ready; while :; do sleep 0.05; done`, s.file))
+		_ = first.Process.Signal(sig)
+		s.second()
+		if got := exitCodeOf(first); got != 9 {
+			t.Errorf("%v: exit code %d, not the command's own", sig, got)
+		}
+	}
+}
+
+func TestASignalEndsTheWaitForTheLock(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.first(s.family(""))
+	waiting := s.redlock("run", "job", "--", "true")
+	s.start(waiting)
+	// Once its client is connected to a node it is past its start, where a signal ends it all the same.
+	_ = waiting.Process.Signal(syscall.SIGTERM)
+	_ = waiting.Wait()
+	if status, ok := waiting.ProcessState.Sys().(syscall.WaitStatus); !ok || waiting.ProcessState.ExitCode() != 143 && status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", waiting.ProcessState)
+	}
+}
+
+// TestOneOfManyRunsAtOnceRunsTheCommand starts many at once, a thousand if REDLOCK_TEST_RUNS says so. The command of the one that has the
+// lock outlasts them all.
+func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) {
+	runs := 40
+	if text := os.Getenv("REDLOCK_TEST_RUNS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs = n
+	}
+	s := newStand(t)
+	dir := t.TempDir()
+	end := filepath.Join(dir, "end")
+	if err := syscall.Mkfifo(end, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gate, err := os.OpenFile(end, os.O_RDWR, 0) // so that neither side waits for the other
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gate.Close() //nolint:errcheck // it is only a gate
+	began := filepath.Join(dir, "began")
+	codes := make(chan int, runs)
+	var starting sync.WaitGroup
+	for range runs {
+		c := s.redlock("run", "--no-wait", "--ttl", "30s", "nightly", "--", "sh", "-c", fmt.Sprintf("echo x >>%s; read line <%s", began, end))
+		starting.Go(func() {
+			if err := c.Start(); err != nil {
+				t.Error(err)
+				codes <- -1
+				return
+			}
+			go func() { codes <- exitCodeOf(c) }()
+		})
+	}
+	starting.Wait()
+	count := map[int]int{}
+	for range runs - 1 {
+		count[<-codes]++
+	}
+	_, _ = gate.WriteString(strings.Repeat("go\n", runs))
+	count[<-codes]++
+	text, err := os.ReadFile(began)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "x"); n != 1 || count[0] != 1 {
+		t.Errorf("of %d runs %d have started the command; exit codes: %v", runs, n, count)
+	}
+	t.Logf("%d runs, exit codes: %v", runs, count)
+}
+
