@@ -17,23 +17,32 @@ func ExampleWithTTL() {
 	defer locks.Close(ctx)
 
 	short := newLease(locks, "ledger", redlock.WithTTL(10*time.Second)) // but this one
-	fmt.Println(time.Until(short.Until()).Round(100 * time.Millisecond))
-	// Output: 9.9s
+	fmt.Println(time.Until(short.Until()).Round(time.Second))
+	// Output: 10s
+}
+
+// A renewals passes on what becomes of renewals.
+type renewals chan error
+
+func (r renewals) Observe(e redlock.Event) {
+	if renewed, ok := e.(redlock.RenewedEvent); ok {
+		r <- renewed.Err
+	}
 }
 
 // A leader keeps its lock for as long as it lives.
 func ExampleWithRenewal() {
-	locks := newLocks(redlock.WithTTL(60 * time.Millisecond))
+	watch := make(renewals, 10)
+	locks := newLocks(redlock.WithTTL(time.Second), redlock.WithObserver(watch))
 	defer locks.Close(ctx)
 
 	lease := newLease(locks, "leader", redlock.WithRenewal(redlock.Forever))
-	select {
-	case <-lease.Done():
-		fmt.Println(lease.Err())
-	case <-time.After(200 * time.Millisecond):
-		fmt.Println("still leading")
-	}
-	// Output: still leading
+	before := lease.Until()
+	fmt.Println(<-watch) // after a third of the TTL
+	fmt.Println(lease.Until().After(before))
+	// Output:
+	// <nil>
+	// true
 }
 
 func ExampleWithWait() {
@@ -127,16 +136,19 @@ func ExampleWithClock() {
 func ExampleWithLogger() {
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey || a.Key == "event" {
+			if a.Key == slog.TimeKey {
 				return slog.Attr{} // so that the output is always the same
 			}
 			return a
 		},
 	}))
-	locks := newLocks(redlock.WithLogger(logger), redlock.WithTTL(20*time.Millisecond))
+	locks, err := redlock.New(fiveMasters()[:4], redlock.WithLogger(logger))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	defer locks.Close(ctx)
-	<-newLease(locks, "ledger").Done()
-	// Output: level=WARN msg="redlock: lease lost"
+	// Output: level=WARN msg="redlock: an even number of nodes tolerates no more failures than one less" nodes=4
 }
 
 // A losses counts the leases that were lost.
