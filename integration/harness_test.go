@@ -205,11 +205,15 @@ func (s *server) ours(t *testing.T) {
 	}
 }
 
-// do runs a command of the Docker client's, which must succeed.
+// do runs a command of the Docker client's, which must succeed. A busy kernel may need more than one try to freeze a server.
 func (s *server) do(t *testing.T, command ...string) {
 	t.Helper()
 	s.ours(t)
-	if err := s.docker(command...); err != nil {
+	err := s.docker(command...)
+	for i := 0; i < 4 && err != nil && command[0] == "pause"; i++ {
+		err = s.docker(command...)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -173,6 +173,18 @@ func (s *server) start(ctx context.Context) error {
 	return s.connect(ctx)
 }
 
+// pause freezes the server. A busy kernel may need more than one try to get hold of all its threads.
+func (s *server) pause(ctx context.Context) error {
+	var err error
+	for range 5 {
+		if _, err = docker(ctx, "pause", s.id); err == nil {
+			return nil
+		}
+		sleep(ctx, 100*time.Millisecond)
+	}
+	return err
+}
+
 // wipe deletes what it has saved.
 func (s *server) wipe() error {
 	if err := os.Remove(filepath.Join(s.dir, "dump.rdb")); err != nil && !errors.Is(err, os.ErrNotExist) {
