@@ -67,10 +67,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 // direct has the nodes fail and come back, and says what there is to see.
 func (st *stage) direct(ctx context.Context, speed float64) {
 	wait := func(seconds float64) {
-		select {
-		case <-time.After(time.Duration(seconds / speed * float64(time.Second))):
-		case <-ctx.Done():
-		}
+		rest(ctx, time.Duration(seconds/speed*float64(time.Second)))
 	}
 	st.say("Five masters, three contenders, one lock. Whoever gets a majority of the",
 		"nodes has it, with a token greater than all before. The others are woken in order.")
@@ -132,12 +129,19 @@ func (a *actor) play(ctx context.Context, locks *redlock.Locker, st *stage) erro
 		if !paused {
 			st.set(a, rests)
 		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-		}
+		rest(ctx, 200*time.Millisecond)
 	}
 	return nil
+}
+
+// rest waits for d, and returns false if ctx has ended before.
+func rest(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // work writes at the end of a turn, unless the lock is lost.
@@ -154,12 +158,10 @@ func (a *actor) work(ctx context.Context, lease *redlock.Lease, st *stage) {
 // oversleep does nothing until well after the end of the lease, and writes all the same.
 func (a *actor) oversleep(ctx context.Context, lease *redlock.Lease, st *stage) {
 	st.set(a, sleeps)
-	select {
-	case <-time.After(3 * demoTTL):
+	if rest(ctx, 3*demoTTL) {
 		st.set(a, wakes)
 		st.write(a, lease.Fence())
-		time.Sleep(column) // to be seen
-	case <-ctx.Done():
+		rest(ctx, column) // to be seen
 	}
 	a.pause.Store(false)
 	close(a.paused)

@@ -40,6 +40,11 @@ func (r *runCmd) Run(s streams) error {
 	signal.Notify(signals, passed...)
 	defer signal.Stop(signals)
 
+	if r.NodeTimeout == 0 {
+		// Longer than the library's own: many that cron starts at once take their time to begin. A node that does not answer costs
+		// none of it as long as a majority does.
+		r.NodeTimeout = min(r.TTL/10, time.Second)
+	}
 	renewed := make(renewals, 1)
 	locks, end, err := r.locker(redlock.WithTTL(r.TTL), redlock.WithMinHold(r.MinHold), redlock.WithHolder(r.holder()),
 		redlock.WithRenewal(redlock.Forever), redlock.WithObserver(renewed))
