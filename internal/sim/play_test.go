@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"sync"
 	"time"
 
@@ -169,38 +170,33 @@ func (c *client) strays(time.Time) bool {
 // taken judges a lease that was just handed out: above is the greatest token that had been returned before it was asked for.
 func (w *world) taken(name string, h *holding, above uint64, alone bool) {
 	w.mu.Lock()
-	held := w.held[name]
-	w.held[name] = append(held, h)
-	repeated := w.tokens[name][h.Fence()]
-	if w.tokens[name] == nil {
-		w.tokens[name] = make(map[uint64]bool)
+	defer w.mu.Unlock()
+	seen := w.tokens[name]
+	if seen == nil {
+		seen = make(map[uint64]bool)
+		w.tokens[name] = seen
 	}
-	w.tokens[name][h.Fence()] = true
-	w.top[name] = max(w.top[name], h.Fence())
-	w.mu.Unlock()
 	switch f := h.Fence(); {
 	case f == 0:
-		w.violate("client %d has %s without a token", h.client, name)
-	case repeated:
-		w.violate("token %d of %s was given out twice", f, name)
+		w.note("client %d has %s without a token", h.client, name)
+	case seen[f]:
+		w.note("token %d of %s was given out twice", f, name)
 	case f <= above && (alone || w.regime.exclusive):
-		w.violate("token %d of %s is not above %d, which had been returned before", f, name, above)
+		w.note("token %d of %s is not above %d, which had been returned before", f, name, above)
 	}
+	seen[h.Fence()] = true
+	w.top[name] = max(w.top[name], h.Fence())
 	if h.Err() != nil {
 		return
 	}
-	still := held[:0:0]
-	for _, o := range held {
-		if o.Err() == nil {
-			still = append(still, o)
-		}
-	}
-	if len(still) > 0 {
+	held := slices.DeleteFunc(w.held[name], func(o *holding) bool { return o.Err() != nil })
+	if len(held) > 0 {
 		w.overlaps++
 		if w.regime.exclusive {
-			w.violate("clients %d and %d have %s at the same time", still[0].client, h.client, name)
+			w.note("clients %d and %d have %s at the same time", held[0].client, h.client, name)
 		}
 	}
+	w.held[name] = append(held, h)
 }
 
 // hold takes the lock, keeps it for a while, and mostly unlocks it.

@@ -16,7 +16,7 @@ import (
 
 var (
 	first   = flag.Uint64("sim.seed", 1, "the first seed")
-	count   = flag.Int("sim.count", 100, "how many schedules of each regime to run")
+	count   = flag.Int("sim.count", 40, "how many schedules of each regime to run")
 	only    = flag.String("sim.regime", "", "the regime to run; empty: all")
 	keep    = flag.String("sim.faults", "all", "the faults to keep, such as 0,3: what a failure prints")
 	verbose = flag.Bool("sim.verbose", false, "print the goroutines where a waiter hangs")

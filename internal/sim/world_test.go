@@ -159,6 +159,11 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 func (w *world) violate(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.note(format, args...)
+}
+
+// note is violate, with mu held.
+func (w *world) note(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
 }
 
