@@ -153,6 +153,22 @@ func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 	}
 }
 
+// The thawed node executes a release before the acquire that it belongs to, and says that there is nothing to release.
+func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		c.freeze(0)
+		mustUnlock(t, lockEverywhere(t, l, "a"))
+		time.Sleep(400 * time.Millisecond) // the acquire is given up, and its release is on the way
+		c.taps[0].thawReversed()
+		time.Sleep(time.Second)
+		wantDrained(t, l)
+		c.wantNoLocks(t)
+	})
+}
+
 // What was in the socket of a node that stayed frozen for longer than the TTL lasts for a TTL after the thaw at most.
 func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 	t.Parallel()

@@ -198,3 +198,25 @@ func TestExtendNeverShortensTheKeysLife(t *testing.T) {
 		mustUnlock(t, le)
 	})
 }
+
+// An answer that is read after the deadline revives nothing, though the timer has not fired yet.
+func TestAnswerThatComesAfterTheDeadlineRevivesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(10 * time.Millisecond)
+		clock := new(wallClock)
+		l := c.locker(t, redlock.WithClock(clock))
+		le := lockEverywhere(t, l, "a")
+		extended := make(chan error)
+		go func() { extended <- le.Extend(t.Context()) }()
+		time.Sleep(5 * time.Millisecond)
+		clock.leap(redlock.DefaultTTL) // the process was paused
+		if err := <-extended; !errors.Is(err, redlock.ErrLost) || !errors.Is(le.Err(), redlock.ErrLost) {
+			t.Errorf("Extend: %v; the lease: %v", err, le.Err())
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		c.wantNoLocks(t)
+	})
+}

@@ -280,6 +280,7 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 			l := c.locker(t, redlock.WithClock(clock), redlock.WithRenewal(redlock.Forever))
 			le := mustLock(t, l, "a")
 			clock.step(step)
+			mustUnlock(t, mustLock(t, l, "b")) // which has the renewer look at its appointments
 			time.Sleep(time.Minute)
 			if le.Err() != nil {
 				t.Errorf("step %v: the lease: %v", step, le.Err())

@@ -223,3 +223,18 @@ func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 		c.wantNoLocks(t)
 	})
 }
+
+// The lease's own timer, which looks at the clock from time to time, may fire just when Unlock begins.
+func TestUnlockIsNotCutShortByTheLeasesTimer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t, redlock.WithTTL(8*time.Second)) // it looks every second
+		for i := range 50 {
+			le := mustLock(t, l, "a")
+			time.Sleep(time.Duration(1+i%6)*time.Second - time.Millisecond*time.Duration(i%2))
+			mustUnlock(t, le)
+		}
+	})
+}
