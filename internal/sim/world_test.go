@@ -22,6 +22,7 @@ type regime struct {
 	late      bool // messages may arrive after their caller has given up, or twice
 	drift     bool // clocks run at rates within the drift allowance
 	skew      bool // the clients' wall clocks are hours apart
+	lag       bool // the clients' wall clocks lag by hours, or not at all
 	wrong     bool // clocks step, and run at any rate
 	restarts  bool // nodes restart and keep their data
 	losses    bool // nodes lose their data
@@ -33,6 +34,7 @@ var regimes = []regime{
 	{name: "steady", exclusive: true, late: true, drift: true, skew: true, restarts: true},
 	{name: "guarded", exclusive: true, late: true, restarts: true, losses: true, guard: true},
 	{name: "clocks", late: true, skew: true, wrong: true, restarts: true},
+	{name: "lagging", late: true, restarts: true, losses: true, lag: true},
 	{name: "losses", late: true, restarts: true, losses: true},
 }
 
@@ -133,6 +135,8 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 		c.set(randomSkew(random), 0.5+random.Float64())
 	case r.drift:
 		c.set(randomSkew(random), rate(random))
+	case r.lag:
+		c.set(-[]time.Duration{0, maxSkew}[random.IntN(2)], 1)
 	case r.skew:
 		c.set(randomSkew(random), 1)
 	}
@@ -232,7 +236,10 @@ func (w *world) plan(random *rand.Rand) {
 	if w.regime.losses {
 		kinds = append(kinds, "lose", "lose", "lose")
 		if !w.regime.guard {
-			kinds = append(kinds, "flush", "older", "all")
+			kinds = append(kinds, "flush", "all")
+		}
+		if !w.regime.guard && !w.regime.lag {
+			kinds = append(kinds, "older")
 		}
 	}
 	if w.regime.wrong {
