@@ -8,6 +8,7 @@
 //	steady    also clocks within the drift bound, restarts that keep data, repeated and late messages, clients that stop
 //	guarded   also restarts without data, under the restart guard
 //	clocks    also clocks that step and run as they like, data kept: tokens are still unique and rise
-//	lagging   also data lost, and clients whose clocks lag, while the nodes' are right: the same
+//	lagging   also data lost, and clients whose clocks lag, while the nodes' are right: no token falls by
+//	          more than the second within which a node trusts a hint
 //	losses    also data lost, clocks in agreement: tokens are still unique and rise
 package sim
