@@ -23,8 +23,9 @@ type client struct {
 	users int
 	over  bool // what Dial made is closed
 
+	// Of a user's client:
 	asked  atomic.Bool  // the server's run id was asked for, and no connection has broken since
-	strays atomic.Int32 // of a user's client: calls that have outlived their deadline, see bound
+	strays atomic.Int32 // calls that have outlived their deadline, see bound
 }
 
 // maxStrays is how many calls through a user's client may outlive their deadline. More are not made until one has

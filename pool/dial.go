@@ -64,7 +64,7 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 		c := &client{addr: opt.Addr}
 		c.own = func() redis.UniversalClient {
 			o := *opt
-			o.OnConnect = c.greet
+			o.Dialer, o.OnConnect = dialer(&o), c.greet
 			return redis.NewClient(&o)
 		}
 		c.over = true // until it is opened
@@ -113,22 +113,17 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 	}, nil
 }
 
-// greet is called with each new connection: it learns which server is at the other end, if that may have changed.
+// greet is called with each new connection: it learns which server is at the other end. That may be another than last time.
 func (c *client) greet(ctx context.Context, cn *redis.Conn) error {
-	if c.asked.Swap(true) {
-		return nil
-	}
 	info, err := cn.Info(ctx, "server").Result()
 	if err != nil {
 		if _, answered := errors.AsType[redis.Error](err); answered {
 			return nil // INFO is not allowed: then nobody knows
 		}
-		c.asked.Store(false)
 		return err //nolint:wrapcheck // failure looks at it
 	}
 	c.identify(info)
 	if tooOld(info) {
-		c.asked.Store(false)
 		return ErrTooOld
 	}
 	return nil

@@ -2,10 +2,12 @@ package pool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"strings"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -28,6 +30,8 @@ var passing = map[string]bool{
 func failure(r *Request, err error) Reply {
 	var answer redis.Error
 	var network *net.OpError
+	var stranger *tls.CertificateVerificationError
+	var never *unreached
 	switch {
 	case errors.Is(err, ErrTooOld):
 		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
@@ -35,6 +39,10 @@ func failure(r *Request, err error) Reply {
 		return nonsense(r.Verb)
 	case errors.As(err, &answer):
 		return refusal(r, answer)
+	case errors.As(err, &stranger):
+		return Reply{Verdict: Refused, Unsent: true, Err: stranger}
+	case errors.As(err, &never):
+		return Reply{Verdict: Unavailable, Unsent: true, Err: never.cause}
 	case errors.As(err, &network):
 		return Reply{Verdict: Unavailable, Unsent: network.Op == "dial", Err: err}
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
@@ -50,23 +58,45 @@ func failure(r *Request, err error) Reply {
 	}
 }
 
+// full is what a server answers that has no connection to spare. It is the only error to pass that has no word of its own.
+const full = "ERR max number of clients reached"
+
 // refusal is the Reply to a request that the server answered with an error.
 func refusal(r *Request, answer error) Reply {
-	text, _, _ := strings.Cut(answer.Error(), ", with args beginning with")
-	for _, secret := range []string{r.Owner, r.Inbox} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "…")
-		}
+	text := harmless(answer.Error(), r.Owner, r.Inbox)
+	if text == "" {
+		return Reply{Verdict: Refused, Err: errNoWord}
 	}
 	word, _, _ := strings.Cut(text, " ")
 	reply := Reply{Verdict: Refused, Err: serverError(text)}
-	if passing[word] {
+	if passing[word] || text == full {
 		reply.Verdict = Unavailable
 	}
-	if text == "" {
-		reply.Err = errNoWord
-	}
 	return reply
+}
+
+// maxText is how much of what a server says is repeated, in bytes.
+const maxText = 300
+
+// harmless returns a server's words fit for logs. It may have repeated the command, with the owner id or a password in it.
+func harmless(text string, secrets ...string) string {
+	text, _, _ = strings.Cut(text, ", with args beginning with")
+	for _, s := range secrets {
+		random, _, _ := strings.Cut(s, ":") // of an owner id: the label behind it is no secret
+		if random != "" {
+			text = strings.ReplaceAll(text, random, "…")
+		}
+	}
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return ' '
+	}, text)
+	if len(text) > maxText {
+		text = strings.ToValidUTF8(text[:maxText], "") + "…"
+	}
+	return strings.TrimSpace(text)
 }
 
 // A serverError is what a server answered.
