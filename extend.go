@@ -81,7 +81,7 @@ func (le *Lease) extend(renewal bool) *extension {
 		case n.flying: // its answer is late; there is nothing to extend there yet
 			e.open--
 		case n.missing && renewal:
-			n.flying = true
+			n.flying, n.returned = true, true
 			ln.send(call{to: e, request: c.rejoin, until: until})
 		default:
 			ln.send(call{to: e, request: c.extend, until: until})

@@ -79,6 +79,7 @@ type standing struct {
 	taken    bool // the lock is ours there, or may be
 	unknown  bool // such a request went unanswered: it may be executed at any time
 	missing  bool // the node has lost the lock since: a renewal wins it back
+	returned bool // such a renewal was sent: the node may not have had the lock all the time
 }
 
 // A tally counts the ballots.

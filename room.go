@@ -272,8 +272,9 @@ func (c *claim) nextToken() uint64 {
 	return c.spent
 }
 
-// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes, where it still has the lock,
-// raises its register to the top of the block. It returns the first token.
+// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes that accepted its token, and have had the
+// lock for it ever since, raises its register to the top of the block. No other node counts: another owner may have been given
+// a token there that lies within the block. It returns the first token.
 func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
 	v := &reservation{claim: c, top: c.top + tokenBlock, open: len(c.nodes), done: make(chan struct{})}
@@ -304,7 +305,7 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	return c.nextToken(), nil
 }
 
-// A reservation counts the nodes that accept the top of a block. The claim's mu guards it.
+// A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu guards it.
 type reservation struct {
 	claim    *claim
 	top      uint64
@@ -321,7 +322,8 @@ func (v *reservation) answered(i int, _ *pool.Request, reply pool.Reply) {
 	q := v.claim.locker.quorum
 	decided := v.ok >= q || v.ok+v.open < q
 	v.open--
-	if reply.Verdict == pool.OK && !v.claim.locker.lines[i].twin.Load() {
+	n := &v.claim.nodes[i]
+	if reply.Verdict == pool.OK && n.ballot == accepted && !n.returned && !v.claim.locker.lines[i].twin.Load() {
 		v.ok++
 	}
 	if !decided && (v.ok >= q || v.ok+v.open < q) {

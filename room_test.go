@@ -364,3 +364,28 @@ func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures 
 		}
 	})
 }
+
+// A node that granted a higher token late keeps others out, but has not accepted the lease's: another owner may have been
+// given what it granted before, within a block that it would vouch for.
+func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		ahead := uint64(time.Now().UnixMicro()) + 1e12 //nolint:gosec // above zero
+		for i, others := range []uint64{ahead, ahead, ahead + 500} {
+			c.taps[i].setFence("a", fmt.Sprint(others))
+		}
+		c.taps[2].slow(pool.Acquire, time.Millisecond)
+		l := c.locker(t)
+		le := mustLock(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		time.Sleep(2 * time.Millisecond) // node 2 has granted by now
+		c.taps[1].del("a")
+		mustUnlock(t, le)
+		r := <-next
+		if r.err != nil || r.lease.Fence() <= ahead+500 {
+			t.Errorf("%v, %v: the other owner may have %d", r.lease, r.err, ahead+500)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
