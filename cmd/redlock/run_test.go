@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-
 	"github.com/go-redlock/redlock/internal/redisserver"
 )
 
@@ -285,4 +284,3 @@ func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) {
 	}
 	t.Logf("%d runs, exit codes: %v", runs, count)
 }
-

@@ -2,15 +2,21 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
 	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 	"github.com/go-redlock/redlock/internal/redisserver"
@@ -18,7 +24,20 @@ import (
 
 func TestMain(m *testing.M) {
 	leash.Guard()
-	testscript.Main(m, map[string]func(){"redlock": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"redlock": main})
+}
+
+// leakChecked are tests that must leave no goroutine behind.
+type leakChecked struct{ *testing.M }
+
+// Run implements testscript.TestingM.
+func (m leakChecked) Run() int {
+	status := m.M.Run()
+	if err := goleak.Find(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
 }
 
 // startServers starts masters for one test.
@@ -64,13 +83,11 @@ func TestScriptsOnMasters(t *testing.T) {
 // TestDoctorFindsEachFault has masters with one fault each.
 func TestDoctorFindsEachFault(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
+	startServers(t, 1).Stop() // or skip
 	testscript.Run(t, testscript.Params{
 		Dir:  filepath.Join("testdata", "doctor"),
 		Cmds: scriptCommands,
 		Setup: func(e *testscript.Env) error {
-			mu.Lock()
-			defer mu.Unlock()
 			servers, err := redisserver.Start(3, "--appendonly", "yes", "--appendfsync", "always")
 			if err != nil {
 				return err //nolint:wrapcheck // it says all
@@ -81,8 +98,19 @@ func TestDoctorFindsEachFault(t *testing.T) {
 				e.Setenv("NODE"+strconv.Itoa(i+1), addr)
 				_, port, _ := strings.Cut(addr, ":")
 				e.Setenv("PORT"+strconv.Itoa(i+1), port)
+				e.Setenv("PID"+strconv.Itoa(i+1), strconv.Itoa(servers.Process(i).Pid))
 			}
 			e.Setenv("REDLOCK_NODES", strings.Join(addrs, ","))
+			e.Setenv("SLOW3", proxy(e, addrs[2], func(text []byte) []byte { <-time.After(30 * time.Millisecond); return text }))
+			e.Setenv("OLD3", proxy(e, addrs[2], func(text []byte) []byte {
+				return version.ReplaceAll(text, []byte("${1}6"))
+			}))
+			e.Setenv("AHEAD3", proxy(e, addrs[2], func(text []byte) []byte {
+				return timeReply.ReplaceAllFunc(text, func(reply []byte) []byte {
+					seconds, _ := strconv.Atoi(string(reply[len(reply)-10:]))
+					return strconv.AppendInt(reply[:len(reply)-10], int64(seconds)+10, 10)
+				})
+			}))
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -90,6 +118,52 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			return err == nil, nil
 		},
 	})
+}
+
+var (
+	version   = regexp.MustCompile(`((?:redis|valkey)_version:)\d`)
+	timeReply = regexp.MustCompile(`\*2\r\n\$10\r\n\d{10}`)
+)
+
+// proxy stands before a server, does something to what that says, and returns its own address.
+func proxy(e *testscript.Env, server string, do func([]byte) []byte) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		e.T().Fatal(err)
+	}
+	var all sync.WaitGroup
+	e.Defer(all.Wait)
+	e.Defer(func() { _ = l.Close() })
+	all.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			back, err := net.Dial("tcp", server)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			all.Go(func() {
+				_, _ = io.Copy(back, client)
+				_ = back.Close()
+			})
+			all.Go(func() {
+				defer client.Close() //nolint:errcheck // it is over
+				for text := make([]byte, 1<<16); ; {
+					n, err := back.Read(text)
+					if err != nil {
+						return
+					}
+					if _, err := client.Write(do(text[:n])); err != nil {
+						return
+					}
+				}
+			})
+		}
+	})
+	return l.Addr().String()
 }
 
 // scriptCommands are the commands of our own that scripts may use.
