@@ -1,0 +1,67 @@
+package redlock_test
+
+import (
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-redlock/redlock/internal/redisserver"
+)
+
+func TestAServerTakesTheSettingsThatTheHandbookRecommends(t *testing.T) {
+	t.Parallel()
+	realServers(t, 1) // or skip
+	serverTakes(t, strings.Split(between(t, "docs/operations.md", "## Settings of a master\n\n```\n", "\n```"), "\n"))
+}
+
+func TestAServerTakesTheSettingsOfTheComposeFile(t *testing.T) {
+	t.Parallel()
+	realServers(t, 1) // or skip
+	serverTakes(t, strings.Split(between(t, "docs/compose.yaml", "redis-server} --", "\n\n"), "--"))
+}
+
+// between returns what is between two texts in a file.
+func between(t *testing.T, file, from, to string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), from)
+	between, _, ended := strings.Cut(rest, to)
+	if !found || !ended {
+		t.Fatalf("%s has no %q … %q any more", file, from, to)
+	}
+	return between
+}
+
+// serverTakes starts a server with these settings, but for its directory, and checks that it evicts nothing and writes a log.
+func serverTakes(t *testing.T, settings []string) {
+	t.Helper()
+	var args []string
+	for _, s := range settings {
+		s, _, _ = strings.Cut(s, "#")
+		name, value, _ := strings.Cut(strings.TrimSpace(s), " ")
+		if name != "dir" {
+			args = append(args, "--"+name, strings.Trim(value, `"`))
+		}
+	}
+	s, err := redisserver.Start(1, args...)
+	if err != nil {
+		t.Fatalf("%q: %v", args, err)
+	}
+	t.Cleanup(s.Stop)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addrs()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	for field, want := range map[string]string{"maxmemory_policy": "noeviction", "aof_enabled": "1"} {
+		script := `return {ok = string.match(redis.call('INFO', 'everything'), '` + regexp.QuoteMeta(field) + `:(%w+)')}`
+		if got := command(t, conn, "EVAL", script, "0"); got != "+"+want {
+			t.Errorf("with %q %s is %s", args, field, got)
+		}
+	}
+}
