@@ -48,7 +48,7 @@ func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	said, entries := messages(t, ".", "pool"), 0
-	for _, section := range strings.Split(string(text), "\n## ") {
+	for section := range strings.SplitSeq(string(text), "\n## ") {
 		title, body, _ := strings.Cut(section, "\n")
 		if !slices.Contains([]string{"Verdicts", "Options", "Addresses", "Close", "In the log"}, title) {
 			continue // what servers and the network say, too
