@@ -220,8 +220,13 @@ func TestCloseIsBoundedByItsContext(t *testing.T) {
 			if again := l.Close(t.Context()); !errors.Is(again, context.DeadlineExceeded) {
 				t.Errorf("the second Close: %v", again)
 			}
+			synctest.Wait()
+			before := c.requests()
+			time.Sleep(time.Minute)
+			if n := c.requests() - before; n != 0 {
+				t.Errorf("%d requests were sent after Close", n)
+			}
 			c.thaw(0, 1)
-			time.Sleep(5 * time.Second)
 		})
 	}
 }

@@ -63,9 +63,10 @@ type ledger struct {
 	count   atomic.Int64 // len(owed)
 	dropped atomic.Uint64
 
-	mu    sync.Mutex
-	owed  []*debt
-	alarm Timer // armed while anything is owed
+	mu     sync.Mutex
+	owed   []*debt
+	alarm  Timer // armed while anything is owed
+	closed bool  // the Locker is: nothing is sent again any more
 }
 
 // full reports whether too much is owed to the node for it to be given new locks.
@@ -80,10 +81,13 @@ func (g *ledger) owe(d *debt) {
 		g.drop(d)
 		return
 	}
-	d.pause = min(max(2*d.pause, minRepay), maxRepay)
-	d.line.locker.work.begin()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	d.pause = min(max(2*d.pause, minRepay), maxRepay)
+	d.line.locker.work.begin()
 	g.owed = append(g.owed, d)
 	g.count.Store(int64(len(g.owed)))
 	g.arm(d.line.locker.clock)
@@ -137,6 +141,19 @@ func (g *ledger) probe() {
 			d.send()
 		}
 		d.line.locker.work.end()
+	}
+}
+
+// close forgets what is owed, and is going to be: Close has waited long enough.
+func (g *ledger) close(l *Locker) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+	if g.alarm != nil {
+		g.alarm.Stop()
+	}
+	for range g.take(len(g.owed)) {
+		l.work.end()
 	}
 }
 

@@ -325,6 +325,7 @@ func (l *Locker) drain(ctx context.Context) error {
 	defer func() {
 		for _, ln := range l.lines {
 			ln.retire()
+			ln.debts.close(l)
 		}
 	}()
 	for l.work.count.Load() > 0 {
