@@ -126,25 +126,25 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
-			lives []time.Duration // of another's lock on each node; 0: free there
-			want  time.Duration
+			lives []int // of another's lock on each node, in seconds; 0: free there
+			want  int
 		}{
-			{[]time.Duration{1, 2, 3, 4, 5}, 3},
-			{[]time.Duration{5, 4, 3, 2, 1}, 3},
-			{[]time.Duration{0, 0, 7, 8, 9}, 7},
-			{[]time.Duration{9, 9, 9, 0, 1}, 9},
+			{[]int{1, 2, 3, 4, 5}, 3},
+			{[]int{5, 4, 3, 2, 1}, 3},
+			{[]int{0, 0, 7, 8, 9}, 7},
+			{[]int{9, 9, 9, 0, 1}, 9},
 		} {
 			c := newCluster(5)
 			l := c.locker(t)
 			for i, life := range test.lives {
 				if life > 0 {
-					c.taps[i].hold("a", life*time.Second)
+					c.taps[i].hold("a", time.Duration(life)*time.Second)
 				}
 			}
 			_, err := l.TryLock(t.Context(), "a")
 			q, ok := errors.AsType[*redlock.QuorumError](err)
 			// The decision falls before all have answered: the answer may be later than the best, never sooner than it.
-			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 0 && q.RetryAfter < test.want*time.Second {
+			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 0 && q.RetryAfter < time.Duration(test.want)*time.Second {
 				t.Errorf("%v: retry after %v: %v", test.lives, q.RetryAfter, err)
 			}
 		}
