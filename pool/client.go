@@ -72,8 +72,8 @@ func (c *client) current() (r redis.UniversalClient, done func()) {
 	if !c.over {
 		return c.redis, func() {}
 	}
-	r = c.own()
-	return r, func() { _ = r.Close() }
+	once := c.own()
+	return once, func() { _ = once.Close() }
 }
 
 // Do implements Node.

@@ -1,0 +1,114 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	alice = "000102030405060708090a0b0c0d0e0f:alice"
+	bob   = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
+)
+
+// dial makes an open node of an address.
+func dial(t testing.TB, addr string) pool.Node {
+	t.Helper()
+	return dialWith(t, pool.Dialer{}, addr)
+}
+
+func dialWith(t testing.TB, d pool.Dialer, addr string) pool.Node {
+	t.Helper()
+	nodes, err := d.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeNode := nodes[0].Open()
+	t.Cleanup(func() {
+		if err := closeNode(); err != nil {
+			t.Error(err)
+		}
+	})
+	return nodes[0]
+}
+
+// do makes one request, with time enough.
+func do(t testing.TB, n pool.Node, r *pool.Request) pool.Reply {
+	t.Helper()
+	return within(t, n, r, 10*time.Second)
+}
+
+func within(t testing.TB, n pool.Node, r *pool.Request, d time.Duration) pool.Reply {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	calls := []pool.Call{{Request: r}}
+	n.Do(ctx, calls)
+	return calls[0].Reply
+}
+
+// real starts a real master and returns a node of it, and a client to look at it with.
+func real(t testing.TB, args ...string) (pool.Node, *redis.Client) {
+	t.Helper()
+	s := servers(t, args...)
+	addr := s.Addrs()[0]
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	t.Cleanup(func() { client.Close() })
+	return dial(t, addr), client
+}
+
+func servers(t testing.TB, args ...string) *redisserver.Servers {
+	t.Helper()
+	s, err := redisserver.Start(1, args...)
+	if errors.Is(err, redisserver.ErrNone) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// keys of the lock that most tests are about.
+func keys(t testing.TB, name string) pool.KeySet {
+	t.Helper()
+	k, err := pool.Keys("", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// acquire is a fenced request for the lock.
+func acquire(k pool.KeySet, owner string, hint uint64) *pool.Request {
+	return &pool.Request{
+		Verb: pool.Acquire, Lock: k.Lock, Fence: k.Fence, Owner: owner,
+		TTL: 10 * time.Second, Retention: time.Hour, Token: hint,
+	}
+}
+
+// by is the request of an owner, who has the token, for another verb.
+func by(v pool.Verb, k pool.KeySet, owner string, token uint64) *pool.Request {
+	r := acquire(k, owner, token)
+	r.Verb = v
+	if v == pool.Release {
+		r.TTL = 0
+	}
+	return r
+}
+
+// expect fails the test unless the verdict is the one wanted.
+func expect(t testing.TB, what string, got pool.Reply, want pool.Verdict) {
+	t.Helper()
+	if got.Verdict != want {
+		t.Fatalf("%s: %v (%v), not %v", what, got.Verdict, got.Err, want)
+	}
+}

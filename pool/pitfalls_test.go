@@ -1,0 +1,262 @@
+package pool_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// Each test is named for a trap in go-redis.
+
+func TestALostReplyDoesNotSendTheRequestAgain(t *testing.T) {
+	t.Parallel()
+	for name, node := range map[string]func(addr string) pool.Node{
+		"Dial": func(addr string) pool.Node { return dial(t, addr) },
+		"New": func(addr string) pool.Node {
+			user := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: 5})
+			t.Cleanup(func() { user.Close() })
+			return pool.New(user)
+		},
+	} {
+		f := newFake(t, func([]string) string { return "" }) // reads the request, and hangs up
+		n := node(f.addr)
+		expect(t, name, do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.Unavailable)
+		if sent := f.commands("evalsha", "eval"); len(sent) != 1 {
+			t.Errorf("%s: sent %d times", name, len(sent))
+		}
+		calls := []pool.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), alice, 1)}}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		n.Do(ctx, calls)
+		if sent := f.commands("evalsha", "eval"); len(sent) > 3 {
+			t.Errorf("%s: two requests at once were sent %d times", name, len(sent)-1)
+		}
+	}
+}
+
+func TestTheDeadlineBoundsACallWhateverTheSettingsOfTheClient(t *testing.T) {
+	t.Parallel()
+	mute := make(chan struct{})
+	f := newFake(t, func([]string) string { <-mute; return "" })
+	t.Cleanup(func() { close(mute) })
+	user := redis.NewClient(&redis.Options{Addr: f.addr, ReadTimeout: time.Minute, MaxRetries: 5}) // its context bounds nothing
+	t.Cleanup(func() { user.Close() })
+	for name, n := range map[string]pool.Node{"Dial": dialWith(t, pool.Dialer{Timeout: time.Minute}, f.addr), "New": pool.New(user)} {
+		began := time.Now()
+		expect(t, name, within(t, n, acquire(keys(t, "lock"), alice, 1), 50*time.Millisecond), pool.Unavailable)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s: took %v", name, took)
+		}
+	}
+}
+
+func TestANodeThatDoesNotAnswerLeavesRoomInTheUsersPool(t *testing.T) {
+	t.Parallel()
+	mute := make(chan struct{})
+	f := newFake(t, func(command []string) string {
+		if command[0] == "ping" {
+			return "+PONG\r\n"
+		}
+		<-mute
+		return ""
+	})
+	t.Cleanup(func() { close(mute) })
+	user := redis.NewClient(&redis.Options{Addr: f.addr, PoolSize: 4, ReadTimeout: time.Minute})
+	t.Cleanup(func() { user.Close() })
+	n := pool.New(user)
+	for range 5 {
+		expect(t, "mute", within(t, n, acquire(keys(t, "lock"), alice, 1), 20*time.Millisecond), pool.Unavailable)
+	}
+	if err := user.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the user's own call: %v", err)
+	}
+}
+
+func TestARefusedNodeIsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	n := dialWith(t, pool.Dialer{PoolSize: 2}, addr)
+	for range 10 { // go-redis gives a node up for a second after PoolSize failures
+		reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
+		expect(t, "nobody listens", reply, pool.Unavailable)
+		if !reply.Unsent {
+			t.Fatalf("%v: may have been sent", reply.Err)
+		}
+	}
+	if l, err = net.Listen("tcp", addr); err != nil {
+		t.Skip("the port is taken by now")
+	}
+	f := &fake{addr: addr, listen: l, answer: func([]string) string { return bulk("OK 1") }}
+	f.serving.Go(f.accept)
+	t.Cleanup(func() { l.Close(); f.hangUp(); f.serving.Wait() })
+	expect(t, "listening again", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
+}
+
+func TestAConnectionCostsTwoRoundTrips(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func([]string) string { return bulk("OK 1") })
+	n := dialWith(t, pool.Dialer{Password: "secret", ClientName: "locks"}, f.addr)
+	reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
+	expect(t, "acquire", reply, pool.OK)
+	if got := f.commands("hello", "info", "client", "auth", "select", "command"); len(got) > 3 {
+		t.Errorf("%d commands to connect: %q", len(got), got)
+	}
+	if reply.Server != "f00d" {
+		t.Errorf("server %q", reply.Server)
+	}
+}
+
+func TestAServerThatWasReplacedBetweenTwoRequestsIsSeen(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func([]string) string { return bulk("OK 1") })
+	n := dial(t, f.addr)
+	expect(t, "before", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
+	f.hangUp()
+	var reply pool.Reply
+	for range 3 { // the first may meet the dead connection
+		if reply = do(t, n, acquire(keys(t, "lock"), alice, 1)); reply.Verdict == pool.OK {
+			break
+		}
+	}
+	if asked := len(f.commands("info")); asked != f.connections() {
+		t.Errorf("%d connections, asked %d times who is there", f.connections(), asked)
+	}
+}
+
+func TestAnUnknownScriptIsSentInFullOnce(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(c []string) string {
+		if c[0] == "evalsha" {
+			return "-NOSCRIPT No matching script. Please use EVAL.\r\n"
+		}
+		return bulk("OK 1")
+	})
+	n := dial(t, f.addr)
+	expect(t, "one", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
+	calls := []pool.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), alice, 1)}}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n.Do(ctx, calls)
+	for i := range calls {
+		expect(t, "two", calls[i].Reply, pool.OK)
+	}
+	if a, b := len(f.commands("evalsha")), len(f.commands("eval")); a != 3 || b != 3 {
+		t.Errorf("EVALSHA %d times, EVAL %d times", a, b)
+	}
+}
+
+func TestErrorsOfServersAreToldApart(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]pool.Verdict{
+		"LOADING Redis is loading the dataset in memory":                           pool.Unavailable,
+		"READONLY You can't write against a read only replica.":                    pool.Unavailable,
+		"MASTERDOWN Link with MASTER is down":                                      pool.Unavailable,
+		"CLUSTERDOWN The cluster is down":                                          pool.Unavailable,
+		"TRYAGAIN Multiple keys request during rehashing of slot":                  pool.Unavailable,
+		"OOM command not allowed when used memory > 'maxmemory'.":                  pool.Unavailable,
+		"BUSY Redis is busy running a script.":                                     pool.Unavailable,
+		"MISCONF Redis is configured to save RDB snapshots":                        pool.Unavailable,
+		"NOREPLICAS Not enough good replicas to write.":                            pool.Unavailable,
+		"ERR max number of clients reached":                                        pool.Unavailable,
+		"NOAUTH Authentication required.":                                          pool.Refused,
+		"WRONGPASS invalid username-password pair or user is disabled.":            pool.Refused,
+		"NOPERM this user has no permissions to run the 'evalsha' command":         pool.Refused,
+		"WRONGTYPE Operation against a key holding the wrong kind of value":        pool.Refused,
+		"ERR unknown command 'evalsha', with args beginning with: '" + alice + "'": pool.Refused,
+		"ERR " + alice + " " + strings.Repeat("x", 4096):                           pool.Refused,
+		"": pool.Refused,
+	} {
+		f := newFake(t, func([]string) string { return "-" + text + "\r\n" })
+		reply := do(t, dial(t, f.addr), acquire(keys(t, "lock"), alice, 1))
+		expect(t, text, reply, want)
+		if reply.Err == nil || reply.Err.Error() == "" || len(reply.Err.Error()) > 400 {
+			t.Errorf("%q: %v", text, reply.Err)
+		} else if strings.Contains(reply.Err.Error(), alice[:32]) {
+			t.Errorf("the error holds an owner id: %v", reply.Err)
+		}
+	}
+}
+
+func TestASecretThatAServerRepeatsIsNotTold(t *testing.T) {
+	t.Parallel()
+	_, client := real(t, "--requirepass", "right")
+	addr := client.Options().Addr
+	reply := do(t, dial(t, addr), acquire(keys(t, "lock"), alice, 1))
+	expect(t, "no password", reply, pool.Refused)
+	for _, url := range []string{"redis://:hunter2@" + addr, "redis://nobody:hunter2@" + addr + "/1"} {
+		n := dial(t, url)
+		reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
+		expect(t, "wrong password", reply, pool.Refused)
+		if strings.Contains(fmt.Sprintf("%v %+v", reply.Err, reply), "hunter2") || strings.Contains(n.Addr(), "hunter2") {
+			t.Errorf("the password is told: %v, %v", reply.Err, n.Addr())
+		}
+	}
+	expect(t, "right password", do(t, dial(t, "redis://:right@"+addr), acquire(keys(t, "lock"), alice, 1)), pool.OK)
+}
+
+func TestAServerThatIsTooOldIsToldSo(t *testing.T) {
+	t.Parallel()
+	for info, old := range map[string]bool{
+		"redis_version:6.2.7\r\n": true, "redis_version:7.0.0\r\n": false, "redis_version:10.1\r\n": false,
+		"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:7.1.9\r\n": true,
+		"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.0.0\r\n": false, "": false,
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fake{addr: l.Addr().String(), listen: l, info: info, answer: func([]string) string { return bulk("OK 1") }}
+		f.serving.Go(f.accept)
+		reply := do(t, dial(t, f.addr), acquire(keys(t, "lock"), alice, 1))
+		if errors.Is(reply.Err, pool.ErrTooOld) != old || (reply.Verdict == pool.Refused) != old {
+			t.Errorf("%q: %v %v", info, reply.Verdict, reply.Err)
+		}
+		l.Close()
+		f.hangUp()
+		f.serving.Wait()
+	}
+}
+
+func TestAFailedHandshakeSaysWhy(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func([]string) string { return bulk("OK 1") }) // speaks no TLS
+	n := dialWith(t, pool.Dialer{TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, f.addr)
+	reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
+	expect(t, "no TLS", reply, pool.Unavailable)
+	if errors.Is(reply.Err, pool.ErrBadReply) {
+		t.Errorf("%v", reply.Err)
+	}
+}
+
+//nolint:paralleltest // it counts what the process allocates
+func TestACallAllocatesLittle(t *testing.T) {
+	n, _ := real(t)
+	calls := []pool.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
+	ctx := deadline{t.Context(), time.Now().Add(time.Minute)}
+	n.Do(ctx, calls)
+	if got := testing.AllocsPerRun(200, func() { n.Do(ctx, calls) }); got > 6 {
+		t.Errorf("%v allocations", got)
+	}
+	expect(t, "acquire", calls[0].Reply, pool.OK)
+}
+
+type deadline struct {
+	context.Context //nolint:containedctx // it is one
+	until           time.Time
+}
+
+func (d deadline) Deadline() (time.Time, bool) { return d.until, true }
