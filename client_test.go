@@ -78,9 +78,12 @@ func silentServers(t *testing.T, n int) (addrs []string) {
 	return addrs
 }
 
+// generous is a node timeout that a busy machine keeps to.
+const generous = 2 * time.Second
+
 // patient is far more than any of these tests needs, and far less than the defaults of a go-redis client cost: 5s to
 // read, three more tries.
-const patient = 3 * time.Second
+const patient = 4 * time.Second
 
 // Timeouts by context do not bound the I/O of a go-redis client by default, and its retries and dials take seconds. Neither reaches a
 // lock, whoever made the client.
@@ -104,7 +107,7 @@ func TestSilentServersCostALockNothingWhateverTheClient(t *testing.T) {
 			return nodes
 		},
 	} {
-		l := over(t, nodes())
+		l := over(t, nodes(), redlock.WithNodeTimeout(generous))
 		if d := took(func() {
 			for range 20 {
 				le := mustLock(t, l, "a")
@@ -138,7 +141,7 @@ func TestSilentMajorityIsToldSoonWhateverTheClient(t *testing.T) {
 func TestRealServersLockExtendReleaseAndPassOn(t *testing.T) {
 	t.Parallel()
 	s := servers(t, 5)
-	one, other := dialed(t, s.Addrs(), redlock.WithHolder("one")), dialed(t, s.Addrs())
+	one, other := dialed(t, s.Addrs(), redlock.WithNodeTimeout(generous), redlock.WithHolder("one")), dialed(t, s.Addrs(), redlock.WithNodeTimeout(generous))
 	le := mustLock(t, one, "a")
 	_, err := other.TryLock(t.Context(), "a")
 	if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter <= 0 {

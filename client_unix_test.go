@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock"
 )
 
 // A server that is stopped keeps its connections and answers nothing, as one does that swaps or whose disk hangs.
 func TestStoppedServersCostNothingAndAreCleanedUp(t *testing.T) {
 	t.Parallel()
 	s := servers(t, 5)
-	l := dialed(t, s.Addrs())
+	l := dialed(t, s.Addrs(), redlock.WithNodeTimeout(generous))
 	mustUnlock(t, mustLock(t, l, "a"))
 	for _, i := range []int{0, 1} {
 		if err := s.Process(i).Signal(syscall.SIGSTOP); err != nil {

@@ -1,0 +1,175 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// story returns the kinds of events so far, those of nodes left out.
+func story(r *recorder) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var kinds []string
+	for _, e := range r.events {
+		if _, node := e.(redlock.NodeEvent); !node {
+			kinds = append(kinds, strings.TrimPrefix(fmt.Sprintf("%T", e), "redlock."))
+		}
+	}
+	return strings.Join(kinds, " ")
+}
+
+func TestObserverIsToldTheLifeOfALease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(10 * time.Millisecond)
+		seen, also := new(recorder), new(recorder)
+		l := c.locker(t, redlock.WithObserver(seen), redlock.WithObserver(also))
+		le := mustLock(t, l, "a")
+		time.Sleep(time.Second)
+		if err := le.Extend(t.Context()); err != nil {
+			t.Error(err)
+		}
+		mustUnlock(t, le)
+		if got, want := story(seen), "AttemptEvent AcquiredEvent RenewedEvent ReleasedEvent"; got != want {
+			t.Errorf("a lease that was unlocked: %s", got)
+		}
+		attempt, acquired := eventsOf[redlock.AttemptEvent](seen)[0], eventsOf[redlock.AcquiredEvent](seen)[0]
+		if attempt != (redlock.AttemptEvent{Name: "a", Took: 10 * time.Millisecond}) {
+			t.Errorf("attempt: %+v", attempt)
+		}
+		if want := (redlock.AcquiredEvent{
+			Name: "a", Fence: le.Fence(), Wait: 10 * time.Millisecond, Validity: validity(redlock.DefaultTTL) - 10*time.Millisecond,
+		}); acquired != want {
+			t.Errorf("acquired: %+v", acquired)
+		}
+		if r := eventsOf[redlock.RenewedEvent](seen)[0]; r.Err != nil || r.Left != validity(redlock.DefaultTTL)-10*time.Millisecond {
+			t.Errorf("renewed: %+v", r)
+		}
+		if r := eventsOf[redlock.ReleasedEvent](seen)[0]; r.Err != nil || r.Held != 1020*time.Millisecond {
+			t.Errorf("released: %+v", r)
+		}
+		synctest.Wait()
+		for _, verb := range []pool.Verb{pool.Acquire, pool.Extend, pool.Release} {
+			told := slices.DeleteFunc(eventsOf[redlock.NodeEvent](seen), func(e redlock.NodeEvent) bool { return e.Verb != verb })
+			if len(told) < 2 || told[0].Latency != 10*time.Millisecond || told[0].Verdict != pool.OK || told[0].Err != nil {
+				t.Errorf("%v: %+v", verb, told)
+			}
+		}
+		if story(also) != story(seen) {
+			t.Errorf("the second observer was told %s", story(also))
+		}
+	})
+}
+
+func TestObserverIsToldOfFailureAndLoss(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		seen := new(recorder)
+		one, l := c.locker(t), c.locker(t, redlock.WithObserver(seen))
+		holder := mustLock(t, one, "held")
+		_, err := l.TryLock(t.Context(), "held")
+		failed := eventsOf[redlock.FailedEvent](seen)
+		if len(failed) != 1 || failed[0].Err != err || failed[0].Name != "held" { //nolint:errorlint // the very one
+			t.Errorf("failed: %+v", failed)
+		}
+		mustUnlock(t, holder)
+		lost := mustLock(t, l, "lost")
+		<-lost.Done()
+		synctest.Wait()
+		if e := eventsOf[redlock.LostEvent](seen); len(e) != 1 || e[0].Name != "lost" || e[0].Held != validity(redlock.DefaultTTL) {
+			t.Errorf("lost: %+v", e)
+		}
+		if err := lost.Unlock(t.Context()); !errors.Is(err, redlock.ErrLost) {
+			t.Errorf("Unlock: %v", err)
+		}
+		if n := len(eventsOf[redlock.LostEvent](seen)); n != 1 {
+			t.Errorf("the loss was told %d times", n)
+		}
+	})
+}
+
+// A contextual is told the context as well.
+type contextual struct {
+	recorder
+	mu     sync.Mutex
+	values map[string]any // by kind of event
+}
+
+type callKey struct{}
+
+func (c *contextual) ObserveContext(ctx context.Context, e redlock.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.values == nil {
+		c.values = make(map[string]any)
+	}
+	c.values[fmt.Sprintf("%T", e)] = ctx.Value(callKey{})
+}
+
+func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		seen := new(contextual)
+		l := c.locker(t, redlock.WithObserver(seen))
+		le, err := l.Lock(context.WithValue(t.Context(), callKey{}, "lock"), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := le.Extend(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := l.TryLock(context.WithValue(t.Context(), callKey{}, "try"), "a"); !errors.Is(err, redlock.ErrHeld) {
+			t.Error(err)
+		}
+		mustUnlock(t, le)
+		for kind, want := range map[string]any{
+			"AcquiredEvent": "lock", "RenewedEvent": "lock", "ReleasedEvent": "lock", "FailedEvent": "try", "AttemptEvent": "try",
+		} {
+			if got := seen.values["redlock."+kind]; got != want {
+				t.Errorf("%s came with the context of %v, not %v", kind, got, want)
+			}
+		}
+		if len(seen.events) != 0 {
+			t.Error("Observe was called too")
+		}
+	})
+}
+
+// Nothing of a user's runs under a lock of the library: an observer may look at the lease that it is told of.
+func TestObserverMayLookAtLeases(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		o := new(looking)
+		l := c.locker(t, redlock.WithObserver(o), redlock.WithRenewal(redlock.Forever))
+		le := mustLock(t, l, "a")
+		o.lease.Store(le)
+		time.Sleep(time.Minute)
+		c.freeze(0, 1, 2)
+		<-le.Done()
+		c.thaw(0, 1, 2)
+		time.Sleep(time.Second)
+		mustUnlock(t, mustLock(t, l, "a"))
+	})
+}
+
+type looking struct{ lease atomic.Pointer[redlock.Lease] }
+
+func (o *looking) Observe(redlock.Event) {
+	le := o.lease.Load()
+	_, _, _ = le.Err(), le.Until(), le.String()
+}
