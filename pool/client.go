@@ -12,25 +12,16 @@ import (
 
 // A client is a Node that is spoken to through go-redis.
 type client struct {
-	addr   string
-	redis  redis.UniversalClient
+	addr    string
+	cluster bool
+	own     func() redis.UniversalClient // makes a go-redis client of our own
+
 	server atomic.Pointer[string] // run id, once known
 
-	// own makes the client anew, if Dial made it; nil if it is the user's.
-	own func() redis.UniversalClient
-
 	mu    sync.Mutex
+	redis redis.UniversalClient // nil unless there are users
 	users int
-	over  bool // what Dial made is closed
-
-	// Of a user's client:
-	asked  atomic.Bool  // the server's run id was asked for, and no connection has broken since
-	strays atomic.Int32 // calls that have outlived their deadline, see bound
 }
-
-// maxStrays is how many calls through a user's client may outlive their deadline. More are not made until one has
-// ended, so that a node which does not answer cannot use up the user's pool.
-const maxStrays = 3
 
 var _ Node = (*client)(nil)
 
@@ -41,35 +32,32 @@ func (c *client) Addr() string { return c.addr }
 func (c *client) Sealed(seal.Seal) {}
 
 // Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one server can.
-func (c *client) Cluster() bool {
-	_, cluster := c.redis.(*redis.ClusterClient)
-	return cluster
-}
+func (c *client) Cluster() bool { return c.cluster }
 
 // Open implements Node.
 func (c *client) Open() func() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.users++
-	if c.over {
-		c.over, c.redis = false, c.own()
+	if c.users++; c.redis == nil {
+		c.redis = c.own()
 	}
 	return sync.OnceValue(func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.users--; c.users > 0 || c.own == nil {
+		if c.users--; c.users > 0 {
 			return nil
 		}
-		c.over = true
-		return c.redis.Close()
+		r := c.redis
+		c.redis = nil
+		return r.Close()
 	})
 }
 
-// current returns the client to use, and what to do when done with it. Once all users have signed off it is one for this call alone.
+// current returns the client to use, and what to do when done with it. Where nobody has opened the node it is one for this call alone.
 func (c *client) current() (r redis.UniversalClient, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over {
+	if c.redis != nil {
 		return c.redis, func() {}
 	}
 	once := c.own()
@@ -83,10 +71,6 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 	}
 	r, done := c.current()
 	defer done()
-	if c.own == nil {
-		c.bound(ctx, r, calls)
-		return
-	}
 	c.carry(ctx, r, calls)
 }
 
@@ -158,74 +142,11 @@ func (c *client) reply(r *Request, text string, err error) Reply {
 		reply = parse(r.Verb, text)
 	} else {
 		reply = failure(r, err)
-		if reply.Verdict == Unavailable {
-			c.asked.Store(false) // another server may answer next
-		}
 	}
 	if s := c.server.Load(); s != nil && reply.Verdict != Unavailable {
 		reply.Server = *s
 	}
 	return reply
-}
-
-// bound makes the round trip through a user's client, whose settings may let it take longer than ctx allows, or wait for ever. The call is then
-// left to itself.
-func (c *client) bound(ctx context.Context, r redis.UniversalClient, calls []Call) {
-	if c.strays.Load() >= maxStrays {
-		for i := range calls {
-			calls[i].Reply = Reply{Verdict: Unavailable, Unsent: true, Err: errStrays}
-		}
-		return
-	}
-	until, _ := ctx.Deadline()
-	ctx, cancel := context.WithDeadline(context.Background(), until)
-	own := make([]Call, len(calls)) // the caller's may be gone when a stray comes home
-	for i := range calls {
-		own[i].Request = calls[i].Request
-	}
-	var ended atomic.Bool // by the call, or by its deadline: whichever comes second sees it
-	over := make(chan struct{})
-	go func() {
-		defer cancel()
-		c.carry(ctx, r, own)
-		c.ask(ctx, r, own)
-		if ended.Swap(true) {
-			c.strays.Add(-1)
-		}
-		close(over)
-	}()
-	select {
-	case <-over:
-		copy(calls, own)
-	case <-ctx.Done():
-		c.strays.Add(1)
-		if ended.Swap(true) {
-			c.strays.Add(-1)
-		}
-		for i := range calls {
-			calls[i].Reply = Reply{Verdict: Unavailable, Err: context.DeadlineExceeded}
-		}
-	}
-}
-
-// ask learns the run id of a user's server, once it has answered.
-func (c *client) ask(ctx context.Context, r redis.UniversalClient, calls []Call) {
-	if calls[0].Reply.Verdict == Unavailable || c.asked.Swap(true) {
-		return
-	}
-	if c.Cluster() {
-		return // of many servers
-	}
-	info, err := r.Info(ctx, "server").Result()
-	if err != nil {
-		return
-	}
-	c.identify(info)
-	for i := range calls {
-		if s := c.server.Load(); s != nil && calls[i].Reply.Verdict != Unavailable {
-			calls[i].Reply.Server = *s
-		}
-	}
 }
 
 // identify takes the run id from what INFO said.
@@ -239,7 +160,7 @@ func (c *client) identify(info string) {
 func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error {
 	r, done := c.current()
 	defer done()
-	if c.Cluster() {
+	if c.cluster {
 		return ErrNoListen // a script's PUBLISH there counts only the listeners of one of its nodes
 	}
 	sub := r.Subscribe(ctx)

@@ -61,20 +61,12 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pool: address %d: %w", i+1, err)
 		}
-		c := &client{addr: opt.Addr}
-		c.own = func() redis.UniversalClient {
-			o := *opt
-			o.Dialer, o.OnConnect = dialer(&o), c.greet
-			return redis.NewClient(&o)
-		}
-		c.over = true // until it is opened
-		nodes = append(nodes, c)
+		nodes = append(nodes, standalone(opt))
 	}
 	return nodes, nil
 }
 
-// options are the settings for one address. They differ from those of go-redis where its own let a node that does not
-// answer cost more than its vote: it neither sends a request twice nor dials twice, keeps to deadlines, and connects in two round trips.
+// options are the settings for one address.
 func (d Dialer) options(addr string) (*redis.Options, error) {
 	t, err := d.target(addr)
 	if err != nil {
@@ -90,7 +82,7 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 	if timeout < 0 || size < 0 || t.db < 0 {
 		return nil, errors.New("a negative timeout, pool size or database")
 	}
-	return &redis.Options{
+	opt := &redis.Options{
 		Addr:                       t.addr,
 		Username:                   t.username,
 		Password:                   t.password,
@@ -98,19 +90,41 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 		DB:                         t.db,
 		TLSConfig:                  t.tls,
 		ClientName:                 d.ClientName,
-		MaxRetries:                 -1,
-		DialTimeout:                timeout,
-		DialerRetries:              1,
-		ReadTimeout:                2 * timeout,
-		WriteTimeout:               2 * timeout,
-		ContextTimeoutEnabled:      true,
-		PoolSize:                   size,
-		PoolTimeout:                timeout,
-		ReadBufferSize:             bufferSize,
-		WriteBufferSize:            bufferSize,
-		DisableIdentity:            true,
-		MaintNotificationsConfig:   &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}, nil
+	}
+	harden(opt, timeout, size)
+	return opt, nil
+}
+
+// harden sets what keeps a node that does not answer from costing more than its vote: a request is neither sent nor dialed twice, keeps
+// to its deadline, and a connection takes two round trips.
+func harden(o *redis.Options, timeout time.Duration, size int) {
+	o.MaxRetries = -1
+	o.DialTimeout, o.DialerRetries = timeout, 1
+	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = 2*timeout, 2*timeout, true
+	o.PoolSize, o.PoolTimeout = size, timeout
+	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+// standalone makes a node of one server, which these options lead to.
+func standalone(opt *redis.Options) *client {
+	c := &client{addr: opt.Addr}
+	theirs := opt.OnConnect
+	c.own = func() redis.UniversalClient {
+		o := *opt
+		o.Dialer = dialer(&o)
+		o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
+			if theirs != nil {
+				if err := theirs(ctx, cn); err != nil {
+					return err
+				}
+			}
+			return c.greet(ctx, cn)
+		}
+		return redis.NewClient(&o)
+	}
+	return c
 }
 
 // greet is called with each new connection: it learns which server is at the other end. That may be another than last time.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // An Option sets up what [New] makes.
@@ -17,14 +18,29 @@ func (o option) apply(c *client) { o(c) }
 // hold credentials.
 func WithAddr(addr string) Option { return option(func(c *client) { c.addr = addr }) }
 
-// New makes a node of the user's own client: standalone, a failover client of a sentinel, or a whole cluster as one node. The
-// client stays the user's, to set up and to close. Whatever its timeouts and retries: no request is sent twice, and a call that
-// outlives its deadline is left to itself, a few at most at a time.
+// New makes a node of what the user's own client leads to: a server, the master that a sentinel names, or a whole cluster as one node. It takes
+// the client's address, dialer, TLS and credentials, and makes connections of its own from them, with the settings that [Dial] uses: so
+// it does not matter what retries, timeouts and pool the client has, and neither can use up the other's connections. The client stays the
+// user's, and is neither used nor closed.
 //
-// A redis.Ring is no node, for it spreads keys over servers that do not agree: redlock.New refuses it, as it does nil.
+// A redis.Ring is no node, for it spreads keys over servers that do not agree. For it, and for nil, New returns nil, which
+// redlock.New refuses.
 func New(user redis.UniversalClient, opts ...Option) Node {
-	c := &client{redis: user, addr: address(user)}
-	if c.addr == "" {
+	var c *client
+	switch r := user.(type) {
+	case *redis.Client:
+		if r == nil {
+			return nil
+		}
+		o := *r.Options()
+		harden(&o, defaultTimeout, defaultPoolSize)
+		c = standalone(&o)
+	case *redis.ClusterClient:
+		if r == nil {
+			return nil
+		}
+		c = wholeCluster(*r.Options())
+	default:
 		return nil
 	}
 	for _, o := range opts {
@@ -33,17 +49,19 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 	return c
 }
 
-// address is what the client calls its server, or "" if it cannot be a node.
-func address(user redis.UniversalClient) string {
-	switch r := user.(type) {
-	case *redis.Client:
-		if r != nil {
-			return r.Options().Addr
-		}
-	case *redis.ClusterClient:
-		if r != nil {
-			return strings.Join(append([]string{"cluster"}, r.Options().Addrs...), " ")
-		}
+// wholeCluster makes one node of a cluster.
+func wholeCluster(o redis.ClusterOptions) *client {
+	o.MaxRetries = -1
+	o.DialTimeout, o.DialerRetries = defaultTimeout, 1
+	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = 2*defaultTimeout, 2*defaultTimeout, true
+	o.PoolSize, o.PoolTimeout = defaultPoolSize, defaultTimeout
+	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	c := &client{addr: strings.Join(append([]string{"cluster"}, o.Addrs...), " "), cluster: true}
+	c.own = func() redis.UniversalClient {
+		copied := o
+		return redis.NewClusterClient(&copied)
 	}
-	return ""
+	return c
 }

@@ -13,10 +13,15 @@ import (
 // in a goroutine that outlives the client.
 type unreached struct{ cause error }
 
-// dialer is go-redis's own, but for that.
+// dialer is the one that the options name, or go-redis's own, but for that. It keeps to the dial timeout.
 func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	dial := redis.NewDialer(o)
+	dial, timeout := o.Dialer, o.DialTimeout
+	if dial == nil {
+		dial = redis.NewDialer(o)
+	}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return &unreached{err}, nil

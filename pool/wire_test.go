@@ -1,0 +1,190 @@
+package pool
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// golden compares what the package sends and stores with testdata: programs of other versions and languages rely on it. It changes in a
+// major version only; then delete the file and run the test to write it anew.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	file = "testdata/" + file
+	want, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Fatalf("%s was missing, and is written now", file)
+	}
+	if err != nil || got != string(want) {
+		t.Errorf("%s is not what it was (%v):\n%s", file, err, got)
+	}
+}
+
+func TestTheKeysAreTheWireFormat(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for _, name := range []string{
+		"a", "invoice:42", "{user1}", "{user1}:cart", "x{y}z", "a{b", "{}", "{}a", "a}", "}{", "ü", " ", "a:redlock:fence", "a:redlock:queue",
+		"redlock:restart", "", strings.Repeat("n", 1025),
+	} {
+		keys, err := Keys("app:", name)
+		if len(name) > 100 {
+			name = "(1025 bytes)"
+		}
+		fmt.Fprintf(&b, "%q\n  L %q\n  F %q\n  W %q\n", name, keys.Lock, keys.Fence, keys.Queue)
+		if err != nil {
+			fmt.Fprintf(&b, "  %v\n", err)
+		}
+	}
+	golden(t, "keys.golden", b.String())
+}
+
+func TestTheCommandsAreTheWireFormat(t *testing.T) {
+	t.Parallel()
+	const owner = "0123456789abcdef0123456789abcdef:host/1"
+	keys, err := Keys("", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for v := Acquire; v <= Bootstrap; v++ {
+		for _, guard := range []time.Duration{0, time.Minute} {
+			for _, fence := range []string{"", keys.Fence} {
+				r := &Request{
+					Verb: v, Lock: keys.Lock, Fence: fence, Queue: keys.Queue, Inbox: "inbox", Owner: owner, Ticket: 5, Age: time.Millisecond,
+					Reserve: 15 * time.Millisecond, TTL: 8 * time.Second, Retention: time.Hour, Token: 1 << 50, Guard: guard,
+				}
+				fmt.Fprintf(&b, "%v guard %v fence %q:", v, guard, fence)
+				for i, arg := range r.evalsha() {
+					switch a := arg.(type) {
+					case *string:
+						arg = *a
+					case *uint64:
+						arg = *a
+					}
+					if i == 1 {
+						arg = "(sha)"
+					}
+					fmt.Fprintf(&b, " %v", arg)
+				}
+				b.WriteByte('\n')
+			}
+		}
+	}
+	golden(t, "commands.golden", b.String())
+}
+
+// A script whose text changes has to be looked at: is it still what older programs expect of the keys?
+func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for _, v := range slices.Sorted(maps.Keys(scripts)) {
+		for i, s := range scripts[v] {
+			sum := sha256.Sum256([]byte(s.text))
+			fmt.Fprintf(&b, "%v %d %s\n", v, i, hex.EncodeToString(sum[:8]))
+		}
+	}
+	golden(t, "scripts.golden", b.String())
+}
+
+func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
+	t.Parallel()
+	for v := Acquire; v <= Bootstrap; v++ {
+		for _, text := range []string{
+			"", " ", "ok", "OKAY", "OK ", "OK -1", "OK 9007199254740992", "OK 1 2", "OK x", "HELD", "HELD 1", "HELD x 0123456789abcdef ", "HELD 1 short ",
+			"WAIT", "WAIT -1", "WAIT x", "GONE 1", "FREE", "FREE x", "OWNED 1", "OWNED 1 1 short x", "\x00", "OK\n", strings.Repeat("9", 1000),
+		} {
+			if r := parse(v, text); r.Verdict != Refused || r.Err == nil {
+				t.Errorf("%v: %q is taken for %v", v, text, r.Verdict)
+			}
+		}
+	}
+}
+
+// FuzzReplies: whatever a server says, no panic, and a grant only for the words that grant.
+func FuzzReplies(f *testing.F) {
+	for _, text := range []string{"OK", "OK 1", "HELD 7 0123456789abcdef host/1", "WAIT 5", "FREE 0", "OWNED 1 2 0123456789abcdef x", "RAISED", "BADFENCE", "GONE"} {
+		f.Add(byte(Acquire), text)
+		f.Add(byte(Inspect), text)
+	}
+	f.Fuzz(func(t *testing.T, verb byte, text string) {
+		v := Verb(verb)
+		r := parse(v, text)
+		if r.Verdict == OK && v != Inspect && text != "OK" && !strings.HasPrefix(text, "OK ") {
+			t.Errorf("%v: %q is taken for OK", v, text)
+		}
+		if r.Token > maxToken {
+			t.Errorf("%v: %q gives the token %d", v, text, r.Token)
+		}
+		if r.Verdict == Refused && r.Err == nil {
+			t.Errorf("%v: %q is refused without a cause", v, text)
+		}
+		parseNotice(text)
+	})
+}
+
+// FuzzNames: keys of one slot, or an error; never a panic.
+func FuzzNames(f *testing.F) {
+	for _, name := range []string{"a", "{a}b", "}{", "{}", "a:redlock:fence"} {
+		f.Add("app:", name)
+	}
+	f.Fuzz(func(t *testing.T, prefix, name string) {
+		keys, err := Keys(prefix, name)
+		if err != nil {
+			return
+		}
+		if keys.Lock != prefix+name {
+			t.Errorf("the lock key is %q", keys.Lock)
+		}
+		slot := hashTag(keys.Lock)
+		for _, key := range []string{keys.Fence, keys.Queue} {
+			if hashTag(key) != slot {
+				t.Errorf("%q has not the slot of %q", key, keys.Lock)
+			}
+			if key == keys.Lock {
+				t.Errorf("%q is two keys at once", key)
+			}
+		}
+	})
+}
+
+// hashTag is the part of a key that Redis Cluster hashes: see its specification.
+func hashTag(key string) string {
+	if _, rest, found := strings.Cut(key, "{"); found {
+		if tag, _, closed := strings.Cut(rest, "}"); closed && tag != "" {
+			return tag
+		}
+	}
+	return key
+}
+
+// FuzzAddresses: a clear error or a node, never a panic, and never a password in an error.
+func FuzzAddresses(f *testing.F) {
+	for _, a := range []string{"localhost", "10.0.0.1:6379", "[::1]:7", "::1", "redis://u:p@h:1/2", "rediss://h", "redis://h/x", "http://h", "redis://:s3cret@:0", "h:99999"} {
+		f.Add(a)
+	}
+	f.Fuzz(func(t *testing.T, addr string) {
+		nodes, err := Dial(addr)
+		if (err == nil) != (len(nodes) == 1) {
+			t.Errorf("%q: %d nodes, %v", addr, len(nodes), err)
+		}
+		if _, password, found := strings.Cut(addr, "://u:"); found && err != nil {
+			if password, _, found = strings.Cut(password, "@"); found && len(password) > 6 && strings.Contains(err.Error(), password) {
+				t.Errorf("the password of %q is in %v", addr, err)
+			}
+		}
+		if err == nil && strings.Contains(nodes[0].Addr(), "@") {
+			t.Errorf("%q: credentials in the name %q", addr, nodes[0].Addr())
+		}
+		_, _ = ParseList(addr)
+	})
+}
