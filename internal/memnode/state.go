@@ -25,6 +25,7 @@ const (
 	reservedPrefix = "R:"
 	hexDigits      = "0123456789abcdefABCDEF"
 	ownerDigits    = 32
+	maxDigits      = 16
 	fingerprintLen = 16
 )
 
@@ -395,10 +396,13 @@ func (s *state) pass(r *pool.Request, now time.Time) {
 	}
 }
 
-// token reads a fencing register.
-func token(text string) (uint64, bool) {
+// token reads a fencing register. What is too large to be raised is one all the same to those who only read it.
+func token(text string) (n uint64, valid bool) {
 	n, err := strconv.ParseUint(text, 10, 64)
-	return n, err == nil && len(text) <= 16 && n < maxToken
+	if err != nil || len(text) > maxDigits {
+		return 0, false
+	}
+	return n, n < maxToken
 }
 
 func micros(t time.Time) uint64 { return uint64(max(t.UnixMicro(), 0)) }

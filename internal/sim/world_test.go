@@ -42,7 +42,7 @@ const (
 	timeout     = 20 * time.Millisecond // of a node
 	maxMessages = 400
 	maxSkew     = 2 * time.Hour
-	slack       = 1_000_000 // by how much, in µs, a token may fall where registers are lost and a client's clock lags
+	slack       = 1_000_000        // by how much, in µs, a token may fall where registers are lost and a client's clock lags
 	lastMessage = 2 * time.Second  // after this a message in flight has arrived
 	patience    = 60 * time.Second // within which each waiter gets its turn once all faults are over
 )

@@ -1,0 +1,133 @@
+package conformance
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	owners  = 4
+	inboxes = 4
+	locks   = 2
+)
+
+// A step is a request, or a value that another program sets.
+type step struct {
+	verb      pool.Verb
+	lock      int
+	owner     int
+	inbox     int // -1: none
+	plain     bool
+	token     uint64
+	ttl       time.Duration
+	guard     time.Duration
+	age       time.Duration
+	ticket    uint64
+	pause     time.Duration
+	set       bool
+	fence     bool // set the register, not the lock
+	value     string
+	retention time.Duration
+}
+
+func (s step) text() string {
+	if s.set {
+		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
+	}
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause)
+}
+
+func inbox(prefix string, i int) string { return fmt.Sprintf("%sinbox%d", prefix, i) }
+
+func (s step) keys(prefix string) pool.KeySet {
+	keys, err := pool.Keys(prefix, fmt.Sprintf("lock%d", s.lock))
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
+
+func (s step) key(prefix string) string {
+	if s.fence {
+		return s.keys(prefix).Fence
+	}
+	return s.keys(prefix).Lock
+}
+
+// request makes the request, with the keys of one run.
+func (s step) request(prefix string) *pool.Request {
+	keys := s.keys(prefix)
+	r := &pool.Request{Verb: s.verb, Lock: keys.Lock, Token: s.token, TTL: s.ttl, Guard: s.guard, Reserve: 20 * time.Second}
+	r.Owner = strings.Repeat(fmt.Sprint(s.owner), 32) + []string{"", ":host/1", "", ":b"}[s.owner]
+	if !s.plain || s.verb == pool.Repair || s.verb == pool.Inspect {
+		r.Fence, r.Retention = keys.Fence, s.retention
+	}
+	if s.inbox >= 0 {
+		r.Queue, r.Inbox, r.Ticket, r.Age = keys.Queue, inbox(prefix, s.inbox), s.ticket, s.age
+	}
+	return r
+}
+
+// sequence makes the steps of one comparison.
+func sequence(random *rand.Rand, guard bool) []step {
+	steps := make([]step, 4+random.IntN(36))
+	guarded := guard && random.IntN(4) == 0
+	now := uint64(time.Now().UnixMicro())
+	token := now
+	for i := range steps {
+		s := step{
+			verb:  []pool.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8}[random.IntN(14)],
+			lock:  random.IntN(locks),
+			owner: random.IntN(owners),
+			plain: random.IntN(4) == 0,
+			ttl:   []time.Duration{10 * time.Second, 30 * time.Second, 100 * time.Second}[random.IntN(3)],
+			inbox: random.IntN(inboxes+2) - 2, retention: time.Hour,
+		}
+		s.inbox = max(s.inbox, -1)
+		if s.verb == pool.Leave {
+			s.inbox = max(s.inbox, 0)
+		}
+		token += uint64(random.IntN(3))
+		s.token = token
+		hour := uint64(time.Hour.Microseconds())
+		switch random.IntN(10) { // the clocks of others
+		case 0:
+			s.token = now - hour
+		case 1:
+			s.token = now + hour
+		case 2:
+			s.token = now + 3*hour
+		case 3:
+			s.token = 1
+		}
+		s.age = time.Duration(random.IntN(30)) * time.Second
+		s.ticket = now - uint64(s.age.Microseconds())
+		if random.IntN(5) == 0 {
+			s.ticket += hour
+		}
+		if s.verb == pool.Release {
+			s.ttl = []time.Duration{0, 0, 0, 5 * time.Second}[random.IntN(4)]
+		}
+		if s.verb == pool.Bootstrap && !guarded {
+			s.verb = pool.Inspect
+		}
+		if guarded {
+			s.guard = 100 * time.Second
+		}
+		switch random.IntN(60) {
+		case 0:
+			s.ttl, s.pause = 30*time.Millisecond, 60*time.Millisecond // it expires
+		case 1, 2:
+			s.set, s.fence = true, random.IntN(2) == 0
+			s.value = []string{"foreign", "", "12", "007", "99999999999999999", "-1", "9007194959773696"}[random.IntN(7)]
+			s.ttl = []time.Duration{0, 20 * time.Second}[random.IntN(2)]
+		}
+		steps[i] = s
+	}
+	return steps
+}
