@@ -38,7 +38,7 @@ func (c *bootstrapCmd) Run(ctx context.Context, s streams) error {
 		}
 	}
 	if err := locks.Bootstrap(ctx); err != nil {
-		return err //nolint:wrapcheck // it says all
+		return err
 	}
 	fmt.Fprintln(s.out, "all nodes serve")
 	return nil

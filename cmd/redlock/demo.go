@@ -41,7 +41,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	for _, a := range st.actors {
 		locks, err := redlock.New(nodes, redlock.WithTTL(demoTTL), redlock.WithHolder(a.name))
 		if err != nil {
-			return err //nolint:wrapcheck // it says all
+			return err
 		}
 		defer locks.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing outlives the process
 		cast.Go(func() error { return a.play(playing, locks, st) })
@@ -113,9 +113,9 @@ func (a *actor) play(ctx context.Context, locks *redlock.Locker, st *stage) erro
 		lease, err := locks.Lock(ctx, demoLock, opts...)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the demonstration is over
 			}
-			return err //nolint:wrapcheck // it says all
+			return err
 		}
 		st.enter(a, lease)
 		if paused {
@@ -124,7 +124,7 @@ func (a *actor) play(ctx context.Context, locks *redlock.Locker, st *stage) erro
 			a.work(ctx, lease, st)
 		}
 		if err := lease.Unlock(ctx); err != nil && !errors.Is(err, redlock.ErrLost) && !errors.Is(err, redlock.ErrNoQuorum) {
-			return err //nolint:wrapcheck // it says all
+			return err
 		}
 		if !paused {
 			st.set(a, rests)

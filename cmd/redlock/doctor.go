@@ -39,7 +39,7 @@ const (
 func (s severity) String() string { return [...]string{"note", "warning", "error"}[s] }
 
 // MarshalText implements encoding.TextMarshaler.
-func (s severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // the interface has it
 
 // A finding is something that is not as it should be.
 type finding struct {

@@ -120,7 +120,7 @@ func (p *patient) judgeVersion() {
 	a, errA := strconv.Atoi(major)
 	b, errB := strconv.Atoi(minor)
 	if errA == nil && errB == nil && (a < least[0] || a == least[0] && b < least[1]) {
-		p.find(failure, "version", fmt.Sprintf("%s is too old", p.version()), fmt.Sprintf("Upgrade to %s %d.%d or later: every request is refused now.", name, least[0], least[1]))
+		p.find(failure, "version", p.version()+" is too old", fmt.Sprintf("Upgrade to %s %d.%d or later: every request is refused now.", name, least[0], least[1]))
 	}
 }
 

@@ -43,10 +43,12 @@ func (c *connection) addresses() ([]string, error) {
 		if err != nil {
 			return nil, usageError{err}
 		}
+		var lines []string
 		for line := range strings.Lines(string(text)) {
 			line, _, _ = strings.Cut(line, "#")
-			list += line + "\n"
+			lines = append(lines, line)
 		}
+		list = strings.Join(lines, "\n")
 	case list == "":
 		list = os.Getenv("REDLOCK_NODES")
 	}
@@ -177,7 +179,7 @@ func options(d pool.Dialer, addr string) (*redis.Options, error) {
 	}
 	opt, err := redis.ParseURL(addr)
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // the caller names the address
 	}
 	if opt.Username == "" && opt.Password == "" {
 		opt.Username, opt.Password = d.Username, d.Password

@@ -14,7 +14,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/term"
 
-	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -68,7 +67,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	released, err := c.release(ctx, s, in, owners)
+	released, err := c.release(ctx, s, owners)
 	if err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 
 // confirm asks the user, who must be there.
 func confirm(s streams, question string) error {
-	if !term.IsTerminal(int(os.Stdin.Fd())) { //nolint:gosec // it is small
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return usageError{errors.New("nobody to ask: say --yes")}
 	}
 	fmt.Fprintf(s.out, "%s [y/N] ", question)
@@ -94,7 +93,7 @@ func confirm(s streams, question string) error {
 }
 
 // release releases the lock for those owners, on all nodes at once, and returns on how many it was.
-func (c *releaseCmd) release(ctx context.Context, s streams, in *redlock.Inspection, owners map[string]bool) (int, error) {
+func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]bool) (int, error) {
 	keys, err := pool.Keys(c.KeyPrefix, c.Name)
 	if err != nil {
 		return 0, usageError{err}

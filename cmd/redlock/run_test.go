@@ -234,7 +234,7 @@ func TestASignalEndsTheWaitForTheLock(t *testing.T) {
 
 // TestOneOfManyRunsAtOnceRunsTheCommand starts many at once, a thousand if REDLOCK_TEST_RUNS says so. The command of the one that has the
 // lock outlasts them all.
-func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) {
+func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) { //nolint:paralleltest // it takes the whole machine
 	runs := 40
 	if text := os.Getenv("REDLOCK_TEST_RUNS"); text != "" {
 		n, err := strconv.Atoi(text)

@@ -268,6 +268,7 @@ func (st *stage) chart(b *strings.Builder) {
 				how, colour = "frozen", cyan
 			case dead:
 				how, colour = "dead", red
+			case up:
 			}
 		} else {
 			a := st.actors[i-len(st.nodes)]

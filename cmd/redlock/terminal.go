@@ -12,10 +12,10 @@ import (
 // isTerminal reports whether w is a terminal, and how wide.
 func isTerminal(w io.Writer) (width int, ok bool) {
 	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // it is small
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0, false
 	}
-	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // it is small
+	width, _, err := term.GetSize(int(f.Fd()))
 	if err != nil || width <= 0 {
 		width = 80
 	}

@@ -84,19 +84,19 @@ func drawLine(b *strings.Builder, line string, y float64) {
 // drawRun draws a text in one style, and returns where the next begins.
 func drawRun(b *strings.Builder, text, style string, x, y float64) float64 {
 	end := x + cellWidth*float64(utf8.RuneCountInString(text))
-	attributes := ""
+	var attributes strings.Builder
 	for code := range strings.SplitSeq(style, ";") {
 		switch {
 		case code == "1":
-			attributes += ` font-weight="bold"`
+			attributes.WriteString(` font-weight="bold"`)
 		case strings.HasPrefix(code, "4"):
 			fmt.Fprintf(b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.0f" fill="%s"/>`+"\n", x, y-lineHeight*0.75, end-x+0.3, lineHeight, colours[code])
 		case colours[code] != "":
-			attributes += fmt.Sprintf(` fill="%s"`, colours[code])
+			fmt.Fprintf(&attributes, ` fill="%s"`, colours[code])
 		}
 	}
 	if strings.TrimSpace(text) != "" {
-		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" textLength="%.1f"%s>%s</text>`+"\n", x, y, end-x, attributes, html.EscapeString(text))
+		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" textLength="%.1f"%s>%s</text>`+"\n", x, y, end-x, attributes.String(), html.EscapeString(text))
 	}
 	return end
 }

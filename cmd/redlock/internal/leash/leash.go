@@ -73,7 +73,7 @@ func Start(c Command) (*Leash, error) {
 func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanner, err error) {
 	hear, orders, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, err //nolint:wrapcheck // it says all
 	}
 	defer hear.Close() //nolint:errcheck // it is the guardian's
 	hearReports, report, err := os.Pipe()

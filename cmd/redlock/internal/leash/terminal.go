@@ -15,7 +15,7 @@ import (
 // its job is in the foreground. A command that is run in a group of its own can then use the terminal only if its group
 // becomes the foreground one.
 func Interactive() bool {
-	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd()) //nolint:gosec // they are small
+	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd())
 	if !term.IsTerminal(in) || !term.IsTerminal(out) {
 		return false
 	}
