@@ -30,7 +30,7 @@ var mutants = []mutant{
 	{"hand-over-deadline", "room.go", "start: now, deadline: le.deadline}", "start: now, deadline: now.add(validity(c.terms.ttl))}", sim("steady")},
 	{"block-of-a-minority", "room.go", "if v.ok < c.locker.quorum {", "if v.ok < 1 {", sim("clocks")},
 	{"owner-matched-release", "internal/memnode/state.go", "case owner != r.Owner:\n\t\tif r.Queue", "case owner == \"\":\n\t\tif r.Queue", sim("steady")},
-	{"higher-token-no-match", "quorum.go", "case token == c.token:", "case token >= c.token:", sim("clocks")},
+	{"higher-token-no-match", "quorum.go", "case token == c.token:", "case token >= c.token:", unit},
 	{"waiters-fall-back", "inbox.go", "p.ring(fallback, -1)", "_ = fallback", sim("steady")},
 	{"next-in-the-room", "room.go", "w.turn <- grant{}\n", "_ = w\n", sim("orderly")},
 
