@@ -240,7 +240,8 @@ func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 				if tap.owner("a") != owner {
 					t.Errorf("restart %d: the lease does not stand on node %d", i, j)
 				}
-				if tap.fence("a") != fmt.Sprint(le.Fence()) {
+				want := fmt.Sprint(le.Fence()) // or above, by the clock of a node that has lost its register
+				if got := tap.fence("a"); got < want || j > i && got != want {
 					t.Errorf("restart %d: the register of node %d is %s, the token %d", i, j, tap.fence("a"), le.Fence())
 				}
 			}

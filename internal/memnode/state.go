@@ -293,7 +293,10 @@ func (s *state) keep(r *pool.Request, now time.Time) {
 	}
 	text, found := s.get(r.Fence, now)
 	f, valid := token(text)
-	if found && !valid {
+	switch {
+	case !found:
+		f = uint64(max(now.UnixMicro(), 0)) //nolint:gosec // not below zero
+	case !valid:
 		return
 	}
 	s.set(r.Fence, strconv.FormatUint(max(f, r.Token), 10), r.Retention, now)

@@ -1,4 +1,5 @@
--- Put before extend and rejoin: keeps the fencing register for another retention, and at the owner's token at least.
+-- Put before extend and rejoin: keeps the fencing register for another retention, and at the owner's token at least. One that
+-- is missing may have been above the token before it was lost: it begins at this node's own clock, as in acquire.
 local function keep(fence, token, retention)
   local f = redis.pcall('GET', fence)
   if f and (type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$')) then
@@ -6,7 +7,11 @@ local function keep(fence, token, retention)
   end
   if f and tonumber(f) >= tonumber(token) then
     redis.call('PEXPIRE', fence, retention)
-  else
+  elseif f then
     redis.call('SET', fence, token, 'PX', retention)
+  else
+    local t = redis.call('TIME')
+    local now = t[1] * 1000000 + t[2]
+    redis.call('SET', fence, string.format('%.0f', math.max(now, tonumber(token))), 'PX', retention)
   end
 end
