@@ -1,0 +1,92 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// RegisterFile registers the token for the file at path, or fails with [ErrStale] if a greater one is registered. Call it before
+// the first read under the lock. The file need not exist; its directory must.
+//
+// The token lies beside the file, at path + ".fence"; path + ".lock" is locked (flock) for the while. All writers must be on file
+// systems where flock excludes them, and use this package. Where there is no flock, as on Windows, it fails with
+// [errors.ErrUnsupported].
+func RegisterFile(path string, token uint64) error {
+	return underFlock(path, token, func() error { return nil })
+}
+
+// WriteFile replaces the file at path as a whole, or changes nothing and fails with [ErrStale] if a greater token is registered.
+// A crash leaves the old contents or the new. See [RegisterFile].
+func WriteFile(path string, token uint64, data []byte) error {
+	return underFlock(path, token, func() error { return replace(path, data) })
+}
+
+// underFlock registers the token and then runs f, as one step for all who use path's lock.
+func underFlock(path string, token uint64, f func() error) (err error) {
+	if token == 0 {
+		return ErrNoToken
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the caller's path
+	if err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := flock(lock); err != nil {
+		return fmt.Errorf("guard: lock %q: %w", lock.Name(), err)
+	}
+	seen, err := readToken(path + ".fence")
+	switch {
+	case err != nil:
+		return err
+	case token < seen:
+		return stale(path, token)
+	case token > seen: // first: after a crash between the two the older holder stays out
+		if err := replace(path+".fence", strconv.AppendUint(nil, token, 10)); err != nil {
+			return err
+		}
+	}
+	return f()
+}
+
+func readToken(path string) (uint64, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the caller's path
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("guard: %w", err)
+	}
+	token, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("guard: %q holds no token: %w", path, err)
+	}
+	return token, nil
+}
+
+// replace puts data at path atomically and durably.
+func replace(path string, data []byte) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new*")
+	if err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	_, err = temporary.Write(data)
+	if err == nil {
+		err = temporary.Sync()
+	}
+	if err = errors.Join(err, temporary.Close()); err == nil {
+		err = os.Rename(temporary.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("guard: %w", err), os.Remove(temporary.Name()))
+	}
+	if directory, err := os.Open(filepath.Dir(path)); err == nil {
+		_ = directory.Sync() // not all file systems can
+		_ = directory.Close()
+	}
+	return nil
+}

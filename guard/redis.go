@@ -1,0 +1,39 @@
+package guard
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed set.lua
+var setLua string
+
+var setScript = redis.NewScript(setLua)
+
+// RegisterRedis registers the token in the hash at key, field "token", or fails with [ErrStale] if a greater one is there. Call it
+// before the first read under the lock.
+func RegisterRedis(ctx context.Context, client redis.Scripter, key string, token uint64) error {
+	return runRedis(ctx, client, key, token)
+}
+
+// SetRedis stores value in the hash at key, field "value", and its token with it in one step, or changes nothing and fails with
+// [ErrStale] if a greater token is there.
+func SetRedis(ctx context.Context, client redis.Scripter, key string, token uint64, value string) error {
+	return runRedis(ctx, client, key, token, value)
+}
+
+func runRedis(ctx context.Context, client redis.Scripter, key string, token uint64, value ...any) error {
+	if token == 0 {
+		return ErrNoToken
+	}
+	switch done, err := setScript.Run(ctx, client, []string{key}, append([]any{token}, value...)...).Int(); {
+	case err != nil:
+		return fmt.Errorf("guard: %q: %w", key, err)
+	case done == 0:
+		return stale(key, token)
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package guard
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Schema makes the table that [Register] keeps tokens in. PostgreSQL and SQLite understand it.
+const Schema = `CREATE TABLE IF NOT EXISTS redlock_fence (resource TEXT PRIMARY KEY, token BIGINT NOT NULL)`
+
+const registerSQL = `INSERT INTO redlock_fence (resource, token) VALUES ($1, $2)
+	ON CONFLICT (resource) DO UPDATE SET token = excluded.token WHERE redlock_fence.token <= excluded.token`
+
+// Register registers the token for the resource within tx, or fails with [ErrStale] if a greater one is registered; then roll
+// back. Call it first in every transaction that reads or writes the resource under the lock: the database holds
+// the resource's row until the end of tx, so that check and writes are one step. It works with PostgreSQL at any isolation
+// level, and with SQLite, on a table made by [Schema].
+func Register(ctx context.Context, tx *sql.Tx, resource string, token uint64) error {
+	if token == 0 {
+		return ErrNoToken
+	}
+	result, err := tx.ExecContext(ctx, registerSQL, resource, int64(token)) //nolint:gosec // tokens are below 2^53
+	if err != nil {
+		return fmt.Errorf("guard: register %q: %w", resource, err)
+	}
+	switch n, err := result.RowsAffected(); {
+	case err != nil:
+		return fmt.Errorf("guard: register %q: %w", resource, err)
+	case n == 0:
+		return stale(resource, token)
+	}
+	return nil
+}
