@@ -4,6 +4,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -106,7 +107,15 @@ func startAll(t *testing.T, n int, args []string, files ...testcontainers.Contai
 	servers := make([]*server, n)
 	var all sync.WaitGroup
 	for i := range servers {
-		all.Go(func() { servers[i] = startOne(t, images()[i%len(images())], args, files) })
+		all.Go(func() {
+			var err error
+			for range 3 { // a port that was free may be taken by now
+				if servers[i], err = startOne(t, images()[i%len(images())], args, files); err == nil {
+					return
+				}
+			}
+			t.Error(err)
+		})
 	}
 	all.Wait()
 	if t.Failed() {
@@ -138,7 +147,7 @@ func file(t *testing.T, name string, content []byte) testcontainers.ContainerFil
 }
 
 // startOne starts a server on a port of this machine that stays the same when it is started again.
-func startOne(t *testing.T, image string, args []string, files []testcontainers.ContainerFile) *server {
+func startOne(t *testing.T, image string, args []string, files []testcontainers.ContainerFile) (*server, error) {
 	t.Helper()
 	hostPort := freePort(t)
 	command := "redis-server"
@@ -161,8 +170,7 @@ func startOne(t *testing.T, image string, args []string, files []testcontainers.
 		},
 	})
 	if err != nil {
-		t.Errorf("start %s: %v", image, err)
-		return nil
+		return nil, errors.Join(fmt.Errorf("start %s: %w", image, err), testcontainers.TerminateContainer(c))
 	}
 	s := &server{Container: c, addr: "127.0.0.1:" + hostPort}
 	t.Cleanup(func() {
@@ -171,7 +179,7 @@ func startOne(t *testing.T, image string, args []string, files []testcontainers.
 			t.Error(err)
 		}
 	})
-	return s
+	return s, nil
 }
 
 func freePort(t *testing.T) string {
