@@ -14,7 +14,8 @@ type Clock interface {
 	// lengthens one.
 	Wall() time.Time
 
-	// AfterFunc calls f in a goroutine of its own once d has elapsed by Now.
+	// AfterFunc calls f in a goroutine of its own once d has elapsed by Now. The Timer's Reset goes by Now too: a clock that does not
+	// run as the system's does cannot return a plain *time.Timer.
 	AfterFunc(d time.Duration, f func()) Timer
 }
 

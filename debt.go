@@ -30,8 +30,7 @@ type debt struct {
 	unknown bool      // a request that takes the lock went unanswered
 	until   time.Time // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
-	pause   time.Duration // before the node is asked again
-	vote    *releaseVote  // counts the first answer, if anybody waits for it
+	vote    *releaseVote // counts the first answer, if anybody waits for it
 }
 
 func (d *debt) wanted(*pool.Request) bool { return true }
@@ -65,8 +64,9 @@ type ledger struct {
 
 	mu     sync.Mutex
 	owed   []*debt
-	alarm  Timer // armed while anything is owed
-	closed bool  // the Locker is: nothing is sent again any more
+	alarm  Timer         // armed while anything is owed
+	pause  time.Duration // before the node is asked again
+	closed bool          // the Locker is: nothing is sent again any more
 }
 
 // full reports whether too much is owed to the node for it to be given new locks.
@@ -86,7 +86,6 @@ func (g *ledger) owe(d *debt) {
 	if g.closed {
 		return
 	}
-	d.pause = min(max(2*d.pause, minRepay), maxRepay)
 	d.line.locker.work.begin()
 	g.owed = append(g.owed, d)
 	g.count.Store(int64(len(g.owed)))
@@ -96,7 +95,8 @@ func (g *ledger) owe(d *debt) {
 // arm sets the alarm. With mu held.
 func (g *ledger) arm(clock Clock) {
 	if g.alarm == nil && len(g.owed) > 0 {
-		g.alarm = clock.AfterFunc(g.owed[0].pause, g.probe)
+		g.pause = min(max(2*g.pause, minRepay), maxRepay)
+		g.alarm = clock.AfterFunc(g.pause, g.probe)
 	}
 }
 
@@ -115,6 +115,7 @@ func (g *ledger) settle() {
 	}
 	g.mu.Lock()
 	owed := g.take(len(g.owed))
+	g.pause = 0
 	g.mu.Unlock()
 	for _, d := range owed {
 		d.send()

@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,7 +20,7 @@ type Inspection struct {
 	// the lock on a quorum, or empty if none has. A few nodes with an owner and no quorum are the remains of an attempt, or one under way.
 	Owner  string
 	Holder string        // the owner's label (WithHolder), if it has one
-	Left   time.Duration // how long the owner keeps its quorum if nothing extends it
+	Left   time.Duration // how long the owner keeps its quorum if nothing extends it; negative if for ever
 	Fence  uint64        // the greatest fencing token that the nodes know, 0 if none
 
 	Nodes []NodeInspection // in the order given to New
@@ -68,7 +69,7 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 		}
 	}
 	if ttls := left[in.Owner]; in.Owner != "" {
-		slices.Sort(ttls)
+		slices.SortFunc(ttls, func(a, b time.Duration) int { return cmp.Compare(uint64(a), uint64(b)) }) // no end, -1, is the greatest
 		in.Left = ttls[len(ttls)-l.quorum]
 	}
 	return in, err

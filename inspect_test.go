@@ -2,6 +2,7 @@ package redlock_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,5 +77,22 @@ func TestInspectTellsWhatTheOthersSaidWithoutAQuorum(t *testing.T) {
 		c.thaw(0, 1)
 		c.heal()
 		mustUnlock(t, le)
+	})
+}
+
+func TestALockWithoutAnEndLastsForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		c.taps[0].hold("a", 0)
+		c.taps[1].hold("a", 0)
+		in, err := l.Inspect(t.Context(), "a")
+		if err != nil || in.Owner == "" || in.Left >= 0 {
+			t.Errorf("Inspect: %+v, %v; want an owner for ever", in, err)
+		}
+		if got := fmt.Sprint(l, l.Mutex("a")); got != `redlock.Locker(3 nodes) redlock.Mutex("a")` {
+			t.Errorf("printed as %s", got)
+		}
 	})
 }

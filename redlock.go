@@ -84,6 +84,9 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	return l, nil
 }
 
+// String returns how many nodes the Locker has.
+func (l *Locker) String() string { return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines)) }
+
 // Lock takes the lock of that name, and waits while others have it or too few nodes answer: until ctx ends, or as long
 // as [WithWait] says. ctx bounds the wait alone; the lease outlives it.
 //
@@ -146,6 +149,9 @@ func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 
 // Name returns the mutex's name.
 func (m *Mutex) Name() string { return m.name }
+
+// String returns the mutex's name, with what it is.
+func (m *Mutex) String() string { return fmt.Sprintf("redlock.Mutex(%q)", m.name) }
 
 // Lock is [Locker.Lock] for the mutex's name and options.
 func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
