@@ -76,6 +76,14 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 
 // carry makes the round trip.
 func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Call) {
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		for i := range calls { // go-redis makes room for whatever length an answer claims to have
+			calls[i].Reply = Reply{Verdict: Unavailable, Err: ErrBadReply}
+		}
+	}()
 	if len(calls) == 1 {
 		c.single(ctx, r, &calls[0])
 		return

@@ -1,0 +1,113 @@
+package pool_test
+
+import (
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+func FuzzAddresses(f *testing.F) {
+	for _, a := range []string{
+		"a:1,b:2 c", "[::1]:6379", "::1", "redis://u:hunter2@h:1/2", "rediss://h", "redis://:hunter2@h:bad", "u:hunter2@h", "redis://h?x=1",
+		"h:0", "h:65536", ":1", "[", "redis://[::1]/x", "http://h", "\x00", "redis://%zz:hunter2@h",
+	} {
+		f.Add(a)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		addrs, err := pool.ParseList(list)
+		if err == nil && len(addrs) == 0 {
+			t.Fatal("neither an address nor an error")
+		}
+		if err != nil {
+			addrs = []string{list}
+		}
+		nodes, dialErr := pool.Dial(addrs...)
+		if err == nil && dialErr != nil {
+			t.Fatalf("ParseList takes what Dial does not: %v", dialErr)
+		}
+		for _, e := range []error{err, dialErr} {
+			if e != nil && strings.Contains(list, ":hunter2@") && strings.Contains(e.Error(), "hunter2") {
+				t.Fatalf("the password is told: %v", e)
+			}
+		}
+		for _, n := range nodes {
+			if n.Addr() == "" || strings.Contains(n.Addr(), "@") {
+				t.Fatalf("address %q", n.Addr())
+			}
+		}
+	})
+}
+
+func FuzzKeys(f *testing.F) {
+	for _, n := range []string{"a", "{", "}", "{a}", "x{}y{z}", "a:redlock:fence", "redlock:restart", strings.Repeat("x", 1025)} {
+		f.Add("", n)
+		f.Add("p:", n)
+		f.Add("{p}", n)
+	}
+	f.Fuzz(func(t *testing.T, prefix, name string) {
+		k, err := pool.Keys(prefix, name)
+		if err != nil {
+			return
+		}
+		if k.Lock != prefix+name || k.Fence == k.Lock || k.Queue == k.Lock || k.Queue == k.Fence {
+			t.Fatalf("%q", k)
+		}
+		if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot {
+			t.Fatalf("%q are in different slots", k)
+		}
+	})
+}
+
+// hashTag is the part of a key that a cluster hashes, as its specification says.
+func hashTag(key string) string {
+	if _, tail, open := strings.Cut(key, "{"); open {
+		if tag, _, closed := strings.Cut(tail, "}"); closed && tag != "" {
+			return tag
+		}
+	}
+	return key
+}
+
+// claimsMuch finds lengths that memory may not have; those that cannot be at all are well.
+var claimsMuch = regexp.MustCompile(`[$*%~>=!|][+]?0*[0-9]{6,17}([^0-9]|$)`)
+
+// Whatever a server says, through a real socket: no panic, no grant but to the answers that say so, and no owner id in errors.
+func FuzzAHostileServer(f *testing.F) {
+	for _, s := range []string{
+		"+OK 1\r\n", "$4\r\nOK 1\r\n", "$-1\r\n", ":1\r\n", "*2\r\n$2\r\nOK\r\n:1\r\n", "-ERR x\r\n", "-NOSCRIPT\r\n", "-MOVED 1 127.0.0.1:1\r\n", "_\r\n",
+		"%1\r\n+a\r\n+b\r\n", "!5\r\nERR x\r\n", "=6\r\ntxt:OK\r\n", ",1.5\r\n", "#t\r\n", "(1\r\n", ">2\r\n+a\r\n+b\r\n", "$9223372036854775000\r\n", "*-1\r\n", "\r\n",
+		"$19\r\nOK 9999999999999999\r\n", "$31\r\nHELD 10 0123456789abcdef alice\r\n", "$7\r\nWAIT -1\r\n", "|1\r\n+a\r\n+b\r\n+OK 1\r\n", "~1\r\n+x\r\n",
+	} {
+		for v := pool.Acquire; v <= pool.Bootstrap; v++ {
+			f.Add(uint8(v), s)
+		}
+	}
+	var answer atomic.Value
+	server := newFake(f, func([]string) string { return answer.Load().(string) })
+	k := keys(f, "lock")
+	f.Fuzz(func(t *testing.T, verb uint8, text string) {
+		v := pool.Verb(verb)%pool.Bootstrap + 1
+		if claimsMuch.MatchString(text) {
+			t.Skip("go-redis makes room for any length that an answer claims to have, up to all memory")
+		}
+		answer.Store(text)
+		n := dialWith(t, pool.Dialer{Timeout: 20 * time.Millisecond, PoolSize: 1}, server.addr)
+		reply := within(t, n, by(v, k, alice, 1), 20*time.Millisecond)
+		if reply.Verdict == pool.OK && !strings.Contains(text, "OK") && !strings.Contains(text, "FREE") && !strings.Contains(text, "OWNED") {
+			t.Fatalf("%v: a grant out of %q", v, text)
+		}
+		if failed := reply.Verdict == pool.Refused || reply.Verdict == pool.Unavailable; failed != (reply.Err != nil) {
+			t.Fatalf("%v: %+v", v, reply)
+		}
+		if reply.Verdict == pool.Unanswered || reply.TTL < -1 {
+			t.Fatalf("%v: %+v", v, reply)
+		}
+		if reply.Err != nil && strings.Contains(reply.Err.Error(), alice[:32]) {
+			t.Fatalf("%v: the owner is told: %v", v, reply.Err)
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package pool_test
+
+import (
+	"errors"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestAForeignFencingRegisterIsLeftAsItWas(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx := t.Context()
+	for i, value := range []string{"12e4567", "-1", "1.5", "9007199254740992", "12345678901234567", "theirs", ""} {
+		k := keys(t, "lock"+strconv.Itoa(i))
+		client.Set(ctx, k.Fence, value, 0)
+		reply := do(t, n, acquire(k, alice, now()))
+		expect(t, value, reply, pool.Refused)
+		if !errors.Is(reply.Err, pool.ErrBadFence) {
+			t.Errorf("%q: %v", value, reply.Err)
+		}
+		if got := client.Get(ctx, k.Fence).Val(); got != value {
+			t.Errorf("%q became %q", value, got)
+		}
+		if client.Exists(ctx, k.Lock).Val() != 0 {
+			t.Errorf("%q: the lock is left", value)
+		}
+	}
+	k := keys(t, "hash")
+	client.HSet(ctx, k.Fence, "a", "b")
+	expect(t, "a hash at F", do(t, n, acquire(k, alice, now())), pool.Refused)
+	if client.Exists(ctx, k.Lock).Val() != 0 || client.HGet(ctx, k.Fence, "a").Val() != "b" {
+		t.Error("a hash at F: something has changed but for the answer")
+	}
+	k = keys(t, "other")
+	client.HSet(ctx, k.Lock, "a", "b")
+	expect(t, "a hash at L", do(t, n, acquire(k, alice, now())), pool.Refused)
+	expect(t, "a hash at L", do(t, n, by(pool.Release, k, alice, 0)), pool.Gone)
+}
+
+func TestAMissingFencingRegisterTrustsTheHintNearTheNodesClockOnly(t *testing.T) {
+	t.Parallel()
+	n, _ := real(t)
+	const second = 1_000_000
+	for name, test := range map[string]struct{ hint, least, most int64 }{
+		"in agreement":   {0, 0, 0},
+		"half a second":  {-second / 2, -second / 2, -second / 2},
+		"an hour behind": {-3600 * second, 0, 10 * second},
+		"a year ahead":   {365 * 86400 * second, 60 * second, 70 * second},
+	} {
+		base := int64(now())
+		token := int64(do(t, n, acquire(keys(t, name), alice, uint64(base+test.hint))).Token)
+		if token-base < test.least || token-base > test.most {
+			t.Errorf("%s: the token is %d us from now", name, token-base)
+		}
+	}
+}
+
+func TestTokensRiseWhateverTheHint(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	last := uint64(0)
+	for _, hint := range []uint64{now(), 1, now() + 1_000_000, now() - 5_000_000, now() + 100*365*86400*1_000_000} {
+		reply := do(t, n, acquire(k, alice, hint))
+		expect(t, "acquire", reply, pool.OK)
+		if reply.Token <= last {
+			t.Errorf("%d after %d", reply.Token, last)
+		}
+		last = reply.Token
+		again := do(t, n, acquire(k, alice, hint+7)) // the same request, twice
+		if again.Verdict != pool.OK || again.Token != last {
+			t.Errorf("repeated: %v %d, not %d", again.Verdict, again.Token, last)
+		}
+		expect(t, "release", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
+	}
+	client.Set(t.Context(), k.Fence, 1<<53-1<<32-1, 0) // all tokens but one are used
+	expect(t, "the last", do(t, n, acquire(k, alice, now())), pool.OK)
+	expect(t, "the last", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
+	expect(t, "none left", do(t, n, acquire(k, alice, now())), pool.Refused)
+}
+
+func TestAnotherOwnersLockIsNotTouched(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	f := do(t, n, acquire(k, alice, now())).Token
+	held := do(t, n, acquire(k, bob, now()))
+	expect(t, "acquire", held, pool.Held)
+	if held.Holder != "alice" || held.TTL <= 0 || held.TTL > 10*time.Second || len(held.Fingerprint) != 16 {
+		t.Errorf("held: %+v", held)
+	}
+	expect(t, "rejoin", do(t, n, by(pool.Rejoin, k, bob, f)), pool.Held)
+	for _, v := range []pool.Verb{pool.Repair, pool.Extend, pool.Release} {
+		expect(t, v.String(), do(t, n, by(v, k, bob, f+5)), pool.Gone)
+	}
+	expect(t, "repair", do(t, n, by(pool.Repair, k, alice, f+1)), pool.OK)
+	expect(t, "lower", do(t, n, by(pool.Repair, k, alice, f)), pool.Raised)
+	if got := client.Get(t.Context(), k.Lock).Val(); got != alice {
+		t.Errorf("L is %q", got)
+	}
+	expect(t, "release", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
+	expect(t, "extend does not create", do(t, n, by(pool.Extend, k, alice, f)), pool.Gone)
+	if client.Exists(t.Context(), k.Lock).Val() != 0 {
+		t.Error("L is back")
+	}
+	expect(t, "rejoin does", do(t, n, by(pool.Rejoin, k, alice, f+10)), pool.OK)
+	if got := do(t, n, &pool.Request{Verb: pool.Inspect, Lock: k.Lock, Fence: k.Fence}); got.Token != f+10 || got.Holder != "alice" {
+		t.Errorf("inspect: %+v", got)
+	}
+}
+
+func TestExtendNeverShortensAndAMinimumHoldLetsTheLockLive(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	f := do(t, n, acquire(k, alice, now())).Token
+	short := by(pool.Extend, k, alice, f)
+	short.TTL = time.Second
+	expect(t, "extend", do(t, n, short), pool.OK)
+	if left := client.PTTL(t.Context(), k.Lock).Val(); left < 5*time.Second {
+		t.Errorf("%v left", left)
+	}
+	client.Persist(t.Context(), k.Lock)
+	expect(t, "extend", do(t, n, by(pool.Extend, k, alice, f)), pool.OK) // has no end, which is more
+	hold := by(pool.Release, k, alice, 0)
+	hold.TTL = 2 * time.Second
+	expect(t, "release", do(t, n, hold), pool.OK)
+	if left := client.PTTL(t.Context(), k.Lock).Val(); left <= 0 || left > 2*time.Second {
+		t.Errorf("%v left of a minimum hold", left)
+	}
+}
+
+func TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	guarded := func(v pool.Verb) *pool.Request {
+		r := by(v, k, alice, now())
+		r.Guard = time.Minute
+		return r
+	}
+	wait := do(t, n, guarded(pool.Acquire))
+	expect(t, "first start", wait, pool.Quarantined)
+	if wait.TTL < 50*time.Second || wait.TTL > 62*time.Second {
+		t.Errorf("for %v", wait.TTL)
+	}
+	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
+	expect(t, "after it", do(t, n, guarded(pool.Acquire)), pool.OK)
+	client.HSet(t.Context(), "redlock:restart", "run", "another")
+	for _, v := range []pool.Verb{pool.Acquire, pool.Repair} {
+		expect(t, "restarted: "+v.String(), do(t, n, guarded(v)), pool.Quarantined)
+	}
+	expect(t, "what it has may be kept", do(t, n, guarded(pool.Rejoin)), pool.OK)
+	expect(t, "and released", do(t, n, guarded(pool.Release)), pool.OK)
+	expect(t, "but not taken", do(t, n, guarded(pool.Rejoin)), pool.Quarantined)
+}
+
+func TestAReleasePassesOverDeadWaiters(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "acquire", do(t, n, acquire(k, alice, now())), pool.OK)
+	waits := func(inbox string, verb pool.Verb) *pool.Request {
+		r := by(verb, k, bob, now())
+		r.Queue, r.Inbox, r.Ticket, r.Reserve = k.Queue, inbox, now(), 5*time.Second
+		return r
+	}
+	expect(t, "dead", do(t, n, waits("dead", pool.Acquire)), pool.Held)
+	expect(t, "live", do(t, n, waits("live", pool.Acquire)), pool.Held)
+	sub := client.Subscribe(t.Context(), "live")
+	defer sub.Close()
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release := waits("own", pool.Release)
+	release.Owner, release.TTL = alice, 0
+	expect(t, "release", do(t, n, release), pool.OK)
+	if got := client.Get(t.Context(), k.Lock).Val(); got != "R:live" {
+		t.Errorf("reserved: %q", got)
+	}
+	expect(t, "barging in", do(t, n, waits("other", pool.Acquire)), pool.Held)
+	expect(t, "leave", do(t, n, waits("live", pool.Leave)), pool.OK)
+	if got := client.Get(t.Context(), k.Lock).Val(); got != "" {
+		t.Errorf("after the only one alive left: %q", got)
+	}
+}
+
+func TestAUserWhoMayNotPublishReleasesAllTheSame(t *testing.T) {
+	t.Parallel()
+	_, client := real(t)
+	client.ACLSetUser(t.Context(), "quiet", "on", ">pw", "~*", "+@all", "resetchannels")
+	n := dial(t, "redis://quiet:pw@"+client.Options().Addr)
+	k := keys(t, "lock")
+	expect(t, "acquire", do(t, n, acquire(k, alice, now())), pool.OK)
+	wait := acquire(k, bob, now())
+	wait.Queue, wait.Inbox, wait.Ticket = k.Queue, "inbox", now()
+	expect(t, "wait", do(t, n, wait), pool.Held)
+	release := by(pool.Release, k, alice, 0)
+	release.Queue, release.Inbox, release.Reserve = k.Queue, "own", time.Second
+	expect(t, "release", do(t, n, release), pool.OK)
+	if client.Exists(t.Context(), k.Lock).Val() != 0 {
+		t.Error("L is left")
+	}
+}
+
+func TestScriptsSurviveScriptFlush(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "before", do(t, n, acquire(k, alice, now())), pool.OK)
+	client.ScriptFlush(t.Context())
+	expect(t, "after", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
+}
