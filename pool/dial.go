@@ -183,9 +183,11 @@ func (d Dialer) target(addr string) (*target, error) {
 		if err != nil {
 			return nil, errors.New("not a URL") // the parser's own words repeat it, password and all
 		}
+		if strings.Contains(u.Opaque+u.Path, "@") { // then part of a password may be taken for the host
+			return nil, errors.New("not a URL: the characters / ? # and @ of a password must be escaped")
+		}
 		if err := t.url(u); err != nil {
-			u.RawQuery, u.Fragment = "", "" // where a password may stand too
-			return nil, fmt.Errorf("%q: %w", u.Redacted(), err)
+			return nil, fmt.Errorf("%q: %w", u.Scheme+"://"+u.Host+u.Path, err) // a password may stand in all the rest
 		}
 		hostport = u.Host
 	} else if strings.Contains(addr, "@") {

@@ -13,7 +13,7 @@ import (
 func FuzzAddresses(f *testing.F) {
 	for _, a := range []string{
 		"a:1,b:2 c", "[::1]:6379", "::1", "redis://u:hunter2@h:1/2", "rediss://h", "redis://:hunter2@h:bad", "u:hunter2@h", "redis://h?x=1",
-		"h:0", "h:65536", ":1", "[", "redis://[::1]/x", "http://h", "\x00", "redis://%zz:hunter2@h",
+		"h:0", "h:65536", ":1", "[", "redis://[::1]/x", "http://h", "\x00", "redis://%zz:hunter2@h", "redis:///:hunter2@h",
 	} {
 		f.Add(a)
 	}
