@@ -31,7 +31,7 @@ func underFlock(path string, token uint64, f func() error) (err error) {
 	if token == 0 {
 		return ErrNoToken
 	}
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the caller's path
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
@@ -54,7 +54,7 @@ func underFlock(path string, token uint64, f func() error) (err error) {
 }
 
 func readToken(path string) (uint64, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the caller's path
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

@@ -10,7 +10,7 @@ import (
 // flock locks the file until it is closed. It waits for whoever has it.
 func flock(f *os.File) error {
 	for {
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR { //nolint:errorlint,gosec // a bare errno
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR { // a bare errno
 			return err //nolint:wrapcheck // the caller does
 		}
 	}

@@ -15,10 +15,10 @@ import (
 	"fmt"
 )
 
-// ErrStale: the resource has seen a greater token. A later holder has been there, and nothing was changed.
+// ErrStale says that the resource has seen a greater token. A later holder has been there, and nothing was changed.
 var ErrStale = errors.New("guard: stale fencing token")
 
-// ErrNoToken: the token is 0, so the lease was taken without fencing and guards nothing.
+// ErrNoToken says that the token is 0, so the lease was taken without fencing and guards nothing.
 var ErrNoToken = errors.New("guard: no fencing token")
 
 func stale(resource string, token uint64) error {

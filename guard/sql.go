@@ -20,7 +20,7 @@ func Register(ctx context.Context, tx *sql.Tx, resource string, token uint64) er
 	if token == 0 {
 		return ErrNoToken
 	}
-	result, err := tx.ExecContext(ctx, registerSQL, resource, int64(token)) //nolint:gosec // tokens are below 2^53
+	result, err := tx.ExecContext(ctx, registerSQL, resource, int64(token))
 	if err != nil {
 		return fmt.Errorf("guard: register %q: %w", resource, err)
 	}

@@ -16,7 +16,6 @@ var (
 	// ErrTooOld is the cause of a refusal by a server older than Redis 7.0 or Valkey 7.2.
 	ErrTooOld = errors.New("the server is too old: Redis 7.0 or Valkey 7.2 is needed")
 
-	errStrays = errors.New("earlier calls through the client have not come back")
 	errNoWord = errors.New("the server refused without a word")
 )
 

@@ -17,7 +17,8 @@ type Node interface {
 	Addr() string
 
 	// Do carries the calls to the node in one round trip and fills in the Reply of each; an empty slice does nothing.
-	// It returns when all are answered, when the deadline of ctx has passed, or when the node cannot be reached; a call
+	// It returns when all are answered, when the deadline of ctx has passed (a connection that is being made may take its own
+	// timeout longer), or when the node cannot be reached; a call
 	// without an answer by then has a Reply with [Unavailable] (its request may still be executed, now or later,
 	// unless Reply.Unsent is set). Each request is sent at most once.
 	Do(ctx context.Context, calls []Call)

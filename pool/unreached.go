@@ -24,7 +24,7 @@ func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (n
 		defer cancel()
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
-			return &unreached{err}, nil //nolint:nilerr // the connection has it
+			return &unreached{err}, nil
 		}
 		return conn, nil
 	}

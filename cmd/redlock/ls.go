@@ -66,7 +66,7 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 			if _, foreign := errors.AsType[*redlock.OptionError](err); foreign {
 				return nil // a key that no lock can have
 			}
-			return err //nolint:wrapcheck // it says all
+			return err
 		})
 	}
 	if err := looking.Wait(); err != nil {

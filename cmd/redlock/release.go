@@ -50,7 +50,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	defer end()
 	in, err := locks.Inspect(ctx, c.Name)
 	if err != nil {
-		return err //nolint:wrapcheck // it says all
+		return err
 	}
 	fmt.Fprintln(s.out, inspectionText(in, painter(s.out)))
 	owners := map[string]bool{}

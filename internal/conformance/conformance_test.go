@@ -80,7 +80,7 @@ func conform(t *testing.T, to *target) {
 			continue
 		}
 		for range 2 { // shorten it
-			for i := len(steps) - 1; i >= 0; i-- {
+			for i := range slices.Backward(steps) {
 				fewer := slices.Delete(slices.Clone(steps), i, i+1)
 				if d := to.compare(t, fewer); d != "" {
 					steps, difference = fewer, d

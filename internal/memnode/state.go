@@ -295,7 +295,7 @@ func (s *state) keep(r *pool.Request, now time.Time) {
 	f, valid := token(text)
 	switch {
 	case !found:
-		f = uint64(max(now.UnixMicro(), 0)) //nolint:gosec // not below zero
+		f = uint64(max(now.UnixMicro(), 0))
 	case !valid:
 		return
 	}
