@@ -136,6 +136,7 @@ func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
 			t.Error(err)
 		}
 		mustUnlock(t, le)
+		synctest.Wait() // for the nodes that Unlock did not wait for
 		for kind, want := range map[string]any{
 			"AcquiredEvent": "lock", "RenewedEvent": "lock", "ReleasedEvent": "lock", "FailedEvent": "try", "AttemptEvent": "try",
 		} {
