@@ -195,11 +195,14 @@ func (l *Locker) turn(ctx context.Context, r *room, t *terms) (grant, error) {
 		err = l.refused(ctx, r)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !w.queued { // its turn came at the same time
+	queued := w.queued
+	if queued {
+		r.remove(w)
+	}
+	l.mu.Unlock()
+	if !queued { // its turn came at the same time; the one who hands over may need the Locker's mu before it is here
 		return <-w.turn, nil
 	}
-	r.remove(w)
 	return grant{}, err
 }
 

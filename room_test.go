@@ -389,3 +389,71 @@ func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 		mustUnlock(t, r.lease)
 	})
 }
+
+// A waiter whose context ends while the lock is being handed to it gets in nobody's way: neither waits for the other.
+func TestHandOverAtTheEndOfTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		clock := &tickingClock{}
+		l := c.locker(t, redlock.WithClock(clock))
+		for step := range 8 { // whichever look at the clock it is that falls into the hand-over
+			le := lockEverywhere(t, l, "a")
+			ctx, cancel := context.WithCancel(t.Context())
+			next := lockInBackground(ctx, l, "a")
+			synctest.Wait()
+			gone := make(chan struct{})
+			clock.at(step, func() {
+				cancel()
+				select { // the waiter's goroutine goes on, and comes back or stays
+				case r := <-next:
+					if r.err == nil {
+						_ = r.lease.Unlock(t.Context())
+					}
+					close(gone)
+				case <-time.After(time.Millisecond):
+				}
+			})
+			mustUnlock(t, le)
+			clock.at(-1, nil)
+			cancel()
+			select {
+			case r := <-next:
+				if r.err == nil {
+					mustUnlock(t, r.lease)
+				}
+			case <-gone:
+			}
+			synctest.Wait()
+		}
+		c.wantNoLocks(t)
+	})
+}
+
+// A tickingClock is the system's clock and does something when it has been looked at a number of times.
+type tickingClock struct {
+	wallClock
+	ticks sync.Mutex
+	left  int
+	do    func()
+}
+
+// at has f called at the look that comes after k others.
+func (c *tickingClock) at(k int, f func()) {
+	c.ticks.Lock()
+	defer c.ticks.Unlock()
+	c.left, c.do = k, f
+}
+
+func (c *tickingClock) Now() time.Time {
+	c.ticks.Lock()
+	var f func()
+	if c.left--; c.left == -1 {
+		f, c.do = c.do, nil
+	}
+	c.ticks.Unlock()
+	if f != nil {
+		f()
+	}
+	return c.wallClock.Now()
+}
