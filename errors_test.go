@@ -150,3 +150,54 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 		}
 	})
 }
+
+// A context may end with the refusal of another lock as its cause, as errgroup's does. That is no verdict on this lock.
+func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"lock", "try"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			ls := c.lockers(t, 2)
+			other := mustLock(t, ls[1], "other")
+			_, cause := ls[0].TryLock(t.Context(), "other")
+			if !errors.Is(cause, redlock.ErrHeld) {
+				t.Fatal(cause)
+			}
+			mustUnlock(t, other)
+			c.freeze(0, 1, 2)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+			lock := ls[0].Lock
+			if how == "try" {
+				lock = ls[0].TryLock
+			}
+			began := time.Now()
+			_, err := lock(ctx, "mine")
+			c.thaw(0, 1, 2)
+			if !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), `redlock: lock "mine"`) || time.Since(began) > time.Millisecond {
+				t.Errorf("%s: %v", how, err)
+			}
+		})
+	}
+}
+
+// Nor is another Locker's end: a wait may be bound to a lease of it.
+func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		ls := c.lockers(t, 2)
+		mustLock(t, ls[0], "a")
+		leader := mustLock(t, ls[1], "leader")
+		next := lockInBackground(leader.Context(), ls[0], "b")
+		mustUnlock(t, (<-next).lease)
+		c.taps[0].hold("c", time.Hour)
+		c.taps[1].hold("c", time.Hour)
+		next = lockInBackground(leader.Context(), ls[0], "c")
+		synctest.Wait()
+		mustClose(t, ls[1])
+		if err := (<-next).err; !errors.Is(err, context.Canceled) || !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("error: %v", err)
+		}
+	})
+}

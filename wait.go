@@ -61,10 +61,11 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 			l.settled(r)
 			return c.grant(), nil
 		}
-		if !errors.As(err, &last) {
+		verdict := verdictOf(err)
+		if verdict == nil {
 			return grant{}, m.waitOver(ctx, last)
 		}
-		if last.permanent() {
+		if last = verdict; last.permanent() {
 			return grant{}, last
 		}
 		l.saw(r, last)
@@ -79,11 +80,8 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		default:
 			err = l.pause(ctx, backoff(n, last.RetryAfter))
 		}
-		switch {
-		case errors.Is(err, ErrClosed):
-			return grant{}, l.closedError("lock", m.name)
-		case err != nil:
-			return grant{}, m.waitOver(ctx, last)
+		if err != nil {
+			return grant{}, m.stopped(ctx, last)
 		}
 	}
 }
@@ -118,21 +116,18 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error)
 	for n := 0; ; n++ {
 		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, nil, false)
-		var last *QuorumError
+		last := verdictOf(err)
 		switch {
 		case err == nil:
 			return c.grant(), nil
-		case !errors.As(err, &last):
+		case last == nil:
 			return grant{}, m.waitOver(ctx, nil)
 		case last.owned, errors.Is(last, ErrNoQuorum), patience.until(present(l.clock)) <= 0:
 			return grant{}, last
 		}
 		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
 		if err := l.pause(ctx, rand.N(min(spread, l.timeout(t)))); err != nil { //nolint:gosec // jitter
-			if errors.Is(err, ErrClosed) {
-				return grant{}, l.closedError("lock", m.name)
-			}
-			return grant{}, m.waitOver(ctx, last)
+			return grant{}, m.stopped(ctx, last)
 		}
 	}
 }
@@ -174,6 +169,20 @@ func (l *Locker) pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ended(ctx)
 	}
+}
+
+// verdictOf returns the verdict that err is, or nil. One that err only holds is another lock's: the cause that ended a context.
+func verdictOf(err error) *QuorumError {
+	e, _ := err.(*QuorumError) //nolint:errorlint // see above
+	return e
+}
+
+// stopped is the error of a wait that was cut short: ctx ended, or else the Locker was closed.
+func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
+	if ctx.Err() == nil {
+		return m.locker.closedError("lock", m.name)
+	}
+	return m.waitOver(ctx, last)
 }
 
 // waitOver is the error of a wait that ctx ended: the last verdict, if there was one, and the context's error.
