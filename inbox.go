@@ -348,18 +348,18 @@ func (p *place) ready() bool {
 	return b.count >= b.locker.quorum && b.leaving[p.keys.Lock] == 0
 }
 
-// wait waits until it is time for another attempt: when the lock was passed on to us, or after fallback at the latest.
+// wait waits until it is time for another attempt: when the lock was passed on to us, or after fallback at the latest, whatever
+// the nodes tell.
 func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 	b, l := p.inbox, p.inbox.locker
-	b.mu.Lock()
-	if p.count == 0 && p.look < 0 { // else there is news from during the attempt already
-		p.ring(fallback, -1)
-	}
-	b.mu.Unlock()
-	until := l.clock.Now().Add(fallback)
+	over := make(chan struct{})
+	timer := l.clock.AfterFunc(fallback, func() { close(over) })
+	defer timer.Stop()
 	for {
 		select {
 		case <-p.wake:
+		case <-over:
+			return nil
 		case <-l.closed:
 			return ErrClosed
 		case <-ctx.Done():
@@ -371,11 +371,6 @@ func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 		if look < 0 || !l.occupiedAt(ctx, look, p.keys) {
 			return nil
 		}
-		b.mu.Lock()
-		if p.count == 0 {
-			p.ring(max(until.Sub(l.clock.Now()), minBackoff), -1)
-		}
-		b.mu.Unlock()
 	}
 }
 

@@ -451,3 +451,50 @@ func TestSubscriptionLastsWhileSomebodyWaits(t *testing.T) {
 		}
 	})
 }
+
+// A node whose notices are wrong does not keep a waiter from trying: they are hints.
+func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
+	t.Parallel()
+	for name, every := range map[string]time.Duration{"once": time.Hour, "again and again": 100 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			holder, nodes := c.locker(t), c.nodes()
+			nodes[0] = &putsOff{Node: nodes[0], every: every, lock: "a"}
+			l, err := redlock.New(nodes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer mustClose(t, l)
+			le := mustLock(t, holder, "a", redlock.WithTTL(time.Minute))
+			next := lockInBackground(t.Context(), l, "a", redlock.WithWait(40*time.Second))
+			time.Sleep(5 * time.Second)
+			c.deafen()
+			mustUnlock(t, le)
+			released := time.Now()
+			r := <-next
+			if r.err != nil || r.at.Sub(released) > 7*time.Second {
+				t.Errorf("%s: %v, %v after the release", name, r.err, r.at.Sub(released))
+			}
+			_ = r.lease.Unlock(t.Context())
+		})
+	}
+}
+
+// A putsOff is a node that tells every listener that it is the next in line, and to look in a year.
+type putsOff struct {
+	pool.Node
+	every time.Duration
+	lock  string
+}
+
+func (n *putsOff) Listen(ctx context.Context, _ string, ready func(), heard func(pool.Notice)) error {
+	ready()
+	for later := time.Second; ; later = n.every {
+		select {
+		case <-time.After(later):
+			heard(pool.Notice{Lock: n.lock, Next: 365 * 24 * time.Hour})
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
