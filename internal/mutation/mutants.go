@@ -22,7 +22,7 @@ var mutants = []mutant{
 	{"missing-register", "internal/memnode/state.go", "case next+uint64(slack.Microseconds()) < clock:\n\t\t\tnext = clock", "case false:", sim("lagging")},
 	{"register-rises", "internal/memnode/state.go", "next = max(next, old+1)", "next = max(next, 1)", sim("clocks")},
 	{"guard", "internal/memnode/state.go", "if s.marker.run != s.run {", "if false {", sim("guarded")},
-	{"guard-rejoin", "internal/memnode/state.go", "if wait, _ := s.quarantine(r, now); wait > 0 && owner != r.Owner {", "if wait, _ := s.quarantine(r, now); wait < 0 {", sim("guarded")},
+	{"guard-rejoin", "pool/lua/rejoin.lua", "if wait > 0 and redis.pcall('GET', KEYS[1]) ~= ARGV[1] then", "if wait < 0 then", nodes},
 	{"quorum", "redlock.go", "quorum:  len(nodes)/2 + 1,", "quorum:  len(nodes) / 2,", sim("steady")},
 	{"quorum-even", "redlock.go", "quorum:  len(nodes)/2 + 1,", "quorum:  (len(nodes) + 1) / 2,", sim("steady")},
 	{"hand-over-after-release", "lease.go", "if le.cause == nil && le.handOver() {\n\t\tc.unlock()\n\t\treturn nil\n\t}\n\tle.end(ErrReleased)\n\tvote := newReleaseVote(c)\n\tc.abandon(c.remainder(), vote)", "vote := newReleaseVote(c)\n\tif le.cause == nil {\n\t\tc.abandon(c.remainder(), vote)\n\t\tc.phase = won\n\t\tif le.handOver() {\n\t\t\tc.unlock()\n\t\t\treturn nil\n\t\t}\n\t}\n\tle.end(ErrReleased)\n\tc.phase = over", sim("steady")},
