@@ -28,6 +28,7 @@ type debt struct {
 	line    *line
 	request *pool.Request
 	unknown bool      // a request that takes the lock went unanswered
+	refused bool      // or was refused with an error: hardly anything is owed
 	until   time.Time // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
 	vote    *releaseVote // counts the first answer, if anybody waits for it
@@ -52,7 +53,7 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 		d.send()
 	case reply.Verdict == pool.Unavailable:
 		d.line.debts.owe(d)
-	case reply.Verdict == pool.Refused:
+	case reply.Verdict == pool.Refused && !d.refused:
 		d.line.debts.drop(d)
 	}
 }

@@ -256,3 +256,37 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		t.Errorf("the waiter was told nothing: %v after %v", err, time.Since(began))
 	}
 }
+
+// A script that the server stops half way, for a command that the user may not give, leaves no lock behind.
+func TestAcquireThatFailsHalfWayLeavesNothing(t *testing.T) {
+	t.Parallel()
+	keys, err := pool.Keys("", "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs := realServers(t, 3).Addrs()
+	admins := make([]net.Conn, len(addrs))
+	for i, a := range addrs {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if got := command(t, c, "ACL", "SETUSER", "locks", "on", ">secret", "~*", "&*", "+@all", "-time"); got != "+OK" {
+			t.Fatal(got)
+		}
+		admins[i], addrs[i] = c, "redis://locks:secret@"+a
+	}
+	locks := dialled(t, addrs)
+	if _, err = locks.TryLock(t.Context(), "job"); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Fatalf("error: %v", err)
+	}
+	if err := locks.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, c := range admins {
+		if got := command(t, c, "EXISTS", keys.Lock); got != ":0" {
+			t.Errorf("EXISTS: %s", got)
+		}
+	}
+}

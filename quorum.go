@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -78,6 +79,7 @@ type standing struct {
 	flying   bool // a request that takes the lock is under way
 	taken    bool // the lock is ours there, or may be
 	unknown  bool // such a request went unanswered: it may be executed at any time
+	refused  bool // the node refused such a request with an error: it hardly did any of it
 	missing  bool // the node has lost the lock since: a renewal wins it back
 	returned bool // such a renewal was sent: the node may not have had the lock all the time
 }
@@ -260,9 +262,11 @@ func (c *claim) landed(i int, reply *pool.Reply) {
 	n.flying = false
 	switch {
 	case reply.Verdict == pool.OK:
-		n.taken = true
+		n.taken, n.refused = true, false
 	case reply.Verdict == pool.Unavailable && !reply.Unsent:
-		n.taken, n.unknown = true, true
+		n.taken, n.unknown, n.refused = true, true, false
+	case reply.Verdict == pool.Refused && !reply.Unsent && !errors.Is(reply.Err, pool.ErrBadFence):
+		n.taken, n.refused = true, true // a script that fails half way leaves what it has done
 	}
 	if c.phase == over {
 		c.free(i)
@@ -422,7 +426,7 @@ func (c *claim) free(i int) {
 	case n.flying:
 	case n.taken:
 		n.taken = false
-		d.unknown = n.unknown
+		d.unknown, d.refused = n.unknown, n.refused
 		if d.vote != nil && d.line.twin.Load() {
 			d.vote.postpone(d)
 		} else {
