@@ -306,8 +306,11 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 }
 
 // leftovers are locks of ours on the nodes. What is reserved for a waiter goes by itself.
-func (w *world) leftovers() (left []string) {
+func (w *world) leftovers(excused func(node int) bool) (left []string) {
 	for i, n := range w.nodes {
+		if excused(i) {
+			continue
+		}
 		for _, name := range w.names {
 			if owner, life, found := n.Get(name); found && !strings.HasPrefix(owner, "R:") {
 				left = append(left, fmt.Sprintf("%s on node %d for %v", name, i, life))
@@ -315,4 +318,12 @@ func (w *world) leftovers() (left []string) {
 		}
 	}
 	return left
+}
+
+// frozenLong reports whether the node was frozen for so long that a release of what was in its socket may have been given up before
+// that was carried out: it then lasts for a TTL, as docs/safety.md says.
+func (w *world) frozenLong(node int) bool {
+	return slices.ContainsFunc(w.faults, func(f fault) bool {
+		return f.kind == "freeze" && f.node == node && f.lasts > w.ttl/2
+	})
 }
