@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// ttl is the life of every lock, and a default of redsync.
+const ttl = 8 * time.Second
+
+// A locker is a lock library at work, as one process would have it.
+type locker interface {
+	// lock takes the lock of that name, and waits for it while others have it.
+	lock(ctx context.Context, name string) (held, error)
+	close() error
+}
+
+// held is a lock that is held.
+type held interface {
+	unlock(ctx context.Context) error
+}
+
+// A contestant is a way to lock, in the settings that its documentation shows.
+type contestant struct {
+	name  string
+	about string
+	nodes int // how many of the servers it locks on; 0: it brings its own
+	open  func(ctx context.Context, addrs []string) (locker, error)
+}
+
+// The names of those that marks speak of.
+const (
+	fenced   = "redlock, fenced"
+	plain    = "redlock, plain"
+	fenced1  = "redlock on one master, fenced"
+	plain1   = "redlock on one master, plain"
+	redsync  = "redsync"
+	floor    = "raw floor"
+	bare     = "bare sockets"
+	rueidis  = "rueidislock"
+	bsm      = "bsm/redislock"
+	etcd     = "etcd concurrency"
+	allNodes = 5
+)
+
+var contestants = []contestant{
+	{fenced, "this library as it comes: a fencing token with every lock", allNodes, openFenced},
+	{plain, "this library with WithoutFencing", allNodes, openPlain},
+	{redsync, "redsync v4 over go-redis v9, defaults", allNodes, openRedsync},
+	{floor, "go-redis, a goroutine a node: SET NX PX to all, compare-and-delete to all, each time waiting for all", allNodes, openFloor},
+	{bare, "the same two commands over plain TCP connections, back at the quorum: the limit", allNodes, openSockets},
+	{fenced1, "this library with a single node", 1, openFenced},
+	{plain1, "this library with a single node and WithoutFencing", 1, openPlain},
+	{rueidis, "rueidislock, KeyMajority 1 and NoLoopTracking as in its README", 1, openRueidis},
+	{bsm, "bsm/redislock over go-redis v9, LinearBackoff of 100 ms as in its README", 1, openBSM},
+	{etcd, "concurrency.Mutex of etcd's client, three members on this machine's disk", 0, openEtcd},
+}
+
+// named returns the contestants of these names.
+func named(names ...string) []contestant {
+	var found []contestant
+	for _, n := range names {
+		for _, c := range contestants {
+			if c.name == n {
+				found = append(found, c)
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// A runner measures one contestant once. Beside the values it may return a curve: the percentiles 0 to 100 of the times that callers waited.
+type runner func(context.Context, *bench, contestant) (values, []float64, error)
+
+// A workload is what contestants are put to, side by side.
+type workload struct {
+	name        string
+	title       string
+	run         runner
+	contestants []contestant
+	rounds      float64 // of all rounds, which part; at least one
+	columns     []column
+}
+
+// A column of a workload's table.
+type column struct {
+	heading string
+	metric  string
+	format  string  // of fmt
+	scale   float64 // 0: 1
+	over    string  // if not empty, the value is divided by this contestant's in the same round
+}
+
+var (
+	everybody = named(fenced, plain, redsync, floor, bare, fenced1, plain1, rueidis, bsm, etcd)
+	queuers   = named(fenced, plain, redsync, fenced1, rueidis, bsm, etcd)
+
+	timesRedsync = column{"× redsync", rate, "%.2f", 0, redsync}
+	callerTable  = []column{
+		timesRedsync,
+		{"pairs/s", rate, "%.0f", 0, ""},
+		{"p50 ms", p50, "%.3f", 1e-3, ""},
+		{"p99 ms", p99, "%.2f", 1e-3, ""},
+		{"server µs", serverCPU, "%.0f", 0, ""},
+		{"client µs", clientCPU, "%.0f", 0, ""},
+		{"allocations", allocs, "%.0f", 0, ""},
+		{"reads", reads, "%.2f", 0, ""},
+		{"failed", failures, "%.0f", 0, ""},
+	}
+	loneTable = append([]column{
+		{"p50 over redsync", p50, "%.2f", 0, redsync},
+		{"over bare sockets", p50, "%.2f", 0, bare},
+		{"Lock p50 µs", lockP50, "%.0f", 0, ""},
+		{"Unlock p50 µs", unlockP50, "%.0f", 0, ""},
+	}, callerTable[3:]...)
+	faultTable = []column{
+		{"p50 ms healthy", "healthy " + p50, "%.3f", 1e-3, ""},
+		{"p50 ms", p50, "%.3f", 1e-3, ""},
+		{"p99 ms healthy", "healthy " + p99, "%.2f", 1e-3, ""},
+		{"p99 ms", p99, "%.2f", 1e-3, ""},
+		{"pairs/s healthy", "healthy " + rate, "%.0f", 0, ""},
+		{"pairs/s", rate, "%.0f", 0, ""},
+		{"failed", failures, "%.0f", 0, ""},
+	}
+	crowdTable = []column{
+		timesRedsync,
+		{"hand-overs/s", rate, "%.0f", 0, ""},
+		{"p99 ms", p99, "%.2f", 1e-3, ""},
+		{"longest ms", longest, "%.0f", 1e-3, ""},
+		{"least turns / mean", leastTurns, "%.2f", 0, ""},
+		{"most turns / mean", mostTurns, "%.2f", 0, ""},
+		{"overlaps", overlaps, "%.0f", 0, ""},
+	}
+	processTable = []column{
+		{"hand-overs/s", rate, "%.0f", 0, ""},
+		{"gap p50 ms", gapP50, "%.2f", 1e-3, ""},
+		{"p99 ms", p99, "%.0f", 1e-3, ""},
+		{"in fair turns", lateness, "%.2f", 0, ""},
+		{"longest ms", longest, "%.0f", 1e-3, ""},
+		{"least turns / median", leastTurns, "%.2f", 0, ""},
+		{"reads", reads, "%.1f", 0, ""},
+		{"after set-up", readsBare, "%.1f", 0, ""},
+		{"commands", commands, "%.0f", 0, ""},
+		{"overlaps", overlaps, "%.0f", 0, ""},
+	}
+	strickenTable = []column{
+		{"hand-overs/s before", "healthy " + rate, "%.0f", 0, ""},
+		{"after", rate, "%.0f", 0, ""},
+		{"kept", "kept", "%.2f", 0, ""},
+		{"p99 ms before", "healthy " + p99, "%.0f", 1e-3, ""},
+		{"after", p99, "%.0f", 1e-3, ""},
+		{"in fair turns", lateness, "%.2f", 0, ""},
+		{"longest ms", longest, "%.0f", 1e-3, ""},
+	}
+	memoryTable = []column{
+		{"heap bytes", heapPerWaiter, "%.0f", 0, ""},
+		{"stack bytes beyond a parked goroutine's", stackPerWaiter, "%.0f", 0, ""},
+		{"further goroutines", goroutines, "%.1f", 0, ""},
+	}
+)
+
+var workloads = []workload{
+	{"one", "One caller", callers(1, 400*time.Millisecond), everybody, 3, loneTable},
+	{"64", "64 callers, each its own lock", callers(64, time.Second), everybody, 1, callerTable},
+	{"1000", "1,000 callers, each its own lock", callers(1000, 2*time.Second), everybody, 1, callerTable},
+	{"one-frozen", "One caller, one of five nodes frozen", faulty(1, time.Second, frozen), named(fenced, plain), 1, faultTable},
+	{"one-refused", "One caller, one of five nodes refuses connections", faulty(1, time.Second, refused), named(fenced, plain, redsync), 1, faultTable},
+	{"1000-frozen", "1,000 callers, one of five nodes frozen", faulty(1000, 2*time.Second, frozen), named(fenced, plain), 1, faultTable},
+	{"1000-refused", "1,000 callers, one of five nodes refuses connections", faulty(1000, 2*time.Second, refused), named(fenced, plain), 1, faultTable},
+	{"redsync-frozen", "redsync, one caller, one of five nodes frozen", faulty(1, time.Second/10, frozen), named(redsync), 0.2, faultTable},
+	{"crowd", "16 waiters in one process, hold 0", crowd(16, time.Second), named(fenced, plain, redsync, fenced1, rueidis, bsm), 1, crowdTable},
+	{"paced", "One process alone, hold 5 ms", processes(1, 2*time.Second), queuers, 1, processTable},
+	{"32", "32 processes, hold 5 ms", processes(32, 6*time.Second), queuers, 0.6, processTable},
+	{"200", "200 processes, hold 5 ms", processes(200, 12*time.Second), named(fenced, plain, redsync), 0.2, processTable},
+	{"waiter-frozen", "32 processes, hold 5 ms: one is stopped while it waits", stricken(32, 4*time.Second, func(*child) error { return nil }), named(fenced, redsync, rueidis), 0.6, strickenTable},
+	{"waiter-killed", "32 processes, hold 5 ms: one is killed while it waits", stricken(32, 4*time.Second, (*child).kill), named(fenced, redsync, rueidis), 0.6, strickenTable},
+	{"memory", "1,000 waiters in one process", memory(1000), named(fenced, plain, redsync, rueidis, bsm), 0.2, memoryTable},
+}
+
+// find returns the workload of that name, nil if there is none.
+func find(name string) *workload {
+	for i := range workloads {
+		if workloads[i].name == name {
+			return &workloads[i]
+		}
+	}
+	return nil
+}
