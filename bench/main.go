@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -77,9 +78,7 @@ func benchMain() error {
 	}
 	missed := printReport(os.Stdout, fresh)
 	if !s.short && s.only == "" && s.profile == "" {
-		for name, r := range fresh {
-			all[name] = r
-		}
+		maps.Copy(all, fresh)
 		if err := errors.Join(os.MkdirAll(s.raw, 0o755), all.write(filepath.Join(s.raw, "results.json")), writePage(s.docs, all)); err != nil { //nolint:gosec // for all to read
 			return err
 		}
@@ -95,7 +94,7 @@ func measure(ctx context.Context, s settings) (results, error) {
 	todo := workloads
 	if s.workloads != "" {
 		todo = nil
-		for _, name := range strings.Split(s.workloads, ",") {
+		for name := range strings.SplitSeq(s.workloads, ",") {
 			w := find(name)
 			if w == nil {
 				return nil, fmt.Errorf("no workload %q", name)
