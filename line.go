@@ -80,7 +80,7 @@ func (ln *line) send(c call) {
 			ln.idle--
 			ln.next <- c // it has room for all who are idle
 		} else {
-			t := &trip{line: ln, calls: []call{c}}
+			t := &trip{line: ln, calls: []call{c}, ctx: ioContext{Context: context.Background()}}
 			ln.locker.spawn(t.travel)
 		}
 	default:
@@ -119,6 +119,7 @@ type trip struct {
 	line  *line
 	calls []call
 	wire  []pool.Call
+	ctx   ioContext // of the round trip under way
 }
 
 func (t *trip) travel() error {
@@ -167,7 +168,8 @@ func (t *trip) carry() hearing {
 		return nothingSent
 	}
 	began := clock.Now()
-	ln.node.Do(ioDeadline(until), t.wire)
+	t.ctx.until = until
+	ln.node.Do(&t.ctx, t.wire)
 	took := clock.Now().Sub(began)
 
 	heard := silence
@@ -287,12 +289,12 @@ func (s *servers) found(lines []*line, i int, server string) {
 	}
 }
 
-// ioDeadline is a context that only has a deadline. The network is all that looks at it, so it needs no timer.
+// An ioContext only has a deadline. The network is all that looks at it, and only during one round trip, so it needs no timer and
+// serves for one after the other.
 type ioContext struct {
 	context.Context //nolint:containedctx // it is one
 	until           time.Time
 }
 
-func ioDeadline(until time.Time) context.Context { return ioContext{context.Background(), until} }
-
-func (c ioContext) Deadline() (time.Time, bool) { return c.until, true }
+// Deadline implements context.Context.
+func (c *ioContext) Deadline() (time.Time, bool) { return c.until, true }

@@ -55,4 +55,4 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 }
 
 // maxAllocs is what a pair may allocate.
-const maxAllocs = 95
+const maxAllocs = 80
