@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/integration/clocks"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -123,13 +124,13 @@ func (w *worker) tell(r report) {
 func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		name := fmt.Sprintf("shared-%d", random.IntN(names))
-		called, renews := monotonic(), random.IntN(10) == 0
+		called, renews := clocks.Monotonic(), random.IntN(10) == 0
 		lease, err := w.take(ctx, name, renews, random)
 		if err != nil {
 			w.tell(report{What: failed, Text: outcome(err)})
 			continue
 		}
-		at := monotonic()
+		at := clocks.Monotonic()
 		r := report{Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence()}
 		told := r
 		told.What, told.Called, told.At = locked, called, at
@@ -181,11 +182,11 @@ func (w *worker) hold(ctx context.Context, lease *redlock.Lease, renews bool, r 
 
 // release lets go of the lease.
 func (w *worker) release(lease *redlock.Lease, r report) {
-	r.What, r.At = ended, monotonic()
+	r.What, r.At = ended, clocks.Monotonic()
 	r.At = min(r.At, w.clock.real(lease.Until()))
 	w.tell(r)
 	if err := lease.Unlock(context.Background()); err == nil {
-		r.What, r.At = freed, monotonic()
+		r.What, r.At = freed, clocks.Monotonic()
 		w.tell(r)
 	}
 	if lease.Err() == nil {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/go-redlock/redlock/integration/clocks"
 	"github.com/go-redlock/redlock/integration/history"
 )
 
@@ -83,7 +84,7 @@ func (p *process) order(text string) error {
 // crash kills the client, and with it what it holds.
 func (p *process) crash(to *record) {
 	_ = p.signal(syscall.SIGKILL)
-	at := monotonic()
+	at := clocks.Monotonic()
 	<-p.heard
 	_ = p.cmd.Wait()
 	to.died(p.id, at)

@@ -4,19 +4,9 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/integration/clocks"
 )
-
-// monotonic reads the machine's monotonic clock, which all processes share.
-func monotonic() int64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		panic(err) // no Linux is without it
-	}
-	return t.Nano()
-}
 
 // skewed is a client's clock, which runs at a rate of its own and may be shifted.
 type skewed struct {
@@ -27,13 +17,15 @@ type skewed struct {
 	then   int64         // at this real time
 }
 
-func newSkewed(rate float64) *skewed { return &skewed{rate: rate, now: time.Now(), then: monotonic()} }
+func newSkewed(rate float64) *skewed {
+	return &skewed{rate: rate, now: time.Now(), then: clocks.Monotonic()}
+}
 
 // Now implements redlock.Clock.
 func (c *skewed) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.read(monotonic())
+	return c.read(clocks.Monotonic())
 }
 
 // read is what the clock shows at a real time. With mu held.
@@ -71,7 +63,7 @@ func (c *skewed) real(t time.Time) int64 {
 func (c *skewed) run(rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := monotonic()
+	at := clocks.Monotonic()
 	c.now, c.then, c.rate = c.read(at), at, rate
 }
 

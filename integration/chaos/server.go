@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -16,14 +13,11 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/integration/clocks"
 )
 
 const size = 5
-
-// shifter is a library that shifts a server's clock. libfaketime does not get on with the servers' jemalloc.
-//
-//go:embed shift/clock.c
-var shifter []byte
 
 // A server is one master in a container, behind a proxy.
 type server struct {
@@ -48,7 +42,7 @@ func startServers(ctx context.Context, images []string, shifting bool) (*servers
 	s := &servers{dir: dir, all: make([]*server, size)}
 	library := filepath.Join(dir, "clock.so")
 	if shifting {
-		if err := build(ctx, library); err != nil {
+		if err := clocks.Build(ctx, library); err != nil {
 			return nil, err
 		}
 	} else {
@@ -66,16 +60,6 @@ func startServers(ctx context.Context, images []string, shifting bool) (*servers
 		return nil, err
 	}
 	return s, nil
-}
-
-// build makes the library that shifts clocks.
-func build(ctx context.Context, library string) error {
-	gcc := exec.CommandContext(ctx, "gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", library, "-")
-	gcc.Stdin = bytes.NewReader(shifter)
-	if out, err := gcc.CombinedOutput(); err != nil {
-		return fmt.Errorf("gcc: %w: %s", err, out)
-	}
-	return nil
 }
 
 func (s *servers) addrs() []string {
@@ -117,7 +101,7 @@ func (s *server) create(ctx context.Context, library string) error {
 		if err := s.shift(0); err != nil {
 			return err
 		}
-		args = append(args, "-v", library+":/clock.so:ro", "-e", "LD_PRELOAD=/clock.so")
+		args = append(args, "-v", library+":/clock.so:ro", "-e", "LD_PRELOAD=/clock.so", "-e", clocks.Variable+"=/data/clock")
 	}
 	id, err := docker(ctx, append(args, s.image, "--dir", "/data", "--protected-mode", "no", "--save", "", "--appendonly", "no",
 		"--maxmemory-policy", "noeviction")...)
@@ -193,14 +177,8 @@ func (s *server) wipe() error {
 	return nil
 }
 
-// shift sets the offset of its clock. The file stays the same, for the server looks into it.
-func (s *server) shift(d time.Duration) error {
-	f, err := os.OpenFile(filepath.Join(s.dir, "clock"), os.O_WRONLY|os.O_CREATE, 0o644)
-	if err != nil {
-		return err
-	}
-	return errors.Join(binary.Write(f, binary.NativeEndian, int64(d.Seconds())), f.Close())
-}
+// shift sets the offset of its clock.
+func (s *server) shift(d time.Duration) error { return clocks.Shift(filepath.Join(s.dir, "clock"), d) }
 
 // docker runs a command of the Docker client's.
 func docker(ctx context.Context, args ...string) (string, error) {
