@@ -13,21 +13,14 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 	"github.com/go-redlock/redlock/pool"
 )
 
-// servers starts real masters, or skips the test where the machine has none.
+// servers starts real masters.
 func servers(t *testing.T, n int) *redisserver.Servers {
 	t.Helper()
-	s, err := redisserver.Start(n)
-	if errors.Is(err, redisserver.ErrNone) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s
+	return servertest.Start(t, n)
 }
 
 // dialed makes a Locker over addresses, which is closed at the end of the test.

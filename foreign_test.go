@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -74,15 +75,7 @@ func command(t *testing.T, c net.Conn, args ...string) string {
 // realServers starts masters, and skips the test where there are none to start.
 func realServers(t *testing.T, n int) *redisserver.Servers {
 	t.Helper()
-	s, err := redisserver.Start(n)
-	if errors.Is(err, redisserver.ErrNone) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s
+	return servertest.Start(t, n)
 }
 
 // dialled makes a Locker of real masters.

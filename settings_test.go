@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 func TestAServerTakesTheSettingsThatTheHandbookRecommends(t *testing.T) {
@@ -48,11 +48,7 @@ func serverTakes(t *testing.T, settings []string) {
 			args = append(args, "--"+name, strings.Trim(value, `"`))
 		}
 	}
-	s, err := redisserver.Start(1, args...)
-	if err != nil {
-		t.Fatalf("%q: %v", args, err)
-	}
-	t.Cleanup(s.Stop)
+	s := servertest.Start(t, 1, args...)
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addrs()[0])
 	if err != nil {
 		t.Fatal(err)

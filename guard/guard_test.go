@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-redlock/redlock/guard"
-	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,14 +71,7 @@ func ExampleSetRedis() {
 
 func TestRedisRefusesTheOlderToken(t *testing.T) {
 	t.Parallel()
-	servers, err := redisserver.Start(1)
-	if errors.Is(err, redisserver.ErrNone) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(servers.Stop)
+	servers := servertest.Start(t, 1)
 	client := redis.NewClient(&redis.Options{Addr: servers.Addrs()[0], DisableIdentity: true})
 	defer client.Close()
 	ctx := t.Context()

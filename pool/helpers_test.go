@@ -2,14 +2,13 @@ package pool_test
 
 import (
 	"context"
-	"errors"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -66,15 +65,7 @@ func real(t testing.TB, args ...string) (pool.Node, *redis.Client) {
 
 func servers(t testing.TB, args ...string) *redisserver.Servers {
 	t.Helper()
-	s, err := redisserver.Start(1, args...)
-	if errors.Is(err, redisserver.ErrNone) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s
+	return servertest.Start(t, 1, args...)
 }
 
 // keys of the lock that most tests are about.

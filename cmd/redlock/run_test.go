@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 // A stand is where `redlock run` is tested: masters, and a file that the command and all its descendants keep locked, by
@@ -31,7 +32,7 @@ type stand struct {
 func newStand(t *testing.T) *stand {
 	t.Helper()
 	if _, err := exec.LookPath("flock"); err != nil {
-		t.Skip(err)
+		servertest.Missing(t, err)
 	}
 	return &stand{t, startServers(t, 5), filepath.Join(t.TempDir(), "alive")}
 }
@@ -190,16 +191,16 @@ func openTerminal(t *testing.T) (outer, inner *os.File) {
 	t.Helper()
 	outer, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip(err)
+		servertest.Missing(t, err)
 	}
 	t.Cleanup(func() { _ = outer.Close() })
 	name, err := terminalName(outer)
 	if err != nil {
-		t.Skip(err)
+		servertest.Missing(t, err)
 	}
 	inner, err = os.OpenFile(name, os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
-		t.Skip(err)
+		servertest.Missing(t, err)
 	}
 	t.Cleanup(func() { _ = inner.Close() })
 	return outer, inner

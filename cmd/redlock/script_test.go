@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 func TestMain(m *testing.M) {
@@ -41,23 +42,9 @@ func (m leakChecked) Run() int {
 }
 
 // startServers starts masters for one test.
-func startServers(t interface {
-	Helper()
-	Skip(...any)
-	Fatal(...any)
-	Cleanup(func())
-}, n int, args ...string,
-) *redisserver.Servers {
+func startServers(t servertest.Test, n int, args ...string) *redisserver.Servers {
 	t.Helper()
-	s, err := redisserver.Start(n, args...)
-	if errors.Is(err, redisserver.ErrNone) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s
+	return servertest.Start(t, n, args...)
 }
 
 // TestScripts runs the scripts: each shows what a subcommand prints and how it ends. Those of a folder that needs masters find

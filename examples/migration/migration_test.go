@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,7 +22,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/examples/migration/work"
-	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 	"github.com/go-redlock/redlock/internal/snippets"
 	"github.com/go-redlock/redlock/pool"
 	_ "github.com/go-redlock/redlock/redlockotel" // for the snippets
@@ -224,13 +223,5 @@ func newLocker(t *testing.T, addrs []string, opts ...redlock.Option) *redlock.Lo
 // servers starts n masters and returns their addresses.
 func servers(t *testing.T, n int) []string {
 	t.Helper()
-	s, err := redisserver.Start(n)
-	if errors.Is(err, redisserver.ErrNone) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	return s.Addrs()
+	return servertest.Start(t, n).Addrs()
 }

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-redlock/redlock/internal/memnode"
-	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -41,12 +41,8 @@ type target struct {
 func TestRealServersAnswerAsTheMasterInMemoryDoes(t *testing.T) {
 	t.Parallel()
 	addrs := strings.FieldsFunc(os.Getenv("REDLOCK_TEST_ADDRS"), func(r rune) bool { return r == ',' || r == ' ' })
-	if servers, err := redisserver.Start(1); err == nil {
-		t.Cleanup(servers.Stop)
-		addrs = append(addrs, servers.Addrs()...)
-	}
 	if len(addrs) == 0 {
-		t.Skip("no server here: install redis-server, or name some in REDLOCK_TEST_ADDRS")
+		addrs = servertest.Start(t, 1).Addrs()
 	}
 	for _, addr := range addrs {
 		t.Run(addr, func(t *testing.T) {
@@ -190,11 +186,12 @@ type ears struct {
 	close func()
 	mu    sync.Mutex
 	heard [inboxes][]string
+	more  chan struct{} // gets a value with each notice
 }
 
 func listen(ctx context.Context, t *testing.T, n pool.Node, prefix string) *ears {
 	t.Helper()
-	e := &ears{}
+	e := &ears{more: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(ctx)
 	var work sync.WaitGroup
 	ready := make(chan struct{}, inboxes)
@@ -204,6 +201,10 @@ func listen(ctx context.Context, t *testing.T, n pool.Node, prefix string) *ears
 				e.mu.Lock()
 				defer e.mu.Unlock()
 				e.heard[i] = append(e.heard[i], fmt.Sprintf("%s next=%v", strings.TrimPrefix(notice.Lock, prefix), notice.Next > 0))
+				select {
+				case e.more <- struct{}{}:
+				default:
+				}
 			})
 		})
 	}
@@ -225,13 +226,15 @@ func (e *ears) differ(expected *ears) string {
 		defer e.mu.Unlock()
 		return fmt.Sprint(e.heard)
 	}
-	got := read(e)
-	for range 200 {
-		if want := read(expected); got == want {
+	for late := time.After(2 * time.Second); ; {
+		if read(e) == read(expected) {
 			return ""
 		}
-		time.Sleep(10 * time.Millisecond) // they come when they come
-		got = read(e)
+		select {
+		case <-e.more:
+		case <-expected.more:
+		case <-late:
+			return fmt.Sprintf("the inboxes heard %s, want %s", read(e), read(expected))
+		}
 	}
-	return fmt.Sprintf("the inboxes heard %s, want %s", got, read(expected))
 }

@@ -10,19 +10,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestServersAnswerUntilTheyAreStopped(t *testing.T) {
 	t.Parallel()
-	s, err := redisserver.Start(3)
-	if errors.Is(err, redisserver.ErrNone) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := servertest.Start(t, 3)
 	addrs := s.Addrs()
 	for _, a := range addrs {
 		if err := ping(t, a); err != nil {
