@@ -1,2 +1,22 @@
 // Package pool speaks to the masters of a quorum: a [Node] is one of them, in lock verbs.
+//
+//	nodes, err := pool.Dial("10.0.0.1:6379", "rediss://user:password@10.0.0.2:6380", "10.0.0.3")
+//
+// [Dial] makes nodes of addresses, [Dialer] of addresses with credentials, TLS or timeouts of one's own, and [New] of
+// what a go-redis client that one has already leads to: a server, the master that a sentinel names, or a whole cluster as one
+// node. [ParseList] splits a list as flags and the environment hold it. None of them connects: a node that is away is found out,
+// and forgiven, at every call.
+//
+// # What a node does
+//
+// Each [Verb] is one Lua script, so one atomic step on the server; the scripts are in the folder lua. Several requests may share a
+// round trip. A request is sent at most once, and what became of it is a [Verdict]: an error of the network, or of a server that
+// is loading, full or a replica, is [Unavailable], and may have been executed unless the [Reply] says that it was never sent; an
+// error that trying again does not mend is [Refused]. No error holds a password or an owner id.
+//
+// # What servers need
+//
+// Redis 7.0 or Valkey 7.2 at least. A user needs EVAL, EVALSHA and what the scripts call, on the keys that [Keys] names; PUBLISH and
+// SUBSCRIBE on the channels redlock:inbox:* so that waiters need not poll; and INFO for the restart guard, and to see that
+// two addresses lead to one server.
 package pool
