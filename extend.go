@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/go-redlock/redlock/pool"
@@ -104,9 +105,9 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
 	e.open--
+	voter := !c.locker.lines[i].twin.Load() && !e.voted(reply.Server)
 	e.replies[i] = reply
 	n := &c.nodes[i]
-	voter := !c.locker.lines[i].twin.Load()
 	switch {
 	case r.Verb == pool.Rejoin:
 		// A node that was won back counts from the next extension on. One that gives the lock to another, or to nobody
@@ -128,6 +129,11 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 		}
 	}
 	e.decide()
+}
+
+// voted reports whether that server has answered over another line. With mu held.
+func (e *extension) voted(server string) bool {
+	return server != "" && slices.ContainsFunc(e.replies, func(r pool.Reply) bool { return r.Server == server })
 }
 
 // decide ends the extension as soon as nothing that is still open can change the outcome. With mu held.

@@ -241,7 +241,7 @@ func (c *claim) acquired(i int, reply pool.Reply) {
 		return
 	}
 	switch {
-	case c.locker.lines[i].twin.Load():
+	case c.locker.lines[i].twin.Load(), reply.Verdict == pool.OK && c.voted(reply.Server):
 		n.ballot = failed
 	case reply.Verdict == pool.OK:
 		n.ballot = granted
@@ -254,6 +254,13 @@ func (c *claim) acquired(i int, reply pool.Reply) {
 		n.ballot = failed
 	}
 	c.decide()
+}
+
+// voted reports whether that server has granted the lock over another line: an address may have led to it for a while. With mu held.
+func (c *claim) voted(server string) bool {
+	return server != "" && slices.ContainsFunc(c.nodes, func(n standing) bool {
+		return (n.ballot == granted || n.ballot == accepted) && n.reply.Server == server
+	})
 }
 
 // landed notes what a request that takes the lock has left on its node. With mu held.

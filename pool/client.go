@@ -16,7 +16,8 @@ type client struct {
 	cluster bool
 	own     func() redis.UniversalClient // makes a go-redis client of our own
 
-	server atomic.Pointer[string] // run id, once known
+	server  atomic.Pointer[string] // run id, once known
+	changes atomic.Int64           // how often it was another than before
 
 	mu    sync.Mutex
 	redis redis.UniversalClient // nil unless there are users
@@ -69,9 +70,27 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 	if len(calls) == 0 {
 		return
 	}
-	r, done := c.current()
-	defer done()
-	c.carry(ctx, r, calls)
+	for range 2 { // once more where the first found another server, and so sent nothing
+		changes := c.changes.Load() // before the client is looked up: see replace
+		r, done := c.current()
+		c.carry(ctx, r, calls)
+		done()
+		if c.changes.Load() == changes || c.doubt(calls) {
+			return
+		}
+	}
+}
+
+// doubt takes back what a server may have answered that is not the node's any more. It returns false if nothing was sent.
+func (*client) doubt(calls []Call) (sent bool) {
+	for i := range calls {
+		reply := &calls[i].Reply
+		sent = sent || !reply.Unsent
+		if reply.Verdict != Unavailable {
+			*reply = Reply{Verdict: Unavailable, Err: errReplaced}
+		}
+	}
+	return sent
 }
 
 // carry makes the round trip.
@@ -157,10 +176,34 @@ func (c *client) reply(r *Request, text string, err error) Reply {
 	return reply
 }
 
-// identify takes the run id from what INFO said.
-func (c *client) identify(info string) {
-	if id := infoField(info, "run_id"); id != "" {
-		c.server.Store(&id)
+// identify takes the run id from what INFO said on a new connection. It fails if another server was at the other end before.
+func (c *client) identify(info string) error {
+	id := infoField(info, "run_id")
+	if id == "" || c.cluster {
+		return nil
+	}
+	if c.server.CompareAndSwap(nil, &id) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *c.server.Load() == id {
+		return nil
+	}
+	c.replace(id)
+	return errReplaced
+}
+
+// replace notes that the address leads to another server now. The connections that there are may lead to the one before, which may be
+// another node's too: what came over one would count as a vote of this server. So all of them go, with their client, and
+// no request that met the change counts; the first that does is sent over a connection made after it. With mu held.
+func (c *client) replace(id string) {
+	c.changes.Add(1) // first: who sees the new id sees that it has changed
+	c.server.Store(&id)
+	if c.redis != nil {
+		old := c.redis
+		c.redis = c.own()
+		go old.Close() //nolint:errcheck // it is of no use any more
 	}
 }
 

@@ -127,7 +127,7 @@ func standalone(opt *redis.Options) *client {
 	return c
 }
 
-// greet is called with each new connection: it learns which server is at the other end. That may be another than last time.
+// greet is called with each new connection: it learns which server is at the other end.
 func (c *client) greet(ctx context.Context, cn *redis.Conn) error {
 	info, err := cn.Info(ctx, "server").Result()
 	if err != nil {
@@ -136,11 +136,10 @@ func (c *client) greet(ctx context.Context, cn *redis.Conn) error {
 		}
 		return err //nolint:wrapcheck // failure looks at it
 	}
-	c.identify(info)
 	if tooOld(info) {
 		return ErrTooOld
 	}
-	return nil
+	return c.identify(info)
 }
 
 // tooOld reports whether the server is older than what the scripts need.

@@ -16,7 +16,8 @@ var (
 	// ErrTooOld is the cause of a refusal by a server older than Redis 7.0 or Valkey 7.2.
 	ErrTooOld = errors.New("the server is too old: Redis 7.0 or Valkey 7.2 is needed")
 
-	errNoWord = errors.New("the server refused without a word")
+	errNoWord   = errors.New("the server refused without a word")
+	errReplaced = errors.New("the address leads to another server than before")
 )
 
 // passing are the first words of errors that may pass: the node is unavailable for now.
@@ -34,6 +35,8 @@ func failure(r *Request, err error) Reply {
 	switch {
 	case errors.Is(err, ErrTooOld):
 		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
+	case errors.Is(err, errReplaced):
+		return Reply{Verdict: Unavailable, Unsent: true, Err: errReplaced}
 	case errors.Is(err, redis.Nil):
 		return nonsense(r.Verb)
 	case errors.As(err, &answer):

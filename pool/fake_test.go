@@ -18,6 +18,7 @@ type fake struct {
 	listen net.Listener
 	answer func(command []string) string // RESP; "" hangs up
 	info   string                        // what it says of itself, besides its run id
+	run    string                        // its run id
 
 	mu      sync.Mutex
 	seen    [][]string // commands that it has read
@@ -36,7 +37,7 @@ func newFake(t testing.TB, answer func(command []string) string) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fake{addr: l.Addr().String(), listen: l, answer: answer}
+	f := &fake{addr: l.Addr().String(), listen: l, answer: answer, run: "f00d"}
 	f.serving.Go(f.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -86,7 +87,7 @@ func (f *fake) serve(c net.Conn) {
 		case "hello":
 			out = greeting
 		case "info":
-			out = bulk(f.info + "run_id:f00d\r\n")
+			out = bulk(f.info + "run_id:" + f.run + "\r\n")
 		case "client":
 			out = "+OK\r\n"
 		default:

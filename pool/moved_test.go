@@ -1,0 +1,66 @@
+package pool_test
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// An address may lead to another server from one connection to the next: behind a balancer, after a failover, or where an IP address was given
+// away. What came over the older connection is no vote of the server that the newer one leads to.
+func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	waiting, answers := make(chan struct{}), make(chan struct{})
+	var executed atomic.Int64 // by the first server
+	first := newFake(t, func([]string) string {
+		if executed.Add(1) == 1 {
+			close(waiting)
+			<-answers
+		}
+		return bulk("OK 1")
+	})
+	second := newFake(t, func([]string) string { return bulk("OK 2") })
+	second.run = "beef"
+	var dials atomic.Int64
+	client := redis.NewClient(&redis.Options{Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		addr := second.addr
+		if dials.Add(1) == 1 {
+			addr = first.addr
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}})
+	defer client.Close()
+	n := pool.New(client)
+	closeNode := n.Open()
+	defer closeNode() //nolint:errcheck // not what is tested
+
+	early := make(chan pool.Reply)
+	go func() { early <- do(t, n, acquire(keys(t, "lock"), alice, 1)) }()
+	<-waiting
+	late := do(t, n, acquire(keys(t, "lock"), alice, 1)) // over a second connection, to the second server
+	close(answers)
+	if reply := <-early; reply.Verdict == pool.OK || reply.Unsent {
+		t.Errorf("what the first server was asked: %+v, want Unavailable and perhaps executed", reply)
+	}
+	if late.Verdict != pool.OK || late.Token != 2 {
+		t.Errorf("what the second server answered: %+v", late)
+	}
+	for range 5 {
+		if reply := do(t, n, acquire(keys(t, "lock"), alice, 1)); reply.Verdict != pool.OK || reply.Token != 2 || reply.Server != late.Server {
+			t.Errorf("%+v, want the second server's answer", reply)
+		}
+	}
+	if executed.Load() != 1 {
+		t.Errorf("the first server was asked %s times", strconv.FormatInt(executed.Load(), 10))
+	}
+	if strings.TrimSpace(late.Server) != "beef" {
+		t.Errorf("the server is %q", late.Server)
+	}
+}
