@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -93,7 +95,7 @@ func (*client) doubt(calls []Call) (sent bool) {
 	return sent
 }
 
-// carry makes the round trip.
+// carry makes the round trip. Connections that the server had closed meanwhile are found out one by one, before anything is sent.
 func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Call) {
 	defer func() {
 		if recover() == nil {
@@ -103,11 +105,21 @@ func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Cal
 			calls[i].Reply = Reply{Verdict: Unavailable, Err: ErrBadReply}
 		}
 	}()
-	if len(calls) == 1 {
-		c.single(ctx, r, &calls[0])
-		return
+	for again := true; again; again = stale(calls) {
+		for i := range calls {
+			calls[i].form = usual
+		}
+		if len(calls) == 1 {
+			c.single(ctx, r, &calls[0])
+		} else {
+			c.batch(ctx, r, calls)
+		}
 	}
-	c.batch(ctx, r, calls)
+}
+
+// stale reports whether none of the calls was sent because the server had closed the connection. The next try finds another one.
+func stale(calls []Call) bool {
+	return !slices.ContainsFunc(calls, func(call Call) bool { return !errors.Is(call.Reply.Err, errStale) })
 }
 
 // A command is one that go-redis must not send again by itself: where the first reply was lost it would find its own work
@@ -117,63 +129,61 @@ type command struct{ *redis.StringCmd }
 // NoRetry implements redis.Cmder.
 func (command) NoRetry() bool { return true }
 
-// single sends one request.
+// single sends one request, in one form after the other until one settles it.
 func (c *client) single(ctx context.Context, r redis.UniversalClient, call *Call) {
-	cmd := command{redis.NewStringCmd(ctx, call.Request.evalsha()...)}
-	err := r.Process(ctx, cmd)
-	if unknownScript(err) { // so it was not executed
-		cmd = command{redis.NewStringCmd(ctx, call.Request.eval()...)}
-		err = r.Process(ctx, cmd)
+	for settled := false; !settled; {
+		cmd := command{redis.NewStringCmd(ctx, call.command()...)}
+		err := r.Process(ctx, cmd)
+		settled = c.settle(call, cmd.Val(), err)
 	}
-	call.Reply = c.reply(call.Request, cmd.Val(), err)
 }
 
-// batch sends several requests in one round trip, and once more those whose script the server did not know.
+// batch sends several requests in one round trip, and in another those that are not settled by it.
 func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Call) {
-	again := c.pipeline(ctx, r, calls, (*Request).evalsha)
-	if len(again) == 0 {
-		return
+	open := make([]*Call, len(calls))
+	for i := range calls {
+		open[i] = &calls[i]
 	}
-	rest := make([]Call, len(again))
-	for k, i := range again {
-		rest[k].Request = calls[i].Request
-	}
-	c.pipeline(ctx, r, rest, (*Request).eval)
-	for k, i := range again {
-		calls[i].Reply = rest[k].Reply
+	for len(open) > 0 {
+		open = c.pipeline(ctx, r, open)
 	}
 }
 
-// pipeline sends all calls and returns those whose script the server did not know.
-func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []Call, encode func(*Request) []any) (unknown []int) {
+// pipeline sends all calls and returns those that are not settled.
+func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []*Call) (open []*Call) {
 	pipe := r.Pipeline()
 	cmds := make([]command, len(calls))
-	for i := range calls {
-		cmds[i] = command{redis.NewStringCmd(ctx, encode(calls[i].Request)...)}
+	for i, call := range calls {
+		cmds[i] = command{redis.NewStringCmd(ctx, call.command()...)}
 		_ = pipe.Process(ctx, cmds[i]) // only queues it
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, cmd := range cmds {
-		if unknownScript(cmd.Err()) {
-			unknown = append(unknown, i)
+	for i, call := range calls {
+		if !c.settle(call, cmds[i].Val(), cmds[i].Err()) {
+			open = append(open, call)
 		}
-		calls[i].Reply = c.reply(calls[i].Request, cmd.Val(), cmd.Err())
 	}
-	return unknown
+	return open
 }
 
-// reply makes a Reply of what go-redis returned.
-func (c *client) reply(r *Request, text string, err error) Reply {
-	var reply Reply
-	if err == nil {
-		reply = parse(r.Verb, text)
-	} else {
-		reply = failure(r, err)
+// settle makes a Reply of what go-redis returned. It returns false if the server has done nothing yet and the request is to
+// be sent in its next form.
+func (c *client) settle(call *Call, text string, err error) bool {
+	if call.next(err) {
+		return false
 	}
-	if s := c.server.Load(); s != nil && reply.Verdict != Unavailable {
-		reply.Server = *s
+	switch {
+	case err != nil:
+		call.Reply = failure(call.Request, err)
+	case call.native() && text == "OK":
+		call.Reply = Reply{Verdict: OK}
+	default:
+		call.Reply = parse(call.Request.Verb, text)
 	}
-	return reply
+	if s := c.server.Load(); s != nil && call.Reply.Verdict != Unavailable {
+		call.Reply.Server = *s
+	}
+	return true
 }
 
 // identify takes the run id from what INFO said on a new connection. It fails if another server was at the other end before.

@@ -103,7 +103,7 @@ func harden(o *redis.Options, timeout time.Duration, size int) {
 	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = 2*timeout, 2*timeout, true
 	o.PoolSize, o.PoolTimeout = size, timeout
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
-	o.DisableIdentity = true
+	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 

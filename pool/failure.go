@@ -35,8 +35,8 @@ func failure(r *Request, err error) Reply {
 	switch {
 	case errors.Is(err, ErrTooOld):
 		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
-	case errors.Is(err, errReplaced):
-		return Reply{Verdict: Unavailable, Unsent: true, Err: errReplaced}
+	case errors.Is(err, errReplaced), errors.Is(err, errStale):
+		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, redis.Nil):
 		return nonsense(r.Verb)
 	case errors.As(err, &answer):

@@ -56,7 +56,7 @@ func wholeCluster(o redis.ClusterOptions) *client {
 	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = 2*defaultTimeout, 2*defaultTimeout, true
 	o.PoolSize, o.PoolTimeout = defaultPoolSize, defaultTimeout
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
-	o.DisableIdentity = true
+	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	c := &client{addr: strings.Join(append([]string{"cluster"}, o.Addrs...), " "), cluster: true}
 	c.own = func() redis.UniversalClient {

@@ -42,6 +42,8 @@ type Node interface {
 type Call struct {
 	Request *Request
 	Reply   Reply
+
+	form form
 }
 
 // A Verb says what a [Request] asks of a node.
@@ -99,7 +101,7 @@ type Request struct {
 	Guard time.Duration
 
 	once sync.Once
-	wire []any // the command that asks for it, encoded once for all nodes
+	wire []any // the usual command that asks for it, made once for all nodes
 }
 
 // A Verdict is what became of one request on one node.

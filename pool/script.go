@@ -4,8 +4,10 @@ import (
 	"crypto/sha1" //nolint:gosec // the name that Redis gives a script
 	_ "embed"
 	"encoding/hex"
-	"slices"
+	"errors"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // The scripts, each one atomic step on the server.
@@ -37,7 +39,7 @@ var (
 )
 
 // A script is Lua with the name that servers know it by.
-type script struct{ text, sha string }
+type script struct{ text, sha any } // strings
 
 func newScript(parts ...string) *script {
 	text := strings.Join(parts, "")
@@ -67,22 +69,70 @@ func (r *Request) script() *script {
 	return scripts[r.Verb][0]
 }
 
-// evalsha returns the command that asks for r. It is made once and shared, by all nodes and goroutines.
-func (r *Request) evalsha() []any {
-	r.once.Do(func() { r.wire = r.command() })
+// A form is how a request is put to a server.
+type form uint8
+
+const (
+	usual form = iota // the one that does in most cases
+	named             // as a script that the server should know
+	whole             // as the script itself
+)
+
+// command returns the command that asks for the call's request, in its present form.
+func (c *Call) command() []any {
+	switch c.form {
+	case named:
+		return c.Request.evalsha()
+	case whole:
+		return c.Request.eval()
+	default:
+		return c.Request.usual()
+	}
+}
+
+// next goes on to the next form, if err says that the server has done nothing because of the present one.
+func (c *Call) next(err error) bool {
+	switch {
+	case c.native() && errors.Is(err, redis.Nil): // not free: the script tells more
+		c.form = named
+	case c.form != whole && unknownScript(err):
+		c.form = whole
+	default:
+		return false
+	}
+	return true
+}
+
+// native reports whether the call is put as a command of the server's own, which grants the lock or does nothing.
+func (c *Call) native() bool { return c.form == usual && c.Request.simple() }
+
+// simple reports whether r takes a lock without more ado. The server's own command does that in half the time that a script takes.
+func (r *Request) simple() bool {
+	return r.Verb == Acquire && r.Fence == "" && r.Queue == "" && r.Guard == 0
+}
+
+// usual returns the first command to ask for r. It is made once and shared, by all nodes and goroutines.
+func (r *Request) usual() []any {
+	r.once.Do(func() {
+		if r.simple() {
+			r.wire = []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
+		} else {
+			r.wire = r.evalsha()
+		}
+	})
 	return r.wire
 }
 
 // eval returns the command that asks for r and teaches the server the script.
 func (r *Request) eval() []any {
-	args := slices.Clone(r.evalsha())
+	args := r.evalsha()
 	args[0], args[1] = "eval", r.script().text
 	return args
 }
 
-// command returns the command, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
+// evalsha returns the name of the script, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
 // go-redis writes as what they point to and which cost no allocation; but it reads the first key, for its hash slot.
-func (r *Request) command() []any {
+func (r *Request) evalsha() []any {
 	const beforeKeys = 3
 	args := append(make([]any, 0, 16), "evalsha", r.script().sha, 0)
 	args = r.keys(args)

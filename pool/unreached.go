@@ -22,11 +22,11 @@ func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (n
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		conn, err := dial(ctx, network, addr)
+		c, err := dial(ctx, network, addr)
 		if err != nil {
 			return &unreached{err}, nil
 		}
-		return conn, nil
+		return &conn{Conn: c}, nil
 	}
 }
 
