@@ -57,7 +57,13 @@ type moment struct {
 }
 
 // present returns the current moment.
-func present(c Clock) moment { return moment{mono: c.Now(), wall: c.Wall().Round(0)} }
+func present(c Clock) moment {
+	if c == (systemClock{}) { // which tells both at a glance
+		now := time.Now()
+		return moment{mono: now, wall: now.Round(0)}
+	}
+	return moment{mono: c.Now(), wall: c.Wall().Round(0)}
+}
 
 // add returns the moment d later.
 func (m moment) add(d time.Duration) moment { return moment{mono: m.mono.Add(d), wall: m.wall.Add(d)} }

@@ -37,8 +37,8 @@ type debt struct {
 func (d *debt) wanted(*pool.Request) bool { return true }
 
 // send takes the release on its way to the node.
-func (d *debt) send() {
-	d.line.send(call{to: d, request: d.request, until: ioNow().Add(d.timeout)})
+func (d *debt) send(now time.Time) {
+	d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout)})
 }
 
 // answered implements recipient.
@@ -50,7 +50,7 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	switch {
 	case reply.Verdict == pool.Gone && d.unknown:
 		d.unknown = false
-		d.send()
+		d.send(ioNow())
 	case reply.Verdict == pool.Unavailable:
 		d.line.debts.owe(d)
 	case reply.Verdict == pool.Refused && !d.refused:
@@ -118,8 +118,9 @@ func (g *ledger) settle() {
 	owed := g.take(len(g.owed))
 	g.pause = 0
 	g.mu.Unlock()
+	now := ioNow()
 	for _, d := range owed {
-		d.send()
+		d.send(now)
 		d.line.locker.work.end()
 	}
 }
@@ -140,7 +141,7 @@ func (g *ledger) probe() {
 	g.mu.Unlock()
 	for i, d := range due {
 		if i >= expired {
-			d.send()
+			d.send(now)
 		}
 		d.line.locker.work.end()
 	}

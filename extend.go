@@ -181,9 +181,9 @@ func (e *extension) end(verdict error) {
 	close(e.done)
 	switch {
 	case le.cause == nil:
-		c.note(le.ctx, slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict, Left: max(le.left(), 0)})
+		le.note(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict, Left: max(le.left(), 0)})
 	case errors.Is(le.cause, ErrLost):
-		c.note(le.ctx, slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict})
+		le.note(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict})
 	}
 }
 

@@ -24,10 +24,11 @@ type Lease struct {
 	fence  uint64
 	start  moment
 	gone   atomic.Bool     // it has left its room
-	ctx    context.Context //nolint:containedctx // it is the lease's own lifetime, not a caller's
-	cancel context.CancelCauseFunc
+	parent context.Context //nolint:containedctx // the caller's, for its values
 
 	// The claim's mu guards these.
+	ctx      context.Context         //nolint:containedctx // the lease's own lifetime, not a caller's: nil until somebody asks
+	cancel   context.CancelCauseFunc // ends it
 	deadline moment
 	cause    error     // why it ended
 	ended    time.Time // when
@@ -44,10 +45,8 @@ type Lease struct {
 func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
 	c := g.claim
 	le := &Lease{
-		claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, renewing: t.maxHold > 0,
+		claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, renewing: t.maxHold > 0, parent: ctx,
 	}
-	ctx = context.WithValue(context.WithoutCancel(ctx), leaseKey(c.name), le)
-	le.ctx, le.cancel = context.WithCancelCause(ctx)
 	c.mu.Lock()
 	defer c.unlock()
 	c.lease = le
@@ -105,6 +104,20 @@ func (le *Lease) Context() context.Context {
 	if !le.held() {
 		return releasedContext
 	}
+	le.claim.mu.Lock()
+	defer le.claim.unlock()
+	return le.context()
+}
+
+// context returns the lease's context. Most leases are never asked for one, and so never make it. With mu held.
+func (le *Lease) context() context.Context {
+	if le.ctx == nil {
+		values := context.WithValue(context.WithoutCancel(le.parent), leaseKey(le.claim.name), le)
+		le.ctx, le.cancel = context.WithCancelCause(values)
+		if le.cause != nil {
+			le.cancel(le.cause)
+		}
+	}
 	return le.ctx
 }
 
@@ -120,7 +133,8 @@ func (le *Lease) Bind(ctx context.Context) (bound context.Context, cancel contex
 	if err := le.Err(); err != nil {
 		end(err)
 	}
-	stop := context.AfterFunc(le.ctx, func() { end(context.Cause(le.ctx)) })
+	own := le.Context()
+	stop := context.AfterFunc(own, func() { end(context.Cause(own)) })
 	return bound, func() {
 		stop()
 		end(context.Canceled)
@@ -182,7 +196,7 @@ func (le *Lease) lose() {
 	}
 	c.abandon(c.remainder(), nil)
 	le.depart()
-	c.note(le.ctx, slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
+	le.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
@@ -197,8 +211,17 @@ func (le *Lease) end(cause error) bool {
 		le.ended = le.deadline.mono
 	}
 	c.locker.forget(le)
-	le.cancel(cause)
+	if le.cancel != nil {
+		le.cancel(cause)
+	}
 	return true
+}
+
+// note has an event of the lease's told once mu is free. With mu held.
+func (le *Lease) note(level slog.Level, text string, e Event) {
+	if c := le.claim; c.locker.listens(level) {
+		c.news = append(c.news, news{le.context(), level, text, e})
+	}
 }
 
 // depart takes the lease out of its room, if it is there.
@@ -269,7 +292,9 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	if err != nil {
 		level = slog.LevelWarn
 	}
-	c.locker.tell(le.ctx, level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.mono)})
+	if c.locker.listens(level) {
+		c.locker.tell(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.mono)})
+	}
 	return err
 }
 

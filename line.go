@@ -3,6 +3,7 @@ package redlock
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,13 +53,13 @@ type line struct {
 	twin atomic.Bool
 
 	mu      sync.Mutex
-	trips   int       // under way
-	idle    int       // goroutines that wait for a trip to make
-	next    chan call // what they are woken with
-	retired bool      // the Locker is closed: nobody waits any more
-	sick    bool      // the last trip brought no answer: one request at a time goes out, as a probe
-	queue   []call    // wait for a trip
-	server  string    // run id of the server, once known
+	trips   int           // under way
+	idle    int           // goroutines that wait for a trip to make
+	next    chan struct{} // wakes one of them
+	retired bool          // the Locker is closed: nobody waits any more
+	sick    bool          // the last trip brought no answer: one request at a time goes out, as a probe
+	queue   []call        // wait for a trip
+	server  string        // run id of the server, once known
 
 	debts ledger
 }
@@ -74,18 +75,24 @@ func (ln *line) send(c call) {
 			ln.reject(c, errBacklog)
 			return nil
 		})
-	case ln.trips < ln.limit():
-		ln.trips++
-		if ln.idle > 0 {
-			ln.idle--
-			ln.next <- c // it has room for all who are idle
-		} else {
-			t := &trip{line: ln, calls: []call{c}, ctx: ioContext{Context: context.Background()}}
-			ln.locker.spawn(t.travel)
-		}
 	default:
 		ln.queue = append(ln.queue, c)
+		if ln.trips < ln.limit() {
+			ln.depart()
+		}
 	}
+}
+
+// depart has one more trip made. With mu held.
+func (ln *line) depart() {
+	ln.trips++
+	if ln.idle > 0 {
+		ln.idle--
+		ln.next <- struct{}{} // it has room for all who are idle
+		return
+	}
+	t := &trip{line: ln, ctx: ioContext{Context: context.Background()}}
+	ln.locker.spawn(t.travel)
 }
 
 // limit is how many trips may be under way. With mu held.
@@ -123,18 +130,19 @@ type trip struct {
 }
 
 func (t *trip) travel() error {
-	for more := true; more; {
-		heard := t.carry()
-		more = t.line.load(t, heard) || t.rest()
+	for heard := nothingSent; ; {
+		if len(t.calls) > 1 {
+			runtime.Gosched() // under load: let those who are about to send join
+		}
+		if t.line.load(t, heard) {
+			heard = t.carry()
+			continue
+		}
+		if _, ok := <-t.line.next; !ok {
+			return nil
+		}
+		heard = nothingSent
 	}
-	return nil
-}
-
-// rest waits for the next request. It returns false if none will come.
-func (t *trip) rest() bool {
-	c, ok := <-t.line.next
-	t.calls = append(t.calls[:0], c)
-	return ok
 }
 
 // hearing is what a trip showed of its node.

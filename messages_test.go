@@ -103,15 +103,23 @@ func texts(n ast.Node) []ast.Expr {
 		switch f := selector(n.Fun); {
 		case f == "errors.New", f == "fmt.Errorf", strings.HasSuffix(f, ".Warn"):
 			return n.Args[:1]
-		case strings.HasSuffix(f, ".note"), strings.HasSuffix(f, ".tell"):
-			if level := selector(n.Args[1]); level != "slog.LevelDebug" && level != "n.level" {
-				return n.Args[2:3]
-			}
+		case strings.HasSuffix(f, ".tell"): // of a context
+			return warning(n.Args[1:])
+		case strings.HasSuffix(f, ".note"):
+			return warning(n.Args)
 		}
 	case *ast.CompositeLit:
 		return reasons(n)
 	}
 	return nil
+}
+
+// warning is the text behind a level that is not for debugging.
+func warning(args []ast.Expr) []ast.Expr {
+	if level := selector(args[0]); level == "slog.LevelDebug" || level == "n.level" {
+		return nil
+	}
+	return args[1:2]
 }
 
 // reasons is what an OptionError says.

@@ -38,7 +38,8 @@ type claim struct {
 	start   moment // before the first request was sent
 	timeout time.Duration
 	acquire pool.Request
-	queue   string // key of the queue of waiters
+	random  [16]byte // of the owner id
+	queue   string   // key of the queue of waiters
 	decided chan struct{}
 	timer   Timer // the node timeout, and for a lease its deadline
 
@@ -97,13 +98,6 @@ func (c *claim) unlock() {
 	}
 }
 
-// note has an event told once mu is free. With mu held.
-func (c *claim) note(ctx context.Context, level slog.Level, text string, e Event) {
-	if c.locker.listens(level) {
-		c.news = append(c.news, news{ctx, level, text, e})
-	}
-}
-
 // news is an event with its line for the log.
 type news struct {
 	ctx   context.Context //nolint:containedctx // to be passed on
@@ -113,11 +107,10 @@ type news struct {
 }
 
 // newOwner returns a fresh owner id.
-func newOwner(holder string) string {
-	var random [16]byte
-	rand.Read(random[:]) // never fails
-	id := make([]byte, 0, 2*len(random)+1+maxHolderLen)
-	id = hex.AppendEncode(id, random[:])
+func (c *claim) newOwner(holder string) string {
+	rand.Read(c.random[:]) // never fails
+	id := make([]byte, 0, 2*len(c.random)+1+maxHolderLen)
+	id = hex.AppendEncode(id, c.random[:])
 	if holder != "" {
 		id = append(append(id, ':'), holder...)
 	}
@@ -140,7 +133,7 @@ func (m *Mutex) claim(t *terms, p *place) *claim {
 	c.acquire = pool.Request{
 		Verb:  pool.Acquire,
 		Lock:  m.keys.Lock,
-		Owner: newOwner(t.holder),
+		Owner: c.newOwner(t.holder),
 		TTL:   t.ttl,
 		Guard: l.guard,
 	}
@@ -276,7 +269,7 @@ func (c *claim) landed(i int, reply *pool.Reply) {
 		n.taken, n.refused = true, true // a script that fails half way leaves what it has done
 	}
 	if c.phase == over {
-		c.free(i)
+		c.free(i, ioNow())
 	}
 }
 
@@ -418,16 +411,17 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
 	request := c.request(pool.Release)
 	request.TTL = remainder
 	request.Queue, request.Inbox, request.Reserve = c.queue, c.locker.inbox.channel, reserve(c.timeout)
-	until := ioNow().Add(max(c.terms.ttl, remainder))
+	now := ioNow()
+	until := now.Add(max(c.terms.ttl, remainder))
 	for i := range c.debts {
 		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote}
-		c.free(i)
+		c.free(i, now)
 	}
 }
 
 // free releases the lock on one node, unless a request is under way there that takes it: on a pool of connections a
 // release could overtake it, so it waits until that has landed. With mu held.
-func (c *claim) free(i int) {
+func (c *claim) free(i int, now time.Time) {
 	n, d := &c.nodes[i], &c.debts[i]
 	switch {
 	case n.flying:
@@ -437,7 +431,7 @@ func (c *claim) free(i int) {
 		if d.vote != nil && d.line.twin.Load() {
 			d.vote.postpone(d)
 		} else {
-			d.send()
+			d.send(now)
 		}
 	case d.vote != nil:
 		d.vote.count(d.line, &pool.Reply{Verdict: pool.Gone})
@@ -562,7 +556,7 @@ func (v *releaseVote) end(verdict error) {
 		close(v.done)
 	}
 	for _, d := range v.twins {
-		d.send()
+		d.send(ioNow())
 	}
 	v.twins = nil
 }

@@ -74,7 +74,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	l.renewals.clock = l.clock
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
-		l.lines = append(l.lines, &line{locker: l, node: n, index: i, next: make(chan call, maxTrips)})
+		l.lines = append(l.lines, &line{locker: l, node: n, index: i, next: make(chan struct{}, maxTrips)})
 		l.signOff = append(l.signOff, n.Open())
 	}
 	l.inbox = newInbox(l)
@@ -197,7 +197,7 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	}
 	if len(l.observers) > 0 {
 		now := present(l.clock)
-		l.observe(le.ctx, AcquiredEvent{
+		l.observe(le.Context(), AcquiredEvent{
 			Name: m.name, Fence: le.Fence(), Wait: now.mono.Sub(began), Validity: le.Until().Sub(now.mono),
 		})
 	}

@@ -114,7 +114,7 @@ func (le *Lease) renew() (moment, bool) {
 	}
 	if left := le.left(); left < ttl/3 && !le.danger {
 		le.danger = true
-		c.note(le.ctx, slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: c.name, Left: left})
+		le.note(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: c.name, Left: left})
 	}
 	le.extend(true)
 	return now.add(le.retryPause()), true

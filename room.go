@@ -261,7 +261,7 @@ func (le *Lease) handOver() bool {
 	le.end(ErrReleased)
 	le.gone.Store(true)
 	c.lease = nil
-	c.note(le.ctx, slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
+	le.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
 	w.turn <- grant{claim: c, fence: c.nextToken(), start: now, deadline: le.deadline}
 	return true
 }
