@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -11,7 +12,14 @@ import (
 // unreached stands for the connection to a node that could not be reached, and fails with the cause once it is used. Told
 // of the failure earlier, go-redis would log it, and after as many as its pool has places give the node up for a second,
 // in a goroutine that outlives the client.
-type unreached struct{ cause error }
+type unreached struct {
+	cause error
+	when  time.Time
+}
+
+// redialPause is for how long the failure to reach a node answers for further requests. A node that refuses connections would
+// cost a dial for each; one that is back is found out this much later.
+const redialPause = 20 * time.Millisecond
 
 // dialer is the one that the options name, or go-redis's own, but for that. It keeps to the dial timeout.
 func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -19,12 +27,18 @@ func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (n
 	if dial == nil {
 		dial = redis.NewDialer(o)
 	}
+	var last atomic.Pointer[unreached]
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if u := last.Load(); u != nil && time.Since(u.when) < redialPause {
+			return u, nil
+		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		c, err := dial(ctx, network, addr)
 		if err != nil {
-			return &unreached{err}, nil
+			u := &unreached{err, time.Now()}
+			last.Store(u)
+			return u, nil
 		}
 		return &conn{Conn: c}, nil
 	}

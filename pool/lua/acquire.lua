@@ -73,8 +73,11 @@ if old then
   end
 end
 
-local token = tonumber(hint)
-if not old or token - f > 2000 * tonumber(ARGV[4]) then
+local token, idle = tonumber(hint), 2000 * tonumber(ARGV[4])
+if old and token > f and token > floor and token - f <= idle then
+  return 'OK ' .. hint -- which F holds by now
+end
+if not old or token - f > idle then
   -- F is missing, or idle for so long that it might as well be: the hint is trusted near this node's own clock only.
   local t = redis.call('TIME')
   local now = t[1] * 1000000 + t[2]
