@@ -3,6 +3,7 @@ package redlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -201,3 +202,61 @@ func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
 		}
 	})
 }
+
+// A wait under a context that ended with an earlier wait's error tells of its own lock all the same.
+func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"lock", "try"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			l := c.locker(t)
+			c.freeze(0, 1, 2)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			first, stop := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, stop)
+			_, cause := l.Lock(first, "other")
+			if !errors.Is(cause, redlock.ErrNoQuorum) || !errors.Is(cause, context.Canceled) {
+				t.Fatal(cause)
+			}
+			time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+			lock := l.Lock
+			if how == "try" {
+				lock = l.TryLock
+			}
+			_, err := lock(ctx, "mine")
+			c.thaw(0, 1, 2)
+			if !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), `redlock: lock "mine": context canceled`) {
+				t.Errorf("%s: %v", how, err)
+			}
+		})
+	}
+}
+
+// The context's own error is told whatever its cause is: a deadline of something else too.
+func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		for _, tap := range c.taps {
+			tap.hold("a", time.Hour)
+		}
+		l := c.locker(t)
+		for _, cause := range []error{
+			context.DeadlineExceeded, fmt.Errorf("upstream: %w", context.DeadlineExceeded), errors.New("gave up"), notComparable{"gave up"},
+		} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second, func() { cancel(cause) })
+			_, waited := l.Lock(ctx, "a")
+			_, ended := l.Lock(ctx, "a")
+			for _, err := range []error{waited, ended} {
+				if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), cause.Error()) || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%v: %q", cause, err)
+				}
+			}
+		}
+	})
+}
+
+type notComparable []string
+
+func (e notComparable) Error() string { return strings.Join(e, ", ") }

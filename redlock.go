@@ -357,13 +357,20 @@ func (l *Locker) closedError(op, name string) error {
 	return fmt.Errorf("redlock: %s %q: %w", op, name, ErrClosed)
 }
 
-// ended returns the end of ctx as an error that is both its Err and its Cause. The end of [WithWait] is a deadline.
+// errWaited is the cause of a context that [WithWait] ended.
+var errWaited = fmt.Errorf("%w", context.DeadlineExceeded)
+
+// ended returns the end of ctx as an error that is both its Err and its Cause. The end of [WithWait] is a deadline like any other. It is never
+// the cause alone, which may be another lock's error.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) || errors.Is(cause, context.DeadlineExceeded) {
-		return cause
+	switch {
+	case errors.Is(cause, errWaited):
+		return context.DeadlineExceeded
+	case errors.Is(err, cause):
+		return err
 	}
-	return errors.Join(err, cause)
+	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // work counts what is under way in the background.

@@ -26,7 +26,7 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 		var cancel context.CancelCauseFunc
 		ctx, cancel = context.WithCancelCause(ctx)
 		defer cancel(nil)
-		timer := l.clock.AfterFunc(t.wait, func() { cancel(context.DeadlineExceeded) })
+		timer := l.clock.AfterFunc(t.wait, func() { cancel(errWaited) })
 		defer timer.Stop()
 	}
 	g, err := l.turn(ctx, r, t)
