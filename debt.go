@@ -32,6 +32,10 @@ type debt struct {
 	until   time.Time // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
 	vote    *releaseVote // counts the first answer, if anybody waits for it
+
+	// The vote's mu guards these.
+	said Verdict // that answer
+	why  error   // its cause
 }
 
 func (d *debt) wanted(*pool.Request) bool { return true }
@@ -44,7 +48,7 @@ func (d *debt) send(now time.Time) {
 // answered implements recipient.
 func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	if d.vote != nil {
-		d.vote.count(d.line, &reply)
+		d.vote.count(d, &reply)
 		d.vote = nil
 	}
 	switch {

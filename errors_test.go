@@ -260,3 +260,139 @@ func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
 type notComparable []string
 
 func (e notComparable) Error() string { return strings.Join(e, ", ") }
+
+// An error has every node that did not say yes, in the order given to New, whichever answered first or not at all.
+func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := lockEverywhere(t, l, "a")
+		for _, i := range []int{0, 1, 4} {
+			c.taps[i].del("a")
+			c.taps[i].latency(time.Duration(10-i) * time.Millisecond)
+		}
+		c.freeze(3)
+		q, ok := errors.AsType[*redlock.QuorumError](le.Unlock(t.Context()))
+		c.thaw(3)
+		if !ok || !errors.Is(q, redlock.ErrLost) || q.Granted != 1 || q.Held != 3 || q.Failed != 1 || len(q.Nodes) != 4 {
+			t.Fatalf("Unlock: %v", q)
+		}
+		for k, want := range []redlock.NodeError{
+			{Node: c.taps[0].addr, Verdict: pool.Gone},
+			{Node: c.taps[1].addr, Verdict: pool.Gone},
+			{Node: c.taps[3].addr, Verdict: pool.Unanswered},
+			{Node: c.taps[4].addr, Verdict: pool.Gone},
+		} {
+			if q.Nodes[k] != want {
+				t.Errorf("node %d: %+v, want %+v", k, q.Nodes[k], want)
+			}
+		}
+	})
+}
+
+// A node that granted the lock and then would not, or did not, take the token has the second answer told, not the first.
+func TestErrorTellsWhyARepairFailed(t *testing.T) {
+	t.Parallel()
+	denied := errors.New("NOPERM")
+	for name, test := range map[string]struct {
+		repair func(ctx context.Context) pool.Reply
+		want   pool.Verdict
+	}{
+		"refused":    {func(context.Context) pool.Reply { return pool.Reply{Verdict: pool.Refused, Err: denied} }, pool.Refused},
+		"unanswered": {func(ctx context.Context) pool.Reply { return late(ctx) }, pool.Unanswered},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var nodes []pool.Node
+			for i := range uint64(5) {
+				nodes = append(nodes, scripted{fmt.Sprint("node", i), func(ctx context.Context, r *pool.Request) pool.Reply {
+					switch r.Verb {
+					case pool.Acquire:
+						return pool.Reply{Verdict: pool.OK, Token: r.Token + i}
+					case pool.Repair:
+						return test.repair(ctx)
+					default:
+						return pool.Reply{Verdict: pool.OK}
+					}
+				}})
+			}
+			l, err := redlock.New(nodes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer mustClose(t, l)
+			_, err = l.TryLock(t.Context(), "a")
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.Granted+q.Held+q.Failed != 5 || len(q.Nodes) != 5-q.Granted {
+				t.Fatalf("%s: %v", name, err)
+			}
+			told := 0
+			for _, n := range q.Nodes {
+				if n.Verdict == test.want {
+					told++
+				} else if n.Verdict == pool.OK {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if told < 2 || errors.Is(err, denied) != (test.want == pool.Refused) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
+// late answers too late.
+func late(ctx context.Context) pool.Reply {
+	until, _ := ctx.Deadline()
+	time.Sleep(time.Until(until) + time.Millisecond)
+	return pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}
+}
+
+// Extend of a lease that has ended says so, whatever became of the context: only without ErrLost does the lease stand as before.
+func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCluster(3).locker(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		le := mustLock(t, l, "a")
+		if err := le.Extend(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, redlock.ErrLost) {
+			t.Errorf("a lease that stands: %v", err)
+		}
+		<-le.Done()
+		if err := le.Extend(ctx); !errors.Is(err, redlock.ErrLost) {
+			t.Errorf("a lease that was lost: %v", err)
+		}
+	})
+}
+
+// The second address of a server is told of, as what it is, by every call; and when it answers first it does not take the other's vote.
+func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(2)
+		c.latency(time.Millisecond)
+		twin := c.taps[0].alias("twin")
+		c.taps[0].latencyOf("slow", 5*time.Millisecond)
+		l, err := redlock.New([]pool.Node{&view{tap: c.taps[0], addr: c.taps[0].addr, who: "slow"}, twin, c.taps[1]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mustClose(t, l)
+		c.taps[0].latencyOf("slow", 0)
+		le := lockEverywhere(t, l, "a") // the first is known first, and votes
+		c.taps[0].latencyOf("slow", 5*time.Millisecond)
+		time.Sleep(time.Second)
+		if err := le.Extend(t.Context()); err != nil {
+			t.Errorf("two servers of two: %v", err)
+		}
+		time.Sleep(time.Second)
+		c.taps[1].del("a")
+		for what, err := range map[string]error{"Extend": le.Extend(t.Context()), "Unlock": le.Unlock(t.Context())} {
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "twin" || q.Nodes[0].Verdict != pool.Refused || q.Nodes[1].Verdict != pool.Gone {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}

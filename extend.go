@@ -36,7 +36,7 @@ func (le *Lease) Extend(ctx context.Context) error {
 	if !le.held() {
 		return ErrReleased
 	}
-	if ctx.Err() != nil {
+	if le.Err() == nil && ctx.Err() != nil {
 		return fmt.Errorf("redlock: extend %q: %w", le.Name(), ended(ctx))
 	}
 	c := le.claim
@@ -106,7 +106,10 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 	defer c.unlock()
 	e.open--
 	voter := !c.locker.lines[i].twin.Load() && !e.voted(reply.Server)
-	e.replies[i] = reply
+	e.replies[i] = noVote
+	if voter {
+		e.replies[i] = reply
+	}
 	n := &c.nodes[i]
 	switch {
 	case r.Verb == pool.Rejoin:
@@ -131,7 +134,7 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 	e.decide()
 }
 
-// voted reports whether that server has answered over another line. With mu held.
+// voted reports whether that server has voted over another line. With mu held.
 func (e *extension) voted(server string) bool {
 	return server != "" && slices.ContainsFunc(e.replies, func(r pool.Reply) bool { return r.Server == server })
 }

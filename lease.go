@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/go-redlock/redlock/pool"
 )
 
 // A Lease is a lock that is held. It ends when it is unlocked, when the lock is lost, or when its [Locker] is closed, and
@@ -304,7 +306,12 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	if v != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		e.Granted, e.Held, e.Failed, e.Nodes = v.deleted, v.gone, v.failed+v.open, v.nodes
+		e.Granted, e.Held, e.Failed = v.deleted, v.gone, v.failed+v.open
+		for i := range le.claim.debts {
+			if d := &le.claim.debts[i]; d.said != pool.OK {
+				e.Nodes = append(e.Nodes, d.line.nodeError(&pool.Reply{Verdict: d.said, Err: d.why}))
+			}
+		}
 	}
 	return e
 }

@@ -251,7 +251,10 @@ func (ln *line) observe(v pool.Verb, reply *pool.Reply, took time.Duration) {
 	}
 }
 
-var errTwin = errors.New("it is the same server as another node and has no vote of its own")
+var (
+	errTwin = errors.New("it is the same server as another node and has no vote of its own")
+	noVote  = pool.Reply{Verdict: pool.Refused, Err: errTwin} // what counts of the answer of a node without a vote
+)
 
 // nodeError tells of an answer that was not yes.
 func (ln *line) nodeError(r *pool.Reply) NodeError {
@@ -259,8 +262,8 @@ func (ln *line) nodeError(r *pool.Reply) NodeError {
 	switch {
 	case r.Verdict == pool.Held || r.Verdict == pool.Quarantined:
 		e.Remain = max(r.TTL, 0)
-	case r.Verdict == pool.OK && ln.twin.Load():
-		e.Verdict, e.Err = pool.Refused, errTwin
+	case r.Verdict == pool.OK:
+		e.Verdict, e.Err = noVote.Verdict, noVote.Err
 	}
 	return e
 }

@@ -187,6 +187,9 @@ func (c *claim) alarm() {
 	case asking:
 		for i := range c.nodes {
 			n := &c.nodes[i]
+			if n.settling { // what it answered before is not the last word
+				n.ballot, n.reply = open, pool.Reply{}
+			}
 			n.settling = false
 			if n.ballot == open {
 				n.ballot = failed
@@ -311,6 +314,9 @@ func (c *claim) settle(i int) {
 func (c *claim) repaired(i int, reply pool.Reply) {
 	n := &c.nodes[i]
 	n.settling = false
+	if reply.Verdict != pool.OK {
+		n.reply = reply // which is what the error tells
+	}
 	switch reply.Verdict {
 	case pool.OK:
 		n.ballot = accepted
@@ -434,7 +440,7 @@ func (c *claim) free(i int, now time.Time) {
 			d.send(now)
 		}
 	case d.vote != nil:
-		d.vote.count(d.line, &pool.Reply{Verdict: pool.Gone})
+		d.vote.count(d, &pool.Reply{Verdict: pool.Gone})
 	}
 }
 
@@ -489,8 +495,7 @@ type releaseVote struct {
 	mu                          sync.Mutex
 	open, deleted, gone, failed int
 	closed                      bool
-	verdict                     error // nil, ErrLost or ErrNoQuorum
-	nodes                       []NodeError
+	verdict                     error   // nil, ErrLost or ErrNoQuorum
 	twins                       []*debt // to be released once it is over
 }
 
@@ -499,22 +504,23 @@ func newReleaseVote(c *claim) *releaseVote {
 	return &releaseVote{quorum: l.quorum, until: present(l.clock).add(c.timeout), open: len(l.lines), done: make(chan struct{})}
 }
 
-// count counts the answer of the node behind ln.
-func (v *releaseVote) count(ln *line, reply *pool.Reply) {
+// count counts the answer to d.
+func (v *releaseVote) count(d *debt, reply *pool.Reply) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if d.line.twin.Load() {
+		reply = &noVote
+	}
 	v.open--
-	switch {
-	case reply.Verdict == pool.OK && !ln.twin.Load():
+	switch reply.Verdict {
+	case pool.OK:
 		v.deleted++
-	case reply.Verdict == pool.Gone && !ln.twin.Load():
+	case pool.Gone:
 		v.gone++
 	default:
 		v.failed++
 	}
-	if reply.Verdict != pool.OK {
-		v.nodes = append(v.nodes, ln.nodeError(reply))
-	}
+	d.said, d.why = reply.Verdict, reply.Err
 	v.decide()
 }
 
@@ -524,6 +530,7 @@ func (v *releaseVote) postpone(d *debt) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	d.vote = nil
+	d.said, d.why = noVote.Verdict, noVote.Err
 	v.open--
 	v.failed++
 	v.twins = append(v.twins, d)
