@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -174,3 +175,47 @@ func (o *looking) Observe(redlock.Event) {
 	le := o.lease.Load()
 	_, _, _ = le.Err(), le.Until(), le.String()
 }
+
+// An observer that panics in the goroutine of a caller that recovers, as an HTTP server's does, costs that call its lock and no other: the name can
+// be locked again, and a lease that nobody got is not renewed.
+func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){
+		"Lock": (*redlock.Locker).Lock, "TryLock": (*redlock.Locker).TryLock,
+	} {
+		for _, at := range []redlock.Event{redlock.AttemptEvent{}, redlock.AcquiredEvent{}, redlock.FailedEvent{}, redlock.ReleasedEvent{}} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(3)
+				var panicked atomic.Bool
+				l := c.locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
+					if reflect.TypeOf(e) == reflect.TypeOf(at) && panicked.CompareAndSwap(false, true) {
+						panic("an observer's")
+					}
+				})))
+				if _, failed := at.(redlock.FailedEvent); failed {
+					c.taps[0].hold("a", time.Second)
+					c.taps[1].hold("a", time.Second)
+				}
+				func() {
+					defer func() { _ = recover() }()
+					if le, err := lock(l, t.Context(), "a", redlock.WithRenewal(redlock.Forever), redlock.WithWait(time.Millisecond)); err == nil {
+						_ = le.Unlock(t.Context())
+					}
+				}()
+				if !panicked.Load() {
+					t.Fatalf("%s: nothing panicked at %T", name, at)
+				}
+				le, err := l.Lock(t.Context(), "a", redlock.WithWait(time.Minute))
+				if err != nil {
+					t.Errorf("%s: after a panic at %T: %v", name, at, err)
+					return
+				}
+				mustUnlock(t, le)
+			})
+		}
+	}
+}
+
+type observer func(redlock.Event)
+
+func (o observer) Observe(e redlock.Event) { o(e) }

@@ -192,14 +192,14 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
 		return nil, l.closedError("lock", m.name)
 	}
-	if t.maxHold > 0 {
-		l.renewals.add(le)
-	}
 	if len(l.observers) > 0 {
 		now := present(l.clock)
 		l.observe(le.Context(), AcquiredEvent{
 			Name: m.name, Fence: le.Fence(), Wait: now.mono.Sub(began), Validity: le.Until().Sub(now.mono),
 		})
+	}
+	if t.maxHold > 0 {
+		l.renewals.add(le)
 	}
 	return le, nil
 }

@@ -34,17 +34,21 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 		l.leave(r)
 		return grant{}, err
 	}
+	has := false
+	defer func() {
+		if !has { // or an Observer panicked
+			l.depart(r)
+		}
+	}()
 	if g.claim != nil && g.claim.ready(ctx, &g) {
+		has = true
 		return g, nil
 	}
 	if ctx.Err() != nil { // when its turn came its wait was over
-		err = l.refused(ctx, r)
-	} else {
-		g, err = m.contend(ctx, r, t)
+		return grant{}, l.refused(ctx, r)
 	}
-	if err != nil {
-		l.depart(r)
-	}
+	g, err = m.contend(ctx, r, t)
+	has = err == nil
 	return g, err
 }
 
@@ -103,13 +107,13 @@ func (c *claim) ready(ctx context.Context, g *grant) bool {
 
 // try takes the lock if it is free. It tries again only while no owner has a majority: then simultaneous callers have
 // split the nodes between them, and none may have got it.
-func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error) {
-	l := m.locker
+func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
+	l, has := m.locker, false
 	defer func() {
-		if err != nil {
-			l.leave(r)
-		} else {
+		if has {
 			l.arrive(r)
+		} else { // or an Observer panicked
+			l.leave(r)
 		}
 	}()
 	patience := present(l.clock).add(splitTimeouts * l.timeout(t))
@@ -119,6 +123,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (g grant, err error)
 		last := verdictOf(err)
 		switch {
 		case err == nil:
+			has = true
 			return c.grant(), nil
 		case last == nil:
 			return grant{}, m.waitOver(ctx, nil)
