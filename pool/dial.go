@@ -110,10 +110,11 @@ func harden(o *redis.Options, timeout time.Duration, size int) {
 // standalone makes a node of one server, which these options lead to.
 func standalone(opt *redis.Options) *client {
 	c := &client{addr: opt.Addr}
-	theirs := opt.OnConnect
+	theirs := punctual(opt.OnConnect)
 	c.own = func() redis.UniversalClient {
 		o := *opt
 		o.Dialer = dialer(&o)
+		o.CredentialsProviderContext = punctualCredentials(opt.CredentialsProviderContext)
 		o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
 			if theirs != nil {
 				if err := theirs(ctx, cn); err != nil {

@@ -37,6 +37,12 @@ func newFake(t testing.TB, answer func(command []string) string) *fake {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newFakeAt(t, l, answer)
+}
+
+// newFakeAt is newFake on a listener of the test's.
+func newFakeAt(t testing.TB, l net.Listener, answer func(command []string) string) *fake {
+	t.Helper()
 	f := &fake{addr: l.Addr().String(), listen: l, answer: answer, run: "f00d"}
 	f.serving.Go(f.accept)
 	t.Cleanup(func() {

@@ -60,7 +60,7 @@ func real(t testing.TB, args ...string) (pool.Node, *redis.Client) {
 	addr := s.Addrs()[0]
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { client.Close() })
-	return dial(t, addr), client
+	return dialWith(t, pool.Dialer{Timeout: 10 * time.Second}, addr), client // a busy machine takes its time to connect
 }
 
 func servers(t testing.TB, args ...string) *redisserver.Servers {

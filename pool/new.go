@@ -58,6 +58,7 @@ func wholeCluster(o redis.ClusterOptions) *client {
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
 	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	o.OnConnect, o.CredentialsProviderContext = punctual(o.OnConnect), punctualCredentials(o.CredentialsProviderContext)
 	c := &client{addr: strings.Join(append([]string{"cluster"}, o.Addrs...), " "), cluster: true}
 	c.own = func() redis.UniversalClient {
 		copied := o

@@ -1,9 +1,13 @@
 package pool_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-redlock/redlock/pool"
 )
@@ -41,6 +45,32 @@ func TestConnectionsThatTheServerClosedCostNoVote(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TLS says that it hangs up before the connection ends.
+func TestConnectionUnderTLSThatTheServerClosedCostsNoVote(t *testing.T) {
+	t.Parallel()
+	web := httptest.NewTLSServer(nil) // for its certificate
+	web.Close()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: web.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFakeAt(t, l, func([]string) string { return bulk("OK 1") })
+	roots := x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	n := dialWith(t, pool.Dialer{TLS: &tls.Config{RootCAs: roots}}, f.addr)
+	const rest = 110 * time.Millisecond // then no connection counts as fresh
+	for range 3 {
+		expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
+		time.Sleep(rest)
+	}
+	if c := f.connections(); c != 1 {
+		t.Errorf("%d connections for one request after the other", c)
+	}
+	f.hangUp()
+	time.Sleep(rest)
+	expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
 }
 
 func TestARequestThatFindsItsConnectionClosedIsNotSentTwice(t *testing.T) {
