@@ -62,4 +62,4 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 }
 
 // maxAllocs is what a pair may allocate.
-const maxAllocs = 80
+const maxAllocs = 60
