@@ -17,10 +17,13 @@ const (
 	bob   = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
 )
 
+// patience is what a busy machine may take to connect.
+const patience = 10 * time.Second
+
 // dial makes an open node of an address.
 func dial(t testing.TB, addr string) pool.Node {
 	t.Helper()
-	return dialWith(t, pool.Dialer{}, addr)
+	return dialWith(t, pool.Dialer{Timeout: patience}, addr)
 }
 
 func dialWith(t testing.TB, d pool.Dialer, addr string) pool.Node {
@@ -60,7 +63,7 @@ func real(t testing.TB, args ...string) (pool.Node, *redis.Client) {
 	addr := s.Addrs()[0]
 	client := redis.NewClient(&redis.Options{Addr: addr})
 	t.Cleanup(func() { client.Close() })
-	return dialWith(t, pool.Dialer{Timeout: 10 * time.Second}, addr), client // a busy machine takes its time to connect
+	return dial(t, addr), client
 }
 
 func servers(t testing.TB, args ...string) *redisserver.Servers {

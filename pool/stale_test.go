@@ -59,7 +59,7 @@ func TestConnectionUnderTLSThatTheServerClosedCostsNoVote(t *testing.T) {
 	f := newFakeAt(t, l, func([]string) string { return bulk("OK 1") })
 	roots := x509.NewCertPool()
 	roots.AddCert(web.Certificate())
-	n := dialWith(t, pool.Dialer{TLS: &tls.Config{RootCAs: roots}}, f.addr)
+	n := dialWith(t, pool.Dialer{Timeout: patience, TLS: &tls.Config{RootCAs: roots}}, f.addr)
 	const rest = 110 * time.Millisecond // then no connection counts as fresh
 	for range 3 {
 		expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
