@@ -33,20 +33,18 @@ type servers struct {
 	all []*server
 }
 
-// startServers starts five masters, of the images in turn. If their clocks are to be shifted this machine needs gcc.
+// startServers starts five masters, of the images in turn. If their clocks are to be shifted this machine needs libfaketime.
 func startServers(ctx context.Context, images []string, shifting bool) (*servers, error) {
 	dir, err := os.MkdirTemp("", "redlock-chaos-")
 	if err != nil {
 		return nil, err
 	}
 	s := &servers{dir: dir, all: make([]*server, size)}
-	library := filepath.Join(dir, "clock.so")
+	library := ""
 	if shifting {
-		if err := clocks.Build(ctx, library); err != nil {
+		if library, err = clocks.Library(); err != nil {
 			return nil, err
 		}
-	} else {
-		library = ""
 	}
 	errs := make([]error, size)
 	var all sync.WaitGroup
@@ -101,7 +99,10 @@ func (s *server) create(ctx context.Context, library string) error {
 		if err := s.shift(0); err != nil {
 			return err
 		}
-		args = append(args, "-v", library+":/clock.so:ro", "-e", "LD_PRELOAD=/clock.so", "-e", clocks.Variable+"=/data/clock")
+		args = append(args, "-v", library+":/faketime.so:ro")
+		for _, variable := range clocks.Environment("/faketime.so", "/data/clock") {
+			args = append(args, "-e", variable)
+		}
 	}
 	id, err := docker(ctx, append(args, s.image, "--dir", "/data", "--protected-mode", "no", "--save", "", "--appendonly", "no",
 		"--maxmemory-policy", "noeviction")...)

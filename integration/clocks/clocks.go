@@ -2,44 +2,49 @@
 package clocks
 
 import (
-	"bytes"
-	"context"
-	_ "embed"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Variable is the variable of the environment that tells the library of [Build] which file its offset is in.
-const Variable = "REDLOCK_CLOCK"
-
-// shifter is a library that shifts a server's clock. libfaketime does not get on with the servers' jemalloc.
-//
-//go:embed shift/clock.c
-var shifter []byte
-
-// Build makes the library that shifts the clock of a process it is preloaded into. It needs gcc.
-func Build(ctx context.Context, library string) error {
-	gcc := exec.CommandContext(ctx, "gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", library, "-")
-	gcc.Stdin = bytes.NewReader(shifter)
-	if out, err := gcc.CombinedOutput(); err != nil {
-		return fmt.Errorf("gcc: %w: %s", err, out)
+// Library finds libfaketime, which is in Debian's package of that name.
+func Library() (string, error) {
+	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
+	if err != nil {
+		return "", err
 	}
-	return nil
+	if len(found) == 0 {
+		return "", errors.New("no libfaketime on this machine: install the package faketime")
+	}
+	return found[0], nil
 }
 
-// Shift sets the offset in that file, in whole seconds. The file stays the same, for processes look into it.
+// Environment has a server that starts with it shift its time of day by what [Shift] wrote into that file. Its monotonic clock
+// runs on.
+//
+// Debian's servers take jemalloc from a library, which reads the clock with its lock held. libfaketime allocates when it first sees
+// that, and would wait for the lock for ever: so it is given the allocator of libc.
+func Environment(library, file string) []string {
+	return []string{
+		"LD_PRELOAD=" + library + " libc.so.6",
+		"FAKETIME_TIMESTAMP_FILE=" + file,
+		"FAKETIME_NO_CACHE=1", // it sees a shift at once
+		"FAKETIME_DONT_FAKE_MONOTONIC=1",
+	}
+}
+
+// Shift sets the offset in that file, in whole seconds, in one step.
 func Shift(file string, d time.Duration) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
+	next := file + ".next"
+	err := os.WriteFile(next, fmt.Appendf(nil, "%+d\n", int64(d.Seconds())), 0o644)
 	if err != nil {
 		return err
 	}
-	return errors.Join(binary.Write(f, binary.NativeEndian, int64(d.Seconds())), f.Close())
+	return os.Rename(next, file)
 }
 
 // Monotonic reads the machine's monotonic clock, in nanoseconds.

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/go-redlock/redlock/integration/clocks"
 )
 
 // A fault goes wrong, and is mended again, before it returns.
@@ -68,24 +66,24 @@ func upTo(random *rand.Rand, d time.Duration) time.Duration {
 }
 
 // shift shifts one clock by up to six hours either way, for a while.
-func shift(ctx context.Context, file string, random *rand.Rand) error {
+func shift(ctx context.Context, set func(time.Duration) error, random *rand.Rand) error {
 	d := time.Hour + upTo(random, 5*time.Hour)
 	if random.IntN(2) == 0 {
 		d = -d
 	}
-	if err := clocks.Shift(file, d); err != nil {
+	if err := set(d); err != nil {
 		return err
 	}
 	sleep(ctx, 200*time.Millisecond+upTo(random, 600*time.Millisecond))
-	return clocks.Shift(file, 0)
+	return set(0)
 }
 
 func shiftClient(ctx context.Context, r *run, random *rand.Rand) error {
-	return shift(ctx, r.clients[random.IntN(len(r.clients))].clock, random)
+	return shift(ctx, r.clients[random.IntN(len(r.clients))].shift, random)
 }
 
 func shiftServer(ctx context.Context, r *run, random *rand.Rand) error {
-	return shift(ctx, r.servers[random.IntN(len(r.servers))].clock, random)
+	return shift(ctx, r.servers[random.IntN(len(r.servers))].shift, random)
 }
 
 func stopClient(ctx context.Context, r *run, random *rand.Rand) error {
