@@ -101,13 +101,15 @@ var releasedContext = func() context.Context {
 }()
 
 // Context returns a context with the values of the one that Lock was given, but not its cancellation. It ends with the lease;
-// [context.Cause] then is ErrLost, ErrReleased or ErrClosed.
+// [context.Cause] then is ErrLost, ErrReleased or ErrClosed. Like Err it looks at the clock, so it returns no live context after the
+// deadline.
 func (le *Lease) Context() context.Context {
 	if !le.held() {
 		return releasedContext
 	}
 	le.claim.mu.Lock()
 	defer le.claim.unlock()
+	le.check()
 	return le.context()
 }
 
