@@ -8,28 +8,30 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // RegisterFile registers the token for the file at path, or fails with [ErrStale] if a greater one is registered. Call it before
 // the first read under the lock. The file need not exist; its directory must.
 //
-// The token lies beside the file, at path + ".fence"; path + ".lock" is locked (flock) for the while. All writers must be on file
-// systems where flock excludes them, and use this package. Where there is no flock, as on Windows, it fails with
+// The token lies beside the file, at path + ".fence"; path + ".lock" is locked (flock) for the while. Neither must be deleted. All writers
+// must be on file systems where flock excludes them, and use this package. It waits for a writer who is at it, however long that is. Where there is no flock, as on Windows, it fails with
 // [errors.ErrUnsupported].
 func RegisterFile(path string, token uint64) error {
 	return underFlock(path, token, func() error { return nil })
 }
 
 // WriteFile replaces the file at path as a whole, or changes nothing and fails with [ErrStale] if a greater token is registered.
-// A crash leaves the old contents or the new. See [RegisterFile].
+// A crash leaves the old contents or the new, with the token registered in either case. The file keeps its permissions; a new
+// one is its owner's alone. See [RegisterFile].
 func WriteFile(path string, token uint64, data []byte) error {
 	return underFlock(path, token, func() error { return replace(path, data) })
 }
 
 // underFlock registers the token and then runs f, as one step for all who use path's lock.
 func underFlock(path string, token uint64, f func() error) (err error) {
-	if token == 0 {
-		return ErrNoToken
+	if err := check(token); err != nil {
+		return err
 	}
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -74,7 +76,12 @@ func replace(path string, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}
-	_, err = temporary.Write(data)
+	if was, failed := os.Stat(path); failed == nil {
+		err = temporary.Chmod(was.Mode().Perm())
+	}
+	if err == nil {
+		_, err = temporary.Write(data)
+	}
 	if err == nil {
 		err = temporary.Sync()
 	}
@@ -84,9 +91,18 @@ func replace(path string, data []byte) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("guard: %w", err), os.Remove(temporary.Name()))
 	}
-	if directory, err := os.Open(filepath.Dir(path)); err == nil {
-		_ = directory.Sync() // not all file systems can
-		_ = directory.Close()
+	return syncDirectory(filepath.Dir(path))
+}
+
+// syncDirectory makes a rename outlast a crash. Not all file systems can.
+func syncDirectory(path string) error {
+	directory, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("guard: %w", err)
+	}
+	defer directory.Close() //nolint:errcheck // it was read
+	if err := directory.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, syscall.EINVAL) {
+		return fmt.Errorf("guard: %w", err)
 	}
 	return nil
 }

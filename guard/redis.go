@@ -26,8 +26,8 @@ func SetRedis(ctx context.Context, client redis.Scripter, key string, token uint
 }
 
 func runRedis(ctx context.Context, client redis.Scripter, key string, token uint64, value ...any) error {
-	if token == 0 {
-		return ErrNoToken
+	if err := check(token); err != nil {
+		return err
 	}
 	switch done, err := setScript.Run(ctx, client, []string{key}, append([]any{token}, value...)...).Int(); {
 	case err != nil:

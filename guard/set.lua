@@ -2,9 +2,12 @@
 --
 -- KEYS  1 hash {token, value}
 -- ARGV  1 token  [2 value]
--- Reply  1 | 0 (a greater token is registered)
-local seen = tonumber(redis.call('HGET', KEYS[1], 'token') or '0')
-if tonumber(ARGV[1]) < seen then
+-- Reply  1 | 0 (a greater token is registered) | an error, where the field holds what is no token: 'nan' would let everybody in
+local seen = redis.call('HGET', KEYS[1], 'token')
+if seen and (#seen > 16 or not string.find(seen, '^%d+$')) then
+  return redis.error_reply('the field holds no fencing token')
+end
+if seen and tonumber(ARGV[1]) < tonumber(seen) then
   return 0
 end
 redis.call('HSET', KEYS[1], 'token', ARGV[1])

@@ -17,8 +17,8 @@ const registerSQL = `INSERT INTO redlock_fence (resource, token) VALUES ($1, $2)
 // the resource's row until the end of tx, so that check and writes are one step. It works with PostgreSQL at any isolation
 // level, and with SQLite, on a table made by [Schema].
 func Register(ctx context.Context, tx *sql.Tx, resource string, token uint64) error {
-	if token == 0 {
-		return ErrNoToken
+	if err := check(token); err != nil {
+		return err
 	}
 	result, err := tx.ExecContext(ctx, registerSQL, resource, int64(token))
 	if err != nil {

@@ -129,4 +129,45 @@ func check(t *testing.T, db *sql.DB) {
 	if err := pay(ctx, db, 16, 1); err != nil {
 		t.Errorf("token 16 again: %v", err)
 	}
+	checkTokens(t, db)
+}
+
+// checkTokens registers tokens for resources of any name, within transactions that are rolled back or committed.
+func checkTokens(t *testing.T, db *sql.DB) {
+	t.Helper()
+	const hostile = `x'); DROP TABLE account; --"` + "`$1"
+	register := func(resource string, token uint64, commit bool) error {
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+		if err := guard.Register(t.Context(), tx, resource, token); err != nil || !commit {
+			return err
+		}
+		return tx.Commit()
+	}
+	for _, step := range []struct {
+		resource string
+		token    uint64
+		commit   bool
+		want     error
+	}{
+		{hostile, 9, false, nil},
+		{hostile, 5, true, nil}, // the rollback took 9 back
+		{hostile, 4, true, guard.ErrStale},
+		{"another", 4, true, nil},
+		{hostile, 10, true, nil},
+		{hostile, 9, true, guard.ErrStale}, // also where text is compared
+		{hostile, 1<<53 - 1<<32, true, nil},
+		{hostile, 0, true, guard.ErrNoToken},
+		{hostile, 1 << 63, true, guard.ErrNoToken}, // below 0 in SQL
+	} {
+		if err := register(step.resource, step.token, step.commit); !errors.Is(err, step.want) {
+			t.Errorf("token %d for %q: %v, not %v", step.token, step.resource, err, step.want)
+		}
+	}
+	if _, err := balance(t.Context(), db); err != nil {
+		t.Error(err)
+	}
 }
