@@ -1,13 +1,23 @@
 // Package guard keeps a protected resource safe from a holder that was paused past its lease: the resource remembers the
-// greatest fencing token it has seen, and refuses a smaller one. There is a guard for SQL databases, for Redis and for
-// files; for another resource do as they do.
+// greatest fencing token it has seen, and refuses a smaller one. There is a guard for SQL databases, for Redis and for files.
 //
-// Three things make a guard one. The resource checks the token and stores in one atomic step. A new holder
-// registers its token before its first read: what it reads then cannot be overwritten by an older holder. And the resource keeps the token for
-// as long as an older holder may yet write: a key that expires or is evicted, a replica that takes over without it, or a backup that
-// is played back forget it.
+//	err = locks.Do(ctx, "report", func(ctx context.Context, lease *redlock.Lease) error {
+//		return guard.WriteFile(path, lease.Fence(), text) // ErrStale if a later holder has written
+//	})
 //
-// The token is [redlock.Lease.Fence]. Token 0, which a lease without fencing has, is refused.
+// # For another resource
+//
+// Do as these do. Three things make a guard one:
+//
+//   - The resource checks the token and stores in one atomic step.
+//   - A new holder registers its token before its first read: what it reads then cannot be overwritten by an older holder.
+//   - The resource keeps the token for as long as an older holder may yet write: a key that expires or is evicted, a replica
+//     that takes over without it, or a backup that is played back forget it.
+//
+// # Tokens
+//
+// The token is [redlock.Lease.Fence]. An equal one is accepted, for one holder writes more than once. Token 0, which a lease without fencing
+// has, is refused with [ErrNoToken], and so is one above all that leases have. All functions may be called concurrently, in any number of processes.
 //
 // [redlock.Lease.Fence]: https://pkg.go.dev/github.com/go-redlock/redlock#Lease.Fence
 package guard

@@ -1,7 +1,6 @@
 package guard_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,17 +16,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func ExampleWriteFile() {
-	dir, _ := os.MkdirTemp("", "guard")
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "report")
-	fmt.Println(guard.WriteFile(path, 34, []byte("new"))) // lease.Fence()
-	fmt.Println(errors.Is(guard.WriteFile(path, 33, []byte("old")), guard.ErrStale))
-	// Output:
-	// <nil>
-	// true
-}
 
 func TestFileRefusesTheOlderTokenAndKeepsTheGreatest(t *testing.T) {
 	t.Parallel()
@@ -113,20 +101,6 @@ func TestFileKeepsItsPermissions(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("the file has %v, %v", info.Mode(), err)
-	}
-}
-
-func ExampleSetRedis() {
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
-	defer client.Close()
-	ctx := context.Background()
-	const token = 34                                            // lease.Fence()
-	err := guard.RegisterRedis(ctx, client, "account:7", token) // before the first read
-	if err == nil {
-		err = guard.SetRedis(ctx, client, "account:7", token, "new")
-	}
-	if errors.Is(err, guard.ErrStale) {
-		fmt.Println("another holder has taken over")
 	}
 }
 

@@ -3,7 +3,10 @@ package redlockotel_test
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -39,4 +42,59 @@ func Example() {
 	// Output:
 	// redlock.lock
 	// redlock.hold
+}
+
+// With the global providers, which the program has set up, there is nothing to say.
+func ExampleNew() {
+	telemetry, err := redlockotel.New()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithObserver(telemetry))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer locks.Close(context.Background())
+	fmt.Println(locks)
+	// Output: redlock.Locker(5 nodes)
+}
+
+func ExampleWithTracerProvider() {
+	provider := sdktrace.NewTracerProvider() // with a processor and an exporter
+	defer provider.Shutdown(context.Background())
+	_, err := redlockotel.New(redlockotel.WithTracerProvider(provider))
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleWithMeterProvider() {
+	reader := sdkmetric.NewManualReader() // in place of a reader with an exporter
+	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	defer provider.Shutdown(context.Background())
+	telemetry, err := redlockotel.New(redlockotel.WithMeterProvider(provider))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	telemetry.Observe(redlock.DroppedEvent{Node: "10.0.0.1:6379"}) // as a Locker does
+	var read metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &read); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(read.ScopeMetrics[0].Metrics[0].Name)
+	// Output: redlock.node.releases.dropped
+}
+
+// Few enough to be an attribute: what comes before the colon.
+func ExampleWithNames() {
+	_, err := redlockotel.New(redlockotel.WithNames(func(name string) string {
+		kind, _, _ := strings.Cut(name, ":")
+		return kind // "invoice" of "invoice:42"
+	}))
+	fmt.Println(err)
+	// Output: <nil>
 }

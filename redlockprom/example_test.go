@@ -44,3 +44,36 @@ func Example() {
 	}
 	// Output: invoice ok 1
 }
+
+func ExampleNew() {
+	metrics := redlockprom.New()
+	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	registry.MustRegister(metrics)
+	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithObserver(metrics))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer locks.Close(context.Background())
+	fmt.Println(locks)
+	// Output: redlock.Locker(5 nodes)
+}
+
+// Few enough to be a label: what comes before the colon.
+func ExampleWithNames() {
+	metrics := redlockprom.New(redlockprom.WithNames(func(name string) string {
+		kind, _, _ := strings.Cut(name, ":")
+		return kind // "invoice" of "invoice:42"
+	}))
+	metrics.Observe(redlock.DangerEvent{Name: "invoice:42"}) // as a Locker does
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics)
+	families, err := registry.Gather()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(families[0].GetName(), families[0].GetMetric()[0].GetLabel()[0])
+	// Output: redlock_danger_total name:"lock" value:"invoice"
+}

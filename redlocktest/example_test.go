@@ -10,58 +10,158 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
+// t is what your test function gets: the examples are the insides of one.
+var t *testing.T
+
+func noPayment(context.Context, string, uint64) error { return nil }
+
 // Real locks, with somebody else at it. A Billing locks the invoice that it pays, by the TryDo of whatever Locker it was given.
 func ExampleNew() {
-	_ = func(t *testing.T) { //nolint:thelper // it is the test itself: func TestAnInvoiceIsPaidByOneAtATime(t *testing.T)
-		q := redlocktest.New(t, 5)
-		billing := &Billing{locks: q.Locker(), pay: func(context.Context, string, uint64) error { return nil }}
+	q := redlocktest.New(t, 5)
+	billing := &Billing{locks: q.Locker(), pay: noPayment}
 
-		release := q.Hold("invoice:42")
-		if err := billing.Pay(t.Context(), "42"); !errors.Is(err, errBusy) {
-			t.Errorf("while another process pays it, Pay says %v", err)
-		}
-		release()
-		if err := billing.Pay(t.Context(), "42"); err != nil {
-			t.Errorf("after that it says %v", err)
-		}
+	release := q.Hold("invoice:42")
+	if err := billing.Pay(t.Context(), "42"); !errors.Is(err, errBusy) {
+		t.Errorf("while another process pays it, Pay says %v", err)
+	}
+	release()
+	if err := billing.Pay(t.Context(), "42"); err != nil {
+		t.Errorf("after that it says %v", err)
 	}
 }
 
-// Time passes in no time inside a bubble of testing/synctest.
-func ExampleQuorum_Freeze() {
-	_ = func(t *testing.T) { //nolint:thelper // it is the test itself: synctest.Test(t, func(t *testing.T)
-		q := redlocktest.New(t, 5)
-		time.AfterFunc(time.Minute, func() {
-			for i := range 3 {
-				q.Freeze(i) // a majority
-			}
-		})
-		err := q.Locker().Do(t.Context(), "job", func(ctx context.Context, _ *redlock.Lease) error {
-			<-ctx.Done() // at the end of the last renewal's TTL
-			return nil
-		})
-		if !errors.Is(err, redlock.ErrLost) {
-			t.Errorf("Do says %v", err)
+// Two processes of a service are two Lockers of one quorum.
+func ExampleQuorum_Locker() {
+	q := redlocktest.New(t, 5)
+	second := &Billing{locks: q.Locker(), pay: noPayment}
+	first := &Billing{locks: q.Locker(redlock.WithHolder("web-1")), pay: func(ctx context.Context, id string, _ uint64) error {
+		if err := second.Pay(ctx, id); !errors.Is(err, errBusy) {
+			t.Errorf("while the first pays it, the second says %v", err)
 		}
+		return nil
+	}}
+	if err := first.Pay(t.Context(), "42"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A program that makes its Locker by itself can be given the masters instead.
+func ExampleQuorum_Nodes() {
+	q := redlocktest.New(t, 3)
+	locks, err := redlock.New(q.Nodes(), redlock.WithTTL(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer locks.Close(t.Context())
+}
+
+func ExampleQuorum_Hold() {
+	q := redlocktest.New(t, 5)
+	release := q.Hold("job")
+	time.AfterFunc(time.Minute, release) // inside synctest.Test that takes no time
+	lease, err := q.Locker().Lock(t.Context(), "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lease.Unlock(t.Context())
+}
+
+// The work stops when its lock is lost.
+func ExampleQuorum_Lose() {
+	q := redlocktest.New(t, 5)
+	err := q.Locker().Do(t.Context(), "job", func(ctx context.Context, _ *redlock.Lease) error {
+		q.Lose("job")
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if !errors.Is(err, redlock.ErrLost) {
+		t.Errorf("Do says %v", err)
+	}
+}
+
+// Nothing is left behind.
+func ExampleQuorum_Held() {
+	q := redlocktest.New(t, 5)
+	billing := &Billing{locks: q.Locker(), pay: func(context.Context, string, uint64) error {
+		if !q.Held("invoice:42") {
+			t.Error("it is paid without the lock")
+		}
+		return nil
+	}}
+	if err := billing.Pay(t.Context(), "42"); err != nil || q.Held("invoice:42") {
+		t.Errorf("error %v, lock still held: %v", err, q.Held("invoice:42"))
+	}
+}
+
+// Time passes in no time inside synctest.Test.
+func ExampleQuorum_Freeze() {
+	q := redlocktest.New(t, 5)
+	time.AfterFunc(time.Minute, func() {
+		for i := range 3 {
+			q.Freeze(i) // a majority
+		}
+	})
+	err := q.Locker().Do(t.Context(), "job", func(ctx context.Context, _ *redlock.Lease) error {
+		<-ctx.Done() // at the end of the last renewal's TTL
+		return nil
+	})
+	if !errors.Is(err, redlock.ErrLost) {
+		t.Errorf("Do says %v", err)
+	}
+}
+
+// A master that was frozen goes on, and counts again.
+func ExampleQuorum_Thaw() {
+	q := redlocktest.New(t, 1)
+	q.Freeze(0)
+	time.AfterFunc(time.Minute, func() { q.Thaw(0) })
+	if _, err := q.Locker().Lock(t.Context(), "job"); err != nil { // after a minute
+		t.Error(err)
+	}
+}
+
+// One master of three may be away; two may not.
+func ExampleQuorum_Kill() {
+	q := redlocktest.New(t, 3)
+	locks := q.Locker()
+	q.Kill(0)
+	if _, err := locks.TryLock(t.Context(), "one"); err != nil {
+		t.Error(err)
+	}
+	q.Kill(1)
+	if _, err := locks.TryLock(t.Context(), "two"); !errors.Is(err, redlock.ErrNoQuorum) {
+		t.Errorf("without a majority TryLock says %v", err)
+	}
+}
+
+// A master that restarts has forgotten its locks, and is kept out for the longest TTL.
+func ExampleQuorum_Restart() {
+	q := redlocktest.New(t, 1)
+	locks := q.Locker(redlock.WithRestartGuard(time.Minute))
+	if err := locks.Bootstrap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	q.Restart(0)
+	if _, err := locks.TryLock(t.Context(), "job"); !errors.Is(err, redlock.ErrNoQuorum) {
+		t.Errorf("in its quarantine TryLock says %v", err)
 	}
 }
 
 // No locks at all: a Billing asks for an interface with one method, and a fake has it. What the fake needs is a lease.
 func ExampleLease() {
-	_ = func(t *testing.T) { //nolint:thelper // it is the test itself: func TestThePaymentGetsTheToken(t *testing.T)
-		lease, lose := redlocktest.Lease(t, "invoice:42", 7)
-		billing := &Billing{
-			locks: fakeLocks{lease: lease},
-			pay: func(ctx context.Context, _ string, token uint64) error {
-				if token != 7 {
-					t.Errorf("token %d", token)
-				}
-				lose()
-				return context.Cause(ctx)
-			},
-		}
-		if err := billing.Pay(t.Context(), "42"); !errors.Is(err, redlock.ErrLost) {
-			t.Errorf("Pay says %v", err)
-		}
+	lease, lose := redlocktest.Lease(t, "invoice:42", 7)
+	billing := &Billing{
+		locks: fakeLocks{lease: lease},
+		pay: func(ctx context.Context, _ string, token uint64) error {
+			if token != 7 {
+				t.Errorf("token %d", token)
+			}
+			lose()
+			<-ctx.Done()
+			return context.Cause(ctx)
+		},
+	}
+	if err := billing.Pay(t.Context(), "42"); !errors.Is(err, redlock.ErrLost) {
+		t.Errorf("Pay says %v", err)
 	}
 }

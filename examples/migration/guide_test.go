@@ -1,0 +1,121 @@
+package migration_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-redlock/redlock/examples/migration/work"
+)
+
+// whatThePaymentIs takes the place of the guides' pay, which is empty: it breaks if two are at it.
+const whatThePaymentIs = `package main
+
+import (
+	"context"
+	"log"
+	"os"
+
+	"github.com/go-redlock/redlock/examples/migration/work"
+)
+
+func pay(ctx context.Context) {
+	for range 20 {
+		if err := work.Add(os.Args[1]); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if ctx.Err() != nil {
+		log.Fatal("lost the lock")
+	}
+}
+`
+
+// The programs before and after the move are those of the guides, word for word but for the addresses and the payment. Two processes
+// run the old one again and again, two the new one.
+func TestTheProgramsOfTheGuidesExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	const rounds = 4
+	for _, from := range []string{"redsync", "rueidislock", "bsm/redislock"} {
+		t.Run(from, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			programs := build(t, guide(t, from), servers(t, 3))
+			done := make(chan error)
+			for range 2 {
+				for _, p := range programs {
+					go func() { done <- repeat(t, rounds, p, dir) }()
+				}
+			}
+			for range 2 * len(programs) {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+			sum, err := work.Sum(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := 20 * rounds * 2 * len(programs); sum != want {
+				t.Errorf("the sum is %d, want %d", sum, want)
+			}
+		})
+	}
+}
+
+// guide returns the two programs, before and after, in the guide for those who come from that library.
+func guide(t *testing.T, from string) [2]string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/migration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## From "+from+"\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	whole := regexp.MustCompile("(?s)```go\n(package main\n.*?)```").FindAllStringSubmatch(section, -1)
+	if len(whole) != 2 {
+		t.Fatalf("the guide from %s has %d whole programs, want one before and one after", from, len(whole))
+	}
+	return [2]string{whole[0][1], whole[1][1]}
+}
+
+// build makes the programs, with the servers' addresses in place of 10.0.0.1:6379 and so on.
+func build(t *testing.T, programs [2]string, addrs []string) (bins []string) {
+	t.Helper()
+	for i, code := range programs {
+		dir := t.TempDir()
+		for n, addr := range addrs {
+			code = strings.ReplaceAll(code, fmt.Sprintf("10.0.0.%d:6379", n+1), addr)
+		}
+		main, payment, bin := filepath.Join(dir, "main.go"), filepath.Join(dir, "pay.go"), filepath.Join(dir, "bin")
+		rest := strings.Replace(code, "func pay(context.Context) {}\n", "", 1)
+		if rest == code || strings.Contains(rest, "10.0.0.") {
+			t.Fatalf("program %d of the guide pays nothing, or has addresses of its own:\n%s", i, code)
+		}
+		for file, text := range map[string]string{main: rest, payment: whatThePaymentIs} {
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, main, payment).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		bins = append(bins, bin)
+	}
+	return bins
+}
+
+// repeat runs the program rounds times, one after the other.
+func repeat(t *testing.T, rounds int, bin, dir string) error {
+	t.Helper()
+	for range rounds {
+		if out, err := exec.CommandContext(t.Context(), bin, dir).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+	}
+	return nil
+}

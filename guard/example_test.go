@@ -1,0 +1,95 @@
+package guard_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/guard"
+)
+
+// The whole file, by a later holder and then by one that was paused.
+func ExampleWriteFile() {
+	dir, _ := os.MkdirTemp("", "guard")
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "report")
+	fmt.Println(guard.WriteFile(path, 34, []byte("new"))) // lease.Fence()
+	fmt.Println(errors.Is(guard.WriteFile(path, 33, []byte("old")), guard.ErrStale))
+	// Output:
+	// <nil>
+	// true
+}
+
+// Who reads first registers its token before that: what an older holder writes then is refused.
+func ExampleRegisterFile() {
+	dir, _ := os.MkdirTemp("", "guard")
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "balance")
+	if err := guard.WriteFile(path, 33, []byte("100")); err != nil {
+		fmt.Println(err)
+	}
+
+	if err := guard.RegisterFile(path, 34); err != nil { // lease.Fence()
+		fmt.Println(err)
+	}
+	balance, _ := os.ReadFile(path)
+	fmt.Println(errors.Is(guard.WriteFile(path, 33, []byte("90")), guard.ErrStale)) // the older holder
+	fmt.Println(guard.WriteFile(path, 34, append(balance, '0')))
+	// Output:
+	// true
+	// <nil>
+}
+
+// A transaction under the lock: the token first, then whatever it reads and writes. The module examples/sql runs this on PostgreSQL and SQLite.
+func ExampleRegister() {
+	var db *sql.DB // in which guard.Schema was executed once
+	pay := func(ctx context.Context, lease *redlock.Lease) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() // after Commit it does nothing
+		if err := guard.Register(ctx, tx, "account:7", lease.Fence()); err != nil {
+			return err // guard.ErrStale: another holder has taken over
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE account SET balance = balance - 10 WHERE id = 7`); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+	_ = pay // for locks.Do(ctx, "account:7", pay)
+}
+
+// A value in Redis that was read under the lock, and is written back.
+func ExampleRegisterRedis() {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer client.Close()
+	double := func(ctx context.Context, lease *redlock.Lease) error {
+		if err := guard.RegisterRedis(ctx, client, "account:7", lease.Fence()); err != nil {
+			return err // guard.ErrStale: another holder has taken over
+		}
+		balance, err := client.HGet(ctx, "account:7", "value").Int()
+		if err != nil {
+			return err
+		}
+		return guard.SetRedis(ctx, client, "account:7", lease.Fence(), fmt.Sprint(2*balance))
+	}
+	_ = double // for locks.Do(ctx, "account:7", double)
+}
+
+// A value in Redis that is written without having been read.
+func ExampleSetRedis() {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
+	defer client.Close()
+	const token = 34 // lease.Fence()
+	err := guard.SetRedis(context.Background(), client, "account:7", token, "new")
+	if errors.Is(err, guard.ErrStale) {
+		fmt.Println("another holder has taken over")
+	}
+}

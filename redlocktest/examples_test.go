@@ -1,0 +1,22 @@
+package redlocktest_test
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// What the examples show is true.
+func TestTheExamplesPass(tt *testing.T) { //nolint:paralleltest // the examples share t
+	for name, example := range map[string]func(){
+		"New": ExampleNew, "Locker": ExampleQuorum_Locker, "Nodes": ExampleQuorum_Nodes, "Hold": ExampleQuorum_Hold,
+		"Lose": ExampleQuorum_Lose, "Held": ExampleQuorum_Held, "Freeze": ExampleQuorum_Freeze, "Thaw": ExampleQuorum_Thaw,
+		"Kill": ExampleQuorum_Kill, "Restart": ExampleQuorum_Restart, "Lease": ExampleLease,
+	} {
+		tt.Run(name, func(tt *testing.T) { //nolint:paralleltest // see above
+			synctest.Test(tt, func(tt *testing.T) {
+				t = tt
+				example()
+			})
+		})
+	}
+}
