@@ -165,8 +165,8 @@ func WithHolder(label string) MutexOption {
 	})
 }
 
-// WithNodeTimeout sets how long one node may take over one request before it counts as unavailable. Under this a lock that
-// cannot be had says so. The default is derived from the TTL of each call: a twentieth, within 20 and 250 milliseconds.
+// WithNodeTimeout sets how long one node may take over one request before it counts as unavailable. So it is how long TryLock takes at most
+// to say that a lock cannot be had, Unlock that it was not confirmed, and a node that is away to be known for it. The default is derived from the TTL of each call: a twentieth, within 20 and 250 milliseconds.
 // From a millisecond to a minute, and below the validity of the TTL.
 func WithNodeTimeout(d time.Duration) Option {
 	return option(func(c *config) error {

@@ -1,11 +1,17 @@
 package redlockotel_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
@@ -65,36 +71,87 @@ func TestWhatALockerDoesIsTracedAndCounted(t *testing.T) {
 	})
 }
 
-func TestATraceGivesNoOwnerAway(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
+// An owner id begins with this, and what is shown must not have it.
+var ownerID = regexp.MustCompile(`[0-9a-f]{32}`)
+
+// live has a Locker take, renew, lose, release and fail to get locks, under the observer's eyes.
+func live(t *testing.T, observer redlock.Observer) {
+	t.Helper()
 	masters, nodes := memnode.Cluster(3)
-	locks, err := redlock.New(nodes, redlock.WithObserver(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lease, err := locks.Lock(t.Context(), "job")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var owner string
-	for _, m := range masters { // one of them may not have it yet
-		if o, _, found := m.Get("job"); found {
-			owner = o
+	var lockers []*redlock.Locker
+	for range 2 {
+		l, err := redlock.New(nodes, redlock.WithObserver(observer), redlock.WithRenewal(redlock.Forever), redlock.WithHolder("web-1"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer l.Close(context.WithoutCancel(t.Context()))
+		lockers = append(lockers, l)
 	}
-	if _, err := locks.TryLock(t.Context(), "job"); err == nil {
-		t.Fatal("it was locked twice")
-	}
-	if err := lease.Unlock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := locks.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range b.spans.Ended() {
-		if text := fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status()); owner == "" || strings.Contains(text, owner) {
-			t.Errorf("a span gives the owner away: %s", text)
+	lock := func(name string) *redlock.Lease {
+		lease, err := lockers[0].Lock(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
 		}
+		synctest.Wait() // for the answers that came after the decision
+		if owner, _, _ := masters[0].Get(name); !ownerID.MatchString(owner) {
+			t.Fatalf("an owner id does not look as this test thinks: %q", owner)
+		}
+		return lease
 	}
+	released, gone, starved := lock("job:released"), lock("job:gone"), lock("job:starved")
+	if _, err := lockers[1].TryLock(t.Context(), "job:gone"); !errors.Is(err, redlock.ErrHeld) {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second) // a renewal each
+	if err := released.Unlock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range masters {
+		m.Delete("job:gone")
+	}
+	if err := gone.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
+		t.Fatal(err)
+	}
+	masters[0].Kill()
+	masters[1].Freeze()
+	if _, err := lockers[1].TryLock(t.Context(), "job:none"); !errors.Is(err, redlock.ErrNoQuorum) {
+		t.Fatal(err)
+	}
+	<-starved.Done()
+	masters[1].Thaw()
+	masters[0].Start(true)
+	synctest.Wait()
+}
+
+func TestNeitherTraceNorMetricsGiveAnOwnerAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		live(t, b)
+		spans := b.spans.Ended()
+		if len(spans) < 8 {
+			t.Errorf("%d spans only", len(spans))
+		}
+		for _, s := range spans {
+			if text := fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status()); ownerID.MatchString(text) {
+				t.Errorf("a span gives the owner away: %s", text)
+			}
+		}
+		for _, name := range []string{"redlock.renewals", "redlock.danger", "redlock.losses", "redlock.failures", "redlock.releases"} {
+			if b.total(t, name) == 0 {
+				t.Errorf("the scene lacks %s", name)
+			}
+		}
+		var all metricdata.ResourceMetrics
+		if err := b.reader.Collect(t.Context(), &all); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(all.ScopeMetrics)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "no_quorum") || ownerID.Match(text) {
+			t.Errorf("the metrics give an owner away, or are not all there: %s", text)
+		}
+	})
 }

@@ -32,7 +32,12 @@
 //     redlock.lost and redlock.released;
 //   - on the caller's own span an event redlock.attempt for each attempt.
 //
-// The spans have the lock's name and the fencing token. An owner id is nowhere.
+// The spans have the lock's name and the fencing token. One that ended in an error has its status; that another has the lock is none.
+//
+// # Verdicts
+//
+// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and other; those of nodes ok, held,
+// gone, raised, quarantined, refused and unavailable. An owner id is nowhere, neither in metrics nor in traces.
 package redlockotel
 
 import (

@@ -24,10 +24,14 @@
 //	redlock_node_latency_seconds{node}             how long its round trips took
 //	redlock_dropped_releases_total{node}           releases that were given up: the key lasts until its TTL
 //
-// The verdicts of calls are ok, held, no_quorum, too_late, lost, closed, deadline, canceled and other; those of nodes ok, held, gone,
+// # Verdicts
+//
+// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and other; those of nodes ok, held, gone,
 // raised, quarantined, refused and unavailable. An owner id is in none of them.
 //
-// The ones to watch: redlock_losses_total, for work may have overlapped; redlock_danger_total, which comes before it; and unavailable
+// # What to watch
+//
+// redlock_losses_total, for work may have overlapped; redlock_danger_total, which comes before it; and unavailable
 // or refused nodes, of which a minority is not felt otherwise.
 package redlockprom
 

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
@@ -15,10 +16,10 @@ func TestWorkThatHasBegunIsFinishedAndItsLockReleased(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := redlocktest.New(t, 5)
 		stop, cancel := context.WithCancel(t.Context())
-		finished := 0
+		finished, locks := 0, q.Locker()
 		began := time.Now()
 		time.AfterFunc(5*time.Second, cancel)
-		err := serve(stop, q.Locker(), func(ctx context.Context) error {
+		err := serve(stop, locks, func(ctx context.Context) error {
 			select {
 			case <-time.After(10 * time.Second):
 				finished++
@@ -32,6 +33,9 @@ func TestWorkThatHasBegunIsFinishedAndItsLockReleased(t *testing.T) {
 		}
 		if took := time.Since(began); took != 10*time.Second {
 			t.Errorf("it took %v", took)
+		}
+		if _, err := locks.TryLock(t.Context(), "other"); !errors.Is(err, redlock.ErrClosed) {
+			t.Errorf("after serve the Locker says %v", err)
 		}
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/redlocktest"
@@ -12,35 +14,40 @@ import (
 
 func TestTransfersInBothDirectionsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
-	q := redlocktest.New(t, 5)
-	accounts := map[string]int{"ann": 100, "bob": 100, "cat": 100}
-	var mu sync.Mutex
-	move := func(from, to string) func(context.Context) error {
-		return func(context.Context) error {
-			mu.Lock()
-			defer mu.Unlock()
-			accounts[from]--
-			accounts[to]++
-			return nil
-		}
-	}
-	var all sync.WaitGroup
-	names := []string{"ann", "bob", "cat"}
-	for i := range 6 {
-		locks := q.Locker()
-		from, to := names[i%3], names[(i+1+i/3)%3] // all six pairs
-		all.Go(func() {
-			for range 20 {
-				if err := both(t.Context(), locks, from, to, move(from, to)); err != nil {
-					t.Errorf("%s to %s: %v", from, to, err)
-				}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // in which nothing but a deadlock lasts
+		defer cancel()
+		q := redlocktest.New(t, 5)
+		accounts := map[string]int{"ann": 100, "bob": 100, "cat": 100}
+		var mu sync.Mutex
+		move := func(from, to string) func(context.Context) error {
+			return func(context.Context) error {
+				mu.Lock()
+				defer mu.Unlock()
+				accounts[from]--
+				accounts[to]++
+				return nil
 			}
-		})
-	}
-	all.Wait()
-	if sum := accounts["ann"] + accounts["bob"] + accounts["cat"]; sum != 300 {
-		t.Errorf("the sum is %d: %v", sum, accounts)
-	}
+		}
+		var all sync.WaitGroup
+		names := []string{"ann", "bob", "cat"}
+		for i := range 6 {
+			locks := q.Locker()
+			from, to := names[i%3], names[(i+1+i/3)%3] // all six pairs
+			all.Go(func() {
+				for range 20 {
+					if err := both(ctx, locks, from, to, move(from, to)); err != nil {
+						t.Errorf("%s to %s: %v", from, to, err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		if sum := accounts["ann"] + accounts["bob"] + accounts["cat"]; sum != 300 {
+			t.Errorf("the sum is %d: %v", sum, accounts)
+		}
+	})
 }
 
 func TestBothLocksAreHeldAndReleased(t *testing.T) {
@@ -76,8 +83,12 @@ func TestTheLossOfEitherLockEndsTheWork(t *testing.T) {
 
 func TestATransferToOneselfNeedsOneLock(t *testing.T) {
 	t.Parallel()
-	q := redlocktest.New(t, 5)
-	if err := both(t.Context(), q.Locker(), "ann", "ann", func(context.Context) error { return nil }); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // who waits for his own lock waits for ever
+		defer cancel()
+		q := redlocktest.New(t, 5)
+		if err := both(ctx, q.Locker(), "ann", "ann", func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
 }
