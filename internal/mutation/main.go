@@ -140,7 +140,7 @@ func (m mutant) try(dir string) (by string, err error) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	args := append([]string{"test", "-count=1", "-failfast", "-timeout=5m"}, m.tests...)
+	args := append([]string{"test", "-count=1", "-trimpath", "-vet=off", "-failfast", "-timeout=5m"}, m.tests...)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // of the table
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()

@@ -15,6 +15,7 @@ import (
 
 // play runs the schedule to its end.
 func (w *world) play() {
+	defer w.hush()
 	timers := make([]*time.Timer, 0, 2*len(w.faults))
 	for _, f := range w.faults {
 		timers = append(timers, time.AfterFunc(f.at, f.begin), time.AfterFunc(f.at+f.lasts, f.end))
@@ -68,7 +69,7 @@ func (w *world) play() {
 			w.violate("client %d dropped %d releases", c.number, n)
 		}
 	}
-	if left := w.leftovers(w.frozenLong); w.regime.tidy && len(left) > 0 {
+	if left := w.leftovers(w.frozenLong); w.regime.tidy && !w.short.Load() && len(left) > 0 {
 		w.violate("left on the nodes when all is over: %v", left)
 	}
 	if w.regime.wrong {
@@ -93,7 +94,7 @@ func (w *world) patience() time.Duration {
 func (c *client) work(random *rand.Rand) {
 	w := c.world
 	spread := w.ttl / time.Duration(1+random.IntN(20))
-	for w.sent.Load() < w.budget && !w.over.Load() {
+	for w.sent.Load() < w.budget && !w.over.Load() && !w.short.Load() {
 		time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(spread))))
 		c.wait()
 		name := w.names[random.IntN(len(w.names))]
@@ -119,7 +120,7 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 			opts = append(opts, redlock.WithMinHold(w.ttl/2))
 		}
 	}
-	ctx, cancel := context.Background(), func() {}
+	ctx, cancel := w.talk, func() {}
 	bound := time.Duration(0)
 	if random.IntN(3) == 0 {
 		bound = time.Duration(random.Int64N(int64(2 * w.ttl)))
@@ -268,7 +269,7 @@ func (c *client) extend(h *holding, random *rand.Rand) {
 // do holds the lock in Do.
 func (c *client) do(name string, random *rand.Rand) {
 	w := c.world
-	ctx, cancel := context.WithTimeout(context.Background(), 2*w.ttl)
+	ctx, cancel := context.WithTimeout(w.talk, 2*w.ttl)
 	defer cancel()
 	w.mu.Lock()
 	above := w.top[name]

@@ -36,12 +36,16 @@ func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so t
 		}
 		t.Run(r.name, func(t *testing.T) {
 			began := time.Now()
-			var ran, messages, overlaps int
+			var ran, messages, most, cut, overlaps int
 			for seed := *first; seed < *first+uint64(*count); seed++ {
 				for range *tries {
 					w := run(t, r, seed, kept())
 					ran++
-					messages += int(w.sent.Load())
+					sent := int(w.sent.Load())
+					messages, most = messages+sent, max(most, sent)
+					if w.short.Load() {
+						cut++
+					}
 					overlaps += w.overlaps
 					if len(w.violations) > 0 {
 						report(t, w)
@@ -50,8 +54,8 @@ func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so t
 				}
 			}
 			took := time.Since(began)
-			t.Logf("%d schedules (seeds %d to %d), %d messages each, %d overlaps, %.0f a second",
-				ran, *first, *first+uint64(*count)-1, messages/max(ran, 1), overlaps, float64(ran)/took.Seconds())
+			t.Logf("%d schedules (seeds %d to %d), %d messages each and %d at most (%d were cut short by that), %d overlaps, %.0f a second",
+				ran, *first, *first+uint64(*count)-1, messages/max(ran, 1), most, cut, overlaps, float64(ran)/took.Seconds())
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -40,7 +41,7 @@ var regimes = []regime{
 
 const (
 	timeout     = 20 * time.Millisecond // of a node
-	maxMessages = 400
+	maxMessages = 400                   // of a schedule: the next does not travel any more
 	maxSkew     = 2 * time.Hour
 	slack       = 1_000_000        // by how much, in µs, a token may fall where registers are lost and a client's clock lags
 	lastMessage = 2 * time.Second  // after this a message in flight has arrived
@@ -61,6 +62,11 @@ type world struct {
 	budget int64
 	sent   atomic.Int64
 	over   atomic.Bool // faults have ended
+
+	// short is set when all messages were used up. The network is silent from then on, and talk ends, so that what waits gives up.
+	short atomic.Bool
+	talk context.Context //nolint:containedctx // of everything in the world
+	hush context.CancelFunc
 
 	mu         sync.Mutex
 	held       map[string][]*holding
@@ -95,9 +101,10 @@ func newWorld(r regime, seed uint64) *world {
 		ttl:    time.Duration(60+random.IntN(600)) * time.Millisecond,
 		names:  []string{"a", "b"}[:1+random.IntN(5)/4],
 		calm:   random.IntN(2) == 0,
-		budget: int64(100 + random.IntN(maxMessages-150)),
+		budget: int64(60 + random.IntN(maxMessages/2)), // what the work under way still needs comes on top
 		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
 	}
+	w.talk, w.hush = context.WithCancel(context.Background())
 	for i := range []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)] {
 		n := memnode.New(fmt.Sprintf("node%d", i))
 		switch {
@@ -181,7 +188,9 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 	return func(m memnode.Message) (f memnode.Fate) {
 		mu.Lock()
 		defer mu.Unlock()
-		w.sent.Add(int64(max(len(m.Requests), 1)))
+		if !w.spend(max(len(m.Requests), 1)) {
+			return memnode.Fate{Drop: true}
+		}
 		f.Delay = base + time.Duration(random.Int64N(int64(base)))
 		f.DelayBack = base + time.Duration(random.Int64N(int64(base)))
 		luck, how := random.IntN(100), random.Int64()
@@ -209,6 +218,17 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 		}
 		return f
 	}
+}
+
+// spend counts messages, and reports whether they travel.
+func (w *world) spend(messages int) bool {
+	if sent := w.sent.Add(int64(messages)); sent <= maxMessages {
+		return true
+	}
+	w.sent.Add(-int64(messages))
+	w.short.Store(true)
+	w.hush()
+	return false
 }
 
 // A fault is something that happens to a node or a client.
