@@ -99,15 +99,32 @@ func (c *clock) wait() {
 	}
 }
 
+// tire stops the client at the worst moment, if it is to be: when it has just asked for a lease to be extended.
+func (c *client) tire(calls []pool.Call) {
+	for _, call := range calls {
+		if v := call.Request.Verb; v != pool.Extend && v != pool.Rejoin {
+			continue
+		}
+		if d := time.Duration(c.tired.Swap(0)); d > 0 {
+			time.AfterFunc(10*time.Microsecond, c.stop) // the requests to the other nodes have left too
+			time.AfterFunc(d, c.resume)
+		}
+	}
+}
+
 // A link is a node as a client that may be stopped reaches it.
 type link struct {
 	pool.Node
 	client *client
+	number int // of the node
 }
 
 func (l *link) Do(ctx context.Context, calls []pool.Call) {
 	l.client.wait()
+	l.client.tire(calls)
+	sent := time.Now()
 	l.Node.Do(ctx, calls)
+	l.client.world.quarantined(l.number, sent, calls)
 	l.client.wait()
 }
 

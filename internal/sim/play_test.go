@@ -161,7 +161,7 @@ func (c *client) strays(time.Time) bool {
 		return true
 	}
 	for _, f := range c.world.faults {
-		if f.kind == "stop" && f.client == c.number {
+		if (f.kind == "stop" || f.kind == "doze") && f.client == c.number {
 			return true
 		}
 	}

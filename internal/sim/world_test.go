@@ -72,6 +72,7 @@ type world struct {
 	held       map[string][]*holding
 	tokens     map[string]map[uint64]bool
 	top        map[string]uint64 // the greatest token returned
+	losses     map[int]time.Time // when a node lost its data last
 	violations []string
 	overlaps   int
 }
@@ -92,6 +93,7 @@ type client struct {
 	locks  *redlock.Locker
 	alone  bool // it has one goroutine: nothing is handed over
 	cut    []atomic.Bool
+	tired  atomic.Int64 // for how long it is to stop when it has asked for an extension
 }
 
 func newWorld(r regime, seed uint64) *world {
@@ -103,6 +105,7 @@ func newWorld(r regime, seed uint64) *world {
 		calm:   random.IntN(2) == 0,
 		budget: int64(60 + random.IntN(maxMessages/2)), // what the work under way still needs comes on top
 		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
+		losses: make(map[int]time.Time),
 	}
 	w.talk, w.hush = context.WithCancel(context.Background())
 	for i := range []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)] {
@@ -150,9 +153,12 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 	}
 	nodes := make([]pool.Node, len(w.nodes))
 	for i, n := range w.nodes {
-		nodes[i] = &link{Node: n.Through(c.network(i)), client: c}
+		nodes[i] = &link{Node: n.Through(c.network(i)), client: c, number: i}
 	}
 	opts := []redlock.Option{redlock.WithTTL(w.ttl), redlock.WithNodeTimeout(timeout), redlock.WithClock(c.clock)}
+	if !w.regime.wrong {
+		opts = append(opts, redlock.WithObserver(&witness{client: c, leases: make(map[*redlock.Lease]time.Time)}))
+	}
 	if w.regime.wrong {
 		opts = append(opts, redlock.WithFenceRetention(24*time.Hour)) // the registers outlast all shifts
 	}
@@ -249,7 +255,7 @@ func (f fault) String() string {
 func (w *world) plan(random *rand.Rand) {
 	kinds := []string{"freeze", "freeze", "cut", "disconnect"}
 	if !w.regime.tidy {
-		kinds = append(kinds, "kill", "stop")
+		kinds = append(kinds, "kill", "stop", "doze")
 	}
 	if w.regime.restarts {
 		kinds = append(kinds, "restart", "delete")
@@ -264,7 +270,7 @@ func (w *world) plan(random *rand.Rand) {
 		}
 	}
 	if w.regime.wrong {
-		kinds = append(kinds, "step", "step")
+		kinds = append(kinds, "step", "step", "shed")
 	}
 	if w.regime.exclusive {
 		kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == "delete" })
@@ -299,12 +305,17 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 		f.begin, f.end = n.Kill, func() { n.Start(true) }
 	case "stop":
 		f.begin, f.end = c.stop, c.resume
+	case "doze":
+		nap := int64(f.lasts)
+		f.begin, f.end, f.lasts = func() { c.tired.Store(nap) }, func() { c.tired.Store(0); c.resume() }, 3*w.ttl
 	case "restart":
 		f.begin = func() { n.Restart(true) }
 	case "lose":
-		f.begin = func() { n.Restart(false) }
+		f.begin = func() { n.Restart(false); w.lost(f.node) }
 	case "delete":
 		f.begin = func() { n.Delete(name) }
+	case "shed":
+		f.begin, f.end = w.shed(f.lasts, name, rand.New(rand.NewPCG(random.Uint64(), 0)))
 	case "flush":
 		f.begin = n.Flush
 	case "older":
@@ -323,6 +334,22 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 		}
 	}
 	return f
+}
+
+// shed has all nodes lose the lock again and again, one of them every few hundred microseconds.
+func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
+	stop := make(chan struct{})
+	begin = func() {
+		for over := time.Now().Add(lasts); time.Now().Before(over); {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(random.IntN(1000)) * time.Microsecond):
+				w.nodes[random.IntN(len(w.nodes))].Delete(name)
+			}
+		}
+	}
+	return begin, sync.OnceFunc(func() { close(stop) })
 }
 
 // leftovers are locks of ours on the nodes. What is reserved for a waiter goes by itself.

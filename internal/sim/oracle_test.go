@@ -1,0 +1,71 @@
+package sim
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A witness sees what a client's leases go through, without a look at them: a look would end those that are over.
+type witness struct {
+	client *client
+
+	mu     sync.Mutex
+	leases map[*redlock.Lease]time.Time // until when each lasts
+}
+
+func (w *witness) Observe(redlock.Event) {}
+
+// ObserveContext implements redlock.ContextObserver.
+func (w *witness) ObserveContext(ctx context.Context, e redlock.Event) {
+	switch e := e.(type) {
+	case redlock.AcquiredEvent:
+		w.lasts(ctx, e.Name, e.Validity, false)
+	case redlock.RenewedEvent:
+		if e.Err == nil {
+			w.lasts(ctx, e.Name, e.Left, true)
+		}
+	}
+}
+
+// lasts notes that the lease of ctx lasts for d. If it was extended that must have been before its end.
+func (w *witness) lasts(ctx context.Context, name string, d time.Duration, extended bool) {
+	le, ok := redlock.FromContext(ctx, name)
+	if !ok {
+		w.client.world.violate("client %d: a lease's event does not come with its context", w.client.number)
+		return
+	}
+	now := w.client.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if ends, known := w.leases[le]; known && extended && now.After(ends) {
+		w.client.world.violate("client %d: the lease of %s was revived %v after it had ended", w.client.number, name, now.Sub(ends))
+	}
+	w.leases[le] = now.Add(d)
+}
+
+// lost notes that a node has restarted without its data.
+func (w *world) lost(node int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.losses[node] = time.Now()
+}
+
+// quarantined judges what a node answered to requests that were sent then: one that has lost its data since the guard's time
+// gives no lock to anybody.
+func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, lost := w.losses[node]
+	if !w.regime.guard || !lost || !sent.After(at) || time.Since(at) >= w.ttl {
+		return
+	}
+	for _, c := range calls {
+		if v := c.Request.Verb; (v == pool.Acquire || v == pool.Rejoin) && c.Reply.Verdict == pool.OK {
+			w.note("node %d gave a lock away (%v) %v after it had lost its data", node, v, time.Since(at))
+		}
+	}
+}
