@@ -65,6 +65,7 @@ type world struct {
 
 	// short is set when all messages were used up. The network is silent from then on, and talk ends, so that what waits gives up.
 	short atomic.Bool
+	rush  atomic.Int64 // above zero: locks are lost by the millisecond, and everybody takes them
 	talk context.Context //nolint:containedctx // of everything in the world
 	hush context.CancelFunc
 
@@ -340,6 +341,8 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
 	stop := make(chan struct{})
 	begin = func() {
+		w.rush.Add(1)
+		defer w.rush.Add(-1)
 		for over := time.Now().Add(lasts); time.Now().Before(over); {
 			select {
 			case <-stop:
