@@ -141,15 +141,17 @@ func (e *extension) voted(server string) bool {
 
 // decide ends the extension as soon as nothing that is still open can change the outcome. With mu held.
 func (e *extension) decide() {
-	le, q := e.lease, e.lease.claim.locker.quorum
+	c, q := e.lease.claim, e.lease.claim.locker.quorum
+	if e.gone >= q && c.lease != nil { // to which the lock may have been handed over meanwhile
+		c.lease.lose()
+	}
 	if e.decided {
 		return
 	}
 	switch {
 	case e.ok >= q:
-		e.end(le.prolong(e.start))
+		e.end(e.lease.prolong(e.start))
 	case e.gone >= q:
-		le.lose()
 		e.end(ErrLost)
 	case e.ok+e.open < q && e.gone+e.open < q:
 		e.end(ErrNoQuorum)

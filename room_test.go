@@ -223,6 +223,34 @@ func TestHandOverTakesOverTheDeadline(t *testing.T) {
 	})
 }
 
+// The one to whom the lock was handed has it no longer than the process believes in it: what the nodes still say to the one before counts.
+func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithoutFencing())
+		first := lockEverywhere(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		for _, tap := range c.taps {
+			tap.del("a")
+		}
+		c.latency(4 * time.Millisecond)
+		extended := make(chan error)
+		go func() { extended <- first.Extend(t.Context()) }()
+		synctest.Wait()
+		mustUnlock(t, first)
+		le, asked := (<-next).lease, time.Now()
+		if err := <-extended; !errors.Is(err, redlock.ErrReleased) {
+			t.Errorf("Extend: %v", err)
+		}
+		<-le.Done()
+		if !errors.Is(le.Err(), redlock.ErrLost) || time.Since(asked) > 4*time.Millisecond {
+			t.Errorf("%v after %v", le.Err(), time.Since(asked))
+		}
+	})
+}
+
 // With less than half of the TTL left, and after a loss, the lock is taken anew.
 func TestLockThatIsNearItsEndIsNotHandedOver(t *testing.T) {
 	t.Parallel()
