@@ -101,7 +101,7 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	const name, ttl = "job", 10 * time.Second
 	addrs := realServers(t, 3).Addrs()
-	locks := dialled(t, addrs)
+	locks := dialled(t, addrs, redlock.WithNodeTimeout(generous))
 	foreign := &foreignLock{value: "8gMdaH3CTmWsyzqP0dvX1k"}
 	for _, a := range addrs {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", a)
@@ -167,7 +167,7 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 func TestAnyForeignValueExcludesUs(t *testing.T) {
 	t.Parallel()
 	addrs := realServers(t, 1).Addrs()
-	locks := dialled(t, addrs)
+	locks := dialled(t, addrs, redlock.WithNodeTimeout(generous))
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addrs[0])
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +270,7 @@ func TestAcquireThatFailsHalfWayLeavesNothing(t *testing.T) {
 		}
 		admins[i], addrs[i] = c, "redis://locks:secret@"+a
 	}
-	locks := dialled(t, addrs)
+	locks := dialled(t, addrs, redlock.WithNodeTimeout(generous))
 	if _, err = locks.TryLock(t.Context(), "job"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Fatalf("error: %v", err)
 	}

@@ -112,11 +112,13 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 				}
 				took[i] = time.Since(began)
 			}
-			if m := median(took); m > nodeTimeout+20*time.Millisecond {
-				t.Errorf("TryLock took %v, want at most the node timeout and 20ms", m)
+			// A busy machine only ever adds to it; that it is exact each time is shown in virtual time.
+			if least := slices.Min(took); least > nodeTimeout+20*time.Millisecond {
+				t.Errorf("TryLock took %v at least, want at most the node timeout and 20ms", least)
 			}
 
-			leases := lockLater(t, l, "a")
+			patient := locker(t, servers, redlock.WithNodeTimeout(2*time.Second)) // to unlock on what has hardly come back
+			leases := lockLater(t, patient, "a")
 			for _, s := range servers[:3] {
 				s.do(t, fault.end...)
 			}
@@ -125,6 +127,7 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 				s.await(t)
 			}
 			wantNoLocks(t, l, servers)
+			wantNoLocks(t, patient, servers)
 		})
 	}
 }
