@@ -22,6 +22,7 @@ type conn struct {
 	net.Conn
 	heard time.Time // when the server was last heard of
 	sent  bool      // something has been sent since
+	meter meter
 }
 
 // Read implements net.Conn.
@@ -29,6 +30,9 @@ func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.heard, c.sent = time.Now(), false
+	}
+	if !c.meter.fits(b[:n]) {
+		return 0, errTooMuch
 	}
 	return n, err //nolint:wrapcheck // failure looks at it
 }
