@@ -92,6 +92,10 @@ func work(text string) error {
 		all.Go(func() { w.loop(ctx, rand.New(rand.NewPCG(w.Seed, uint64(i)))) })
 	}
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		if name, ok := strings.CutPrefix(in.Text(), "hold "); ok {
+			all.Go(func() { w.keep(ctx, name) })
+			continue
+		}
 		w.obey(in.Text())
 	}
 	stop()
@@ -140,6 +144,26 @@ func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 		w.tell(told)
 		w.hold(ctx, lease, renews, r, random)
 	}
+}
+
+// keep takes a lock, tells so, and keeps it for as long as it lasts.
+func (w *worker) keep(ctx context.Context, name string) {
+	called := clocks.Monotonic()
+	lease, err := w.locker.Lock(ctx, name, redlock.WithWait(w.TTL/4))
+	if err != nil {
+		w.tell(report{What: failed, Text: outcome(err)})
+		return
+	}
+	r := report{
+		What: locked, Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence(),
+		Called: called, At: clocks.Monotonic(), Until: w.clock.real(lease.Until()),
+	}
+	w.tell(r)
+	select {
+	case <-lease.Done():
+	case <-ctx.Done():
+	}
+	w.release(lease, report{Lease: r.Lease, Name: name, Token: r.Token})
 }
 
 func (w *worker) take(ctx context.Context, name string, renews bool, random *rand.Rand) (*redlock.Lease, error) {

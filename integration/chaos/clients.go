@@ -151,6 +151,18 @@ func (r *record) note(client int, said report) {
 	}
 }
 
+// holds reports whether the client has that lock.
+func (r *record) holds(client int, name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, h := range r.leases {
+		if key[0] == client && h.Name == name && h.Ended == history.Unknown {
+			return true
+		}
+	}
+	return false
+}
+
 // died notes that a client was killed: what it held ended then at the latest.
 func (r *record) died(client int, at int64) {
 	r.mu.Lock()

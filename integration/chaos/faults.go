@@ -67,7 +67,7 @@ var faults = []fault{
 		return func() error { return p.signal(syscall.SIGCONT) }, p.signal(syscall.SIGSTOP)
 	}},
 	{name: "client killed", client: true, strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
-		r.clients[victim].crash(r.record)
+		r.orphan(ctx, r.clients[victim])
 		return func() error { return r.startClient(ctx, victim) }, nil
 	}},
 	{name: "server clock shifted", wild: true, strike: func(_ context.Context, r *run, victim int) (func() error, error) {
@@ -159,7 +159,53 @@ func (r *run) round(ctx context.Context) error {
 			r.quarantine = mended.Add(ttl + ttl/50 + time.Second)
 		}
 	}
+	if err := r.inherit(ctx, mended, bound); err != nil {
+		return err
+	}
 	sleep(ctx, r.upTo(300*time.Millisecond))
+	return nil
+}
+
+// An orphan is a lock whose holder was killed.
+type orphan struct {
+	name string
+	died time.Time
+}
+
+// orphan has a client take a lock that nobody else wants, and kills it. Where no lock can be had just then it is only killed.
+func (r *run) orphan(ctx context.Context, p *process) {
+	name := r.fresh()
+	if p.order("hold "+name) == nil {
+		for asked := time.Now(); !r.record.holds(p.id, name) && time.Since(asked) < ttl/2; {
+			sleep(ctx, time.Millisecond)
+		}
+	}
+	held, died := r.record.holds(p.id, name), time.Now()
+	p.crash(r.record)
+	if held {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.orphans = append(r.orphans, orphan{name, died})
+	}
+}
+
+// inherit takes the time until the locks of clients that were killed can be had: their TTL, or until all was mended, and what a fresh name may take. A
+// server in quarantine is one less, while what was in the sockets of others that were frozen takes the lock there for another TTL.
+func (r *run) inherit(ctx context.Context, mended time.Time, bound time.Duration) error {
+	for _, o := range r.orphans {
+		lease, err := r.prober.Lock(ctx, o.name, redlock.WithWait(time.Minute))
+		if err != nil {
+			return fmt.Errorf("the lock of a client that was killed: %w", err)
+		}
+		took := time.Since(o.died)
+		_ = lease.Unlock(ctx)
+		most := max(ttl, mended.Sub(o.died)) + bound
+		if time.Now().Before(r.quarantine) {
+			most += ttl
+		}
+		r.inherited = append(r.inherited, recovery{took, most})
+	}
+	r.orphans = nil
 	return nil
 }
 

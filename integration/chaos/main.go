@@ -57,7 +57,9 @@ type run struct {
 	outage     time.Duration         // the longest time without service
 	quarantine time.Time             // until then no further server may forget
 	recovered  map[string][]recovery // by fault
-	left       []string              // lock keys
+	orphans    []orphan
+	inherited  []recovery // of the locks of clients that were killed
+	left       []string   // lock keys
 	lasted     time.Duration
 
 	mu      sync.Mutex
@@ -255,6 +257,11 @@ func (r *run) report(v *history.Verdict) {
 		took, _ := median(r.recovered[name])
 		fmt.Printf("%6d  %-30s %8v %8v\n", len(r.recovered[name]), name, took.Round(time.Millisecond), longest(r.recovered[name]).Round(time.Millisecond))
 	}
+	if len(r.inherited) > 0 {
+		took, _ := median(r.inherited)
+		fmt.Printf("locks of killed clients: %d, had by another %v (median), %v (longest) after the kill, with a TTL of %v\n",
+			len(r.inherited), took.Round(time.Millisecond), longest(r.inherited).Round(time.Millisecond), ttl)
+	}
 	fmt.Printf("longest time without service: %v\n", r.outage.Round(time.Millisecond))
 	fmt.Printf("overlaps: %d; tokens out of order: %d; histories that no single lock could have had: %d\n", len(v.Overlaps), len(v.Tokens), len(v.Illegal))
 	fmt.Printf("stale writes: %d stopped by the resource that checks tokens, %d let in by the one that does not\n", r.record.guarded.refused, r.record.open.let)
@@ -286,6 +293,11 @@ func (r *run) late() (wrong []string) {
 		took, bound := median(r.recovered[name])
 		if took > bound || longest(r.recovered[name]) > bound+stuck {
 			wrong = append(wrong, fmt.Sprintf("a fresh name could be locked only %v (median), %v (longest) after %q", took, longest(r.recovered[name]), name))
+		}
+	}
+	if len(r.inherited) > 0 {
+		if took, bound := median(r.inherited); took > bound || slices.ContainsFunc(r.inherited, func(i recovery) bool { return i.took > i.bound+stuck }) {
+			wrong = append(wrong, fmt.Sprintf("the lock of a killed client could be had only %v (median), %v (longest) after", took, longest(r.inherited)))
 		}
 	}
 	return wrong

@@ -63,7 +63,13 @@ func newTarget(t *testing.T, addr string, guard bool) *target {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = client.Close() })
-	return &target{node: pool.New(client), client: client, guard: guard}
+	nodes, err := pool.Dialer{Timeout: 10 * time.Second}.Dial(addr) // a busy machine is no difference
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeNode := nodes[0].Open()
+	t.Cleanup(func() { _ = closeNode() })
+	return &target{node: nodes[0], client: client, guard: guard}
 }
 
 func conform(t *testing.T, to *target) {
@@ -118,7 +124,8 @@ func (to *target) compare(t *testing.T, steps []step) string {
 	defer ours.close()
 	defer theirs.close()
 	var last [2]uint64 // the tokens before
-	for i, s := range steps {
+	for i := 0; i < len(steps); i++ {
+		s := steps[i]
 		if s.set {
 			key := s.key(prefix)
 			model.Set(key, s.value, s.ttl)
@@ -127,13 +134,21 @@ func (to *target) compare(t *testing.T, steps []step) string {
 			}
 			continue
 		}
-		want, got := do(ctx, model, s.request(prefix)), do(ctx, to.node, s.request(prefix))
-		if d := differ(s, want, got, last); d != "" {
-			return fmt.Sprintf("step %d: %s", i, d)
+		together := steps[i : i+1]
+		if i+1 < len(steps) && s.joins(steps[i+1]) {
+			together = steps[i : i+2]
 		}
-		if want.Token != 0 {
-			last = [2]uint64{want.Token, got.Token}
+		want, got := do(ctx, model, together, prefix), do(ctx, to.node, together, prefix)
+		for j, s := range together {
+			want, got := want[j].Reply, got[j].Reply
+			if d := differ(s, want, got, last); d != "" {
+				return fmt.Sprintf("step %d: %s", i+j, d)
+			}
+			if want.Token != 0 {
+				last = [2]uint64{want.Token, got.Token}
+			}
 		}
+		i += len(together) - 1
 		if s.pause > 0 {
 			time.Sleep(s.pause) // what both do as time passes is what is compared
 		}
@@ -141,10 +156,14 @@ func (to *target) compare(t *testing.T, steps []step) string {
 	return theirs.differ(ours)
 }
 
-func do(ctx context.Context, n pool.Node, r *pool.Request) pool.Reply {
-	calls := []pool.Call{{Request: r}}
+// do has the node do the steps in one round trip.
+func do(ctx context.Context, n pool.Node, together []step, prefix string) []pool.Call {
+	calls := make([]pool.Call, len(together))
+	for i, s := range together {
+		calls[i].Request = s.request(prefix)
+	}
 	n.Do(ctx, calls)
-	return calls[0].Reply
+	return calls
 }
 
 // near is how far apart answers may be that depend on when the question was asked.
@@ -219,12 +238,23 @@ func listen(ctx context.Context, t *testing.T, n pool.Node, prefix string) *ears
 	return e
 }
 
+// lockOf is which lock a notice, as text, is about.
+func lockOf(notice string) string {
+	lock, _, _ := strings.Cut(notice, " ")
+	return lock
+}
+
 // differ waits until as much has been heard as expected, and tells of what is different.
 func (e *ears) differ(expected *ears) string {
 	read := func(e *ears) string {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		return fmt.Sprint(e.heard)
+		var all [inboxes][]string
+		for i, heard := range e.heard { // what was sent together may have been done in another order, lock by lock
+			all[i] = slices.Clone(heard)
+			slices.SortStableFunc(all[i], func(a, b string) int { return strings.Compare(lockOf(a), lockOf(b)) })
+		}
+		return fmt.Sprint(all)
 	}
 	for late := time.After(2 * time.Second); ; {
 		if read(e) == read(expected) {

@@ -32,14 +32,15 @@ type step struct {
 	fence     bool // set the register, not the lock
 	value     string
 	retention time.Duration
+	joined    bool // it goes out together with the next, if that is about the other lock
 }
 
 func (s step) text() string {
 	if s.set {
 		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
 	}
-	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v",
-		s.verb, s.lock, s.owner, s.inbox, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause)
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined)
 }
 
 func inbox(prefix string, i int) string { return fmt.Sprintf("%sinbox%d", prefix, i) }
@@ -73,6 +74,17 @@ func (s step) request(prefix string) *pool.Request {
 	return r
 }
 
+// joins reports whether both may go out together. What is about one lock, or about the whole server, could be carried out in another order: a
+// command that finds out that a script is needed goes out once more.
+func (s step) joins(next step) bool {
+	for _, one := range []step{s, next} {
+		if one.set || one.pause > 0 || one.verb == pool.Bootstrap || one.guard > 0 {
+			return false
+		}
+	}
+	return s.joined && s.lock != next.lock
+}
+
 // sequence makes the steps of one comparison.
 func sequence(random *rand.Rand, guard bool) []step {
 	steps := make([]step, 4+random.IntN(36))
@@ -86,7 +98,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			owner: random.IntN(owners),
 			plain: random.IntN(4) == 0,
 			ttl:   []time.Duration{10 * time.Second, 30 * time.Second, 100 * time.Second}[random.IntN(3)],
-			inbox: random.IntN(inboxes+2) - 2, retention: time.Hour,
+			inbox: random.IntN(inboxes+2) - 2, retention: time.Hour, joined: random.IntN(3) == 0,
 		}
 		s.inbox = max(s.inbox, -1)
 		if s.verb == pool.Leave {
