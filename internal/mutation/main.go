@@ -3,6 +3,7 @@
 //	go run ./internal/mutation            every mutant
 //	go run ./internal/mutation fresh-id   those whose names begin so
 //	go run ./internal/mutation -rules     the rules of the protocol, by the simulation alone
+//	go run ./internal/mutation -list      docs/mutation.md
 //
 // It prints a line for each and fails if one survives.
 package main
@@ -21,27 +22,50 @@ import (
 	"time"
 )
 
-// A mutant is one edit of the source, and the tests that should find it.
+// A mutant is one edit of the source, and what finds it.
 type mutant struct {
 	name     string
 	file     string
 	old, new string
-	tests    []string // arguments of go test
+	killer   killer
 }
 
-// The tests to try. The simulation runs ten thousand schedules at most, of the regime that is about the rule.
-var (
-	unit  = []string{"."}
-	nodes = []string{"./pool/...", "./internal/conformance"}
-)
+// A killer is the test that finds a mutant.
+type killer struct {
+	in, test string
+	regime   string // of the simulation; empty: it is another test
+}
 
-func sim(regime string) []string {
-	return []string{"./internal/sim", "-args", "-sim.regime=" + regime, "-sim.count=10000"}
+// test is a test of a package.
+func test(in, name string) killer { return killer{in: in, test: name} }
+
+// sim is the simulation of ten thousand schedules at most, of the regime that is about the rule.
+func sim(regime string) killer { return killer{"./internal/sim", "TestSimulation", regime} }
+
+// args are those of go test.
+func (k killer) args() []string {
+	args := []string{"-run=^" + k.test + "$", k.in}
+	if k.regime != "" {
+		args = append(args, "-args", "-sim.regime="+k.regime, "-sim.count=10000")
+	}
+	return args
+}
+
+func (k killer) String() string {
+	if k.regime != "" {
+		return "simulation, " + k.regime
+	}
+	return k.test
 }
 
 func main() {
 	rules := flag.Bool("rules", false, "the rules of the protocol only")
+	list := flag.Bool("list", false, "print the table of docs/mutation.md, and try nothing")
 	flag.Parse()
+	if *list {
+		fmt.Print(table())
+		return
+	}
 	survivors := 0
 	dir, err := copyModule()
 	if err != nil {
@@ -50,8 +74,7 @@ func main() {
 	}
 	defer os.RemoveAll(dir)
 	for _, m := range mutants {
-		isRule := m.tests[0] == "./internal/sim"
-		if !chosen(m.name, flag.Args()) || *rules && !isRule {
+		if !chosen(m.name, flag.Args()) || *rules && m.killer.regime == "" {
 			continue
 		}
 		began := time.Now()
@@ -63,7 +86,7 @@ func main() {
 			fmt.Printf("%-32s BROKEN: %v\n", m.name, err)
 		case by == "":
 			survivors++
-			fmt.Printf("%-32s SURVIVED %v (%v)\n", m.name, m.tests, took)
+			fmt.Printf("%-32s SURVIVED %v (%v)\n", m.name, m.killer, took)
 		default:
 			fmt.Printf("%-32s killed by %s (%v)\n", m.name, by, took)
 		}
@@ -73,6 +96,21 @@ func main() {
 		os.RemoveAll(dir)
 		os.Exit(1) //nolint:gocritic // dir is gone
 	}
+}
+
+// table is the list of all mutants, as docs/mutation.md has it.
+func table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Mutants\n\n%d ways to break the library, and what finds each. `go run ./internal/mutation -list` prints this; [testing](testing.md) says how to run it.\n\n"+
+		"| mutant | breaks | found by |\n|---|---|---|\n", len(mutants))
+	for _, m := range mutants {
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", m.name, m.file, m.killer)
+	}
+	b.WriteString("\nThese change nothing that could be seen:\n\n| mutant | edits | why |\n|---|---|---|\n")
+	for _, m := range idle {
+		fmt.Fprintf(&b, "| %s | `%s` | %s |\n", m.name, m.file, m.why)
+	}
+	return b.String()
 }
 
 func chosen(name string, prefixes []string) bool {
@@ -123,6 +161,14 @@ const (
 	doubt    = 200 // bytes of what the compiler says
 )
 
+// applies returns an error unless there is exactly one place for the edit.
+func (m mutant) applies(text string) error {
+	if n := strings.Count(text, m.old); n != 1 || m.old == m.new {
+		return fmt.Errorf("%s: %s holds the text %d times", m.name, m.file, n)
+	}
+	return nil
+}
+
 // try makes the edit, runs the tests, takes the edit back, and returns the test that failed, "" if none did.
 func (m mutant) try(dir string) (by string, err error) {
 	path := filepath.Join(dir, m.file)
@@ -130,8 +176,8 @@ func (m mutant) try(dir string) (by string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("mutation: %w", err)
 	}
-	if strings.Count(string(text), m.old) != 1 {
-		return "", fmt.Errorf("%s holds the text %d times", m.file, strings.Count(string(text), m.old))
+	if err := m.applies(string(text)); err != nil {
+		return "", err
 	}
 	if err := os.WriteFile(path, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
 		return "", fmt.Errorf("mutation: %w", err)
@@ -140,7 +186,7 @@ func (m mutant) try(dir string) (by string, err error) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	args := append([]string{"test", "-count=1", "-trimpath", "-vet=off", "-failfast", "-timeout=5m"}, m.tests...)
+	args := append([]string{"test", "-count=1", "-trimpath", "-vet=off", "-failfast", "-timeout=5m"}, m.killer.args()...)
 	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // of the table
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()

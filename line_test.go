@@ -1,0 +1,109 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// What others wait for a node, who are more patient, is not what a caller waits.
+func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		c.freeze(0, 1)
+		var patient sync.WaitGroup
+		for _, name := range []string{"a", "b"} { // as many as there are round trips at once
+			patient.Go(func() {
+				if _, err := l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second)); !errors.Is(err, redlock.ErrNoQuorum) {
+					t.Errorf("TryLock: %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		if d := took(func() {
+			_, err := l.TryLock(t.Context(), "c", redlock.WithTTL(400*time.Millisecond))
+			if !errors.Is(err, redlock.ErrNoQuorum) {
+				t.Errorf("TryLock: %v", err)
+			}
+		}); d != 20*time.Millisecond {
+			t.Errorf("a caller whose node timeout is 20 ms waited %v", d)
+		}
+		patient.Wait()
+		c.thaw(0, 1)
+		mustClose(t, l)
+	})
+}
+
+func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(5 * time.Millisecond)
+		l := c.locker(t)
+		lone := took(func() { mustLock(t, l, "a") })
+		go func() {
+			if _, err := l.Lock(t.Context(), "b"); err != nil {
+				t.Error(err)
+			}
+		}()
+		time.Sleep(time.Millisecond)
+		if d := took(func() { mustLock(t, l, "c") }); d != lone {
+			t.Errorf("it took %v, and %v alone", d, lone)
+		}
+		mustClose(t, l)
+	})
+}
+
+func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		c.freeze(0)
+		mustUnlock(t, mustLock(t, l, "first")) // which finds out
+		time.Sleep(redlock.DefaultTTL)
+		before := c.taps[0].sent(pool.Acquire)
+		var leases []*redlock.Lease
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			leases = append(leases, mustLock(t, l, name))
+		}
+		synctest.Wait()
+		if n := c.taps[0].sent(pool.Acquire) - before; n != 1 {
+			t.Errorf("%d requests are under way to a node that does not answer", n)
+		}
+		c.thaw(0)
+		for _, le := range leases {
+			mustUnlock(t, le)
+		}
+		mustClose(t, l)
+	})
+}
+
+func TestWaiterThatGivesUpTellsTheNodes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		holder, waiter := c.lockerAs(t, "holder"), c.lockerAs(t, "waiter")
+		le := mustLock(t, holder, "a")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := waiter.Lock(ctx, "a"); !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("Lock: %v", err)
+		}
+		synctest.Wait()
+		if n := c.count(pool.Leave); n != 3 {
+			t.Errorf("%d of 3 nodes were told", n)
+		}
+		mustUnlock(t, le)
+		mustClose(t, waiter)
+		mustClose(t, holder)
+	})
+}
