@@ -211,6 +211,57 @@ func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
 	})
 }
 
+// Where nobody has locked for so long that the registers are gone, the nodes' clocks see to it that tokens rise: neither a client whose
+// clock is behind nor one whose clock was ahead, by less than the retention, spoils that.
+func TestTokensRiseOverTheEndOfTheRetention(t *testing.T) {
+	t.Parallel()
+	for _, off := range []struct{ before, after time.Duration }{
+		{0, 0},
+		{0, -3 * time.Hour},
+		{50 * time.Minute, -3 * time.Hour},
+		{50 * 365 * 24 * time.Hour, -50 * 365 * 24 * time.Hour},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			mustUnlock(t, lockEverywhere(t, c.locker(t), "a"))
+			one, other := new(wallClock), new(wallClock)
+			one.step(off.before)
+			last := lockEverywhere(t, c.locker(t, redlock.WithClock(one)), "a")
+			mustUnlock(t, last)
+			time.Sleep(redlock.DefaultFenceRetention + time.Second)
+			if f := c.taps[0].fence("a"); f != "" {
+				t.Errorf("the register is still there: %s", f)
+			}
+			other.step(off.after)
+			le := mustLock(t, c.locker(t, redlock.WithClock(other)), "a")
+			if le.Fence() <= last.Fence() {
+				t.Errorf("token %d after %d, with clocks off by %v and %v", le.Fence(), last.Fence(), off.before, off.after)
+			}
+			mustUnlock(t, le)
+		})
+	}
+}
+
+// A lease with a token and one without would not see each other at the resource.
+func TestNamesAreNotInUseWithAndWithoutTokensAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t)
+		for i, opts := range [][]redlock.MutexOption{nil, {redlock.WithoutFencing()}} {
+			other := [][]redlock.MutexOption{{redlock.WithoutFencing()}, nil}[i]
+			le := mustLock(t, l, "a", opts...)
+			refused, err := l.Lock(t.Context(), "a", other...)
+			if o, ok := errors.AsType[*redlock.OptionError](err); !ok || o.Option != "WithoutFencing" {
+				t.Errorf("Lock of the other kind: %v, %v", refused, err)
+			}
+			mustUnlock(t, mustLock(t, l, "b", other...)) // another name
+			mustUnlock(t, le)
+			mustUnlock(t, mustLock(t, l, "a", other...))
+		}
+	})
+}
+
 // An unexpected value is told and left alone; elsewhere it is a panic.
 func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
 	t.Parallel()

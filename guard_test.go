@@ -163,3 +163,31 @@ func TestTokensRiseOverAGuardedRestart(t *testing.T) {
 		mustUnlock(t, le)
 	})
 }
+
+// A snapshot brings back older registers, which do not show that they are older. The guard's floor is above what was forgotten.
+func TestAGuardedRestartWithOlderDataGivesNoOlderToken(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, guarded()...)
+		if err := l.Bootstrap(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		mustUnlock(t, lockEverywhere(t, l, "a"))
+		older := c.taps[0].fence("a")
+		time.Sleep(time.Minute)
+		le := lockEverywhere(t, l, "a")
+		mustUnlock(t, le)
+		for _, tap := range c.taps {
+			tap.restartKeeping()
+			tap.setFence("a", older)
+		}
+		clock := new(wallClock)
+		clock.step(-time.Hour)
+		next := mustLock(t, c.locker(t, append(guarded(), redlock.WithClock(clock))...), "a")
+		if next.Fence() <= le.Fence() {
+			t.Errorf("token %d after %d", next.Fence(), le.Fence())
+		}
+		mustUnlock(t, next)
+	})
+}
