@@ -158,6 +158,26 @@ func TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise(t *testing.T) {
 	expect(t, "but not taken", do(t, n, guarded(pool.Rejoin)), pool.Quarantined)
 }
 
+// Older data that a restart has brought back does not show its age.
+func TestTheGuardsFloorIsAboveOlderRegisters(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
+	floor, err := client.HGet(t.Context(), "redlock:restart", "floor").Uint64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Set(t.Context(), k.Fence, floor-3600_000_000, 0)
+	r := acquire(k, alice, floor-1800_000_000) // its clock lags, too
+	r.Guard = time.Minute
+	reply := do(t, n, r)
+	expect(t, "acquire", reply, pool.OK)
+	if reply.Token <= floor {
+		t.Errorf("token %d, the floor is %d", reply.Token, floor)
+	}
+}
+
 func TestAReleasePassesOverDeadWaiters(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
