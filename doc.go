@@ -31,8 +31,21 @@
 // long as the masters keep their fencing registers. A resource that refuses a token smaller than the greatest it has seen is
 // safe from stale writes. docs/safety.md has the assumptions, the proof and the limits.
 //
+// # Waiting
+//
+// [Locker.Lock] and [Locker.Do] wait their turn: inside a process in the order of the calls, where the lock goes from one to the next without a round
+// trip, and between processes in queues on the masters, which tell the next one when its turn has come. A wait ends with its context, or as
+// [WithWait] says. [Locker.TryLock] and [Locker.TryDo] do not wait.
+//
 // # Errors
 //
 // [ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost], [ErrReleased] and [ErrClosed] are told apart by [errors.Is]. A [*QuorumError]
 // has the details: how each node answered, and when to try again. Bad arguments are an [*OptionError].
+//
+// # Around it
+//
+//   - [github.com/go-redlock/redlock/pool] makes nodes of addresses, or of one's own go-redis clients.
+//   - [github.com/go-redlock/redlock/guard] has SQL databases, Redis and files refuse a smaller token.
+//   - [github.com/go-redlock/redlock/redlocktest] is for tests of what locks.
+//   - redlockprom and redlockotel, modules of their own, make metrics and traces of what an [Observer] is told.
 package redlock

@@ -91,8 +91,8 @@ func (l *Locker) String() string { return fmt.Sprintf("redlock.Locker(%d nodes)"
 // as [WithWait] says. ctx bounds the wait alone; the lease outlives it.
 //
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked. The error then is an
-// [*OptionError] for bad arguments, ErrClosed, or a [*QuorumError] of the last verdict and the end of the wait. Where a majority of the nodes refuses for
-// good (no permission, a key of another type) it returns at once.
+// [*OptionError] for bad arguments, ErrClosed, a [*QuorumError] of the last verdict and the end of the wait, or the error of a context that ended
+// before there was a verdict. Where a majority of the nodes refuses for good (no permission, a key of another type) it returns at once.
 func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
 	return l.Mutex(name, opts...).Lock(ctx)
 }

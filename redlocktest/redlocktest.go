@@ -8,9 +8,19 @@
 //		…
 //	}
 //
-// Everything works inside a bubble of [testing/synctest] too, where TTLs and timeouts pass in no time.
+// # Time
 //
-// A test that needs no lock, but something that looks like one, has [Lease], and an interface of its own: see the example.
+// Everything works inside a bubble of [testing/synctest] too, where TTLs and timeouts pass in no time. Make the [Quorum] inside it.
+//
+// # Faults
+//
+// The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill] and [Quorum.Restart] are what happens to a master,
+// [Quorum.Hold] is somebody else who has a lock, and [Quorum.Lose] takes one away from its holder.
+//
+// # Without locks
+//
+// A test that needs no lock, but something that looks like one, has [Lease], and an interface of its own: see the example. What ends with a
+// lease, such as the context of [redlock.Lease.Bind], does so in a goroutine of its own: wait for its Done.
 //
 // # Names
 //
