@@ -96,7 +96,7 @@ func TestContextIsNotAliveAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{true, false} {
 		for what, late := range map[string]func(*wallClock){
-			"the process was paused":     func(c *wallClock) { c.leap(redlock.DefaultTTL) },
+			"the process was paused":    func(c *wallClock) { c.leap(redlock.DefaultTTL) },
 			"the machine was suspended": func(c *wallClock) { c.step(redlock.DefaultTTL) },
 		} {
 			synctest.Test(t, func(t *testing.T) {

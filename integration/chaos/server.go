@@ -33,18 +33,20 @@ type servers struct {
 	all []*server
 }
 
-// startServers starts five masters, of the images in turn. If their clocks are to be shifted this machine needs libfaketime.
+// startServers starts five masters, of the images in turn. If their clocks are to be shifted this machine needs gcc.
 func startServers(ctx context.Context, images []string, shifting bool) (*servers, error) {
 	dir, err := os.MkdirTemp("", "redlock-chaos-")
 	if err != nil {
 		return nil, err
 	}
 	s := &servers{dir: dir, all: make([]*server, size)}
-	library := ""
+	library := filepath.Join(dir, "clock.so")
 	if shifting {
-		if library, err = clocks.Library(); err != nil {
+		if err := clocks.Build(ctx, library); err != nil {
 			return nil, err
 		}
+	} else {
+		library = ""
 	}
 	errs := make([]error, size)
 	var all sync.WaitGroup
@@ -99,10 +101,7 @@ func (s *server) create(ctx context.Context, library string) error {
 		if err := s.shift(0); err != nil {
 			return err
 		}
-		args = append(args, "-v", library+":/faketime.so:ro")
-		for _, variable := range clocks.Environment("/faketime.so", "/data/clock") {
-			args = append(args, "-e", variable)
-		}
+		args = append(args, "-v", library+":/clock.so:ro", "-e", "LD_PRELOAD=/clock.so", "-e", clocks.Variable+"=/data/clock")
 	}
 	id, err := docker(ctx, append(args, s.image, "--dir", "/data", "--protected-mode", "no", "--save", "", "--appendonly", "no",
 		"--maxmemory-policy", "noeviction")...)

@@ -2,9 +2,13 @@
 package clocks
 
 import (
+	"bytes"
+	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -27,7 +31,7 @@ func Library() (string, error) {
 // runs on.
 //
 // Debian's servers take jemalloc from a library, which reads the clock with its lock held. libfaketime allocates when it first sees
-// that, and would wait for the lock for ever: so it is given the allocator of libc.
+// that, and would wait for the lock for ever: so it is given the allocator of libc. Redis 7.0 takes that; Redis 8 and Valkey crash, see [Build].
 func Environment(library, file string) []string {
 	return []string{
 		"LD_PRELOAD=" + library + " libc.so.6",
@@ -37,14 +41,30 @@ func Environment(library, file string) []string {
 	}
 }
 
-// Shift sets the offset in that file, in whole seconds, in one step.
+// Variable is the variable of the environment that tells the library of [Build] which file its offset is in.
+const Variable = "REDLOCK_CLOCK"
+
+//go:embed shift/clock.c
+var shifter []byte
+
+// Build makes a library that shifts the clock of a process it is preloaded into, whatever its allocator. It needs gcc.
+func Build(ctx context.Context, library string) error {
+	gcc := exec.CommandContext(ctx, "gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", library, "-")
+	gcc.Stdin = bytes.NewReader(shifter)
+	if out, err := gcc.CombinedOutput(); err != nil {
+		return fmt.Errorf("gcc: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Shift sets the offset in that file, in whole seconds. The file stays the same and as long as it was, for processes look into it.
 func Shift(file string, d time.Duration) error {
-	next := file + ".next"
-	err := os.WriteFile(next, fmt.Appendf(nil, "%+d\n", int64(d.Seconds())), 0o644)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	return os.Rename(next, file)
+	_, err = fmt.Fprintf(f, "%+012d\n", int64(d.Seconds()))
+	return errors.Join(err, f.Close())
 }
 
 // Monotonic reads the machine's monotonic clock, in nanoseconds.
