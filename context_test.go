@@ -141,7 +141,7 @@ func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 					<-start
 					bound, cancel := le.Bind(t.Context())
 					defer cancel()
-					contexts[i] = le.Context()
+					contexts[i] = le.Context() //nolint:fatcontext // it is kept, not nested
 					stopped := make(chan struct{})
 					context.AfterFunc(contexts[i], func() { close(stopped) })
 					<-bound.Done()
@@ -215,7 +215,7 @@ func (c *contexts) ObserveContext(ctx context.Context, e redlock.Event) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.of[name] = ctx
+	c.of[name] = ctx //nolint:fatcontext // likewise
 }
 
 func (c *contexts) check(t *testing.T, event string, le *redlock.Lease, cause error) {
