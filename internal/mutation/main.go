@@ -197,8 +197,11 @@ func (m mutant) try(dir string) (by string, err error) {
 		return "", fmt.Errorf("it does not build: %.*s", doubt, out)
 	}
 	all := failed.FindAllSubmatch(out, -1)
+	if p := panics.Find(out); len(all) == 0 && p != nil {
+		return string(p), nil
+	}
 	if len(all) == 0 {
-		return string(panics.Find(out)), nil
+		return "", fmt.Errorf("no test failed, and yet: %w: %.*s", err, doubt, out)
 	}
 	return string(all[len(all)-1][1]), nil
 }

@@ -81,7 +81,7 @@ var mutants = []mutant{
 	{"native-under-the-guard", "pool/script.go", "r.Queue == \"\" && r.Guard == 0", "r.Queue == \"\"", test("./pool", "TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise")},
 	{"endless-answers", "pool/meter.go", "return whole && n <= most", "return true || whole && n <= most", test("./pool", "TestAnAnswerTakesNoMoreMemoryThanItHasBytes")},
 	{"stale-connection-counts-as-sent", "pool/failure.go", "errors.Is(err, errReplaced), errors.Is(err, errStale)", "errors.Is(err, errReplaced)", test("./pool", "TestConnectionsThatTheServerClosedCostNoVote")},
-	{"lua-extend-creates", "pool/lua/extend.lua", "redis.call('PEXPIRE', KEYS[1], ARGV[2], 'GT')", "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
+	{"lua-extend-creates", "pool/lua/extend.lua", "redis.call('PEXPIRE', KEYS[1], ARGV[2], 'GT')", "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])", test("./pool", "TestExtendNeverShortensAndAMinimumHoldLetsTheLockLive")},
 	{"lua-release-any-owner", "pool/lua/release.lua", "if was ~= ARGV[1] then", "if not was then", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
 	{"lua-register-falls", "pool/lua/acquire.lua", "math.max(token, f + 1, floor + 1)", "math.max(token, floor + 1)", test("./pool", "TestTokensRiseWhateverTheHint")},
 	{"lua-no-slack", "pool/lua/acquire.lua", "if token < now - 1000000 then", "if token < now - 100000000 then", test("./pool", "TestAMissingFencingRegisterTrustsTheHintNearTheNodesClockOnly")},
