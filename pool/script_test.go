@@ -47,6 +47,7 @@ func TestAMissingFencingRegisterTrustsTheHintNearTheNodesClockOnly(t *testing.T)
 	for name, test := range map[string]struct{ hint, least, most int64 }{
 		"in agreement":   {0, 0, 0},
 		"half a second":  {-second / 2, -second / 2, -second / 2},
+		"ten s behind":   {-10 * second, 0, 10 * second},
 		"an hour behind": {-3600 * second, 0, 10 * second},
 		"a year ahead":   {365 * 86400 * second, 60 * second, 70 * second},
 	} {
