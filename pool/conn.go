@@ -29,7 +29,7 @@ type conn struct {
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.heard, c.sent = time.Now(), false
+		c.heard, c.sent = now(), false
 	}
 	if !c.meter.fits(b[:n]) {
 		return 0, errTooMuch
@@ -39,7 +39,7 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
-	if !c.sent && !c.heard.IsZero() && time.Since(c.heard) > fresh && dead(c.Conn) {
+	if !c.sent && !c.heard.IsZero() && now().Sub(c.heard) > fresh && dead(c.Conn) {
 		return 0, errStale
 	}
 	c.sent = true

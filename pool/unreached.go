@@ -29,14 +29,14 @@ func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (n
 	}
 	var last atomic.Pointer[unreached]
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if u := last.Load(); u != nil && time.Since(u.when) < redialPause {
+		if u := last.Load(); u != nil && now().Sub(u.when) < redialPause {
 			return u, nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		c, err := dial(ctx, network, addr)
 		if err != nil {
-			u := &unreached{err, time.Now()}
+			u := &unreached{err, now()}
 			last.Store(u)
 			return u, nil
 		}
