@@ -138,3 +138,15 @@ func FuzzReplies(f *testing.F) {
 		parseNotice(text)
 	})
 }
+
+func TestAnAnswerToOneVerbIsNoneToAnother(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verb Verb
+		text string
+	}{{Inspect, "OK"}, {Acquire, "OK"}, {Acquire, "GONE"}, {Release, "FREE 1"}, {Release, "RAISED"}, {Extend, "WAIT 5"}} {
+		if r := parse(c.verb, c.text); r.Verdict != Refused || r.Err == nil {
+			t.Errorf("%q to %v: %+v", c.text, c.verb, r)
+		}
+	}
+}

@@ -65,9 +65,9 @@ type world struct {
 
 	// short is set when all messages were used up. The network is silent from then on, and talk ends, so that what waits gives up.
 	short atomic.Bool
-	rush  atomic.Int64 // above zero: locks are lost by the millisecond, and everybody takes them
-	talk context.Context //nolint:containedctx // of everything in the world
-	hush context.CancelFunc
+	rush  atomic.Int64    // above zero: locks are lost by the millisecond, and everybody takes them
+	talk  context.Context //nolint:containedctx // of everything in the world
+	hush  context.CancelFunc
 
 	mu         sync.Mutex
 	held       map[string][]*holding
