@@ -242,7 +242,7 @@ func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
 		}
 		l := c.locker(t)
 		for _, cause := range []error{
-			context.DeadlineExceeded, fmt.Errorf("upstream: %w", context.DeadlineExceeded), errors.New("gave up"), notComparable{"gave up"},
+			context.DeadlineExceeded, fmt.Errorf("upstream: %w", context.DeadlineExceeded), errors.New("gave up"), notComparableError{"gave up"},
 		} {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Second, func() { cancel(cause) })
@@ -257,9 +257,9 @@ func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
 	})
 }
 
-type notComparable []string
+type notComparableError []string
 
-func (e notComparable) Error() string { return strings.Join(e, ", ") }
+func (e notComparableError) Error() string { return strings.Join(e, ", ") }
 
 // An error has every node that did not say yes, in the order given to New, whichever answered first or not at all.
 func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
@@ -300,7 +300,7 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 		want   pool.Verdict
 	}{
 		"refused":    {func(context.Context) pool.Reply { return pool.Reply{Verdict: pool.Refused, Err: denied} }, pool.Refused},
-		"unanswered": {func(ctx context.Context) pool.Reply { return late(ctx) }, pool.Unanswered},
+		"unanswered": {late, pool.Unanswered},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var nodes []pool.Node

@@ -259,11 +259,12 @@ var (
 // nodeError tells of an answer that was not yes.
 func (ln *line) nodeError(r *pool.Reply) NodeError {
 	e := NodeError{Node: ln.node.Addr(), Verdict: r.Verdict, Holder: r.Holder, Err: r.Err}
-	switch {
-	case r.Verdict == pool.Held || r.Verdict == pool.Quarantined:
+	switch r.Verdict {
+	case pool.Held, pool.Quarantined:
 		e.Remain = max(r.TTL, 0)
-	case r.Verdict == pool.OK:
+	case pool.OK:
 		e.Verdict, e.Err = noVote.Verdict, noVote.Err
+	default: // there is no more to say
 	}
 	return e
 }
