@@ -40,6 +40,26 @@ func TestAForeignFencingRegisterIsLeftAsItWas(t *testing.T) {
 	expect(t, "a hash at L", do(t, n, by(pool.Release, k, alice, 0)), pool.Gone)
 }
 
+func TestAHolderLeavesAForeignFencingRegisterAsItIs(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx := t.Context()
+	for i, value := range []string{"12e4567", "-1", "9007194959773696", "12345678901234567", "theirs"} {
+		k := keys(t, "lock"+strconv.Itoa(i))
+		token := now()
+		expect(t, value, do(t, n, acquire(k, alice, token)), pool.OK)
+		client.Set(ctx, k.Fence, value, 0)
+		if reply := do(t, n, by(pool.Repair, k, alice, token)); !errors.Is(reply.Err, pool.ErrBadFence) {
+			t.Errorf("%q: repair: %v %v", value, reply.Verdict, reply.Err)
+		}
+		expect(t, value, do(t, n, by(pool.Extend, k, alice, token)), pool.OK)
+		expect(t, value, do(t, n, by(pool.Rejoin, k, alice, token)), pool.OK)
+		if got, life := client.Get(ctx, k.Fence).Val(), client.PTTL(ctx, k.Fence).Val(); got != value || life >= 0 {
+			t.Errorf("%q became %q, for %v", value, got, life)
+		}
+	}
+}
+
 func TestAMissingFencingRegisterTrustsTheHintNearTheNodesClockOnly(t *testing.T) {
 	t.Parallel()
 	n, _ := real(t)

@@ -2,7 +2,7 @@
 -- is missing may have been above the token before it was lost: it begins at this node's own clock, as in acquire.
 local function keep(fence, token, retention)
   local f = redis.pcall('GET', fence)
-  if f and (type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$')) then
+  if f and (type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$') or tonumber(f) >= 9007194959773696) then
     return -- not a register of ours: acquire tells of it
   end
   if f and tonumber(f) >= tonumber(token) then

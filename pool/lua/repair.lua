@@ -11,7 +11,7 @@ if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
 end
 local f = redis.pcall('GET', KEYS[2])
 if f then
-  if type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$') then
+  if type(f) ~= 'string' or #f > 16 or not string.find(f, '^%d+$') or tonumber(f) >= 9007194959773696 then -- as in acquire
     return 'BADFENCE'
   end
   if tonumber(f) > tonumber(ARGV[2]) then
