@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Library finds libfaketime, which is in Debian's package of that name.
-func Library() (string, error) {
+// Preload finds libfaketime, which is in Debian's package of that name.
+func Preload() (string, error) {
 	found, err := filepath.Glob("/usr/lib/*/faketime/libfaketime.so.1")
 	if err != nil {
 		return "", err

@@ -154,7 +154,7 @@ func (r *run) startServers(ctx context.Context) error {
 	library := ""
 	if r.mode == "clocks" {
 		var err error
-		if library, err = clocks.Library(); err != nil {
+		if library, err = clocks.Preload(); err != nil {
 			return err
 		}
 	}
