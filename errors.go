@@ -58,6 +58,7 @@ type QuorumError struct {
 
 	verdict error // one of the sentinels
 	owned   bool  // one other owner has the lock on a majority
+	foreign bool  // another program has it on some node
 	cause   error // what ended the wait, if anything did
 }
 

@@ -476,6 +476,7 @@ func (c *claim) error(verdict error) *QuorumError {
 			owners[r.Fingerprint]++
 			e.Holder = cmp.Or(e.Holder, r.Holder)
 			most = max(most, owners[r.Fingerprint])
+			e.foreign = e.foreign || r.Foreign
 		}
 		e.Nodes = append(e.Nodes, c.locker.lines[i].nodeError(r))
 	}

@@ -15,6 +15,9 @@ const (
 	// majority and where it did.
 	minPatience, maxPatience = 500 * time.Millisecond, 4 * time.Second
 
+	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
+	foreignPatience = 200 * time.Millisecond
+
 	// splitTimeouts is for how many node timeouts TryLock goes on when the votes were split.
 	splitTimeouts = 4
 )
@@ -148,10 +151,13 @@ func backoff(n int, retryAfter time.Duration) time.Duration {
 }
 
 // patience is how long to wait to be told before trying all the same: no longer than the owner has the lock, and not for
-// long if there seems to be none.
+// long if there seems to be none, or one that tells nobody.
 func (e *QuorumError) patience() time.Duration {
 	d := maxPatience
-	if !e.owned {
+	switch {
+	case e.foreign:
+		d = foreignPatience
+	case !e.owned:
 		d = minPatience
 	}
 	d = d*3/4 + rand.N(d/2) //nolint:gosec // jitter

@@ -202,6 +202,33 @@ func TestWaiterGetsTheLockWhenItExpires(t *testing.T) {
 	})
 }
 
+// Another program tells nobody that it has released the lock. redsync's waiters look every 50 to 250 ms.
+func TestAWaiterBehindAnotherProgramLooksAgainSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		l := c.locker(t)
+		for round := range 20 {
+			c.each(nodesFrom(0, 5), func(n *tap) { n.master.Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour) })
+			asked := c.count(pool.Acquire)
+			waiting := lockInBackground(t.Context(), l, "a")
+			time.Sleep(3*time.Second + time.Duration(round)*37*time.Millisecond)
+			if n := (c.count(pool.Acquire) - asked) / 5; n > 3800/150+3 {
+				t.Errorf("it asked %d times in less than four seconds", n)
+			}
+			released := time.Now()
+			c.each(nodesFrom(0, 5), func(n *tap) { n.master.Delete("a") })
+			r := <-waiting
+			if d := r.at.Sub(released); r.err != nil || d > 260*time.Millisecond {
+				t.Errorf("the waiter had it %v after the release: %v", d, r.err)
+			}
+			mustUnlock(t, r.lease)
+		}
+		c.wantNoLocks(t)
+	})
+}
+
 // Where subscriptions are forbidden waiters poll, within bounds, and the log says so once.
 func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 	t.Parallel()

@@ -36,6 +36,10 @@ func parse(v Verb, text string) Reply {
 		return Reply{Verdict: OK}
 	case word == "HELD" && takes(v):
 		return owned(v, Held, 0, rest)
+	case word == "FOREIGN" && v == Acquire:
+		reply := owned(v, Held, 0, rest+" ")
+		reply.Foreign = reply.Verdict == Held
+		return reply
 	case text == "GONE" && (v == Repair || v == Extend || v == Release):
 		return Reply{Verdict: Gone}
 	case text == "RAISED" && v == Repair:

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,6 +39,35 @@ func TestAForeignFencingRegisterIsLeftAsItWas(t *testing.T) {
 	client.HSet(ctx, k.Lock, "a", "b")
 	expect(t, "a hash at L", do(t, n, acquire(k, alice, now())), pool.Refused)
 	expect(t, "a hash at L", do(t, n, by(pool.Release, k, alice, 0)), pool.Gone)
+}
+
+func TestARefusalTellsWhetherTheOwnerIsAnotherProgram(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	digits := strings.Repeat("0a", 16)
+	for i, owner := range []struct {
+		value   string
+		foreign bool
+		label   string
+	}{
+		{digits, false, ""},
+		{digits + ":", false, ""},
+		{digits + ":host/1: a b ", false, "host/1: a b "},
+		{"R:somebody", false, ""},
+		{"", true, ""},
+		{"8gMdaH3CTmWsyzqP0dvX1k", true, ""},
+		{digits + "0", true, ""},
+		{digits[1:] + "x:label", true, ""},
+		{digits + " :label", true, ""},
+	} {
+		k := keys(t, "lock"+strconv.Itoa(i))
+		client.Set(t.Context(), k.Lock, owner.value, time.Minute)
+		reply := do(t, n, acquire(k, alice, now()))
+		expect(t, owner.value, reply, pool.Held)
+		if reply.Foreign != owner.foreign || reply.Holder != owner.label || len(reply.Fingerprint) != 16 {
+			t.Errorf("%q: %+v", owner.value, reply)
+		}
+	}
 }
 
 func TestAHolderLeavesAForeignFencingRegisterAsItIs(t *testing.T) {

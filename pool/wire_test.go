@@ -108,6 +108,7 @@ func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 	for v := Acquire; v <= Bootstrap; v++ {
 		for _, text := range []string{
 			"", " ", "ok", "OKAY", "OK ", "OK -1", "OK 9007199254740992", "OK 1 2", "OK x", "HELD", "HELD 1", "HELD x 0123456789abcdef ", "HELD 1 short ",
+			"FOREIGN", "FOREIGN 1", "FOREIGN x 0123456789abcdef", "FOREIGN 1 short",
 			"WAIT", "WAIT -1", "WAIT x", "GONE 1", "FREE", "FREE x", "OWNED 1", "OWNED 1 1 short x", "\x00", "OK\n", strings.Repeat("9", 1000),
 		} {
 			if r := parse(v, text); r.Verdict != Refused || r.Err == nil {
@@ -119,7 +120,7 @@ func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 
 // FuzzReplies: whatever a server says, no panic, and a grant only for the words that grant.
 func FuzzReplies(f *testing.F) {
-	for _, text := range []string{"OK", "OK 1", "HELD 7 0123456789abcdef host/1", "WAIT 5", "FREE 0", "OWNED 1 2 0123456789abcdef x", "RAISED", "BADFENCE", "GONE"} {
+	for _, text := range []string{"OK", "OK 1", "HELD 7 0123456789abcdef host/1", "FOREIGN 7 0123456789abcdef", "WAIT 5", "FREE 0", "OWNED 1 2 0123456789abcdef x", "RAISED", "BADFENCE", "GONE"} {
 		f.Add(byte(Acquire), text)
 		f.Add(byte(Inspect), text)
 	}
@@ -144,7 +145,7 @@ func TestAnAnswerToOneVerbIsNoneToAnother(t *testing.T) {
 	for _, c := range []struct {
 		verb Verb
 		text string
-	}{{Inspect, "OK"}, {Acquire, "OK"}, {Acquire, "GONE"}, {Release, "FREE 1"}, {Release, "RAISED"}, {Extend, "WAIT 5"}} {
+	}{{Inspect, "OK"}, {Acquire, "OK"}, {Acquire, "GONE"}, {Release, "FREE 1"}, {Release, "RAISED"}, {Extend, "WAIT 5"}, {Rejoin, "FOREIGN 7 0123456789abcdef"}} {
 		if r := parse(c.verb, c.text); r.Verdict != Refused || r.Err == nil {
 			t.Errorf("%q to %v: %+v", c.text, c.verb, r)
 		}

@@ -39,7 +39,7 @@ func pay(ctx context.Context) {
 // run the old one again and again, two the new one.
 func TestTheProgramsOfTheGuidesExcludeEachOther(t *testing.T) {
 	t.Parallel()
-	const rounds = 2 // few: while old ones come and go a new one may wait for its second look, five seconds each
+	const rounds = 4
 	for _, from := range []string{"redsync", "rueidislock", "bsm/redislock"} {
 		t.Run(from, func(t *testing.T) {
 			t.Parallel()

@@ -182,14 +182,25 @@ func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
 // held is the refusal of what another owner has, or a waiter is to have.
 func (s *state) held(r *pool.Request, owner string, now time.Time) pool.Reply {
 	reply := s.owned(pool.Held, r.Lock, owner, now)
+	if r.Verb != pool.Acquire {
+		return reply
+	}
+	reserved := strings.HasPrefix(owner, reservedPrefix)
+	_, ours := label(owner)
+	reply.Foreign = !ours && !reserved
 	switch {
-	case r.Verb != pool.Acquire:
-	case strings.HasPrefix(owner, reservedPrefix):
+	case reserved:
 		reply.TTL = 0
 	case reply.TTL == 0:
 		reply.TTL = time.Millisecond // at most
 	}
 	return reply
+}
+
+// label returns the label in an owner id, and whether it is one of this library's.
+func label(owner string) (text string, ours bool) {
+	digits, text, _ := strings.Cut(owner, ":")
+	return text, len(digits) == ownerDigits && strings.Trim(digits, hexDigits) == ""
 }
 
 // owned tells of the owner of a lock.
@@ -200,8 +211,8 @@ func (s *state) owned(v pool.Verdict, lock, owner string, now time.Time) pool.Re
 		TTL:         s.life(lock, now),
 		Fingerprint: hex.EncodeToString(sum[:])[:fingerprintLen],
 	}
-	if len(owner) > ownerDigits && owner[ownerDigits] == ':' && strings.Trim(owner[:ownerDigits], hexDigits) == "" {
-		reply.Holder = owner[ownerDigits+1:]
+	if text, ours := label(owner); ours {
+		reply.Holder = text
 	}
 	return reply
 }

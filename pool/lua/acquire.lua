@@ -6,6 +6,7 @@
 -- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
 --        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, 0: it is reserved for a waiter; the label is the
 --                                          rest, and may be empty
+--        FOREIGN <pttl> <fingerprint>      another program's owner has it, who will not tell waiters when it is done
 --        WAIT <ms>                         the node is kept out of new locks for that long
 --        BADFENCE                          F holds what is no token; it is left there, and the lock is not taken
 if wait > 0 then
@@ -39,12 +40,17 @@ if #ARGV >= 7 then
 end
 if was and was ~= ARGV[1] then
   local reserved = string.sub(was, 1, 2) == 'R:'
-  local label = string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
+  -- An owner of ours is 32 digits, or those and a label; nil: it is another program's.
+  local label = string.match(was .. ':', '^' .. string.rep('%x', 32) .. ':(.*)$')
   local pttl = reserved and 0 or redis.call('PTTL', KEYS[1])
   if pttl == 0 and not reserved then
     pttl = 1 -- less than a millisecond
   end
-  return 'HELD ' .. pttl .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
+  local tail = pttl .. ' ' .. string.sub(redis.sha1hex(was), 1, 16)
+  if not label and not reserved then
+    return 'FOREIGN ' .. tail
+  end
+  return 'HELD ' .. tail .. ' ' .. string.sub(label or '', 1, -2)
 end
 if ARGV[4] == '0' then
   return 'OK 0'
