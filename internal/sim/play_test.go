@@ -21,7 +21,7 @@ func (w *world) play() {
 		timers = append(timers, time.AfterFunc(f.at, f.begin), time.AfterFunc(f.at+f.lasts, f.end))
 	}
 	peace := make(chan struct{})
-	time.AfterFunc(8*w.ttl, func() {
+	time.AfterFunc(8*w.pace, func() {
 		w.over.Store(true)
 		for _, t := range timers {
 			t.Stop()
@@ -46,7 +46,7 @@ func (w *world) play() {
 	go func() { work.Wait(); close(done) }()
 	select {
 	case <-done:
-	case <-time.After(8*w.ttl + w.patience()):
+	case <-time.After(8*w.pace + w.patience()):
 		if *verbose {
 			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
 		}
@@ -62,7 +62,7 @@ func (w *world) play() {
 		if err := c.locks.Close(context.Background()); err != nil {
 			w.violate("client %d: Close: %v", c.number, err)
 		}
-		if took := time.Since(began); took > w.ttl+lastMessage+time.Second {
+		if took := time.Since(began); took > w.ttl+w.lastMessage()+time.Second {
 			w.violate("client %d: Close took %v", c.number, took)
 		}
 		if n := c.locks.Stats().Dropped; n > 0 {
@@ -75,7 +75,7 @@ func (w *world) play() {
 	if w.regime.wrong {
 		return // how long a TTL is cannot be told
 	}
-	time.Sleep(lastMessage + 2*w.ttl)
+	time.Sleep(w.lastMessage() + 2*w.ttl)
 	if left := w.leftovers(func(int) bool { return false }); len(left) > 0 {
 		w.violate("left on the nodes a TTL later: %v", left)
 	}
@@ -93,7 +93,7 @@ func (w *world) patience() time.Duration {
 // work is what one goroutine of a client does.
 func (c *client) work(random *rand.Rand) {
 	w := c.world
-	spread := w.ttl / time.Duration(1+random.IntN(20))
+	spread := w.pace / time.Duration(1+random.IntN(20))
 	for w.sent.Load() < w.budget && !w.over.Load() && !w.short.Load() {
 		if w.rush.Load() > 0 {
 			c.dash(random)
@@ -119,7 +119,7 @@ func (c *client) dash(random *rand.Rand) {
 	w.mu.Lock()
 	above := w.top[name]
 	w.mu.Unlock()
-	if le, err := c.locks.TryLock(w.talk, name); err == nil {
+	if le, err := c.locks.TryLock(w.talk, name, w.terms...); err == nil {
 		w.taken(name, &holding{Lease: le, client: c.number}, above, c.alone)
 		_ = le.Unlock(w.talk) // it may be gone by now
 	}
@@ -128,7 +128,7 @@ func (c *client) dash(random *rand.Rand) {
 // take takes the lock in one of the ways there are.
 func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 	w := c.world
-	var opts []redlock.MutexOption
+	opts := slices.Clone(w.terms)
 	switch random.IntN(8) {
 	case 0, 1:
 		opts = append(opts, redlock.WithRenewal(redlock.Forever))
@@ -142,7 +142,7 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 	ctx, cancel := w.talk, func() {}
 	bound := time.Duration(0)
 	if random.IntN(3) == 0 {
-		bound = time.Duration(random.Int64N(int64(2 * w.ttl)))
+		bound = time.Duration(random.Int64N(int64(2 * w.pace)))
 		ctx, cancel = context.WithTimeout(ctx, bound)
 	}
 	defer cancel()
@@ -168,7 +168,7 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 		}
 		return nil, false
 	}
-	h := &holding{le, c.number, len(opts) == 0}
+	h := &holding{le, c.number, len(opts) == len(w.terms)}
 	w.taken(name, h, above, c.alone)
 	return h, true
 }
@@ -191,6 +191,24 @@ func (c *client) strays(time.Time) bool {
 func (w *world) taken(name string, h *holding, above uint64, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.terms) == 0 {
+		w.numbered(name, h, above, alone)
+	}
+	if h.Err() != nil {
+		return
+	}
+	held := slices.DeleteFunc(w.held[name], func(o *holding) bool { return o.Err() != nil })
+	if len(held) > 0 {
+		w.overlaps++
+		if w.regime.exclusive {
+			w.note("clients %d and %d have %s at the same time", held[0].client, h.client, name)
+		}
+	}
+	w.held[name] = append(held, h)
+}
+
+// numbered judges the lease's token. With mu held.
+func (w *world) numbered(name string, h *holding, above uint64, alone bool) {
 	seen := w.tokens[name]
 	if seen == nil {
 		seen = make(map[uint64]bool)
@@ -207,17 +225,6 @@ func (w *world) taken(name string, h *holding, above uint64, alone bool) {
 	}
 	seen[h.Fence()] = true
 	w.top[name] = max(w.top[name], h.Fence())
-	if h.Err() != nil {
-		return
-	}
-	held := slices.DeleteFunc(w.held[name], func(o *holding) bool { return o.Err() != nil })
-	if len(held) > 0 {
-		w.overlaps++
-		if w.regime.exclusive {
-			w.note("clients %d and %d have %s at the same time", held[0].client, h.client, name)
-		}
-	}
-	w.held[name] = append(held, h)
 }
 
 // hold takes the lock, keeps it for a while, and mostly unlocks it.
@@ -229,14 +236,14 @@ func (c *client) hold(name string, random *rand.Rand) {
 	}
 	switch random.IntN(8) {
 	case 0, 1:
-		h.rest(w.ttl / 2)
+		h.rest(w.pace / 2)
 	case 2:
-		h.rest(2 * w.ttl)
+		h.rest(2 * w.pace)
 	case 3:
-		h.rest(w.ttl/4 + time.Duration(random.Int64N(int64(w.ttl))))
+		h.rest(w.pace/4 + time.Duration(random.Int64N(int64(w.pace))))
 		c.wait()
 		c.extend(h, random)
-		h.rest(w.ttl * 3 / 4)
+		h.rest(w.pace * 3 / 4)
 	default:
 		h.rest(10*time.Microsecond + time.Duration(random.Int64N(int64(5*time.Millisecond))))
 	}
@@ -288,7 +295,7 @@ func (c *client) extend(h *holding, random *rand.Rand) {
 // do holds the lock in Do.
 func (c *client) do(name string, random *rand.Rand) {
 	w := c.world
-	ctx, cancel := context.WithTimeout(w.talk, 2*w.ttl)
+	ctx, cancel := context.WithTimeout(w.talk, 2*w.pace)
 	defer cancel()
 	w.mu.Lock()
 	above := w.top[name]
@@ -296,8 +303,8 @@ func (c *client) do(name string, random *rand.Rand) {
 	_ = c.locks.Do(ctx, name, func(ctx context.Context, le *redlock.Lease) error {
 		h := &holding{Lease: le, client: c.number}
 		w.taken(name, h, above, c.alone)
-		h.rest(time.Duration(random.Int64N(int64(2 * w.ttl))))
+		h.rest(time.Duration(random.Int64N(int64(2 * w.pace))))
 		c.wait()
 		return ctx.Err()
-	})
+	}, w.terms...)
 }

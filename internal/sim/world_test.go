@@ -44,7 +44,6 @@ const (
 	maxMessages = 400                   // of a schedule: the next does not travel any more
 	maxSkew     = 2 * time.Hour
 	slack       = 1_000_000        // by how much, in µs, a token may fall where registers are lost and a client's clock lags
-	lastMessage = 2 * time.Second  // after this a message in flight has arrived
 	patience    = 60 * time.Second // within which each waiter gets its turn once all faults are over
 )
 
@@ -52,11 +51,13 @@ const (
 type world struct {
 	regime regime
 	seed   uint64
-	ttl    time.Duration
+	pace   time.Duration // how soon things happen: faults within six of it, peace after eight
+	ttl    time.Duration // as long, or longer
 	nodes  []*memnode.Node
 	life   []*client
 	faults []fault
 	names  []string
+	terms  []redlock.MutexOption // of all locks: none, or without a token
 
 	calm   bool // few messages are late or lost
 	budget int64
@@ -101,7 +102,7 @@ func newWorld(r regime, seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := &world{
 		regime: r, seed: seed,
-		ttl:    time.Duration(60+random.IntN(600)) * time.Millisecond,
+		pace:   time.Duration(60+random.IntN(600)) * time.Millisecond,
 		names:  []string{"a", "b"}[:1+random.IntN(5)/4],
 		calm:   random.IntN(2) == 0,
 		budget: int64(60 + random.IntN(maxMessages/2)), // what the work under way still needs comes on top
@@ -109,6 +110,15 @@ func newWorld(r regime, seed uint64) *world {
 		losses: make(map[int]time.Time),
 	}
 	w.talk, w.hush = context.WithCancel(context.Background())
+	if r.drift && random.IntN(3) == 0 {
+		w.pace *= 4 // long enough for clocks to come apart
+	}
+	if w.ttl = w.pace; r.tidy && random.IntN(2) == 0 {
+		w.ttl *= 10 // nothing expires before the end: what was left behind is seen
+	}
+	if r.exclusive && random.IntN(4) == 0 {
+		w.terms = append(w.terms, redlock.WithoutFencing())
+	}
 	for i := range []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)] {
 		n := memnode.New(fmt.Sprintf("node%d", i))
 		switch {
@@ -174,6 +184,9 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 	return c
 }
 
+// lastMessage is after how long a message in flight has arrived.
+func (w *world) lastMessage() time.Duration { return 2*w.pace + time.Second }
+
 // violate notes that a property did not hold.
 func (w *world) violate(format string, args ...any) {
 	w.mu.Lock()
@@ -219,9 +232,9 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 			f.DelayBack += time.Duration(how % int64(timeout*2/3))
 		case !w.regime.late:
 		case luck < 21:
-			f.Delay += time.Duration(how % int64(2*w.ttl))
+			f.Delay += time.Duration(how % int64(2*w.pace))
 		case luck < 23:
-			f.Again, f.AgainIn = true, time.Duration(how%int64(2*w.ttl))
+			f.Again, f.AgainIn = true, time.Duration(how%int64(2*w.pace))
 		}
 		return f
 	}
@@ -271,7 +284,7 @@ func (w *world) plan(random *rand.Rand) {
 		}
 	}
 	if w.regime.wrong {
-		kinds = append(kinds, "step", "step", "shed")
+		kinds = append(kinds, "step", "shed", "shed")
 	}
 	if w.regime.exclusive {
 		kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == "delete" })
@@ -284,8 +297,8 @@ func (w *world) plan(random *rand.Rand) {
 func (w *world) fault(kind string, random *rand.Rand) fault {
 	f := fault{
 		kind: kind, node: random.IntN(len(w.nodes)), client: random.IntN(len(w.life)),
-		at:    time.Duration(random.Int64N(int64(6 * w.ttl))),
-		lasts: []time.Duration{time.Duration(random.Int64N(int64(2 * timeout))), time.Duration(random.Int64N(int64(2 * w.ttl)))}[random.IntN(2)],
+		at:    time.Duration(random.Int64N(int64(6 * w.pace))),
+		lasts: []time.Duration{time.Duration(random.Int64N(int64(2 * timeout))), time.Duration(random.Int64N(int64(2 * w.pace)))}[random.IntN(2)],
 		begin: func() {}, end: func() {},
 	}
 	n, c := w.nodes[f.node], w.life[f.client]
@@ -308,7 +321,7 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 		f.begin, f.end = c.stop, c.resume
 	case "doze":
 		nap := int64(f.lasts)
-		f.begin, f.end, f.lasts = func() { c.tired.Store(nap) }, func() { c.tired.Store(0); c.resume() }, 3*w.ttl
+		f.begin, f.end, f.lasts = func() { c.tired.Store(nap) }, func() { c.tired.Store(0); c.resume() }, 3*w.pace
 	case "restart":
 		f.begin = func() { n.Restart(true) }
 	case "lose":
