@@ -259,6 +259,30 @@ func TestAReleasePassesOverDeadWaiters(t *testing.T) {
 	}
 }
 
+func TestAWaiterThatHasLeftIsPassedOver(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "acquire", do(t, n, acquire(k, alice, now())), pool.OK)
+	wait := by(pool.Acquire, k, bob, now())
+	wait.Queue, wait.Inbox, wait.Ticket = k.Queue, "gone", now()
+	expect(t, "wait", do(t, n, wait), pool.Held)
+	sub := client.Subscribe(t.Context(), "gone") // it listens still, for another lock
+	defer sub.Close()
+	if _, err := sub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	leave := by(pool.Leave, k, bob, 0)
+	leave.Queue, leave.Inbox, leave.Reserve = k.Queue, "gone", 5*time.Second
+	expect(t, "leave", do(t, n, leave), pool.OK)
+	release := by(pool.Release, k, alice, 0)
+	release.Queue, release.Inbox, release.Reserve = k.Queue, "own", 5*time.Second
+	expect(t, "release", do(t, n, release), pool.OK)
+	if got := client.Get(t.Context(), k.Lock).Val(); got != "" {
+		t.Errorf("the lock was passed on to one who had left: %q", got)
+	}
+}
+
 func TestAUserWhoMayNotPublishReleasesAllTheSame(t *testing.T) {
 	t.Parallel()
 	_, client := real(t)
