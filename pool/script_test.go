@@ -90,6 +90,25 @@ func TestAHolderLeavesAForeignFencingRegisterAsItIs(t *testing.T) {
 	}
 }
 
+func TestAHolderWhoseRegisterIsLostBeginsItAtTheNodesClock(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	for i, verb := range []pool.Verb{pool.Extend, pool.Rejoin, pool.Rejoin} {
+		k := keys(t, "lock"+strconv.Itoa(i))
+		client.Set(t.Context(), k.Fence, "5", 0) // as low as a clock's that was never set
+		token := do(t, n, acquire(k, alice, 1)).Token
+		client.Del(t.Context(), k.Fence)
+		if i == 2 { // the node had lost the lock as well
+			client.Del(t.Context(), k.Lock)
+		}
+		began := int64(now())
+		expect(t, verb.String(), do(t, n, by(verb, k, alice, token)), pool.OK)
+		if f, err := client.Get(t.Context(), k.Fence).Int64(); err != nil || token != 6 || f < began-1_000_000 {
+			t.Errorf("%v: the lease has token %d, the register is %d: %v", verb, token, f, err)
+		}
+	}
+}
+
 func TestAMissingFencingRegisterTrustsTheHintNearTheNodesClockOnly(t *testing.T) {
 	t.Parallel()
 	n, _ := real(t)

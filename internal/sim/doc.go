@@ -4,10 +4,13 @@
 // A schedule is one run: a few masters, a few clients with clocks of their own, locks taken in every way the library has, and
 // faults. The regime says what may go wrong, and so which of the oracles must hold:
 //
-//	orderly   messages are lost or late, nodes freeze: nothing is left on the nodes once all is over
+//	orderly   messages are lost or late, nodes freeze: nothing is left on the nodes once all is over, though most locks
+//	          would last for longer
 //	steady    also clocks within the drift bound, restarts that keep data, repeated and late messages, clients that stop
 //	guarded   also restarts without data, under the restart guard
 //	clocks    also clocks that step and run as they like, data kept: tokens are still unique and rise
+//	tokens    as clocks, but most messages are late, lost or doubled, and everybody wants one lock of three nodes, which does not
+//	          expire: what late repairs do to the registers
 //	lagging   also data lost, and clients whose clocks lag, while the nodes' are right: no token falls by
 //	          more than the second within which a node trusts a hint
 //	losses    also data lost, clocks in agreement: tokens are still unique and rise

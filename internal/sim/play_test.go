@@ -94,6 +94,9 @@ func (w *world) patience() time.Duration {
 func (c *client) work(random *rand.Rand) {
 	w := c.world
 	spread := w.pace / time.Duration(1+random.IntN(20))
+	if w.regime.fierce {
+		spread = 2 * time.Millisecond
+	}
 	for w.sent.Load() < w.budget && !w.over.Load() && !w.short.Load() {
 		if w.rush.Load() > 0 {
 			c.dash(random)
@@ -110,7 +113,7 @@ func (c *client) work(random *rand.Rand) {
 	}
 }
 
-// dash takes the lock if it can be had at once, and lets go of it.
+// dash takes the lock if it can be had at once, or soon, and lets go of it.
 func (c *client) dash(random *rand.Rand) {
 	w := c.world
 	time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(time.Millisecond))))
@@ -119,7 +122,13 @@ func (c *client) dash(random *rand.Rand) {
 	w.mu.Lock()
 	above := w.top[name]
 	w.mu.Unlock()
-	if le, err := c.locks.TryLock(w.talk, name, w.terms...); err == nil {
+	take := c.locks.TryLock
+	if random.IntN(2) == 0 {
+		take = c.locks.Lock
+	}
+	ctx, cancel := context.WithTimeout(w.talk, timeout)
+	defer cancel()
+	if le, err := take(ctx, name, w.terms...); err == nil {
 		w.taken(name, &holding{Lease: le, client: c.number}, above, c.alone)
 		_ = le.Unlock(w.talk) // it may be gone by now
 	}
@@ -234,7 +243,11 @@ func (c *client) hold(name string, random *rand.Rand) {
 	if !ok {
 		return
 	}
-	switch random.IntN(8) {
+	holds, short := 8, 5*time.Millisecond
+	if w.regime.fierce {
+		holds, short = 32, time.Millisecond
+	}
+	switch random.IntN(holds) {
 	case 0, 1:
 		h.rest(w.pace / 2)
 	case 2:
@@ -245,7 +258,7 @@ func (c *client) hold(name string, random *rand.Rand) {
 		c.extend(h, random)
 		h.rest(w.pace * 3 / 4)
 	default:
-		h.rest(10*time.Microsecond + time.Duration(random.Int64N(int64(5*time.Millisecond))))
+		h.rest(10*time.Microsecond + time.Duration(random.Int64N(int64(short))))
 	}
 	c.wait()
 	if h.Err() != nil {

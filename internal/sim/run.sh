@@ -2,7 +2,7 @@
 # Runs many schedules, on all processors: run.sh [COUNT in all [FIRST SEED]]. 100,000 take a few minutes, a million an hour or less.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-count=${1:-100000} first=${2:-1} regimes=6 workers=$(nproc)
+count=${1:-100000} first=${2:-1} regimes=7 workers=$(nproc)
 each=$(((count + regimes * workers - 1) / (regimes * workers)))
 program=$(mktemp)
 trap 'rm -f "$program"' EXIT

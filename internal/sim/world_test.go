@@ -28,6 +28,7 @@ type regime struct {
 	restarts  bool // nodes restart and keep their data
 	losses    bool // nodes lose their data
 	guard     bool // under the restart guard
+	fierce    bool // most messages are late, lost or doubled, and everybody wants one lock of three nodes all the time
 }
 
 var regimes = []regime{
@@ -35,6 +36,7 @@ var regimes = []regime{
 	{name: "steady", exclusive: true, late: true, drift: true, skew: true, restarts: true},
 	{name: "guarded", exclusive: true, late: true, restarts: true, losses: true, guard: true},
 	{name: "clocks", late: true, skew: true, wrong: true, restarts: true},
+	{name: "tokens", late: true, wrong: true, fierce: true},
 	{name: "lagging", late: true, restarts: true, losses: true, lag: true},
 	{name: "losses", late: true, restarts: true, losses: true},
 }
@@ -66,7 +68,7 @@ type world struct {
 
 	// short is set when all messages were used up. The network is silent from then on, and talk ends, so that what waits gives up.
 	short atomic.Bool
-	rush  atomic.Int64    // above zero: locks are lost by the millisecond, and everybody takes them
+	rush  atomic.Int64    // above zero: everybody takes locks, as soon as can be
 	talk  context.Context //nolint:containedctx // of everything in the world
 	hush  context.CancelFunc
 
@@ -110,16 +112,23 @@ func newWorld(r regime, seed uint64) *world {
 		losses: make(map[int]time.Time),
 	}
 	w.talk, w.hush = context.WithCancel(context.Background())
+	if r.fierce {
+		w.calm, w.names, w.pace = false, w.names[:1], w.pace/4
+	}
 	if r.drift && random.IntN(3) == 0 {
 		w.pace *= 4 // long enough for clocks to come apart
 	}
-	if w.ttl = w.pace; r.tidy && random.IntN(2) == 0 {
+	if w.ttl = w.pace; r.fierce || r.tidy && random.IntN(2) == 0 {
 		w.ttl *= 10 // nothing expires before the end: what was left behind is seen
 	}
 	if r.exclusive && random.IntN(4) == 0 {
 		w.terms = append(w.terms, redlock.WithoutFencing())
 	}
-	for i := range []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)] {
+	nodes := []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)]
+	if r.fierce {
+		nodes = 3
+	}
+	for i := range nodes {
 		n := memnode.New(fmt.Sprintf("node%d", i))
 		switch {
 		case r.wrong:
@@ -214,6 +223,10 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 		f.Delay = base + time.Duration(random.Int64N(int64(base)))
 		f.DelayBack = base + time.Duration(random.Int64N(int64(base)))
 		luck, how := random.IntN(100), random.Int64()
+		if w.regime.fierce {
+			luck /= 2
+			f.Again, f.AgainIn = how&1 == 0, time.Duration(random.Int64N(int64(timeout)))
+		}
 		if w.over.Load() {
 			return f
 		}
@@ -286,6 +299,9 @@ func (w *world) plan(random *rand.Rand) {
 	if w.regime.wrong {
 		kinds = append(kinds, "step", "shed", "shed")
 	}
+	if w.regime.fierce {
+		kinds = []string{"shed", "shed", "shed", "delete", "cut", "freeze"}
+	}
 	if w.regime.exclusive {
 		kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == "delete" })
 	}
@@ -350,9 +366,10 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 	return f
 }
 
-// shed has all nodes lose the lock again and again, one of them every few hundred microseconds.
+// shed has all nodes lose the lock again and again, one of them every moment, while everybody takes it.
 func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
 	stop := make(chan struct{})
+	pause := []int{1000, 3000, 10000}[random.IntN(3)]
 	begin = func() {
 		w.rush.Add(1)
 		defer w.rush.Add(-1)
@@ -360,7 +377,7 @@ func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin
 			select {
 			case <-stop:
 				return
-			case <-time.After(time.Duration(random.IntN(1000)) * time.Microsecond):
+			case <-time.After(time.Duration(random.IntN(pause)) * time.Microsecond):
 				w.nodes[random.IntN(len(w.nodes))].Delete(name)
 			}
 		}
