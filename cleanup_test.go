@@ -121,6 +121,26 @@ func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 	})
 }
 
+// A lost packet is sent again by the kernel after the caller has given the request up, while a release goes through on another connection.
+func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, late := range []time.Duration{55 * time.Millisecond, 75 * time.Millisecond, 95 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			c.latency(time.Millisecond)
+			l := c.locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(time.Hour))
+			c.taps[2].slow(pool.Acquire, 2*late) // there and back
+			mustUnlock(t, mustLock(t, l, "a"))
+			mustClose(t, l)
+			time.Sleep(time.Second)
+			if n := c.taps[2].executed(pool.Acquire); n != 1 {
+				t.Errorf("the acquire was carried out %d times", n)
+			}
+			c.wantNoLocks(t)
+		})
+	}
+}
+
 // A node frozen with an acquire in its socket may execute it after a release that came on another connection. So the
 // release is sent once more when the node has answered something later.
 func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {

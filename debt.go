@@ -21,15 +21,16 @@ const (
 // A debt is a release that is owed to a node: the owner has, or may have, the lock there, and shall not any more. It is
 // sent until the node has confirmed it, in the background if need be, and until the key would have expired by itself.
 //
-// The node's first "gone" is not enough if a request that takes the lock went unanswered: a node that was frozen may
-// execute the release, which came on another connection, before it. So the release is sent once more when the node has
-// answered; what slips through even then lasts for its TTL.
+// The node's first "gone" is not enough if a request that takes the lock went unanswered: it may still be on its way, or a
+// node that was frozen may execute the release, which came on another connection, before it. So the release is sent once more,
+// a node timeout after the node has answered; what slips through even then lasts for its TTL.
 type debt struct {
 	line    *line
 	request *pool.Request
 	unknown bool      // a request that takes the lock went unanswered
 	refused bool      // or was refused with an error: hardly anything is owed
 	until   time.Time // when the key has expired by itself, as far as we can tell
+	again   time.Time // when to send it once more
 	timeout time.Duration
 	vote    *releaseVote // counts the first answer, if anybody waits for it
 
@@ -54,7 +55,7 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	switch {
 	case reply.Verdict == pool.Gone && d.unknown:
 		d.unknown = false
-		d.send(ioNow())
+		d.line.debts.repeat(d)
 	case reply.Verdict == pool.Unavailable:
 		d.line.debts.owe(d)
 	case reply.Verdict == pool.Refused && !d.refused:
@@ -62,15 +63,17 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	}
 }
 
-// A ledger holds the debts to a node that did not answer, until it does.
+// A ledger holds the debts to a node that did not answer, until it does, and those that are to be paid twice.
 type ledger struct {
-	count   atomic.Int64 // len(owed)
+	count   atomic.Int64 // of both
 	dropped atomic.Uint64
 
 	mu     sync.Mutex
 	owed   []*debt
 	alarm  Timer         // armed while anything is owed
 	pause  time.Duration // before the node is asked again
+	twice  []*debt       // in the order of when
+	bell   Timer         // armed while there are any
 	closed bool          // the Locker is: nothing is sent again any more
 }
 
@@ -93,8 +96,44 @@ func (g *ledger) owe(d *debt) {
 	}
 	d.line.locker.work.begin()
 	g.owed = append(g.owed, d)
-	g.count.Store(int64(len(g.owed)))
+	g.count.Add(1)
 	g.arm(d.line.locker.clock)
+}
+
+// repeat sends d once more when a node timeout is over.
+func (g *ledger) repeat(d *debt) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	d.line.locker.work.begin()
+	d.again = ioNow().Add(d.timeout)
+	g.twice = append(g.twice, d)
+	g.count.Add(1)
+	if len(g.twice) == 1 {
+		g.bell = d.line.locker.clock.AfterFunc(d.timeout, g.ring)
+	}
+}
+
+// ring sends what is to be sent once more by now.
+func (g *ledger) ring() {
+	now := ioNow()
+	g.mu.Lock()
+	n := 0
+	for n < len(g.twice) && !now.Before(g.twice[n].again) {
+		n++
+	}
+	due := g.take(&g.twice, n)
+	if len(g.twice) > 0 {
+		next := g.twice[0]
+		g.bell = next.line.locker.clock.AfterFunc(next.again.Sub(now), g.ring)
+	}
+	g.mu.Unlock()
+	for _, d := range due {
+		d.send(now)
+		d.line.locker.work.end()
+	}
 }
 
 // arm sets the alarm. With mu held.
@@ -106,10 +145,10 @@ func (g *ledger) arm(clock Clock) {
 }
 
 // take removes n debts, the oldest first, and returns them. With mu held.
-func (g *ledger) take(n int) []*debt {
-	taken := slices.Clone(g.owed[:n])
-	g.owed = slices.Delete(g.owed, 0, n)
-	g.count.Store(int64(len(g.owed)))
+func (g *ledger) take(from *[]*debt, n int) []*debt {
+	taken := slices.Clone((*from)[:n])
+	*from = slices.Delete(*from, 0, n)
+	g.count.Add(int64(-n))
 	return taken
 }
 
@@ -119,7 +158,7 @@ func (g *ledger) settle() {
 		return
 	}
 	g.mu.Lock()
-	owed := g.take(len(g.owed))
+	owed := g.take(&g.owed, len(g.owed))
 	g.pause = 0
 	g.mu.Unlock()
 	now := ioNow()
@@ -138,7 +177,7 @@ func (g *ledger) probe() {
 	for expired < len(g.owed) && !now.Before(g.owed[expired].until) {
 		expired++
 	}
-	due := g.take(min(expired+1, len(g.owed)))
+	due := g.take(&g.owed, min(expired+1, len(g.owed)))
 	if len(g.owed) > 0 {
 		g.arm(g.owed[0].line.locker.clock)
 	}
@@ -159,7 +198,10 @@ func (g *ledger) close(l *Locker) {
 	if g.alarm != nil {
 		g.alarm.Stop()
 	}
-	for range g.take(len(g.owed)) {
+	if g.bell != nil {
+		g.bell.Stop()
+	}
+	for range len(g.take(&g.owed, len(g.owed))) + len(g.take(&g.twice, len(g.twice))) {
 		l.work.end()
 	}
 }
