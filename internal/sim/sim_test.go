@@ -2,9 +2,7 @@ package sim
 
 import (
 	"flag"
-	"fmt"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +18,7 @@ var (
 	only    = flag.String("sim.regime", "", "the regime to run; empty: all")
 	keep    = flag.String("sim.faults", "all", "the faults to keep, such as 0,3: what a failure prints")
 	verbose = flag.Bool("sim.verbose", false, "print the goroutines where a waiter hangs")
-	tries   = flag.Int("sim.tries", 1, "how often to run each: what the runtime decides on is not seeded")
+	tries   = flag.Int("sim.tries", 1, "how often to run each: the library's jitter and the order of goroutines are not seeded")
 )
 
 func TestMain(m *testing.M) {
@@ -82,7 +80,7 @@ func run(t *testing.T, r regime, seed uint64, faults []int) (w *world) {
 			if w == nil {
 				panic(p)
 			}
-			w.violations = append(w.violations, fmt.Sprintf("goroutines are left: %v", p))
+			w.violate("goroutines are left: %v", p)
 		}
 	}()
 	synctest.Test(t, func(*testing.T) {
@@ -102,31 +100,4 @@ func choose(all []fault, which []int) (some []fault) {
 		}
 	}
 	return some
-}
-
-// report prints the failure, and the line that shows it again with as few faults as do.
-func report(t *testing.T, w *world) {
-	t.Helper()
-	faults := kept()
-	if faults == nil {
-		for i := range w.faults {
-			faults = append(faults, i)
-		}
-	}
-	leftOver := strings.HasPrefix(w.violations[len(w.violations)-1], "goroutines are left")
-	for i := len(faults) - 1; i >= 0 && !leftOver; i-- {
-		fewer := slices.Delete(slices.Clone(faults), i, i+1)
-		for range 5 {
-			if v := run(t, w.regime, w.seed, fewer); len(v.violations) > 0 {
-				w, faults = v, fewer
-				break
-			}
-		}
-	}
-	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(faults)), ","), "[]")
-	if list == "" {
-		list = "none"
-	}
-	t.Errorf("%s\nfaults: %v\nshow it again: go test ./internal/sim -run TestSimulation -sim.regime=%s -sim.seed=%d -sim.count=1 -sim.faults=%s -sim.tries=50",
-		strings.Join(w.violations, "\n"), w.faults, w.regime.name, w.seed, list)
 }

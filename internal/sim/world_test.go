@@ -61,7 +61,8 @@ type world struct {
 	names  []string
 	terms  []redlock.MutexOption // of all locks: none, or without a token
 
-	calm   bool // few messages are late or lost
+	calm   bool        // few messages are late or lost
+	rough  atomic.Bool // some are: the network's own faults have begun
 	budget int64
 	sent   atomic.Int64
 	over   atomic.Bool // faults have ended
@@ -77,9 +78,14 @@ type world struct {
 	tokens     map[string]map[uint64]bool
 	top        map[string]uint64 // the greatest token returned
 	losses     map[int]time.Time // when a node lost its data last
-	violations []string
+	violations []violation
 	overlaps   int
 }
+
+// A violation is a property that did not hold: which, and what was seen.
+type violation struct{ oracle, seen string }
+
+func (v violation) String() string { return v.seen }
 
 // A holding is a lease and who has it.
 type holding struct {
@@ -205,7 +211,7 @@ func (w *world) violate(format string, args ...any) {
 
 // note is violate, with mu held.
 func (w *world) note(format string, args ...any) {
-	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+	w.violations = append(w.violations, violation{format, fmt.Sprintf(format, args...)})
 }
 
 // network returns what decides over the messages between a client and a node.
@@ -231,7 +237,7 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 			return f
 		}
 		f.Drop = c.cut[node].Load()
-		if w.calm && luck >= 4 {
+		if !w.rough.Load() || w.calm && luck >= 4 {
 			return f
 		}
 		switch {
@@ -275,10 +281,13 @@ type fault struct {
 }
 
 func (f fault) String() string {
+	if f.kind == "network" {
+		return "messages lost, late and doubled"
+	}
 	return fmt.Sprintf("%s node %d client %d at %v for %v", f.kind, f.node, f.client, f.at, f.lasts)
 }
 
-// plan decides on the faults of the schedule.
+// plan decides on the faults of the schedule. The last is the network's own: what happens to single messages.
 func (w *world) plan(random *rand.Rand) {
 	kinds := []string{"freeze", "freeze", "cut", "disconnect"}
 	if !w.regime.tidy {
@@ -308,6 +317,10 @@ func (w *world) plan(random *rand.Rand) {
 	for range random.IntN(7) {
 		w.faults = append(w.faults, w.fault(kinds[random.IntN(len(kinds))], random))
 	}
+	w.faults = append(w.faults, fault{
+		kind: "network", lasts: 8 * w.ttl,
+		begin: func() { w.rough.Store(true) }, end: func() { w.rough.Store(false) },
+	})
 }
 
 func (w *world) fault(kind string, random *rand.Rand) fault {
