@@ -5,11 +5,11 @@ import (
 	cryptorand "crypto/rand"
 	"encoding/hex"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -292,7 +292,7 @@ func (p *place) gathering() time.Duration {
 	if p.vain == 0 {
 		return gather
 	}
-	return gather + rand.N(gather<<min(p.vain, 5)) //nolint:gosec // jitter
+	return gather + jitter.N(gather<<min(p.vain, 5))
 }
 
 // ring has the place woken after d, to look at a node or, if that is -1, to try. With the inbox's mu held.

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
+
+	"github.com/go-redlock/redlock/internal/jitter"
 )
 
 const (
@@ -134,7 +135,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 			return grant{}, last
 		}
 		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
-		if err := l.pause(ctx, rand.N(min(spread, l.timeout(t)))); err != nil { //nolint:gosec // jitter
+		if err := l.pause(ctx, jitter.N(min(spread, l.timeout(t)))); err != nil {
 			return grant{}, m.stopped(ctx, last)
 		}
 	}
@@ -143,9 +144,9 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 // backoff is how long to wait after the n-th attempt, unless the nodes have told that the lock may be had sooner.
 func backoff(n int, retryAfter time.Duration) time.Duration {
 	d := min(minBackoff<<min(n, 16), maxBackoff)
-	d = d/2 + rand.N(d) //nolint:gosec // jitter
+	d = d/2 + jitter.N(d)
 	if retryAfter > 0 {
-		d = min(d, retryAfter+rand.N(minBackoff)) //nolint:gosec // jitter
+		d = min(d, retryAfter+jitter.N(minBackoff))
 	}
 	return d
 }
@@ -160,9 +161,9 @@ func (e *QuorumError) patience() time.Duration {
 	case !e.owned:
 		d = minPatience
 	}
-	d = d*3/4 + rand.N(d/2) //nolint:gosec // jitter
+	d = d*3/4 + jitter.N(d/2)
 	if e.RetryAfter > 0 {
-		d = min(d, e.RetryAfter+rand.N(4*minBackoff)) //nolint:gosec // jitter
+		d = min(d, e.RetryAfter+jitter.N(4*minBackoff))
 	}
 	return d
 }

@@ -10,9 +10,9 @@ import (
 // mostTries bounds how often one schedule is run.
 const mostTries = 1000
 
-// report prints the failure, and the line that shows it again with as few faults as do. The seed does not decide on everything: the
-// library's own jitter comes from elsewhere, and so does the order of goroutines. So most schedules fail now and then only, and
-// that one passed says little: how often the whole one fails tells how often one with fewer faults has to be tried.
+// report prints the failure, and the line that shows it again with as few faults as do. The seed does not decide on everything:
+// the order of goroutines comes from elsewhere. So many schedules fail now and then only, and that one passed says little: how
+// often the whole one fails tells how often one with fewer faults has to be tried.
 func report(t *testing.T, w *world) {
 	t.Helper()
 	faults := kept()
@@ -23,8 +23,10 @@ func report(t *testing.T, w *world) {
 	}
 	oracle, whole, last := w.violations[0].oracle, len(faults), w
 	again := func(faults []int) func() bool {
+		try := -1
 		return func() bool {
-			v := run(t, w.regime, w.seed, faults)
+			try++
+			v := run(t, w.regime, w.seed, try, faults)
 			same := slices.ContainsFunc(v.violations, func(v violation) bool { return v.oracle == oracle })
 			if same {
 				last = v

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock/internal/jitter"
 )
 
 var (
@@ -36,8 +38,8 @@ func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so t
 			began := time.Now()
 			var ran, messages, most, cut, overlaps int
 			for seed := *first; seed < *first+uint64(*count); seed++ {
-				for range *tries {
-					w := run(t, r, seed, kept())
+				for try := range *tries {
+					w := run(t, r, seed, try, kept())
 					ran++
 					sent := int(w.sent.Load())
 					messages, most = messages+sent, max(most, sent)
@@ -72,8 +74,8 @@ func kept() (faults []int) {
 	return faults
 }
 
-// run runs one schedule. Goroutines that are left over are a violation too: the bubble cannot end.
-func run(t *testing.T, r regime, seed uint64, faults []int) (w *world) {
+// run runs one schedule. Each try of it has pauses of its own in the library. Goroutines that are left over are a violation too: the bubble cannot end.
+func run(t *testing.T, r regime, seed uint64, try int, faults []int) (w *world) {
 	t.Helper()
 	defer func() {
 		if p := recover(); p != nil {
@@ -84,6 +86,7 @@ func run(t *testing.T, r regime, seed uint64, faults []int) (w *world) {
 		}
 	}()
 	synctest.Test(t, func(*testing.T) {
+		jitter.Seed(seed + uint64(try)<<40)
 		w = newWorld(r, seed)
 		if faults != nil {
 			w.faults = choose(w.faults, faults)
