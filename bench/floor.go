@@ -59,6 +59,78 @@ func (h *floorLock) unlock(ctx context.Context) error {
 	return nil
 }
 
+// quorumLocker sends the same as floorLocker, and goes on when a majority has answered: what is left of a quorum over go-redis
+// if nothing is done beside it. Goroutines that stand by for each node carry the commands.
+type quorumLocker struct {
+	clients
+	questions []chan question
+}
+
+// A question is what one node is asked.
+type question struct {
+	ask func(*redis.Client) bool
+	to  *ballot
+}
+
+func openQuorum(_ context.Context, addrs []string) (locker, error) {
+	l := &quorumLocker{clients: dial(addrs)}
+	for _, c := range l.clients {
+		questions := make(chan question, 1024)
+		l.questions = append(l.questions, questions)
+		for range 2 { // one may wait for a late answer
+			go func() {
+				for q := range questions {
+					q.to.count(q.ask(c))
+				}
+			}()
+		}
+	}
+	return l, nil
+}
+
+func (l *quorumLocker) close() error {
+	for _, q := range l.questions {
+		close(q)
+	}
+	return l.clients.close()
+}
+
+type quorumLock struct {
+	locker *quorumLocker
+	name   string
+	owner  string
+}
+
+func (l *quorumLocker) lock(ctx context.Context, name string) (held, error) {
+	h := &quorumLock{l, name, rand.Text()}
+	if !l.majority(func(c *redis.Client) bool {
+		ok, err := c.SetNX(ctx, name, h.owner, ttl).Result() //nolint:staticcheck // deprecated, and what everybody uses
+		return ok && err == nil
+	}) {
+		return nil, errors.New("held by another")
+	}
+	return h, nil
+}
+
+func (h *quorumLock) unlock(ctx context.Context) error {
+	if !h.locker.majority(func(c *redis.Client) bool {
+		deleted, err := deleteScript.Run(ctx, c, []string{h.name}, h.owner).Bool()
+		return deleted && err == nil
+	}) {
+		return errNotDeleted
+	}
+	return nil
+}
+
+// majority asks all nodes at once, and returns whether most said yes as soon as that is certain.
+func (l *quorumLocker) majority(ask func(*redis.Client) bool) bool {
+	b := newBallot(len(l.clients))
+	for _, q := range l.questions {
+		q <- question{ask, b}
+	}
+	return <-b.decided
+}
+
 // all asks all nodes at once, and returns how many said yes.
 func (cs clients) all(ask func(*redis.Client) bool) int {
 	if len(cs) == 0 {

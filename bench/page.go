@@ -25,6 +25,7 @@ func writePage(docs string, r results) error {
 		"figure": func(workload, contestant, metric string) string {
 			return number(value(workload, contestant, metric)(r))
 		},
+		"ratio": func(workload, metric, a, b string) string { return number(over(workload, metric, a, b)(r)) },
 	}).Parse(pageText)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)

@@ -68,7 +68,7 @@ func (h *socketLock) unlock(context.Context) error {
 
 // ask sends a command to all nodes, and returns whether a majority said yes as soon as one did or no longer can.
 func (l *socketLocker) ask(command []byte) bool {
-	b := &ballot{need: int32(len(l.wires)/2 + 1), spare: int32((len(l.wires) - 1) / 2), decided: make(chan bool, 1)} //nolint:gosec // small
+	b := newBallot(len(l.wires))
 	for _, w := range l.wires {
 		w.send(command, b)
 	}
@@ -79,6 +79,10 @@ func (l *socketLocker) ask(command []byte) bool {
 type ballot struct {
 	yes, no, need, spare int32
 	decided              chan bool
+}
+
+func newBallot(nodes int) *ballot {
+	return &ballot{need: int32(nodes/2 + 1), spare: int32((nodes - 1) / 2), decided: make(chan bool, 1)} //nolint:gosec // small
 }
 
 func (b *ballot) count(yes bool) {

@@ -28,7 +28,7 @@ type column struct {
 }
 
 var (
-	everybody = named(fenced, plain, redsync, floor, bare, fenced1, plain1, rueidis, bsm, etcd)
+	everybody = named(fenced, plain, redsync, floor, quorum, bare, fenced1, plain1, rueidis, bsm, etcd)
 	queuers   = named(fenced, plain, redsync, fenced1, rueidis, bsm, etcd)
 
 	timesRedsync = column{"× redsync", rate, "%.2f", 0, redsync}
