@@ -20,7 +20,7 @@ func TestPausesStayBelowTheirBoundAndRepeatOnceSeeded(t *testing.T) { //nolint:p
 		}
 		return all
 	}
-	if draw() == draw() {
+	if first, second := draw(), draw(); first == second {
 		t.Error("without a seed pauses repeat")
 	}
 	jitter.Seed(1)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,27 +11,42 @@ import (
 )
 
 // A clock is a client's: it runs at its own rate, and its wall clock is off. The client may be stopped, as by SIGSTOP: the clock
-// runs on, but nothing that it wakes does.
+// runs on, but nothing that it wakes does. Its machine may be suspended: then the monotonic clock stands still meanwhile.
 type clock struct {
 	mu     sync.Mutex
-	start  time.Time // in the world
-	shown  time.Time
+	mono   reading
+	wall   reading
 	rate   float64
 	skew   time.Duration
+	asleep bool          // the machine is suspended
 	halted chan struct{} // closed when it is resumed; nil: it runs
 }
 
-func newClock() *clock { return &clock{start: time.Now(), shown: time.Now(), rate: 1} }
+// A reading is what a clock showed, and when that was in the world.
+type reading struct{ shown, at time.Time }
 
+func (r reading) now(rate float64) time.Time {
+	return r.shown.Add(time.Duration(float64(time.Since(r.at)) * rate))
+}
+
+func newClock() *clock {
+	r := reading{time.Now(), time.Now()}
+	return &clock{mono: r, wall: r, rate: 1}
+}
+
+// now is what the monotonic clock shows. With mu held.
 func (c *clock) now() time.Time {
-	return c.shown.Add(time.Duration(float64(time.Since(c.start)) * c.rate))
+	if c.asleep {
+		return c.mono.shown
+	}
+	return c.mono.now(c.rate)
 }
 
 // set makes the clock run at rate from now on, and its wall clock off by skew.
 func (c *clock) set(skew time.Duration, rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.shown, c.start = c.now(), time.Now()
+	c.mono, c.wall = reading{c.now(), time.Now()}, reading{c.wall.now(c.rate), time.Now()}
 	c.rate, c.skew = rate, skew
 }
 
@@ -43,7 +59,7 @@ func (c *clock) Now() time.Time {
 func (c *clock) Wall() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.now().Add(c.skew).Round(0)
+	return c.wall.now(c.rate).Add(c.skew).Round(0)
 }
 
 // A timer keeps to the clock's rate at the time it is set.
@@ -86,6 +102,21 @@ func (c *clock) resume() {
 	}
 }
 
+// suspend stops the client, and its monotonic clock.
+func (c *clock) suspend() {
+	c.stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mono.shown, c.asleep = c.now(), true
+}
+
+func (c *clock) wake() {
+	c.mu.Lock()
+	c.mono, c.asleep = reading{c.now(), time.Now()}, false
+	c.mu.Unlock()
+	c.resume()
+}
+
 // wait waits while the client is stopped.
 func (c *clock) wait() {
 	for {
@@ -118,6 +149,9 @@ type link struct {
 	client *client
 	number int // of the node
 }
+
+// Addr implements pool.Node. A server that two addresses lead to has two.
+func (l *link) Addr() string { return fmt.Sprintf("node%d", l.number) }
 
 func (l *link) Do(ctx context.Context, calls []pool.Call) {
 	l.client.wait()

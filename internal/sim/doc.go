@@ -6,8 +6,9 @@
 //
 //	orderly   messages are lost or late, nodes freeze: nothing is left on the nodes once all is over, though most locks
 //	          would last for longer
-//	steady    also clocks within the drift bound, restarts that keep data, repeated and late messages, clients that stop
-//	guarded   also restarts without data, under the restart guard
+//	steady    also clocks within the drift bound, restarts that keep data, repeated and late messages, clients that stop, and
+//	          machines that are suspended
+//	guarded   also restarts without data or with older data, and clients whose clocks lag, under the restart guard
 //	clocks    also clocks that step and run as they like, data kept: tokens are still unique and rise
 //	tokens    as clocks, but most messages are late, lost or doubled, and everybody wants one lock of three nodes, which does not
 //	          expire: what late repairs do to the registers

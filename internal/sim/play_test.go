@@ -189,7 +189,7 @@ func (c *client) strays(time.Time) bool {
 		return true
 	}
 	for _, f := range c.world.faults {
-		if (f.kind == "stop" || f.kind == "doze") && f.client == c.number {
+		if slices.Contains([]string{"stop", "doze", "suspend"}, f.kind) && f.client == c.number {
 			return true
 		}
 	}
@@ -226,7 +226,7 @@ func (w *world) numbered(name string, h *holding, above uint64, alone bool) {
 	switch f := h.Fence(); {
 	case f == 0:
 		w.note("client %d has %s without a token", h.client, name)
-	case w.regime.lag && f+slack > above: // a hint so little behind the node's clock is trusted: the protocol's slack
+	case w.regime.lag && !w.regime.guard && f+slack > above: // a hint so little behind the node's clock is trusted: the protocol's slack
 	case seen[f]:
 		w.note("token %d of %s was given out twice", f, name)
 	case f <= above && (alone || w.regime.exclusive):

@@ -34,7 +34,7 @@ type regime struct {
 var regimes = []regime{
 	{name: "orderly", exclusive: true, tidy: true, skew: true},
 	{name: "steady", exclusive: true, late: true, drift: true, skew: true, restarts: true},
-	{name: "guarded", exclusive: true, late: true, restarts: true, losses: true, guard: true},
+	{name: "guarded", exclusive: true, late: true, restarts: true, losses: true, guard: true, lag: true},
 	{name: "clocks", late: true, skew: true, wrong: true, restarts: true},
 	{name: "tokens", late: true, wrong: true, fierce: true},
 	{name: "lagging", late: true, restarts: true, losses: true, lag: true},
@@ -143,6 +143,9 @@ func newWorld(r regime, seed uint64) *world {
 			n.SetClock(time.Duration(random.Int64N(int64(time.Second))), rate(random))
 		}
 		w.nodes = append(w.nodes, n)
+	}
+	if nodes > 2 && random.IntN(10) == 0 {
+		w.nodes[nodes-1] = w.nodes[0] // one server at two addresses
 	}
 	for i := range 2 + random.IntN(3) {
 		w.life = append(w.life, newClient(w, i, random))
@@ -291,7 +294,7 @@ func (f fault) String() string {
 func (w *world) plan(random *rand.Rand) {
 	kinds := []string{"freeze", "freeze", "cut", "disconnect"}
 	if !w.regime.tidy {
-		kinds = append(kinds, "kill", "stop", "doze")
+		kinds = append(kinds, "kill", "stop", "doze", "suspend")
 	}
 	if w.regime.restarts {
 		kinds = append(kinds, "restart", "delete")
@@ -301,7 +304,7 @@ func (w *world) plan(random *rand.Rand) {
 		if !w.regime.guard {
 			kinds = append(kinds, "flush", "all")
 		}
-		if !w.regime.guard && !w.regime.lag {
+		if w.regime.guard || !w.regime.lag {
 			kinds = append(kinds, "older")
 		}
 	}
@@ -348,6 +351,8 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 		f.begin, f.end = n.Kill, func() { n.Start(true) }
 	case "stop":
 		f.begin, f.end = c.stop, c.resume
+	case "suspend":
+		f.begin, f.end = c.suspend, c.wake
 	case "doze":
 		nap := int64(f.lasts)
 		f.begin, f.end, f.lasts = func() { c.tired.Store(nap) }, func() { c.tired.Store(0); c.resume() }, 3*w.pace
