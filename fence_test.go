@@ -189,6 +189,25 @@ func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 	})
 }
 
+// All in one moment: no clock helps.
+func TestALockerRemembersItsTokensThoughAllRegistersAreLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		var last uint64
+		for range 5 {
+			c.each(nodesFrom(0, 5), (*tap).restart)
+			le := mustLock(t, l, "a")
+			if le.Fence() <= last {
+				t.Errorf("token %d after %d", le.Fence(), last)
+			}
+			last = le.Fence()
+			mustUnlock(t, le)
+		}
+	})
+}
+
 func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -80,7 +80,7 @@ var mutants = []mutant{
 	{"try-gives-up-on-a-split", "wait.go", "case last.owned, errors", "case true, last.owned, errors", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
 	{"waiter-stays-queued", "inbox.go", "if leave && p.queued {", "if false {", test(".", "TestWaiterThatGivesUpTellsTheNodes")},
 	{"duplicate-addresses", "options.go", "func nodesOf(nodes []pool.Node) error {\n", "func nodesOf(nodes []pool.Node) error {\n\tif len(nodes) > 0 {\n\t\treturn nil\n\t}\n", test(".", "TestNewRefusesBadNodes")},
-	{"hint-forgets-tokens", "redlock.go", "l.tokens.last(lock)+1", "0", test(".", "TestTokensRiseThoughAMinorityLosesTheirRegisters")},
+	{"hint-forgets-tokens", "redlock.go", "l.tokens.last(lock)+1", "0", test(".", "TestALockerRemembersItsTokensThoughAllRegistersAreLost")},
 	{"reply-of-another-verb", "pool/reply.go", `case text == "OK" && v != Inspect:`, `case text == "OK":`, test("./pool", "TestAnAnswerToOneVerbIsNoneToAnother")},
 	{"release-on-the-callers-context", "lease.go", "_ = ctx // bounds nothing: see above\n", "if ctx.Err() != nil {\n\t\treturn ctx.Err()\n\t}\n", test(".", "TestUnlockReleasesThoughItsContextHasEnded")},
 	{"rollback-on-the-callers-context", "debt.go", "func (d *debt) wanted(*pool.Request) bool { return true }", "func (d *debt) wanted(*pool.Request) bool { return d.vote != nil }", test(".", "TestCancelledLockLeavesNoKeys")},
