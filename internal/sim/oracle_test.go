@@ -54,6 +54,13 @@ func (w *world) lost(node int) {
 	w.losses[node] = time.Now()
 }
 
+// restored notes that a node has data again: who had the lock then may extend it.
+func (w *world) restored(node int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.losses, node)
+}
+
 // quarantined judges what a node answered to requests that were sent then: one that has lost its data since the guard's time
 // gives no lock to anybody.
 func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {

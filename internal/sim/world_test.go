@@ -367,7 +367,7 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 	case "flush":
 		f.begin = n.Flush
 	case "older":
-		f.begin, f.end = n.Save, n.RestartOlder
+		f.begin, f.end = n.Save, func() { n.RestartOlder(); w.restored(f.node) }
 	case "all":
 		f.begin = func() {
 			for _, n := range w.nodes {
