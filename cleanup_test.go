@@ -141,8 +141,52 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 	}
 }
 
+// A renewal has won the node back meanwhile: the first release finds that lock, and says nothing of the acquire.
+func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(time.Millisecond)
+		l := c.locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
+		c.taps[2].slow(pool.Acquire, 2*2530*time.Millisecond)
+		le := mustLock(t, l, "a")
+		time.Sleep(2500 * time.Millisecond)
+		if n := c.taps[2].executed(pool.Rejoin); n != 1 {
+			t.Fatalf("the node was won back %d times", n)
+		}
+		mustUnlock(t, le)
+		mustClose(t, l)
+		time.Sleep(time.Second)
+		if n := c.taps[2].executed(pool.Acquire); n != 1 {
+			t.Errorf("the acquire was carried out %d times", n)
+		}
+		c.wantNoLocks(t)
+		time.Sleep(2 * time.Second) // its answer arrives
+	})
+}
+
+// A long timeout of one lock does not hold up the second release of another's.
+func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(time.Millisecond)
+		l := c.locker(t)
+		c.taps[2].slow(pool.Acquire, 2*260*time.Millisecond)
+		mustUnlock(t, mustLock(t, l, "slow", redlock.WithTTL(time.Hour)))
+		time.Sleep(230 * time.Millisecond)
+		c.taps[2].slow(pool.Acquire, 2*30*time.Millisecond)
+		mustUnlock(t, mustLock(t, l, "quick", redlock.WithTTL(400*time.Millisecond)))
+		time.Sleep(70 * time.Millisecond)
+		if owner := c.taps[2].owner("quick"); owner != "" {
+			t.Error("the lock with the short timeout is left still")
+		}
+		time.Sleep(time.Second)
+	})
+}
+
 // A node frozen with an acquire in its socket may execute it after a release that came on another connection. So the
-// release is sent once more when the node has answered something later.
+// release is sent once more, a node timeout after its first answer.
 func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 	t.Parallel()
 	for name, thaw := range map[string]func(*tap){"in order": (*tap).thaw, "in reverse order": (*tap).thawReversed} {
@@ -260,7 +304,7 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 				var all sync.WaitGroup
 				for i := range 200 {
 					all.Go(func() {
-						for range 5 {
+						for range 50 {
 							mustUnlock(t, mustLock(t, l, fmt.Sprint("a", i)))
 						}
 					})

@@ -23,14 +23,15 @@ const (
 //
 // The node's first "gone" is not enough if a request that takes the lock went unanswered: it may still be on its way, or a
 // node that was frozen may execute the release, which came on another connection, before it. So the release is sent once more,
-// a node timeout after the node has answered; what slips through even then lasts for its TTL.
+// a node timeout after the node has answered; what slips through even then lasts for its TTL. Nor is "ok" enough where a renewal
+// has won the node back meanwhile: that may be the lock which was released.
 type debt struct {
 	line    *line
 	request *pool.Request
 	unknown bool      // a request that takes the lock went unanswered
 	refused bool      // or was refused with an error: hardly anything is owed
+	rejoin  bool      // one that was to win the node back was sent too
 	until   time.Time // when the key has expired by itself, as far as we can tell
-	again   time.Time // when to send it once more
 	timeout time.Duration
 	vote    *releaseVote // counts the first answer, if anybody waits for it
 
@@ -53,7 +54,7 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 		d.vote = nil
 	}
 	switch {
-	case reply.Verdict == pool.Gone && d.unknown:
+	case d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin):
 		d.unknown = false
 		d.line.debts.repeat(d)
 	case reply.Verdict == pool.Unavailable:
@@ -70,11 +71,10 @@ type ledger struct {
 
 	mu     sync.Mutex
 	owed   []*debt
-	alarm  Timer         // armed while anything is owed
-	pause  time.Duration // before the node is asked again
-	twice  []*debt       // in the order of when
-	bell   Timer         // armed while there are any
-	closed bool          // the Locker is: nothing is sent again any more
+	alarm  Timer           // armed while anything is owed
+	pause  time.Duration   // before the node is asked again
+	twice  map[*debt]Timer // few: a node that does not answer is asked one thing at a time
+	closed bool            // the Locker is: nothing waits any more
 }
 
 // full reports whether too much is owed to the node for it to be given new locks.
@@ -105,33 +105,28 @@ func (g *ledger) repeat(d *debt) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
+		d.send(ioNow())
 		return
 	}
 	d.line.locker.work.begin()
-	d.again = ioNow().Add(d.timeout)
-	g.twice = append(g.twice, d)
-	g.count.Add(1)
-	if len(g.twice) == 1 {
-		g.bell = d.line.locker.clock.AfterFunc(d.timeout, g.ring)
+	if g.twice == nil {
+		g.twice = make(map[*debt]Timer)
 	}
+	g.twice[d] = d.line.locker.clock.AfterFunc(d.timeout, func() { g.ring(d) })
+	g.count.Add(1)
 }
 
-// ring sends what is to be sent once more by now.
-func (g *ledger) ring() {
-	now := ioNow()
+// ring sends d once more, unless the ledger was closed meanwhile.
+func (g *ledger) ring(d *debt) {
 	g.mu.Lock()
-	n := 0
-	for n < len(g.twice) && !now.Before(g.twice[n].again) {
-		n++
-	}
-	due := g.take(&g.twice, n)
-	if len(g.twice) > 0 {
-		next := g.twice[0]
-		g.bell = next.line.locker.clock.AfterFunc(next.again.Sub(now), g.ring)
+	_, waits := g.twice[d]
+	if waits {
+		delete(g.twice, d)
+		g.count.Add(-1)
 	}
 	g.mu.Unlock()
-	for _, d := range due {
-		d.send(now)
+	if waits {
+		d.send(ioNow())
 		d.line.locker.work.end()
 	}
 }
@@ -144,10 +139,10 @@ func (g *ledger) arm(clock Clock) {
 	}
 }
 
-// take removes n debts, the oldest first, and returns them. With mu held.
-func (g *ledger) take(from *[]*debt, n int) []*debt {
-	taken := slices.Clone((*from)[:n])
-	*from = slices.Delete(*from, 0, n)
+// take removes n debts of those that are owed, the oldest first, and returns them. With mu held.
+func (g *ledger) take(n int) []*debt {
+	taken := slices.Clone(g.owed[:n])
+	g.owed = slices.Delete(g.owed, 0, n)
 	g.count.Add(int64(-n))
 	return taken
 }
@@ -158,7 +153,7 @@ func (g *ledger) settle() {
 		return
 	}
 	g.mu.Lock()
-	owed := g.take(&g.owed, len(g.owed))
+	owed := g.take(len(g.owed))
 	g.pause = 0
 	g.mu.Unlock()
 	now := ioNow()
@@ -177,7 +172,7 @@ func (g *ledger) probe() {
 	for expired < len(g.owed) && !now.Before(g.owed[expired].until) {
 		expired++
 	}
-	due := g.take(&g.owed, min(expired+1, len(g.owed)))
+	due := g.take(min(expired+1, len(g.owed)))
 	if len(g.owed) > 0 {
 		g.arm(g.owed[0].line.locker.clock)
 	}
@@ -198,10 +193,13 @@ func (g *ledger) close(l *Locker) {
 	if g.alarm != nil {
 		g.alarm.Stop()
 	}
-	if g.bell != nil {
-		g.bell.Stop()
+	for d, t := range g.twice {
+		t.Stop()
+		delete(g.twice, d)
+		g.count.Add(-1)
+		l.work.end()
 	}
-	for range len(g.take(&g.owed, len(g.owed))) + len(g.take(&g.twice, len(g.twice))) {
+	for range g.take(len(g.owed)) {
 		l.work.end()
 	}
 }

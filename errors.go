@@ -58,7 +58,7 @@ type QuorumError struct {
 
 	verdict error // one of the sentinels
 	owned   bool  // one other owner has the lock on a majority
-	foreign bool  // another program has it on some node
+	foreign bool  // another program has it, or may have the most of it
 	cause   error // what ended the wait, if anything did
 }
 

@@ -433,7 +433,7 @@ func (c *claim) free(i int, now time.Time) {
 	case n.flying:
 	case n.taken:
 		n.taken = false
-		d.unknown, d.refused = n.unknown, n.refused
+		d.unknown, d.refused, d.rejoin = n.unknown, n.refused, n.returned
 		if d.vote != nil && d.line.twin.Load() {
 			d.vote.postpone(d)
 		} else {
@@ -456,7 +456,7 @@ func (c *claim) error(verdict error) *QuorumError {
 		Failed:  t.failed + t.open,
 		verdict: verdict,
 	}
-	owners, most, passing := make(map[string]int), 0, 0
+	owners, most, passing, foreign := make(map[string]int), 0, 0, false
 	waits := make([]time.Duration, 0, len(c.nodes))
 	for i := range c.nodes {
 		n := &c.nodes[i]
@@ -475,12 +475,15 @@ func (c *claim) error(verdict error) *QuorumError {
 		default:
 			owners[r.Fingerprint]++
 			e.Holder = cmp.Or(e.Holder, r.Holder)
-			most = max(most, owners[r.Fingerprint])
-			e.foreign = e.foreign || r.Foreign
+			if owners[r.Fingerprint] > most {
+				most, e.foreign = owners[r.Fingerprint], r.Foreign
+			}
+			foreign = foreign || r.Foreign
 		}
 		e.Nodes = append(e.Nodes, c.locker.lines[i].nodeError(r))
 	}
 	e.owned = most+passing >= e.Needed
+	e.foreign = e.foreign || foreign && !e.owned
 	if slices.Sort(waits); len(waits) >= e.Needed {
 		e.RetryAfter = waits[e.Needed-1]
 	}

@@ -393,7 +393,7 @@ func (w *work) end() {
 // Stats is what a Locker has under way.
 type Stats struct {
 	Leases  int    // held and not ended
-	Pending int    // requests on their way to nodes, and releases that are owed to nodes which did not answer
+	Pending int    // requests on their way to nodes, and releases that are owed to nodes which did not answer, or are to be sent once more
 	Dropped uint64 // releases given up because too many were owed to their node: their keys last until their TTL
 }
 

@@ -229,6 +229,25 @@ func TestAWaiterBehindAnotherProgramLooksAgainSoon(t *testing.T) {
 	})
 }
 
+func TestAStaleKeyOfAnotherProgramOnAMinorityIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		c.taps[0].master.Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour)
+		le := mustLock(t, c.locker(t), "a", redlock.WithTTL(time.Hour))
+		waiting := lockInBackground(t.Context(), c.locker(t), "a")
+		time.Sleep(time.Second)
+		asked := c.count(pool.Acquire)
+		time.Sleep(time.Minute)
+		if n := (c.count(pool.Acquire) - asked) / 5; n > 60 {
+			t.Errorf("it asked %d times in a minute", n)
+		}
+		mustUnlock(t, le)
+		mustUnlock(t, (<-waiting).lease)
+	})
+}
+
 // Where subscriptions are forbidden waiters poll, within bounds, and the log says so once.
 func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 	t.Parallel()

@@ -49,7 +49,7 @@ var contestants = []contestant{
 	{plain, "this library with WithoutFencing", allNodes, openPlain},
 	{redsync, "redsync v4 over go-redis v9, defaults", allNodes, openRedsync},
 	{floor, "go-redis, a goroutine a node: SET NX PX to all, compare-and-delete to all, each time waiting for all", allNodes, openFloor},
-	{quorum, "the same two commands over go-redis, back at the quorum: what go-redis itself costs", allNodes, openQuorum},
+	{quorum, "the same two commands over go-redis, back at the quorum: what go-redis itself costs a lone caller", allNodes, openQuorum},
 	{bare, "the same two commands over plain TCP connections, back at the quorum: the limit", allNodes, openSockets},
 	{fenced1, "this library with a single node", 1, openFenced},
 	{plain1, "this library with a single node and WithoutFencing", 1, openPlain},

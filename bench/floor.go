@@ -68,19 +68,19 @@ type quorumLocker struct {
 
 // A question is what one node is asked.
 type question struct {
-	ask func(*redis.Client) bool
+	ask func(node int, c *redis.Client) bool
 	to  *ballot
 }
 
 func openQuorum(_ context.Context, addrs []string) (locker, error) {
 	l := &quorumLocker{clients: dial(addrs)}
-	for _, c := range l.clients {
+	for i, c := range l.clients {
 		questions := make(chan question, 1024)
 		l.questions = append(l.questions, questions)
 		for range 2 { // one may wait for a late answer
 			go func() {
 				for q := range questions {
-					q.to.count(q.ask(c))
+					q.to.count(q.ask(i, c))
 				}
 			}()
 		}
@@ -95,15 +95,21 @@ func (l *quorumLocker) close() error {
 	return l.clients.close()
 }
 
+// A quorumLock is deleted on a node once it was set there: on another connection the delete could come first.
 type quorumLock struct {
 	locker *quorumLocker
 	name   string
 	owner  string
+	asked  []chan struct{}
 }
 
 func (l *quorumLocker) lock(ctx context.Context, name string) (held, error) {
-	h := &quorumLock{l, name, rand.Text()}
-	if !l.majority(func(c *redis.Client) bool {
+	h := &quorumLock{l, name, rand.Text(), make([]chan struct{}, len(l.clients))}
+	for i := range h.asked {
+		h.asked[i] = make(chan struct{})
+	}
+	if !l.majority(func(i int, c *redis.Client) bool {
+		defer close(h.asked[i])
 		ok, err := c.SetNX(ctx, name, h.owner, ttl).Result() //nolint:staticcheck // deprecated, and what everybody uses
 		return ok && err == nil
 	}) {
@@ -113,7 +119,8 @@ func (l *quorumLocker) lock(ctx context.Context, name string) (held, error) {
 }
 
 func (h *quorumLock) unlock(ctx context.Context) error {
-	if !h.locker.majority(func(c *redis.Client) bool {
+	if !h.locker.majority(func(i int, c *redis.Client) bool {
+		<-h.asked[i]
 		deleted, err := deleteScript.Run(ctx, c, []string{h.name}, h.owner).Bool()
 		return deleted && err == nil
 	}) {
@@ -123,7 +130,7 @@ func (h *quorumLock) unlock(ctx context.Context) error {
 }
 
 // majority asks all nodes at once, and returns whether most said yes as soon as that is certain.
-func (l *quorumLocker) majority(ask func(*redis.Client) bool) bool {
+func (l *quorumLocker) majority(ask func(node int, c *redis.Client) bool) bool {
 	b := newBallot(len(l.clients))
 	for _, q := range l.questions {
 		q <- question{ask, b}

@@ -28,7 +28,8 @@ type column struct {
 }
 
 var (
-	everybody = named(fenced, plain, redsync, floor, quorum, bare, fenced1, plain1, rueidis, bsm, etcd)
+	everybody = named(fenced, plain, redsync, floor, bare, fenced1, plain1, rueidis, bsm, etcd)
+	alone     = named(fenced, plain, redsync, floor, quorum, bare, fenced1, plain1, rueidis, bsm, etcd)
 	queuers   = named(fenced, plain, redsync, fenced1, rueidis, bsm, etcd)
 
 	timesRedsync = column{"× redsync", rate, "%.2f", 0, redsync}
@@ -96,7 +97,7 @@ var (
 )
 
 var workloads = []workload{
-	{"one", "One caller", callers(1, 400*time.Millisecond), everybody, 3, loneTable},
+	{"one", "One caller", callers(1, 400*time.Millisecond), alone, 3, loneTable},
 	{"64", "64 callers, each its own lock", callers(64, time.Second), everybody, 1, callerTable},
 	{"1000", "1,000 callers, each its own lock", callers(1000, 2*time.Second), everybody, 1, callerTable},
 	{"one-frozen", "One caller, one of five nodes frozen", faulty(1, time.Second, frozen), named(fenced, plain), 1, faultTable},

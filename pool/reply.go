@@ -38,7 +38,10 @@ func parse(v Verb, text string) Reply {
 		return owned(v, Held, 0, rest)
 	case word == "FOREIGN" && v == Acquire:
 		reply := owned(v, Held, 0, rest+" ")
-		reply.Foreign = reply.Verdict == Held
+		if reply.Holder != "" || reply.TTL == 0 {
+			return nonsense(v)
+		}
+		reply.Foreign = true
 		return reply
 	case text == "GONE" && (v == Repair || v == Extend || v == Release):
 		return Reply{Verdict: Gone}

@@ -59,6 +59,7 @@ func TestARefusalTellsWhetherTheOwnerIsAnotherProgram(t *testing.T) {
 		{digits + "0", true, ""},
 		{digits[1:] + "x:label", true, ""},
 		{digits + " :label", true, ""},
+		{digits + ":" + strings.Repeat("x", 1100), true, ""},
 	} {
 		k := keys(t, "lock"+strconv.Itoa(i))
 		client.Set(t.Context(), k.Lock, owner.value, time.Minute)

@@ -108,7 +108,7 @@ func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 	for v := Acquire; v <= Bootstrap; v++ {
 		for _, text := range []string{
 			"", " ", "ok", "OKAY", "OK ", "OK -1", "OK 9007199254740992", "OK 1 2", "OK x", "HELD", "HELD 1", "HELD x 0123456789abcdef ", "HELD 1 short ",
-			"FOREIGN", "FOREIGN 1", "FOREIGN x 0123456789abcdef", "FOREIGN 1 short",
+			"FOREIGN", "FOREIGN 1", "FOREIGN x 0123456789abcdef", "FOREIGN 1 short", "FOREIGN 0 0123456789abcdef", "FOREIGN 1 0123456789abcdef x", "FOREIGN 1 0123456789abcdef ",
 			"WAIT", "WAIT -1", "WAIT x", "GONE 1", "FREE", "FREE x", "OWNED 1", "OWNED 1 1 short x", "\x00", "OK\n", strings.Repeat("9", 1000),
 		} {
 			if r := parse(v, text); r.Verdict != Refused || r.Err == nil {

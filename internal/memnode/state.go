@@ -25,6 +25,7 @@ const (
 	reservedPrefix = "R:"
 	hexDigits      = "0123456789abcdefABCDEF"
 	ownerDigits    = 32
+	maxOwner       = 1024
 	maxDigits      = 16
 	fingerprintLen = 16
 )
@@ -200,7 +201,7 @@ func (s *state) held(r *pool.Request, owner string, now time.Time) pool.Reply {
 // label returns the label in an owner id, and whether it is one of this library's.
 func label(owner string) (text string, ours bool) {
 	digits, text, _ := strings.Cut(owner, ":")
-	return text, len(digits) == ownerDigits && strings.Trim(digits, hexDigits) == ""
+	return text, len(owner) <= maxOwner && len(digits) == ownerDigits && strings.Trim(digits, hexDigits) == ""
 }
 
 // owned tells of the owner of a lock.

@@ -20,7 +20,7 @@ var (
 	only    = flag.String("sim.regime", "", "the regime to run; empty: all")
 	keep    = flag.String("sim.faults", "all", "the faults to keep, such as 0,3: what a failure prints")
 	verbose = flag.Bool("sim.verbose", false, "print the goroutines where a waiter hangs")
-	tries   = flag.Int("sim.tries", 1, "how often to run each: the library's jitter and the order of goroutines are not seeded")
+	tries   = flag.Int("sim.tries", 1, "how often to run each, with a jitter of its own: the order of goroutines is not seeded")
 )
 
 func TestMain(m *testing.M) {

@@ -125,7 +125,7 @@ func newWorld(r regime, seed uint64) *world {
 		w.pace *= 4 // long enough for clocks to come apart
 	}
 	if w.ttl = w.pace; r.fierce || r.tidy && random.IntN(2) == 0 {
-		w.ttl *= 10 // nothing expires before the end: what was left behind is seen
+		w.ttl *= 20 // nothing expires before the end, whatever the clocks: what was left behind is seen
 	}
 	if r.exclusive && random.IntN(4) == 0 {
 		w.terms = append(w.terms, redlock.WithoutFencing())
@@ -232,16 +232,17 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 		f.Delay = base + time.Duration(random.Int64N(int64(base)))
 		f.DelayBack = base + time.Duration(random.Int64N(int64(base)))
 		luck, how := random.IntN(100), random.Int64()
-		if w.regime.fierce {
-			luck /= 2
-			f.Again, f.AgainIn = how&1 == 0, time.Duration(random.Int64N(int64(timeout)))
-		}
+		again := time.Duration(random.Int64N(int64(timeout)))
 		if w.over.Load() {
 			return f
 		}
 		f.Drop = c.cut[node].Load()
 		if !w.rough.Load() || w.calm && luck >= 4 {
 			return f
+		}
+		if w.regime.fierce {
+			luck /= 2
+			f.Again, f.AgainIn = how&1 == 0, again
 		}
 		switch {
 		case luck < 3:
@@ -321,7 +322,7 @@ func (w *world) plan(random *rand.Rand) {
 		w.faults = append(w.faults, w.fault(kinds[random.IntN(len(kinds))], random))
 	}
 	w.faults = append(w.faults, fault{
-		kind: "network", lasts: 8 * w.ttl,
+		kind: "network", lasts: 8 * w.pace,
 		begin: func() { w.rough.Store(true) }, end: func() { w.rough.Store(false) },
 	})
 }

@@ -40,8 +40,8 @@ if #ARGV >= 7 then
 end
 if was and was ~= ARGV[1] then
   local reserved = string.sub(was, 1, 2) == 'R:'
-  -- An owner of ours is 32 digits, or those and a label; nil: it is another program's.
-  local label = string.match(was .. ':', '^' .. string.rep('%x', 32) .. ':(.*)$')
+  -- An owner of ours is 32 digits, or those and a label of no great length; nil: it is another program's.
+  local label = #was <= 1024 and string.match(was .. ':', '^' .. string.rep('%x', 32) .. ':(.*)$') or nil
   local pttl = reserved and 0 or redis.call('PTTL', KEYS[1])
   if pttl == 0 and not reserved then
     pttl = 1 -- less than a millisecond

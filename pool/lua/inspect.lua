@@ -10,5 +10,5 @@ end
 if not owner or string.sub(owner, 1, 2) == 'R:' then -- reserved for a waiter: nobody has it
   return 'FREE ' .. f
 end
-local label = string.match(owner, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
+local label = #owner <= 1024 and string.match(owner, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
 return 'OWNED ' .. f .. ' ' .. redis.call('PTTL', KEYS[1]) .. ' ' .. string.sub(redis.sha1hex(owner), 1, 16) .. ' ' .. label

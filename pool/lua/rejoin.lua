@@ -8,7 +8,7 @@ if wait > 0 and redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
 end
 local was = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
 if was and was ~= ARGV[1] then
-  local label = string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
+  local label = #was <= 1024 and string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
   return 'HELD ' .. redis.call('PTTL', KEYS[1]) .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
 end
 if was then
