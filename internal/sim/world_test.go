@@ -259,9 +259,14 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 		case luck < 23:
 			f.Again, f.AgainIn = true, time.Duration(how%int64(2*w.pace))
 		}
+		f.Again = f.Again && (w.regime.exclusive || !slices.ContainsFunc(m.Requests, takes))
 		return f
 	}
 }
+
+// takes reports whether the request takes the lock. Such a one is not carried out twice where locks vanish: that would put an owner
+// back who has been replaced, against rule R9 of docs/safety.md, which TCP and package pool see to.
+func takes(r *pool.Request) bool { return r.Verb == pool.Acquire || r.Verb == pool.Rejoin }
 
 // spend counts messages, and reports whether they travel.
 func (w *world) spend(messages int) bool {
