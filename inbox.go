@@ -22,6 +22,9 @@ const (
 	// minRelisten and maxRelisten bound how long a Locker waits before it subscribes again where that failed.
 	minRelisten, maxRelisten = 50 * time.Millisecond, 5 * time.Second
 
+	// maxCourtesy bounds how long the next attempt at a lock waits that others had been waiting for.
+	maxCourtesy = 3 * time.Millisecond
+
 	// gather is how long a waiter that was told by one node waits for a majority of them before it tries all the same.
 	gather = 3 * time.Millisecond
 	// reserveDivisor and minReserve: a release reserves the lock for the first waiter for a part of the node timeout.
@@ -47,6 +50,9 @@ type inbox struct {
 	idle    Timer          // ends the subscriptions once nobody has waited for a while
 	told    bool           // the log knows that subscriptions cannot be had
 	leaving map[string]int // by lock key: requests to leave that are under way
+
+	// crowds are the locks that had to be waited for lately, by their keys, and how long an attempt at each takes.
+	crowds map[string]time.Duration
 }
 
 // A place is this process's place in the queue that the nodes keep for one lock. The goroutines of a room pass it on to one
@@ -76,6 +82,7 @@ func newInbox(l *Locker) *inbox {
 		live:    make([]bool, len(l.lines)),
 		changed: make(chan struct{}),
 		leaving: make(map[string]int),
+		crowds:  make(map[string]time.Duration),
 	}
 }
 
@@ -135,6 +142,24 @@ func (b *inbox) shut() {
 	b.round++
 	b.count = 0
 	clear(b.live)
+	clear(b.crowds)
+}
+
+// crowded notes that a lock was had by waiting, with an attempt that took so long: others want it too.
+func (b *inbox) crowded(lock string, took time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.crowds[lock] = took
+}
+
+// courtesy is how long the next attempt at the lock should wait if others want it too. We have just released it to one of them, and
+// would only get in the way of that one's attempt: so it is about as long as that takes.
+func (b *inbox) courtesy(lock string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	took := b.crowds[lock]
+	delete(b.crowds, lock)
+	return min(2*took, maxCourtesy)
 }
 
 // end is called once the Locker is closed.

@@ -62,10 +62,18 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 	l := m.locker
 	p := l.seat(r, m.keys, l.inbox.busy.Load()) // who has waited lately will wait again: queue from the first attempt on
 	var last *QuorumError                       // the last verdict
+	if err := l.pause(ctx, l.inbox.courtesy(m.keys.Lock)); err != nil {
+		return grant{}, m.stopped(ctx, nil)
+	}
+	waited := false
 	for n := 0; ; n++ {
 		queued := p != nil && p.ready()
+		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, p, queued)
 		if err == nil {
+			if waited {
+				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(began))
+			}
 			l.settled(r)
 			return c.grant(), nil
 		}
@@ -82,7 +90,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		switch {
 		case held && queued:
 			err = p.wait(ctx, last.patience())
-			n = 0
+			n, waited = 0, true
 		case held && l.inbox.open(ctx, l.timeout(t)) && p.ready():
 			continue // now they can tell
 		default:
@@ -170,6 +178,9 @@ func (e *QuorumError) patience() time.Duration {
 
 // pause waits for d. It returns an error if ctx ended or the Locker was closed first.
 func (l *Locker) pause(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
 	over := make(chan struct{})
 	timer := l.clock.AfterFunc(d, func() { close(over) })
 	defer timer.Stop()

@@ -136,6 +136,41 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 }
 
 // Between a release and the claim of the one who waited longest nobody barges in, the releaser least of all.
+// The next attempt of a process that has passed a crowded lock on would only compete with the new owner's.
+func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		le := mustLock(t, one, "a")
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(100 * time.Millisecond)
+		for range 4 { // they take turns
+			mustUnlock(t, le)
+			r := <-waiting
+			one, other, le = other, one, r.lease
+			waiting = lockInBackground(t.Context(), other, "a")
+			time.Sleep(100 * time.Millisecond)
+		}
+		asked := c.count(pool.Acquire)
+		mustUnlock(t, le)
+		again := lockInBackground(t.Context(), one, "a")
+		time.Sleep(time.Millisecond / 2)
+		if n := c.count(pool.Acquire) - asked; n != 5 {
+			t.Errorf("%d requests for the lock, want those of the new owner alone", n)
+		}
+		mustUnlock(t, (<-waiting).lease)
+		mustUnlock(t, (<-again).lease)
+
+		start := time.Now() // nobody else wants it
+		mustUnlock(t, mustLock(t, one, "b"))
+		if d := time.Since(start); d > 2*time.Millisecond {
+			t.Errorf("another lock took %v", d)
+		}
+	})
+}
+
 func TestReleaserDoesNotBargeIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
