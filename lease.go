@@ -194,12 +194,13 @@ func (le *Lease) alarm() {
 
 // lose ends the lease with ErrLost and releases what is left of it. With mu held.
 func (le *Lease) lose() {
-	c := le.claim
-	if !le.end(ErrLost) {
+	if le.cause != nil {
 		return
 	}
+	c := le.claim
+	le.depart() // first: who hears that the lease has ended finds its room left
+	le.end(ErrLost)
 	c.abandon(c.remainder(), nil)
-	le.depart()
 	le.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
 }
 
