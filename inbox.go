@@ -24,6 +24,8 @@ const (
 
 	// maxCourtesy bounds how long the next attempt at a lock waits that others had been waiting for.
 	maxCourtesy = 3 * time.Millisecond
+	// maxCrowds is of how many such locks an inbox knows.
+	maxCrowds = 1024
 
 	// gather is how long a waiter that was told by one node waits for a majority of them before it tries all the same.
 	gather = 3 * time.Millisecond
@@ -149,6 +151,9 @@ func (b *inbox) shut() {
 func (b *inbox) crowded(lock string, took time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.crowds) >= maxCrowds { // most are of no use any more
+		clear(b.crowds)
+	}
 	b.crowds[lock] = took
 }
 

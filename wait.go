@@ -62,17 +62,18 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 	l := m.locker
 	p := l.seat(r, m.keys, l.inbox.busy.Load()) // who has waited lately will wait again: queue from the first attempt on
 	var last *QuorumError                       // the last verdict
-	if err := l.pause(ctx, l.inbox.courtesy(m.keys.Lock)); err != nil {
-		return grant{}, m.stopped(ctx, nil)
+	if p != nil {
+		if err := l.pause(ctx, l.inbox.courtesy(m.keys.Lock)); err != nil {
+			return grant{}, m.stopped(ctx, nil)
+		}
 	}
 	waited := false
 	for n := 0; ; n++ {
 		queued := p != nil && p.ready()
-		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, p, queued)
 		if err == nil {
 			if waited {
-				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(began))
+				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(c.start.mono))
 			}
 			l.settled(r)
 			return c.grant(), nil
