@@ -68,7 +68,9 @@ func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 		c := newCluster(3)
 		l := c.locker(t)
 		c.freeze(0)
-		mustUnlock(t, mustLock(t, l, "first")) // which finds out
+		le := mustLock(t, l, "first")
+		synctest.Wait() // the frozen node has its request, which finds out
+		mustUnlock(t, le)
 		time.Sleep(redlock.DefaultTTL)
 		before := c.taps[0].sent(pool.Acquire)
 		var leases []*redlock.Lease

@@ -74,6 +74,7 @@ func ExampleWithNames() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(families[0].GetName(), families[0].GetMetric()[0].GetLabel()[0])
-	// Output: redlock_danger_total name:"lock" value:"invoice"
+	label := families[0].GetMetric()[0].GetLabel()[0]
+	fmt.Println(families[0].GetName(), label.GetName(), label.GetValue())
+	// Output: redlock_danger_total lock invoice
 }
