@@ -59,7 +59,8 @@ func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
 // arm sets the timer to the deadline, or before it: where the machine was suspended the timer has not run on, and its
 // next call is what notices. With mu held.
 func (le *Lease) arm() {
-	le.claim.timer.Reset(min(max(le.left(), 0), max(time.Second, le.claim.terms.ttl/8)))
+	now := present(le.claim.locker.clock)
+	le.claim.ring(now.mono.Add(min(le.deadline.until(now), max(time.Second, le.claim.terms.ttl/8))))
 }
 
 // leaseKey is the context key of a lease of that name.
@@ -280,7 +281,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	le.end(ErrReleased)
 	vote := newReleaseVote(c)
 	c.abandon(c.remainder(), vote)
-	c.timer.Reset(c.timeout)
+	c.ring(vote.until.mono)
 	c.unlock()
 
 	<-vote.done

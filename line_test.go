@@ -3,6 +3,7 @@ package redlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -42,6 +43,39 @@ func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 	})
 }
 
+func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
+	t.Parallel()
+	for _, closed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("closed=%t", closed), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(3)
+				l := c.locker(t)
+				le := mustLock(t, l, "c", redlock.WithTTL(400*time.Millisecond))
+				time.Sleep(10 * time.Millisecond) // half of what its timer was set to
+				c.freeze(0, 1)
+				for _, name := range []string{"a", "b"} { // as many as there are round trips at once
+					go l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second)) //nolint:errcheck // it only waits
+					synctest.Wait()
+				}
+				if closed {
+					go l.Close(t.Context()) //nolint:errcheck // see below
+					synctest.Wait()
+				}
+				if d := took(func() {
+					if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
+						t.Errorf("Unlock: %v", err)
+					}
+				}); d != 20*time.Millisecond {
+					t.Errorf("a caller whose node timeout is 20 ms waited %v", d)
+				}
+				c.thaw(0, 1)
+				mustClose(t, l)
+			})
+		})
+	}
+}
+
 func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -56,6 +90,28 @@ func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
 		}()
 		time.Sleep(time.Millisecond)
 		if d := took(func() { mustLock(t, l, "c") }); d != lone {
+			t.Errorf("it took %v, and %v alone", d, lone)
+		}
+		mustClose(t, l)
+	})
+}
+
+func TestALoneNodeIsSentFourRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(1)
+		c.latency(5 * time.Millisecond)
+		l := c.locker(t)
+		lone := took(func() { mustLock(t, l, "a") })
+		for _, name := range []string{"b", "c", "d"} {
+			go func() {
+				if _, err := l.Lock(t.Context(), name); err != nil {
+					t.Error(err)
+				}
+			}()
+			time.Sleep(time.Millisecond)
+		}
+		if d := took(func() { mustLock(t, l, "e") }); d != lone {
 			t.Errorf("it took %v, and %v alone", d, lone)
 		}
 		mustClose(t, l)

@@ -44,6 +44,7 @@ type claim struct {
 	timer   Timer // the node timeout, and for a lease its deadline
 
 	mu      sync.Mutex
+	rings   time.Time // when the timer does, or zero
 	phase   phase
 	verdict error  // why it was lost
 	token   uint64 // the fencing token, once chosen
@@ -147,7 +148,7 @@ func (m *Mutex) claim(t *terms, p *place) *claim {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	c.timer = l.clock.AfterFunc(c.timeout, c.alarm)
+	c.timer, c.rings = l.clock.AfterFunc(c.timeout, c.alarm), c.start.mono.Add(c.timeout)
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
@@ -179,10 +180,25 @@ func (c *claim) wait(ctx context.Context) error {
 	return c.verdict
 }
 
-// alarm is what the claim's timer calls: the node timeout is over, or the lease.
+// ring has the timer ring at that time, or sooner: alarm then has it ring again. So most leases, which are short, set it once. With mu held.
+func (c *claim) ring(at time.Time) {
+	if c.rings.IsZero() || at.Before(c.rings) {
+		c.rings = at
+		c.timer.Reset(max(at.Sub(c.locker.clock.Now()), 0))
+	}
+}
+
+// hush stops the timer. With mu held.
+func (c *claim) hush() {
+	c.timer.Stop()
+	c.rings = time.Time{}
+}
+
+// alarm is what the claim's timer calls: the node timeout is over, or the lease, or it is too soon to say.
 func (c *claim) alarm() {
 	c.mu.Lock()
 	defer c.unlock()
+	c.rings = time.Time{}
 	switch c.phase {
 	case asking:
 		for i := range c.nodes {
@@ -201,9 +217,12 @@ func (c *claim) alarm() {
 			c.lease.alarm()
 		}
 	case over:
-		// The lease's own alarm may have been on its way here when Unlock set the timer anew.
-		if c.release != nil && c.release.until.until(present(c.locker.clock)) <= 0 {
+		switch {
+		case c.release == nil:
+		case c.release.until.until(present(c.locker.clock)) <= 0:
 			c.release.close()
+		default:
+			c.ring(c.release.until.mono)
 		}
 	}
 }
@@ -402,7 +421,7 @@ func (c *claim) conclude(p phase, verdict error) {
 	if p == won {
 		c.phase = won
 	} else {
-		c.timer.Stop()
+		c.hush()
 		c.abandon(0, nil)
 	}
 	close(c.decided)

@@ -74,7 +74,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	l.renewals.clock = l.clock
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
-		l.lines = append(l.lines, &line{locker: l, node: n, index: i, next: make(chan struct{}, maxTrips)})
+		l.lines = append(l.lines, newLine(l, n, i, len(nodes)))
 		l.signOff = append(l.signOff, n.Open())
 	}
 	l.inbox = newInbox(l)
@@ -304,7 +304,7 @@ func (l *Locker) Close(ctx context.Context) error {
 	for _, le := range leases {
 		le.claim.mu.Lock()
 		if le.end(ErrClosed) {
-			le.claim.timer.Stop()
+			le.claim.hush()
 		}
 		le.claim.unlock()
 		le.depart()

@@ -28,7 +28,7 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.close() //nolint:errcheck // the servers go too
+			defer l.close()       //nolint:errcheck // the servers go too
 			ours := l.(ourLocker) //nolint:errcheck,forcetypeassert // these two are
 			pair := func() {
 				h, err := l.lock(ctx, "bench")

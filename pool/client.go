@@ -152,10 +152,10 @@ func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Cal
 // pipeline sends all calls and returns those that are not settled.
 func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []*Call) (open []*Call) {
 	pipe := r.Pipeline()
-	cmds := make([]command, len(calls))
+	cmds := make([]redis.StringCmd, len(calls)) // in one piece: an allocation, not one for each
 	for i, call := range calls {
-		cmds[i] = command{redis.NewStringCmd(ctx, call.command()...)}
-		_ = pipe.Process(ctx, cmds[i]) // only queues it
+		cmds[i] = *redis.NewStringCmd(ctx, call.command()...)
+		_ = pipe.Process(ctx, command{&cmds[i]}) // only queues it
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, call := range calls {

@@ -36,7 +36,8 @@ type Dialer struct {
 	// the Locker. It should be about the longest node timeout in use: 250 ms unless set.
 	Timeout time.Duration
 
-	// PoolSize is how many connections there may be to one node. A Locker uses two at a time, and one more to listen. The default is 16.
+	// PoolSize is how many connections there may be to one node. A Locker uses two at a time, or four if it is the
+	// only node, and one more to listen. The default is 16.
 	PoolSize int
 }
 

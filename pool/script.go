@@ -134,7 +134,7 @@ func (r *Request) eval() []any {
 // go-redis writes as what they point to and which cost no allocation; but it reads the first key, for its hash slot.
 func (r *Request) evalsha() []any {
 	const beforeKeys = 3
-	args := append(make([]any, 0, 16), "evalsha", r.script().sha, 0)
+	args := append(make([]any, 0, 10), "evalsha", r.script().sha, 0)
 	args = r.keys(args)
 	args[beforeKeys-1] = len(args) - beforeKeys
 	retention := int64(0)
