@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -119,7 +118,12 @@ func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Cal
 
 // stale reports whether none of the calls was sent because the server had closed the connection. The next try finds another one.
 func stale(calls []Call) bool {
-	return !slices.ContainsFunc(calls, func(call Call) bool { return !errors.Is(call.Reply.Err, errStale) })
+	for i := range calls {
+		if !errors.Is(calls[i].Reply.Err, errStale) {
+			return false
+		}
+	}
+	return true
 }
 
 // A command is one that go-redis must not send again by itself: where the first reply was lost it would find its own work
@@ -129,12 +133,17 @@ type command struct{ *redis.StringCmd }
 // NoRetry implements redis.Cmder.
 func (command) NoRetry() bool { return true }
 
+// command makes the command that asks for the call's request, in its present form. It lives in the call: go-redis is done with it
+// when it returns.
+func (c *Call) command(ctx context.Context) command {
+	c.cmd = *redis.NewStringCmd(ctx, c.words()...)
+	return command{&c.cmd}
+}
+
 // single sends one request, in one form after the other until one settles it.
 func (c *client) single(ctx context.Context, r redis.UniversalClient, call *Call) {
 	for settled := false; !settled; {
-		cmd := command{redis.NewStringCmd(ctx, call.command()...)}
-		err := r.Process(ctx, cmd)
-		settled = c.settle(call, cmd.Val(), err)
+		settled = c.settle(call, r.Process(ctx, call.command(ctx)))
 	}
 }
 
@@ -151,15 +160,15 @@ func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Cal
 
 // pipeline sends all calls and returns those that are not settled.
 func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []*Call) (open []*Call) {
-	pipe := r.Pipeline()
-	cmds := make([]redis.StringCmd, len(calls)) // in one piece: an allocation, not one for each
+	cmds := make([]redis.Cmder, len(calls))
 	for i, call := range calls {
-		cmds[i] = *redis.NewStringCmd(ctx, call.command()...)
-		_ = pipe.Process(ctx, command{&cmds[i]}) // only queues it
+		cmds[i] = call.command(ctx)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	for i, call := range calls {
-		if !c.settle(call, cmds[i].Val(), cmds[i].Err()) {
+	pipe := r.Pipeline()
+	_ = pipe.BatchProcess(ctx, cmds...) // only queues them
+	_, _ = pipe.Exec(ctx)               // each command has its own error
+	for _, call := range calls {
+		if !c.settle(call, call.cmd.Err()) {
 			open = append(open, call)
 		}
 	}
@@ -168,10 +177,11 @@ func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []
 
 // settle makes a Reply of what go-redis returned. It returns false if the server has done nothing yet and the request is to
 // be sent in its next form.
-func (c *client) settle(call *Call, text string, err error) bool {
+func (c *client) settle(call *Call, err error) bool {
 	if call.next(err) {
 		return false
 	}
+	text := call.cmd.Val()
 	switch {
 	case err != nil:
 		call.Reply = failure(call.Request, err)

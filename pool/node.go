@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/go-redlock/redlock/internal/seal"
 )
 
@@ -44,6 +46,7 @@ type Call struct {
 	Reply   Reply
 
 	form form
+	cmd  redis.StringCmd // the latest
 }
 
 // A Verb says what a [Request] asks of a node.

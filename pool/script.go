@@ -78,8 +78,8 @@ const (
 	whole             // as the script itself
 )
 
-// command returns the command that asks for the call's request, in its present form.
-func (c *Call) command() []any {
+// words returns the words of the command that asks for the call's request, in its present form.
+func (c *Call) words() []any {
 	switch c.form {
 	case named:
 		return c.Request.evalsha()

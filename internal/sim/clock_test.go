@@ -132,8 +132,8 @@ func (c *clock) wait() {
 
 // tire stops the client at the worst moment, if it is to be: when it has just asked for a lease to be extended.
 func (c *client) tire(calls []pool.Call) {
-	for _, call := range calls {
-		if v := call.Request.Verb; v != pool.Extend && v != pool.Rejoin {
+	for i := range calls {
+		if v := calls[i].Request.Verb; v != pool.Extend && v != pool.Rejoin {
 			continue
 		}
 		if d := time.Duration(c.tired.Swap(0)); d > 0 {

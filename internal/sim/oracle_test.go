@@ -70,7 +70,8 @@ func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {
 	if !w.regime.guard || !lost || !sent.After(at) || time.Since(at) >= w.ttl {
 		return
 	}
-	for _, c := range calls {
+	for i := range calls {
+		c := &calls[i]
 		if v := c.Request.Verb; (v == pool.Acquire || v == pool.Rejoin) && c.Reply.Verdict == pool.OK {
 			w.note("node %d gave a lock away (%v) %v after it had lost its data", node, v, time.Since(at))
 		}
