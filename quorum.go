@@ -435,7 +435,10 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
 	c.debts = make([]debt, len(c.nodes))
 	request := c.request(pool.Release)
 	request.TTL = remainder
-	request.Queue, request.Inbox, request.Reserve = c.queue, c.locker.inbox.channel, reserve(c.timeout)
+	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
+	if inbox := c.locker.inbox; inbox.busy.Load() { // else no node has our inbox in its queue, or the lock reserved for it
+		request.Inbox = inbox.channel
+	}
 	now := ioNow()
 	until := now.Add(max(c.terms.ttl, remainder))
 	for i := range c.debts {

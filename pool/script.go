@@ -146,8 +146,14 @@ func (r *Request) evalsha() []any {
 		args = append(args, &r.Owner, r.TTL.Milliseconds(), &r.Token, retention)
 	case Repair:
 		args = append(args, &r.Owner, &r.Token, retention)
-	case Release:
-		args = append(args, &r.Owner, r.TTL.Milliseconds(), r.Reserve.Milliseconds(), &r.Inbox)
+	case Release: // most have no more than this
+		args = append(args, &r.Owner, r.Reserve.Milliseconds())
+		if r.Inbox != "" || r.TTL > 0 {
+			args = append(args, &r.Inbox)
+		}
+		if r.TTL > 0 {
+			args = append(args, r.TTL.Milliseconds())
+		}
 	case Leave:
 		args = append(args, &r.Inbox, r.Reserve.Milliseconds())
 	case Inspect, Bootstrap:

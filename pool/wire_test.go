@@ -69,6 +69,8 @@ func TestTheCommandsAreTheWireFormat(t *testing.T) {
 	}
 	r := &Request{Verb: Acquire, Lock: keys.Lock, Owner: owner, TTL: 8 * time.Second}
 	fmt.Fprintf(&b, "acquire with neither fence, queue nor guard:%s\n", spelled(r.usual()))
+	r = &Request{Verb: Release, Lock: keys.Lock, Queue: keys.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
+	fmt.Fprintf(&b, "release by one who waits for nothing:%s\n", spelled(r.usual()))
 	golden(t, "commands.golden", b.String())
 }
 

@@ -20,7 +20,8 @@ type step struct {
 	verb      pool.Verb
 	lock      int
 	owner     int
-	inbox     int // -1: none
+	inbox     int  // -1: none
+	mute      bool // a release does not tell it
 	plain     bool
 	token     uint64
 	ttl       time.Duration
@@ -39,8 +40,8 @@ func (s step) text() string {
 	if s.set {
 		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
 	}
-	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v",
-		s.verb, s.lock, s.owner, s.inbox, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined)
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.mute, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined)
 }
 
 func inbox(prefix string, i int) string { return fmt.Sprintf("%sinbox%d", prefix, i) }
@@ -71,6 +72,9 @@ func (s step) request(prefix string) *pool.Request {
 	if s.inbox >= 0 {
 		r.Queue, r.Inbox, r.Ticket, r.Age = keys.Queue, inbox(prefix, s.inbox), s.ticket, s.age
 	}
+	if s.mute && s.verb == pool.Release {
+		r.Inbox = ""
+	}
 	return r
 }
 
@@ -98,7 +102,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			owner: random.IntN(owners),
 			plain: random.IntN(4) == 0,
 			ttl:   []time.Duration{10 * time.Second, 30 * time.Second, 100 * time.Second}[random.IntN(3)],
-			inbox: random.IntN(inboxes+2) - 2, retention: time.Hour, joined: random.IntN(3) == 0,
+			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(3) == 0,
 		}
 		s.inbox = max(s.inbox, -1)
 		if s.verb == pool.Leave {
