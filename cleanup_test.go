@@ -312,9 +312,10 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 				all.Wait()
 			})
 		}
-		healthy := run()
+		shortest := func() time.Duration { return min(run(), run(), run(), run(), run()) } // it is chance which requests share a trip
+		healthy := shortest()
 		c.freeze(0)
-		if frozen := run(); frozen > healthy*12/10 {
+		if frozen := shortest(); frozen > healthy*12/10 {
 			t.Errorf("%v with a frozen node, %v without", frozen, healthy)
 		}
 		c.thaw(0)

@@ -364,6 +364,7 @@ func TestThousandWaitersTakeLittle(t *testing.T) { //nolint:paralleltest // it m
 				t.Fatalf("a waiter: %v", err)
 			}
 		}
+		synctest.Wait() // the nodes have heard that nobody waits
 		mustUnlock(t, le)
 		mustUnlock(t, mustTryLock(t, one, "a"))
 	})
