@@ -50,7 +50,7 @@ type line struct {
 	locker *Locker
 	node   pool.Node
 	index  int
-	most   int // trips under way
+	most   int // trips that may be under way
 
 	// twin is true while the node is known to be a server that another line leads to already: it has no vote.
 	twin atomic.Bool
