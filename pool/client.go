@@ -19,6 +19,7 @@ type client struct {
 
 	server  atomic.Pointer[string] // run id, once known
 	changes atomic.Int64           // how often it was another than before
+	apart   atomic.Bool            // the server does not take commands for several locks
 
 	mu    sync.Mutex
 	redis redis.UniversalClient // nil unless there are users
@@ -106,7 +107,7 @@ func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Cal
 	}()
 	for again := true; again; again = stale(calls) {
 		for i := range calls {
-			calls[i].form = usual
+			calls[i].form, calls[i].also = usual, nil
 		}
 		if len(calls) == 1 {
 			c.single(ctx, r, &calls[0])
@@ -149,26 +150,34 @@ func (c *client) single(ctx context.Context, r redis.UniversalClient, call *Call
 
 // batch sends several requests in one round trip, and in another those that are not settled by it.
 func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Call) {
-	open := make([]*Call, len(calls))
-	for i := range calls {
-		open[i] = &calls[i]
+	var firsts []*Call // of those that share a command
+	if c.together() {
+		firsts = grouped(calls)
+	} else {
+		firsts = make([]*Call, len(calls))
+		for i := range calls {
+			firsts[i] = &calls[i]
+		}
 	}
-	for len(open) > 0 {
-		open = c.pipeline(ctx, r, open)
+	for cmds := make([]redis.Cmder, 0, len(firsts)); len(firsts) > 0; {
+		cmds = cmds[:0]
+		for _, call := range firsts {
+			cmds = append(cmds, call.command(ctx))
+		}
+		pipe := r.Pipeline()
+		_ = pipe.BatchProcess(ctx, cmds...) // only queues them
+		_, _ = pipe.Exec(ctx)               // each command has its own error
+		firsts = c.settleAll(firsts)
 	}
 }
 
-// pipeline sends all calls and returns those that are not settled.
-func (c *client) pipeline(ctx context.Context, r redis.UniversalClient, calls []*Call) (open []*Call) {
-	cmds := make([]redis.Cmder, len(calls))
-	for i, call := range calls {
-		cmds[i] = call.command(ctx)
-	}
-	pipe := r.Pipeline()
-	_ = pipe.BatchProcess(ctx, cmds...) // only queues them
-	_, _ = pipe.Exec(ctx)               // each command has its own error
-	for _, call := range calls {
-		if !c.settle(call, call.cmd.Err()) {
+// settleAll returns those calls that are not settled.
+func (c *client) settleAll(firsts []*Call) []*Call {
+	var open []*Call
+	for _, call := range firsts {
+		if err := call.cmd.Err(); call.also != nil {
+			open = c.settleGroup(call, err, open)
+		} else if !c.settle(call, err) {
 			open = append(open, call)
 		}
 	}
@@ -182,18 +191,28 @@ func (c *client) settle(call *Call, err error) bool {
 		return false
 	}
 	text := call.cmd.Val()
-	switch {
-	case err != nil:
-		call.Reply = failure(call.Request, err)
-	case call.native() && text == "OK":
-		call.Reply = Reply{Verdict: OK}
-	default:
-		call.Reply = parse(call.Request.Verb, text)
-	}
-	if s := c.server.Load(); s != nil && call.Reply.Verdict != Unavailable {
-		call.Reply.Server = *s
+	if err == nil && call.native() && text == "OK" {
+		call.Reply = c.signed(Reply{Verdict: OK})
+	} else {
+		call.Reply = c.signed(replyTo(call.Request, err, text))
 	}
 	return true
+}
+
+// replyTo is the Reply to r, for which go-redis returned an error or a text.
+func replyTo(r *Request, err error, text string) Reply {
+	if err != nil {
+		return failure(r, err)
+	}
+	return parse(r.Verb, text)
+}
+
+// signed returns the Reply with the server's run id.
+func (c *client) signed(reply Reply) Reply {
+	if s := c.server.Load(); s != nil && reply.Verdict != Unavailable {
+		reply.Server = *s
+	}
+	return reply
 }
 
 // identify takes the run id from what INFO said on a new connection. It fails if another server was at the other end before.
@@ -219,6 +238,7 @@ func (c *client) identify(info string) error {
 // no request that met the change counts; the first that does is sent over a connection made after it. With mu held.
 func (c *client) replace(id string) {
 	c.changes.Add(1) // first: who sees the new id sees that it has changed
+	c.apart.Store(false)
 	c.server.Store(&id)
 	if c.redis != nil {
 		old := c.redis

@@ -47,6 +47,7 @@ type Call struct {
 
 	form form
 	cmd  redis.StringCmd // the latest
+	also *Call           // the next of the calls that share it
 }
 
 // A Verb says what a [Request] asks of a node.

@@ -78,13 +78,13 @@ const (
 	whole             // as the script itself
 )
 
-// words returns the words of the command that asks for the call's request, in its present form.
+// words returns the words of the command that asks for what the call, and those that share it, are to do, in its present form.
 func (c *Call) words() []any {
-	switch c.form {
-	case named:
-		return c.Request.evalsha()
-	case whole:
-		return c.Request.eval()
+	switch {
+	case c.form == whole:
+		return c.eval()
+	case c.form == named || c.also != nil:
+		return c.evalsha()
 	default:
 		return c.Request.usual()
 	}
@@ -117,70 +117,96 @@ func (r *Request) usual() []any {
 		if r.simple() {
 			r.wire = []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
 		} else {
-			r.wire = r.evalsha()
+			r.wire = (&Call{Request: r}).evalsha()
 		}
 	})
 	return r.wire
 }
 
-// eval returns the command that asks for r and teaches the server the script.
-func (r *Request) eval() []any {
-	args := r.evalsha()
-	args[0], args[1] = "eval", r.script().text
-	return args
+// eval is evalsha, and teaches the server the script.
+func (c *Call) eval() []any {
+	words := c.evalsha()
+	words[0], words[1] = "eval", c.Request.script().text
+	return words
 }
 
 // evalsha returns the name of the script, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
 // go-redis writes as what they point to and which cost no allocation; but it reads the first key, for its hash slot.
-func (r *Request) evalsha() []any {
+func (c *Call) evalsha() []any {
 	const beforeKeys = 3
-	args := append(make([]any, 0, 10), "evalsha", r.script().sha, 0)
-	args = r.keys(args)
-	args[beforeKeys-1] = len(args) - beforeKeys
-	retention := int64(0)
-	if r.Fence != "" {
-		retention = r.Retention.Milliseconds()
+	r := c.Request
+	words := append(make([]any, 0, 10), "evalsha", r.script().sha, 0)
+	for m := c; m != nil; m = m.also {
+		words = m.Request.keys(words)
 	}
-	switch r.Verb {
-	case Acquire, Extend, Rejoin:
-		args = append(args, &r.Owner, r.TTL.Milliseconds(), &r.Token, retention)
-	case Repair:
-		args = append(args, &r.Owner, &r.Token, retention)
-	case Release: // most have no more than this
-		args = append(args, &r.Owner, r.Reserve.Milliseconds())
-		if r.Inbox != "" || r.TTL > 0 {
-			args = append(args, &r.Inbox)
-		}
-		if r.TTL > 0 {
-			args = append(args, r.TTL.Milliseconds())
-		}
-	case Leave:
-		args = append(args, &r.Inbox, r.Reserve.Milliseconds())
-	case Inspect, Bootstrap:
-	}
-	if r.Verb == Acquire && r.Queue != "" {
-		args = append(args, &r.Inbox, &r.Ticket, r.Age.Microseconds())
+	if first, ok := words[beforeKeys].(*string); ok {
+		words[beforeKeys] = *first
 	}
 	if r.guarded() {
-		args = append(args, r.Guard.Milliseconds())
+		words = append(words, markerKey)
 	}
-	return args
+	words[beforeKeys-1] = len(words) - beforeKeys
+	for m := c; m != nil; m = m.also {
+		words = m.Request.args(words)
+	}
+	return r.terms(words)
 }
 
-// keys appends the keys that the script of r touches, in its order.
+// keys appends the keys of the lock that the script of r touches, in its order.
 func (r *Request) keys(to []any) []any {
 	if r.Verb == Bootstrap {
 		return append(to, markerKey)
 	}
-	to = append(to, r.Lock)
+	to = append(to, &r.Lock)
 	if r.Fence != "" && r.Verb != Release && r.Verb != Leave {
 		to = append(to, &r.Fence)
 	}
 	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
 		to = append(to, &r.Queue)
 	}
+	return to
+}
+
+// args appends the arguments that differ from lock to lock.
+func (r *Request) args(to []any) []any {
+	switch r.Verb {
+	case Acquire, Repair, Extend, Rejoin:
+		return append(to, &r.Owner, &r.Token)
+	case Release:
+		return append(to, &r.Owner)
+	default:
+		return to
+	}
+}
+
+// terms appends the arguments that are the same for all locks that share a command.
+func (r *Request) terms(to []any) []any {
+	retention := int64(0)
+	if r.Fence != "" {
+		retention = r.Retention.Milliseconds()
+	}
+	switch r.Verb {
+	case Acquire, Extend, Rejoin:
+		to = append(to, r.TTL.Milliseconds(), retention)
+	case Repair:
+		to = append(to, retention)
+	case Release: // most have no more than this
+		to = append(to, r.Reserve.Milliseconds())
+		if r.Inbox != "" || r.TTL > 0 {
+			to = append(to, &r.Inbox)
+		}
+		if r.TTL > 0 {
+			to = append(to, r.TTL.Milliseconds())
+		}
+	case Leave:
+		to = append(to, &r.Inbox, r.Reserve.Milliseconds())
+	case Inspect, Bootstrap:
+	}
+	if r.Verb == Acquire && r.Queue != "" {
+		to = append(to, &r.Inbox, &r.Ticket, r.Age.Microseconds())
+	}
 	if r.guarded() {
-		to = append(to, markerKey)
+		to = append(to, r.Guard.Milliseconds())
 	}
 	return to
 }

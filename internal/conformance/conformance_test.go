@@ -123,7 +123,7 @@ func (to *target) compare(t *testing.T, steps []step) string {
 	ours, theirs := listen(ctx, t, model, prefix), listen(ctx, t, to.node, prefix)
 	defer ours.close()
 	defer theirs.close()
-	var last [2]uint64 // the tokens before
+	var last [locks][2]uint64 // the tokens before, of each lock
 	for i := 0; i < len(steps); i++ {
 		s := steps[i]
 		if s.set {
@@ -134,18 +134,15 @@ func (to *target) compare(t *testing.T, steps []step) string {
 			}
 			continue
 		}
-		together := steps[i : i+1]
-		if i+1 < len(steps) && s.joins(steps[i+1]) {
-			together = steps[i : i+2]
-		}
+		together := steps[i : i+together(steps[i:])]
 		want, got := do(ctx, model, together, prefix), do(ctx, to.node, together, prefix)
 		for j, s := range together {
 			want, got := want[j].Reply, got[j].Reply
-			if d := differ(s, want, got, last); d != "" {
+			if d := differ(s, want, got, last[s.lock]); d != "" {
 				return fmt.Sprintf("step %d: %s", i+j, d)
 			}
 			if want.Token != 0 {
-				last = [2]uint64{want.Token, got.Token}
+				last[s.lock] = [2]uint64{want.Token, got.Token}
 			}
 		}
 		i += len(together) - 1

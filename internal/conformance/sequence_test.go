@@ -12,7 +12,7 @@ import (
 const (
 	owners  = 4
 	inboxes = 4
-	locks   = 2
+	locks   = 4
 )
 
 // A step is a request, or a value that another program sets.
@@ -33,7 +33,7 @@ type step struct {
 	fence     bool // set the register, not the lock
 	value     string
 	retention time.Duration
-	joined    bool // it goes out together with the next, if that is about the other lock
+	joined    bool // it goes out together with the next, if that is about another lock
 }
 
 func (s step) text() string {
@@ -78,15 +78,19 @@ func (s step) request(prefix string) *pool.Request {
 	return r
 }
 
-// joins reports whether both may go out together. What is about one lock, or about the whole server, could be carried out in another order: a
-// command that finds out that a script is needed goes out once more.
-func (s step) joins(next step) bool {
-	for _, one := range []step{s, next} {
-		if one.set || one.pause > 0 || one.verb == pool.Bootstrap || one.guard > 0 {
-			return false
+// together returns how many of the steps, from the first, go out together. What is about one lock, or about the whole server, could be carried out in
+// another order: releases go first, and a command that finds out that a script is needed goes out once more.
+func together(steps []step) int {
+	seen := make(map[int]bool)
+	for i, s := range steps {
+		if s.set || s.pause > 0 || s.verb == pool.Bootstrap || s.verb == pool.Leave || seen[s.lock] {
+			return max(i, 1)
+		}
+		if seen[s.lock] = true; !s.joined {
+			return i + 1
 		}
 	}
-	return s.joined && s.lock != next.lock
+	return len(steps)
 }
 
 // sequence makes the steps of one comparison.
@@ -102,7 +106,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			owner: random.IntN(owners),
 			plain: random.IntN(4) == 0,
 			ttl:   []time.Duration{10 * time.Second, 30 * time.Second, 100 * time.Second}[random.IntN(3)],
-			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(3) == 0,
+			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(2) == 0,
 		}
 		s.inbox = max(s.inbox, -1)
 		if s.verb == pool.Leave {

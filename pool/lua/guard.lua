@@ -3,6 +3,7 @@
 --
 -- KEYS  last: restart marker, a hash {run, ready_at (ms), floor (token)} without expiry
 -- ARGV  last: longest TTL (ms)
+local marked = 1 -- one of the keys is the marker
 local wait, floor
 do
   local marker, guard = KEYS[#KEYS], tonumber(ARGV[#ARGV])

@@ -1,1 +1,1 @@
-local wait, floor = 0, 0
+local marked, wait, floor = 0, 0, 0

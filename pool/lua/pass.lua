@@ -15,7 +15,10 @@ local function pass(lock, queue, reserve, own)
       return
     end
     if heard > 0 then
-      redis.call('SET', lock, 'R:' .. first, 'PX', reserve)
+      if redis.pcall('SET', lock, 'R:' .. first, 'PX', reserve).err then -- no memory
+        redis.call('DEL', lock)
+        return
+      end
       local second = redis.call('ZRANGE', queue, 0, 0)[1]
       if second then
         redis.pcall('PUBLISH', second, 'next ' .. reserve .. ' ' .. lock)

@@ -1,20 +1,33 @@
--- Gives up the lock if it is its owner's: deletes it, or leaves it to live for a while, or passes it on to a waiter.
+-- Gives up locks, each if it is its owner's: deletes it, or leaves it to live for a while, or passes it on to a waiter.
 --
--- KEYS  1 lock  [2 queue of waiters]
--- ARGV  1 owner  2 reservation for the first waiter (ms)  [3 inbox of the releaser, if it has one  [4 remaining life (ms)]]
--- Reply  OK | GONE (the lock is not the owner's)
-local was = redis.pcall('GET', KEYS[1])
-if was ~= ARGV[1] then
-  if KEYS[2] and ARGV[3] and was == 'R:' .. ARGV[3] then -- reserved for us, who have had our turn on the other nodes
-    pass(KEYS[1], KEYS[2], ARGV[2], ARGV[3])
+-- KEYS  1 lock  [2 queue of waiters]; or lock and queue of each of several
+-- ARGV  the owner of each lock; then reservation for the first waiter (ms)  [inbox of the releaser, if it has one
+--       [remaining life (ms)]]
+-- Reply  OK | GONE (the lock is not the owner's); for several locks each in a line of its own
+local function release(lock, queue, owner, reserve, own, life)
+  local was = redis.pcall('GET', lock)
+  if was ~= owner then
+    if queue and own and was == 'R:' .. own then -- reserved for us, who have had our turn on the other nodes
+      pass(lock, queue, reserve, own)
+    end
+    return 'GONE'
   end
-  return 'GONE'
+  if life then
+    redis.call('PEXPIRE', lock, life)
+  elseif queue then
+    pass(lock, queue, reserve, own)
+  else
+    redis.call('DEL', lock)
+  end
+  return 'OK'
 end
-if ARGV[4] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-elseif KEYS[2] then
-  pass(KEYS[1], KEYS[2], ARGV[2], ARGV[3])
-else
-  redis.call('DEL', KEYS[1])
+
+local keys = #KEYS
+if keys < 3 then -- one lock
+  return release(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 end
-return 'OK'
+local replies, count = {}, keys / 2
+for i = 1, count do
+  replies[i] = release(KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], ARGV[count + 1], ARGV[count + 2], ARGV[count + 3])
+end
+return table.concat(replies, '\n')

@@ -1,0 +1,126 @@
+package pool
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// maxGroup is how many requests share a command at most: the server does nothing else meanwhile, for about a tenth of a millisecond.
+	maxGroup = 64
+	// maxKinds is how many kinds of requests are put together: there are hardly more in one round trip.
+	maxKinds = 8
+)
+
+// A group is calls that share one command, and so one run of a script: to start it costs the server about as much as what it does for one lock.
+// Their requests are alike in all but their locks.
+type group struct {
+	first, last *Call
+	size        int
+}
+
+// groups is how calls share commands.
+type groups struct {
+	firsts []*Call // one for each command
+	open   []group // those that may grow, one of a kind
+}
+
+// grouped returns the first call of each command that carries the calls. Releases go first: an attempt of the same round trip then finds free
+// what was given up before it was sent.
+func grouped(calls []Call) []*Call {
+	g := groups{make([]*Call, 0, len(calls)), make([]group, 0, maxKinds)}
+	for i := range calls {
+		if calls[i].Request.Verb == Release {
+			g.add(&calls[i])
+		}
+	}
+	for i := range calls {
+		if calls[i].Request.Verb != Release {
+			g.add(&calls[i])
+		}
+	}
+	return g.firsts
+}
+
+// add has the call join a group, or go first in a command of its own.
+func (g *groups) add(c *Call) {
+	r, one := c.Request, group{c, c, 1}
+	i := slices.IndexFunc(g.open, func(o group) bool { return o.first.Request.like(r) })
+	switch {
+	case i >= 0 && g.open[i].size < maxGroup:
+		o := &g.open[i]
+		o.last.also, o.last = c, c
+		o.size++
+		return
+	case i >= 0:
+		g.open[i] = one
+	case r.grouping() && len(g.open) < maxKinds:
+		g.open = append(g.open, one)
+	}
+	g.firsts = append(g.firsts, c)
+}
+
+// grouping reports whether the script of r does it for several locks too.
+func (r *Request) grouping() bool {
+	return r.Verb == Release && r.Queue != "" || r.Verb == Acquire && r.Fence != "" && r.Queue == ""
+}
+
+// like reports whether one command can ask for both, of which r is grouping.
+func (r *Request) like(o *Request) bool {
+	return o.grouping() && r.Verb == o.Verb && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
+		r.Reserve == o.Reserve && r.Inbox == o.Inbox
+}
+
+// part dissolves a group: each of its calls goes first in a command of its own. It appends them to firsts.
+func (c *Call) part(firsts []*Call) []*Call {
+	for m := c; m != nil; {
+		next := m.also
+		m.also, m.form = nil, usual
+		firsts = append(firsts, m)
+		m = next
+	}
+	return firsts
+}
+
+// length is how many calls share the command.
+func (c *Call) length() (n int) {
+	for m := c; m != nil; m = m.also {
+		n++
+	}
+	return n
+}
+
+// together reports whether calls may share a command: not where their locks may have different places. Of a server that does not say who it
+// is nobody knows what is behind it.
+func (c *client) together() bool { return !c.cluster && !c.apart.Load() && c.server.Load() != nil }
+
+// settleGroup is settle for a group. It appends what is to be sent again to firsts. Where the server answers with an error it has done nothing
+// that counts, for it may be about one lock only: all are asked for one by one.
+func (c *client) settleGroup(first *Call, err error, firsts []*Call) []*Call {
+	if first.next(err) {
+		return append(firsts, first)
+	}
+	if _, answered := errors.AsType[redis.Error](err); answered {
+		if strings.HasPrefix(err.Error(), "CROSSSLOT") {
+			c.apart.Store(true)
+		}
+		return first.part(firsts)
+	}
+	lines := first.cmd.Val()
+	if err == nil && strings.Count(lines, "\n") != first.length()-1 {
+		err = redis.Nil // which makes no sense either
+	}
+	for m := first; m != nil; m = m.also {
+		var line string
+		line, lines, _ = strings.Cut(lines, "\n")
+		if text, failed := strings.CutPrefix(line, "-"); failed {
+			m.Reply = c.signed(refusal(m.Request, serverError(text)))
+		} else {
+			m.Reply = c.signed(replyTo(m.Request, err, line))
+		}
+	}
+	return firsts
+}

@@ -1,0 +1,342 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// send makes all the requests in one round trip, once a connection is there.
+func send(t testing.TB, n pool.Node, requests ...*pool.Request) []pool.Reply {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	n.Do(ctx, []pool.Call{{Request: &pool.Request{Verb: pool.Inspect, Lock: "nothing"}}})
+	calls := make([]pool.Call, len(requests))
+	for i, r := range requests {
+		calls[i].Request = r
+	}
+	n.Do(ctx, calls)
+	replies := make([]pool.Reply, len(calls))
+	for i := range calls {
+		replies[i] = calls[i].Reply
+	}
+	return replies
+}
+
+// release is what a Locker sends whose lease is unlocked.
+func release(k pool.KeySet, owner string) *pool.Request {
+	return &pool.Request{Verb: pool.Release, Lock: k.Lock, Queue: k.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
+}
+
+// several are the keys of n locks.
+func several(t testing.TB, n int) []pool.KeySet {
+	t.Helper()
+	all := make([]pool.KeySet, n)
+	for i := range all {
+		all[i] = keys(t, "lock"+strconv.Itoa(i))
+	}
+	return all
+}
+
+// scriptCalls is how often the server was asked to run a script.
+func scriptCalls(t testing.TB, client *redis.Client) (calls int) {
+	t.Helper()
+	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
+		for _, name := range []string{"cmdstat_evalsha:calls=", "cmdstat_eval:calls="} {
+			if rest, ok := strings.CutPrefix(line, name); ok {
+				count, _, _ := strings.Cut(rest, ",")
+				n, err := strconv.Atoi(count)
+				if err != nil {
+					t.Fatal(err)
+				}
+				calls += n
+			}
+		}
+	}
+	return calls
+}
+
+func TestRequestsAlikeShareACommand(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	locks := several(t, 100)
+	var take, give []*pool.Request
+	for i, k := range locks {
+		owner := fmt.Sprintf("%032x", i)
+		take, give = append(take, acquire(k, owner, now()+uint64(i))), append(give, release(k, owner))
+	}
+	for range 2 { // the second time the scripts are known
+		client.ConfigResetStat(t.Context())
+		for i, reply := range send(t, n, take...) {
+			expect(t, take[i].Lock, reply, pool.OK)
+			if f := client.Get(t.Context(), take[i].Fence).Val(); f != strconv.FormatUint(reply.Token, 10) || f == "0" {
+				t.Errorf("lock %d: token %d, the register says %s", i, reply.Token, f)
+			}
+		}
+		for i, reply := range send(t, n, give...) {
+			expect(t, give[i].Lock, reply, pool.OK)
+		}
+		if left := client.Exists(t.Context(), locks[0].Lock, locks[63].Lock, locks[64].Lock, locks[99].Lock).Val(); left != 0 {
+			t.Errorf("%d locks are left", left)
+		}
+	}
+	if calls := scriptCalls(t, client); calls != 2+2+2 { // of 64 and of 36, and two looks
+		t.Errorf("%d scripts were run for a hundred locks", calls)
+	}
+}
+
+func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx, locks := t.Context(), several(t, 6)
+	const label = "two\nlines\n"
+	expect(t, "another's", do(t, n, acquire(locks[1], bob+":"+label, 1)), pool.OK)
+	client.HSet(ctx, locks[2].Lock, "a", "b")
+	client.Set(ctx, locks[3].Fence, "foreign", 0)
+	client.Set(ctx, locks[4].Fence, strconv.FormatUint(now()+5_000_000, 10), time.Hour) // ahead of our hint
+	var take, give []*pool.Request
+	hint := now()
+	for _, k := range locks {
+		take, give = append(take, acquire(k, alice, hint)), append(give, release(k, alice))
+	}
+	replies := send(t, n, take...)
+	for i, want := range []pool.Verdict{pool.OK, pool.Held, pool.Refused, pool.Refused, pool.OK, pool.OK} {
+		expect(t, locks[i].Lock, replies[i], want)
+	}
+	if r := replies[1]; r.Holder != "two lines " || r.TTL <= 0 || len(r.Fingerprint) != 16 {
+		t.Errorf("the refusal says %+v", r)
+	}
+	if r := replies[2]; !strings.HasPrefix(r.Err.Error(), "WRONGTYPE") {
+		t.Errorf("a hash at the lock: %v", r.Err)
+	}
+	if r := replies[3]; !errors.Is(r.Err, pool.ErrBadFence) {
+		t.Errorf("a foreign register: %v", r.Err)
+	}
+	if replies[0].Token != hint || replies[4].Token <= hint+1_000_000 || replies[5].Token != hint {
+		t.Errorf("tokens %d, %d and %d for the hint %d", replies[0].Token, replies[4].Token, replies[5].Token, hint)
+	}
+	replies = send(t, n, give...)
+	for i, want := range []pool.Verdict{pool.OK, pool.Gone, pool.Gone, pool.Gone, pool.OK, pool.OK} {
+		expect(t, locks[i].Lock, replies[i], want)
+	}
+	if client.Get(ctx, locks[1].Lock).Val() != bob+":"+label {
+		t.Error("another's lock was released")
+	}
+}
+
+func TestReleasesGoBeforeAttemptsOfTheSameRoundTrip(t *testing.T) {
+	t.Parallel()
+	n, _ := real(t)
+	locks := several(t, 2)
+	for _, k := range locks {
+		do(t, n, release(k, alice)) // so that the script is known
+		expect(t, "before", do(t, n, acquire(k, alice, now())), pool.OK)
+	}
+	for _, reply := range send(t, n, acquire(locks[0], bob, now()), acquire(locks[1], bob, now()), release(locks[0], alice), release(locks[1], alice)) {
+		expect(t, "all", reply, pool.OK)
+	}
+}
+
+func TestAGroupPassesItsLocksOn(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready, notices, ended := make(chan struct{}), make(chan pool.Notice, 10), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = n.Listen(ctx, "inbox", func() { close(ready) }, func(n pool.Notice) { notices <- n })
+	}()
+	<-ready
+	locks := several(t, 3)
+	var give []*pool.Request
+	for i, k := range locks {
+		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
+		if i != 1 {
+			r := acquire(k, bob, now())
+			r.Queue, r.Inbox, r.Ticket = k.Queue, "inbox", now()
+			expect(t, "wait", do(t, n, r), pool.Held)
+		}
+		r := release(k, alice)
+		r.Reserve = time.Minute
+		give = append(give, r)
+	}
+	for _, reply := range send(t, n, give...) {
+		expect(t, "give", reply, pool.OK)
+	}
+	for i, k := range locks {
+		if got := client.Get(ctx, k.Lock).Val(); (got == "R:inbox") != (i != 1) {
+			t.Errorf("lock %d: %q", i, got)
+		}
+	}
+	for _, i := range []int{0, 2} {
+		if got := <-notices; got.Lock != locks[i].Lock {
+			t.Errorf("told of %q, want %q", got.Lock, locks[i].Lock)
+		}
+	}
+	cancel()
+	<-ended
+}
+
+func TestTheRestartGuardHoldsForAGroup(t *testing.T) {
+	t.Parallel()
+	n, _ := real(t)
+	ask := func() []pool.Reply {
+		var take []*pool.Request
+		for _, k := range several(t, 3) {
+			r := acquire(k, alice, 1)
+			r.Guard = 10 * time.Second
+			take = append(take, r)
+		}
+		return send(t, n, take...)
+	}
+	for _, reply := range ask() {
+		expect(t, "at first", reply, pool.Quarantined)
+		if reply.TTL < 9*time.Second || reply.TTL > 11*time.Second {
+			t.Errorf("for %v", reply.TTL)
+		}
+	}
+	floor := now()
+	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Guard: 10 * time.Second}), pool.OK)
+	for _, reply := range ask() {
+		expect(t, "after it", reply, pool.OK)
+		if reply.Token+uint64(time.Minute.Microseconds()) < floor {
+			t.Errorf("token %d, by a hint of 1", reply.Token)
+		}
+	}
+}
+
+func TestALockThatMayNotBeTouchedIsNoneOfTheOthersBusiness(t *testing.T) {
+	t.Parallel()
+	_, client := real(t)
+	ctx := t.Context()
+	if err := client.Do(ctx, "acl", "setuser", "default", "resetkeys", "~lock*", "~{lock*", "~nothing*").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n := dial(t, client.Options().Addr)
+	locks := append(several(t, 2), keys(t, "forbidden"))
+	for range 2 {
+		replies := send(t, n, acquire(locks[0], alice, now()), acquire(locks[2], alice, now()), acquire(locks[1], alice, now()))
+		for i, want := range []pool.Verdict{pool.OK, pool.Refused, pool.OK} {
+			expect(t, "take", replies[i], want)
+		}
+		replies = send(t, n, release(locks[0], alice), release(locks[2], alice), release(locks[1], alice))
+		for i, want := range []pool.Verdict{pool.OK, pool.Refused, pool.OK} {
+			expect(t, "give", replies[i], want)
+		}
+	}
+}
+
+func TestAServerOfAClusterIsAskedLockByLock(t *testing.T) {
+	t.Parallel()
+	n, client := real(t, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+	ctx := t.Context()
+	if err := client.Do(ctx, "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for { // it takes a moment until it serves them
+		if err := client.Set(ctx, "x", "y", 0).Err(); err == nil {
+			break
+		} else if !strings.HasPrefix(err.Error(), "CLUSTERDOWN") {
+			t.Fatal(err)
+		}
+	}
+	locks := several(t, 3)
+	for range 2 {
+		for _, reply := range send(t, n, acquire(locks[0], alice, now()), acquire(locks[1], alice, now()), acquire(locks[2], alice, now())) {
+			expect(t, "take", reply, pool.OK)
+		}
+		client.ConfigResetStat(ctx)
+		for _, reply := range send(t, n, release(locks[0], alice), release(locks[1], alice), release(locks[2], alice)) {
+			expect(t, "give", reply, pool.OK)
+		}
+	}
+	stats := client.Info(ctx, "commandstats").Val()
+	if !strings.Contains(stats, "cmdstat_evalsha:calls=4,") || !strings.Contains(stats, "rejected_calls=0") { // one is a look
+		t.Errorf("it was asked for several locks at once again:\n%s", stats)
+	}
+}
+
+func TestAServerThatIsNotKnownIsAskedLockByLock(t *testing.T) {
+	t.Parallel()
+	_, client := real(t)
+	ctx := t.Context()
+	if err := client.Do(ctx, "acl", "setuser", "default", "-info").Err(); err != nil {
+		t.Fatal(err)
+	}
+	n, locks := dial(t, client.Options().Addr), several(t, 2)
+	for _, reply := range send(t, n, acquire(locks[0], alice, now()), acquire(locks[1], alice, now())) {
+		expect(t, "take", reply, pool.OK)
+	}
+	client.Do(ctx, "acl", "setuser", "default", "+info")
+	if calls := scriptCalls(t, client); calls != 1+1+2+2 { // each script is unknown at first
+		t.Errorf("%d scripts were run", calls)
+	}
+}
+
+func TestABrokenAnswerToAGroupIsNoGrant(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "OK", "OK 1", "OK 1\n", "OK 1\nOK 2", "OK 1\nOK 2\nOK 3\n", "OK 1\nOK 2\nOK 3\nOK 4", "\n\n", "-\n-\n-", "OK\nOK\nOK", "x\ny\nz"} {
+		f := newFake(t, func([]string) string { return bulk(text) })
+		n := dial(t, f.addr)
+		for _, reply := range send(t, n, acquire(keys(t, "a"), alice, 1), acquire(keys(t, "b"), alice, 1), acquire(keys(t, "c"), alice, 1)) {
+			expect(t, text, reply, pool.Refused)
+			if reply.Err == nil || reply.Err.Error() == "" {
+				t.Errorf("%q: no cause", text)
+			}
+		}
+		if asked := len(f.commands("evalsha")); asked != 2 { // one is a look
+			t.Errorf("%q: asked %d times", text, asked)
+		}
+	}
+}
+
+func TestTheErrorOfOneIsToldOfThatOne(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func([]string) string { return bulk("OK 1\n-OOM no memory for " + bob + "\n-ERR what is " + alice) })
+	replies := send(t, dial(t, f.addr), acquire(keys(t, "a"), alice, 1), acquire(keys(t, "b"), bob, 1), acquire(keys(t, "c"), alice, 1))
+	for i, want := range []pool.Verdict{pool.OK, pool.Unavailable, pool.Refused} {
+		expect(t, "group", replies[i], want)
+		if err := replies[i].Err; err != nil && (strings.Contains(err.Error(), alice[:32]) || strings.Contains(err.Error(), bob)) {
+			t.Errorf("the error holds an owner id: %v", err)
+		}
+	}
+}
+
+func TestALostAnswerToAGroupLeavesAllUnknown(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func(c []string) string {
+		if c[2] == "4" {
+			return "" // hangs up
+		}
+		return bulk("OK 1")
+	})
+	for _, reply := range send(t, dial(t, f.addr), acquire(keys(t, "a"), alice, 1), acquire(keys(t, "b"), alice, 1)) {
+		expect(t, "group", reply, pool.Unavailable)
+		if reply.Unsent {
+			t.Error("it is said to be unsent")
+		}
+	}
+}
+
+func TestAGroupWhoseScriptIsUnknownIsSentInFull(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	locks := several(t, 2)
+	send(t, n, acquire(locks[0], alice, now()))
+	if err := client.ScriptFlush(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, reply := range send(t, n, acquire(locks[0], alice, now()), acquire(locks[1], alice, now())) {
+		expect(t, "group", reply, pool.OK)
+	}
+}
