@@ -53,24 +53,24 @@ func validity(ttl time.Duration) time.Duration { return ttl - drift(ttl) }
 // were suspended, where the monotonic one may have stood still: it can make a moment come earlier, never later.
 type moment struct {
 	mono time.Time
-	wall time.Time
+	wall time.Duration // since 1970
 }
 
 // present returns the current moment.
 func present(c Clock) moment {
 	if c == (systemClock{}) { // which tells both at a glance
 		now := time.Now()
-		return moment{mono: now, wall: now.Round(0)}
+		return moment{mono: now, wall: time.Duration(now.UnixNano())}
 	}
-	return moment{mono: c.Now(), wall: c.Wall().Round(0)}
+	return moment{mono: c.Now(), wall: time.Duration(c.Wall().UnixNano())}
 }
 
 // add returns the moment d later.
-func (m moment) add(d time.Duration) moment { return moment{mono: m.mono.Add(d), wall: m.wall.Add(d)} }
+func (m moment) add(d time.Duration) moment { return moment{mono: m.mono.Add(d), wall: m.wall + d} }
 
 // until returns how long it is from now to m at most: zero or less if either clock has reached it.
 func (m moment) until(now moment) time.Duration {
-	return min(m.mono.Sub(now.mono), m.wall.Sub(now.wall))
+	return min(m.mono.Sub(now.mono), m.wall-now.wall)
 }
 
 // after reports whether m is later than o by the monotonic clock.

@@ -366,7 +366,7 @@ func (p *place) enqueue(r *pool.Request, queue string, now moment) {
 	default:
 	}
 	r.Queue, r.Inbox = queue, b.channel
-	r.Ticket = uint64(max(p.since.wall.UnixMicro(), 1))
+	r.Ticket = uint64(max(p.since.wall.Microseconds(), 1))
 	r.Age = max(now.mono.Sub(p.since.mono), 0)
 }
 

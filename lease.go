@@ -279,12 +279,12 @@ func (le *Lease) Unlock(ctx context.Context) error {
 		return nil
 	}
 	le.end(ErrReleased)
-	vote := newReleaseVote(c)
+	vote := c.openVote()
 	c.abandon(c.remainder(), vote)
 	c.ring(vote.until.mono)
 	c.unlock()
 
-	<-vote.done
+	<-c.done
 	le.depart()
 	c.timer.Stop()
 	err := vote.verdict

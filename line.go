@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,6 +135,7 @@ type trip struct {
 	line  *line
 	calls []call
 	wire  []pool.Call
+	most  int       // of them used since the trip was idle
 	ctx   ioContext // of the round trip under way
 }
 
@@ -146,6 +148,7 @@ func (t *trip) travel() error {
 			heard = t.carry()
 			continue
 		}
+		t.forget()
 		if _, ok := <-t.line.next; !ok {
 			return nil
 		}
@@ -174,7 +177,7 @@ func (t *trip) carry() hearing {
 			ln.reject(c, errQueued)
 		default:
 			kept = append(kept, c)
-			t.wire = append(t.wire, pool.Call{Request: c.request})
+			t.address(c.request)
 			if c.until.After(until) {
 				until = c.until
 			}
@@ -196,15 +199,27 @@ func (t *trip) carry() hearing {
 		}
 	}
 	for i, c := range kept {
-		reply := t.wire[i].Reply
-		ln.observe(c.request.Verb, &reply, took)
-		c.to.answered(ln.index, c.request, reply)
+		reply := &t.wire[i].Reply
+		ln.observe(c.request.Verb, reply, took)
+		c.to.answered(ln.index, c.request, *reply)
 		ln.locker.work.end()
 	}
-	clear(t.wire)
-	clear(kept)
-	t.wire = t.wire[:0]
+	t.most, t.wire = max(t.most, len(t.wire)), t.wire[:0]
 	return heard
+}
+
+// address adds a request to those of the round trip.
+func (t *trip) address(r *pool.Request) {
+	n := len(t.wire)
+	t.wire = slices.Grow(t.wire, 1)[:n+1]
+	t.wire[n].Request, t.wire[n].Reply = r, pool.Reply{} // all else is the node's own, and large
+}
+
+// forget drops what earlier round trips have left: it would keep their claims from the collector for as long as the trip is idle.
+func (t *trip) forget() {
+	clear(t.wire[:t.most])
+	clear(t.calls[:cap(t.calls)])
+	t.most = 0
 }
 
 // load gives the trip its next calls, or ends it and returns false.

@@ -38,10 +38,10 @@ type claim struct {
 	start   moment // before the first request was sent
 	timeout time.Duration
 	acquire pool.Request
-	random  [16]byte // of the owner id
-	queue   string   // key of the queue of waiters
-	decided chan struct{}
-	timer   Timer // the node timeout, and for a lease its deadline
+	random  [16]byte      // of the owner id
+	queue   string        // key of the queue of waiters
+	done    chan struct{} // gets a value when the claim is decided, and one when its release is
+	timer   Timer         // the node timeout, and for a lease its deadline
 
 	mu      sync.Mutex
 	rings   time.Time // when the timer does, or zero
@@ -58,8 +58,9 @@ type claim struct {
 	nodes   []standing
 	lease   *Lease // what came of it, once won
 	debts   []debt // the releases, once over
-	release *releaseVote
-	news    []news // to be told once mu is free
+	vote    releaseVote
+	release *releaseVote // it, if Unlock waits for it
+	news    []news       // to be told once mu is free
 }
 
 // A ballot is one node's say on a claim.
@@ -75,7 +76,9 @@ const (
 
 // A standing is what a claim has on one node.
 type standing struct {
-	reply    pool.Reply // to Acquire
+	token    uint64      // that it granted
+	server   string      // that granted it
+	refusal  *pool.Reply // the last answer, unless that was yes
 	ballot   ballot
 	settling bool // a Repair is under way: the node may yet accept
 	flying   bool // a request that takes the lock is under way
@@ -127,7 +130,7 @@ func (m *Mutex) claim(t *terms, p *place) *claim {
 		name:    m.name,
 		queue:   m.keys.Queue,
 		timeout: l.timeout(t),
-		decided: make(chan struct{}),
+		done:    make(chan struct{}, 1),
 		nodes:   make([]standing, len(l.lines)),
 		start:   present(l.clock),
 	}
@@ -170,12 +173,12 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 // cannot change that. If ctx ends first the claim is given up.
 func (c *claim) wait(ctx context.Context) error {
 	select {
-	case <-c.decided:
+	case <-c.done:
 	case <-ctx.Done():
 		c.mu.Lock()
 		c.conclude(over, ended(ctx))
 		c.unlock()
-		<-c.decided
+		<-c.done
 	}
 	return c.verdict
 }
@@ -204,7 +207,7 @@ func (c *claim) alarm() {
 		for i := range c.nodes {
 			n := &c.nodes[i]
 			if n.settling { // what it answered before is not the last word
-				n.ballot, n.reply = open, pool.Reply{}
+				n.ballot, n.refusal = open, nil
 			}
 			n.settling = false
 			if n.ballot == open {
@@ -250,31 +253,32 @@ func (c *claim) answered(i int, r *pool.Request, reply pool.Reply) {
 // acquired counts the answer to Acquire. With mu held.
 func (c *claim) acquired(i int, reply pool.Reply) {
 	n := &c.nodes[i]
-	n.reply = reply
 	c.landed(i, &reply)
-	if c.phase == over {
-		return
-	}
 	switch {
+	case c.phase == over:
+		return
 	case c.locker.lines[i].twin.Load(), reply.Verdict == pool.OK && c.voted(reply.Server):
-		n.ballot = failed
+		n.refuse(failed, reply)
 	case reply.Verdict == pool.OK:
-		n.ballot = granted
+		n.ballot, n.token, n.server = granted, reply.Token, reply.Server
 		if c.chosen {
 			c.settle(i)
 		}
 	case reply.Verdict == pool.Held:
-		n.ballot = held
+		n.refuse(held, reply)
 	default:
-		n.ballot = failed
+		n.refuse(failed, reply)
 	}
 	c.decide()
 }
 
+// refuse notes an answer that does not count for the claim.
+func (n *standing) refuse(b ballot, reply pool.Reply) { n.ballot, n.refusal = b, &reply }
+
 // voted reports whether that server has granted the lock over another line: an address may have led to it for a while. With mu held.
 func (c *claim) voted(server string) bool {
 	return server != "" && slices.ContainsFunc(c.nodes, func(n standing) bool {
-		return (n.ballot == granted || n.ballot == accepted) && n.reply.Server == server
+		return (n.ballot == granted || n.ballot == accepted) && n.server == server
 	})
 }
 
@@ -301,7 +305,7 @@ func (c *claim) choose() {
 	c.chosen = true
 	for i := range c.nodes {
 		if c.nodes[i].ballot == granted {
-			c.token = max(c.token, c.nodes[i].reply.Token)
+			c.token = max(c.token, c.nodes[i].token)
 		}
 	}
 	c.top, c.spent = c.token, c.token
@@ -316,7 +320,7 @@ func (c *claim) choose() {
 // others out, but does not accept. With mu held.
 func (c *claim) settle(i int) {
 	n := &c.nodes[i]
-	switch token := n.reply.Token; {
+	switch token := n.token; {
 	case token == c.token:
 		n.ballot = accepted
 	case token < c.token:
@@ -333,17 +337,14 @@ func (c *claim) settle(i int) {
 func (c *claim) repaired(i int, reply pool.Reply) {
 	n := &c.nodes[i]
 	n.settling = false
-	if reply.Verdict != pool.OK {
-		n.reply = reply // which is what the error tells
-	}
 	switch reply.Verdict {
 	case pool.OK:
 		n.ballot = accepted
 	case pool.Gone, pool.Raised:
-		n.ballot = held
+		n.refuse(held, reply)
 		n.missing = reply.Verdict == pool.Gone
 	default:
-		n.ballot = failed
+		n.refuse(failed, reply)
 	}
 	c.decide()
 }
@@ -424,7 +425,7 @@ func (c *claim) conclude(p phase, verdict error) {
 		c.hush()
 		c.abandon(0, nil)
 	}
-	close(c.decided)
+	c.done <- struct{}{}
 }
 
 // abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is released too. No
@@ -466,6 +467,8 @@ func (c *claim) free(i int, now time.Time) {
 	}
 }
 
+var unanswered pool.Reply
+
 // error tells how the nodes have answered. With mu held.
 func (c *claim) error(verdict error) *QuorumError {
 	t := c.count()
@@ -482,7 +485,7 @@ func (c *claim) error(verdict error) *QuorumError {
 	waits := make([]time.Duration, 0, len(c.nodes))
 	for i := range c.nodes {
 		n := &c.nodes[i]
-		r := &n.reply
+		r := cmp.Or(n.refusal, &unanswered)
 		switch {
 		case n.ballot == granted || n.ballot == accepted:
 			waits = append(waits, 0)
@@ -516,7 +519,7 @@ func (c *claim) error(verdict error) *QuorumError {
 type releaseVote struct {
 	quorum int
 	until  moment // the node timeout
-	done   chan struct{}
+	done   chan<- struct{}
 
 	mu                          sync.Mutex
 	open, deleted, gone, failed int
@@ -525,9 +528,11 @@ type releaseVote struct {
 	twins                       []*debt // to be released once it is over
 }
 
-func newReleaseVote(c *claim) *releaseVote {
-	l := c.locker
-	return &releaseVote{quorum: l.quorum, until: present(l.clock).add(c.timeout), open: len(l.lines), done: make(chan struct{})}
+// openVote opens the vote on the claim's release, of which there is one at most. With mu held.
+func (c *claim) openVote() *releaseVote {
+	l, v := c.locker, &c.vote
+	v.quorum, v.until, v.open, v.done = l.quorum, present(l.clock).add(c.timeout), len(l.lines), c.done
+	return v
 }
 
 // count counts the answer to d.
@@ -586,7 +591,7 @@ func (v *releaseVote) close() {
 func (v *releaseVote) end(verdict error) {
 	if !v.closed {
 		v.closed, v.verdict = true, verdict
-		close(v.done)
+		v.done <- struct{}{} // there is room: the decision was taken out
 	}
 	for _, d := range v.twins {
 		d.send(ioNow())

@@ -227,7 +227,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (*
 // hint is what the tokens of an attempt at the lock that begins now should be: the time, in microseconds, or more
 // where this clock lags behind the tokens it has seen.
 func (l *Locker) hint(lock string, start moment) uint64 {
-	return max(uint64(max(start.wall.UnixMicro(), 1)), l.tokens.last(lock)+1)
+	return max(uint64(max(start.wall.Microseconds(), 1)), l.tokens.last(lock)+1)
 }
 
 // keep registers a lease, unless it has ended already. It returns false if the Locker was closed meanwhile.

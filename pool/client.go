@@ -134,40 +134,52 @@ type command struct{ *redis.StringCmd }
 // NoRetry implements redis.Cmder.
 func (command) NoRetry() bool { return true }
 
-// command makes the command that asks for the call's request, in its present form. It lives in the call: go-redis is done with it
-// when it returns.
-func (c *Call) command(ctx context.Context) command {
-	c.cmd = *redis.NewStringCmd(ctx, c.words()...)
+// command makes the command of these words. It lives in the call, and go-redis is done with both when it returns.
+func (c *Call) command(ctx context.Context, words []any) command {
+	c.cmd = *redis.NewStringCmd(ctx, words...)
 	return command{&c.cmd}
 }
 
 // single sends one request, in one form after the other until one settles it.
 func (c *client) single(ctx context.Context, r redis.UniversalClient, call *Call) {
 	for settled := false; !settled; {
-		settled = c.settle(call, r.Process(ctx, call.command(ctx)))
+		words := call.Request.usual()
+		if call.form != usual {
+			words = call.words(nil)
+		}
+		settled = c.settle(call, r.Process(ctx, call.command(ctx, words)))
 	}
 }
 
+// A batch has the slices that a round trip with several requests needs. They are used again.
+type batch struct {
+	groups
+	words []any
+	cmds  []redis.Cmder
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
 // batch sends several requests in one round trip, and in another those that are not settled by it.
 func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Call) {
-	var firsts []*Call // of those that share a command
+	b := batches.Get().(*batch) //nolint:forcetypeassert // see above
+	defer batches.Put(b)
 	if c.together() {
-		firsts = grouped(calls)
+		b.group(calls)
 	} else {
-		firsts = make([]*Call, len(calls))
-		for i := range calls {
-			firsts[i] = &calls[i]
-		}
+		b.single(calls)
 	}
-	for cmds := make([]redis.Cmder, 0, len(firsts)); len(firsts) > 0; {
-		cmds = cmds[:0]
-		for _, call := range firsts {
-			cmds = append(cmds, call.command(ctx))
+	for len(b.firsts) > 0 {
+		b.words, b.cmds = b.words[:0], b.cmds[:0]
+		for _, call := range b.firsts {
+			begin := len(b.words)
+			b.words = call.words(b.words)
+			b.cmds = append(b.cmds, call.command(ctx, b.words[begin:]))
 		}
 		pipe := r.Pipeline()
-		_ = pipe.BatchProcess(ctx, cmds...) // only queues them
-		_, _ = pipe.Exec(ctx)               // each command has its own error
-		firsts = c.settleAll(firsts)
+		_ = pipe.BatchProcess(ctx, b.cmds...) // only queues them
+		_, _ = pipe.Exec(ctx)                 // each command has its own error
+		b.firsts = c.settleAll(b.firsts)
 	}
 }
 

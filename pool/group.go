@@ -28,10 +28,17 @@ type groups struct {
 	open   []group // those that may grow, one of a kind
 }
 
-// grouped returns the first call of each command that carries the calls. Releases go first: an attempt of the same round trip then finds free
-// what was given up before it was sent.
-func grouped(calls []Call) []*Call {
-	g := groups{make([]*Call, 0, len(calls)), make([]group, 0, maxKinds)}
+// single gives each call a command of its own.
+func (g *groups) single(calls []Call) {
+	g.firsts = g.firsts[:0]
+	for i := range calls {
+		g.firsts = append(g.firsts, &calls[i])
+	}
+}
+
+// group has calls share commands. Releases go first: an attempt of the same round trip then finds free what was given up before it was sent.
+func (g *groups) group(calls []Call) {
+	g.firsts, g.open = g.firsts[:0], g.open[:0]
 	for i := range calls {
 		if calls[i].Request.Verb == Release {
 			g.add(&calls[i])
@@ -42,7 +49,6 @@ func grouped(calls []Call) []*Call {
 			g.add(&calls[i])
 		}
 	}
-	return g.firsts
 }
 
 // add has the call join a group, or go first in a command of its own.

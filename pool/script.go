@@ -78,15 +78,15 @@ const (
 	whole             // as the script itself
 )
 
-// words returns the words of the command that asks for what the call, and those that share it, are to do, in its present form.
-func (c *Call) words() []any {
+// words appends the words of the command that asks for what the call, and those that share it, are to do, in its present form.
+func (c *Call) words(to []any) []any {
 	switch {
 	case c.form == whole:
-		return c.eval()
+		return c.eval(to)
 	case c.form == named || c.also != nil:
-		return c.evalsha()
+		return c.evalsha(to)
 	default:
-		return c.Request.usual()
+		return append(to, c.Request.usual()...)
 	}
 }
 
@@ -117,39 +117,40 @@ func (r *Request) usual() []any {
 		if r.simple() {
 			r.wire = []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
 		} else {
-			r.wire = (&Call{Request: r}).evalsha()
+			r.wire = (&Call{Request: r}).evalsha(make([]any, 0, 10))
 		}
 	})
 	return r.wire
 }
 
 // eval is evalsha, and teaches the server the script.
-func (c *Call) eval() []any {
-	words := c.evalsha()
-	words[0], words[1] = "eval", c.Request.script().text
-	return words
+func (c *Call) eval(to []any) []any {
+	begin := len(to)
+	to = c.evalsha(to)
+	to[begin], to[begin+1] = "eval", c.Request.script().text
+	return to
 }
 
-// evalsha returns the name of the script, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
+// evalsha appends the name of the script, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
 // go-redis writes as what they point to and which cost no allocation; but it reads the first key, for its hash slot.
-func (c *Call) evalsha() []any {
-	const beforeKeys = 3
-	r := c.Request
-	words := append(make([]any, 0, 10), "evalsha", r.script().sha, 0)
+func (c *Call) evalsha(to []any) []any {
+	r, count := c.Request, len(to)+2
+	to = append(to, "evalsha", r.script().sha, 0)
+	keys := len(to)
 	for m := c; m != nil; m = m.also {
-		words = m.Request.keys(words)
+		to = m.Request.keys(to)
 	}
-	if first, ok := words[beforeKeys].(*string); ok {
-		words[beforeKeys] = *first
+	if first, ok := to[keys].(*string); ok {
+		to[keys] = *first
 	}
 	if r.guarded() {
-		words = append(words, markerKey)
+		to = append(to, markerKey)
 	}
-	words[beforeKeys-1] = len(words) - beforeKeys
+	to[count] = len(to) - keys
 	for m := c; m != nil; m = m.also {
-		words = m.Request.args(words)
+		to = m.Request.args(to)
 	}
-	return r.terms(words)
+	return r.terms(to)
 }
 
 // keys appends the keys of the lock that the script of r touches, in its order.

@@ -63,7 +63,7 @@ func TestTheCommandsAreTheWireFormat(t *testing.T) {
 					Verb: v, Lock: keys.Lock, Fence: fence, Queue: keys.Queue, Inbox: "inbox", Owner: owner, Ticket: 5, Age: time.Millisecond,
 					Reserve: 15 * time.Millisecond, TTL: 8 * time.Second, Retention: time.Hour, Token: 1 << 50, Guard: guard,
 				}
-				fmt.Fprintf(&b, "%v guard %v fence %q:%s\n", v, guard, fence, spelled((&Call{Request: r}).evalsha()))
+				fmt.Fprintf(&b, "%v guard %v fence %q:%s\n", v, guard, fence, spelled((&Call{Request: r}).evalsha(nil)))
 			}
 		}
 	}
