@@ -10,7 +10,7 @@
 // # What a node does
 //
 // Each [Verb] is one Lua script, so one atomic step on the server; the scripts are in the folder lua. A lock without a token is first asked for
-// by SET NX PX, which takes half the server's time, and by the script where somebody has it. Several requests may share a round trip. A request is sent at most once, and what became of it is a [Verdict]: an error of the network, or of a server that
+// by SET NX PX, which takes half the server's time, and by the script where somebody has it. Several requests may share a round trip, and a run of a script. A request is carried out at most once, and what became of it is a [Verdict]: an error of the network, or of a server that
 // is loading, full or a replica, is [Unavailable], and may have been executed unless the [Reply] says that it was never sent; an
 // error that trying again does not mend is [Refused]. No error holds a password or an owner id.
 //

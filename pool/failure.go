@@ -107,6 +107,9 @@ type serverError string
 // Error implements error.
 func (e serverError) Error() string { return string(e) }
 
+// RedisError implements redis.Error.
+func (e serverError) RedisError() {}
+
 // unknownScript reports whether the server does not know the script, and so has not run it.
 func unknownScript(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "NOSCRIPT")

@@ -81,6 +81,12 @@ func TestRequestsAlikeShareACommand(t *testing.T) {
 			if f := client.Get(t.Context(), take[i].Fence).Val(); f != strconv.FormatUint(reply.Token, 10) || f == "0" {
 				t.Errorf("lock %d: token %d, the register says %s", i, reply.Token, f)
 			}
+			if life := client.PTTL(t.Context(), take[i].Fence).Val(); life < time.Hour-time.Minute {
+				t.Errorf("lock %d: the register lives for %v", i, life)
+			}
+			if reply.Server == "" {
+				t.Errorf("lock %d: nobody knows which server answered", i)
+			}
 		}
 		for i, reply := range send(t, n, give...) {
 			expect(t, give[i].Lock, reply, pool.OK)
@@ -108,9 +114,16 @@ func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
 	for _, k := range locks {
 		take, give = append(take, acquire(k, alice, hint)), append(give, release(k, alice))
 	}
+	client.ConfigResetStat(ctx)
 	replies := send(t, n, take...)
 	for i, want := range []pool.Verdict{pool.OK, pool.Held, pool.Refused, pool.Refused, pool.OK, pool.OK} {
 		expect(t, locks[i].Lock, replies[i], want)
+		if replies[i].Server == "" {
+			t.Errorf("lock %d: nobody knows which server answered", i)
+		}
+	}
+	if calls := scriptCalls(t, client); calls != 2+1 { // a look, with a script that is unknown
+		t.Errorf("%d scripts were run", calls)
 	}
 	if r := replies[1]; r.Holder != "two lines " || r.TTL <= 0 || len(r.Fingerprint) != 16 {
 		t.Errorf("the refusal says %+v", r)
@@ -146,17 +159,31 @@ func TestReleasesGoBeforeAttemptsOfTheSameRoundTrip(t *testing.T) {
 	}
 }
 
-func TestAGroupPassesItsLocksOn(t *testing.T) {
-	t.Parallel()
-	n, client := real(t)
+// listen subscribes to an inbox until the test is over.
+func listen(t testing.TB, n pool.Node, inbox string) <-chan pool.Notice {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	ready, notices, ended := make(chan struct{}), make(chan pool.Notice, 10), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = n.Listen(ctx, "inbox", func() { close(ready) }, func(n pool.Notice) { notices <- n })
+		_ = n.Listen(ctx, inbox, func() { close(ready) }, func(n pool.Notice) { notices <- n })
 	}()
-	<-ready
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+	select {
+	case <-ready:
+	case <-ended:
+		t.Fatal("no subscription")
+	}
+	return notices
+}
+
+func TestAGroupPassesItsLocksOn(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx, notices := t.Context(), listen(t, n, "inbox")
 	locks := several(t, 3)
 	var give []*pool.Request
 	for i, k := range locks {
@@ -183,17 +210,54 @@ func TestAGroupPassesItsLocksOn(t *testing.T) {
 			t.Errorf("told of %q, want %q", got.Lock, locks[i].Lock)
 		}
 	}
-	cancel()
-	<-ended
+}
+
+func TestAGroupDoesNotPassALockOnToItsReleaser(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	listen(t, n, "inbox")
+	var give []*pool.Request
+	for _, k := range several(t, 2) {
+		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
+		client.ZAdd(t.Context(), k.Queue, redis.Z{Score: 1, Member: "inbox"})
+		r := release(k, alice)
+		r.Inbox = "inbox"
+		give = append(give, r)
+	}
+	for i, reply := range send(t, n, give...) {
+		expect(t, "give", reply, pool.OK)
+		if client.Exists(t.Context(), give[i].Lock, give[i].Queue).Val() != 0 {
+			t.Errorf("lock %d or its queue is left", i)
+		}
+	}
+}
+
+func TestMinimumHoldsAreKeptByReleasesOfOneRoundTrip(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	var give []*pool.Request
+	for i, k := range several(t, 12) {
+		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
+		r := release(k, alice)
+		r.TTL = time.Duration(1+i/2) * time.Second
+		give = append(give, r)
+	}
+	for i, reply := range send(t, n, give...) {
+		expect(t, "give", reply, pool.OK)
+		if life := client.PTTL(t.Context(), give[i].Lock).Val(); life > give[i].TTL || life <= give[i].TTL-time.Second {
+			t.Errorf("lock %d lives for %v, not %v", i, life, give[i].TTL)
+		}
+	}
 }
 
 func TestTheRestartGuardHoldsForAGroup(t *testing.T) {
 	t.Parallel()
-	n, _ := real(t)
+	n, client := real(t)
+	before := now()
 	ask := func() []pool.Reply {
 		var take []*pool.Request
 		for _, k := range several(t, 3) {
-			r := acquire(k, alice, 1)
+			r := acquire(k, alice, before-uint64(time.Minute.Microseconds()))
 			r.Guard = 10 * time.Second
 			take = append(take, r)
 		}
@@ -205,13 +269,93 @@ func TestTheRestartGuardHoldsForAGroup(t *testing.T) {
 			t.Errorf("for %v", reply.TTL)
 		}
 	}
-	floor := now()
 	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Guard: 10 * time.Second}), pool.OK)
+	for _, k := range several(t, 3) { // as if restored: below the hint, which is below what the node may have given
+		client.Set(t.Context(), k.Fence, before-2*uint64(time.Minute.Microseconds()), time.Hour)
+	}
 	for _, reply := range ask() {
 		expect(t, "after it", reply, pool.OK)
-		if reply.Token+uint64(time.Minute.Microseconds()) < floor {
-			t.Errorf("token %d, by a hint of 1", reply.Token)
+		if reply.Token <= before {
+			t.Errorf("token %d is not above the floor, which is above %d", reply.Token, before)
 		}
+	}
+}
+
+func TestAnAttemptThatFailsHalfWayIsNotTheOthersInItsGroup(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx, locks := t.Context(), several(t, 3)
+	expect(t, "take", do(t, n, acquire(locks[0], alice, now())), pool.OK)
+	// A register that is missing begins at the server's time, which may not be told.
+	if err := client.Do(ctx, "acl", "setuser", "default", "-time").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		replies := send(t, n, acquire(locks[1], bob, 5), acquire(locks[0], alice, now()), acquire(locks[2], bob, 5))
+		for i, want := range []pool.Verdict{pool.Refused, pool.OK, pool.Refused} {
+			expect(t, "take", replies[i], want)
+		}
+		client.Del(ctx, locks[1].Lock, locks[1].Fence, locks[2].Lock, locks[2].Fence)
+	}
+}
+
+func TestAReleaseThatFailsHalfWayIsNotTheOthersInItsGroup(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx, locks := t.Context(), several(t, 3)
+	listen(t, n, "inbox")
+	var give []*pool.Request
+	for i, k := range locks {
+		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
+		if i != 1 {
+			client.ZAdd(ctx, k.Queue, redis.Z{Score: 1, Member: "inbox"})
+		}
+		give = append(give, release(k, alice))
+	}
+	if err := client.Do(ctx, "acl", "setuser", "default", "-del").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for i, reply := range send(t, n, give...) {
+		expect(t, give[i].Lock, reply, []pool.Verdict{pool.OK, pool.Refused, pool.OK}[i])
+	}
+}
+
+func TestAnErrorForAllIsToldOfEachAndNothingIsAskedTwice(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]pool.Verdict{
+		"BUSY Redis is busy running a script of " + bob: pool.Unavailable,
+		"ERR backend timed out, " + alice:               pool.Refused,
+	} {
+		f := newFake(t, func([]string) string { return "-" + text + "\r\n" })
+		for _, reply := range send(t, dial(t, f.addr), release(keys(t, "a"), alice), release(keys(t, "b"), bob)) {
+			expect(t, text, reply, want)
+			if strings.Contains(reply.Err.Error(), alice[:32]) || strings.Contains(reply.Err.Error(), bob) {
+				t.Errorf("the error holds an owner id: %v", reply.Err)
+			}
+		}
+		if asked := len(f.commands("evalsha")); asked != 2 { // one is a look
+			t.Errorf("%q: asked %d times", text, asked)
+		}
+	}
+}
+
+func TestCallsCanBeUsedAgain(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	locks := several(t, 2)
+	send(t, n, release(locks[0], alice))
+	ctx := deadline{t.Context(), time.Now().Add(time.Minute)}
+	calls := []pool.Call{{Request: acquire(locks[0], alice, now())}, {Request: acquire(locks[1], alice, now())}}
+	n.Do(ctx, calls)
+	client.Del(ctx, locks[1].Lock)
+	calls[0].Request = release(locks[0], alice)
+	n.Do(ctx, calls[:1])
+	expect(t, "the first alone", calls[0].Reply, pool.OK)
+	calls[0].Request = acquire(locks[0], bob, now())
+	n.Do(ctx, calls[:1])
+	expect(t, "the first alone", calls[0].Reply, pool.OK)
+	if client.Exists(ctx, locks[1].Lock).Val() != 0 {
+		t.Error("the second was sent too")
 	}
 }
 
@@ -260,9 +404,10 @@ func TestAServerOfAClusterIsAskedLockByLock(t *testing.T) {
 			expect(t, "give", reply, pool.OK)
 		}
 	}
-	stats := client.Info(ctx, "commandstats").Val()
-	if !strings.Contains(stats, "cmdstat_evalsha:calls=4,") || !strings.Contains(stats, "rejected_calls=0") { // one is a look
-		t.Errorf("it was asked for several locks at once again:\n%s", stats)
+	for line := range strings.Lines(client.Info(ctx, "commandstats").Val()) {
+		if strings.HasPrefix(line, "cmdstat_evalsha:") && (!strings.Contains(line, ":calls=4,") || !strings.Contains(line, "rejected_calls=0")) { // one is a look
+			t.Errorf("it was asked for several locks at once again: %s", line)
+		}
 	}
 }
 

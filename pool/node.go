@@ -22,7 +22,7 @@ type Node interface {
 	// It returns when all are answered, when the deadline of ctx has passed (a connection that is being made may take its own
 	// timeout longer), or when the node cannot be reached; a call
 	// without an answer by then has a Reply with [Unavailable] (its request may still be executed, now or later,
-	// unless Reply.Unsent is set). Each request is sent at most once.
+	// unless Reply.Unsent is set). Each request is carried out at most once, in no certain order.
 	Do(ctx context.Context, calls []Call)
 
 	// Listen subscribes to an inbox until ctx ends. It calls ready once the node has confirmed the subscription, and heard

@@ -77,7 +77,7 @@ func owned(v Verb, verdict Verdict, token uint64, text string) Reply {
 	if !ok || !found || len(fingerprint) != 16 || len(label) > 1024 {
 		return nonsense(v)
 	}
-	return Reply{Verdict: verdict, Token: token, TTL: ttl, Fingerprint: strings.Clone(fingerprint), Holder: strings.Clone(label)}
+	return Reply{Verdict: verdict, Token: token, TTL: ttl, Fingerprint: strings.Clone(fingerprint), Holder: strings.ReplaceAll(strings.Clone(label), "\n", " ")}
 }
 
 // millis reads a number of milliseconds; below zero it is -1: there is no end.

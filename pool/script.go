@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -108,7 +109,12 @@ func (c *Call) native() bool { return c.form == usual && c.Request.simple() }
 
 // simple reports whether r takes a lock without more ado. The server's own command does that in half the time that a script takes.
 func (r *Request) simple() bool {
-	return r.Verb == Acquire && r.Fence == "" && r.Queue == "" && r.Guard == 0
+	return r.Verb == Acquire && !r.fenced() && r.Queue == "" && r.Guard == 0
+}
+
+// fenced reports whether r is about the fencing register too. One that is not to be kept is none.
+func (r *Request) fenced() bool {
+	return r.Fence != "" && (r.Retention >= time.Millisecond || r.Verb == Repair || r.Verb == Inspect)
 }
 
 // usual returns the first command to ask for r. It is made once and shared, by all nodes and goroutines.
@@ -159,7 +165,7 @@ func (r *Request) keys(to []any) []any {
 		return append(to, markerKey)
 	}
 	to = append(to, &r.Lock)
-	if r.Fence != "" && r.Verb != Release && r.Verb != Leave {
+	if r.fenced() && r.Verb != Release && r.Verb != Leave {
 		to = append(to, &r.Fence)
 	}
 	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
@@ -183,7 +189,7 @@ func (r *Request) args(to []any) []any {
 // terms appends the arguments that are the same for all locks that share a command.
 func (r *Request) terms(to []any) []any {
 	retention := int64(0)
-	if r.Fence != "" {
+	if r.fenced() {
 		retention = r.Retention.Milliseconds()
 	}
 	switch r.Verb {

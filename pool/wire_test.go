@@ -105,6 +105,40 @@ func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
 	golden(t, "scripts.golden", b.String())
 }
 
+func TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []Verb{Acquire, Release} {
+		one := func() *Request {
+			r := &Request{Verb: verb, Lock: "a", Fence: "f", Owner: "o", Reserve: time.Second, Inbox: "i", TTL: time.Second, Retention: time.Hour, Token: 5}
+			if verb == Release {
+				r.Queue, r.TTL = "q", 0
+			}
+			return r
+		}
+		same := one()
+		same.Lock, same.Fence, same.Owner, same.Token = "b", "g", "p", 6
+		if !one().grouping() || !one().like(same) {
+			t.Errorf("%v: another lock is another kind", verb)
+		}
+		for what, change := range map[string]func(*Request){
+			"the verb":          func(r *Request) { r.Verb = Acquire + Release - r.Verb },
+			"the TTL":           func(r *Request) { r.TTL++ },
+			"the retention":     func(r *Request) { r.Retention++ },
+			"the guard":         func(r *Request) { r.Guard++ },
+			"the reservation":   func(r *Request) { r.Reserve++ },
+			"the inbox":         func(r *Request) { r.Inbox = "j" },
+			"having a queue":    func(r *Request) { r.Queue = "q"[len(r.Queue):] },
+			"not to be fenced":  func(r *Request) { r.Fence, r.Queue = "", "" },
+			"having no set TTL": func(r *Request) { r.TTL += time.Hour },
+		} {
+			other := one()
+			if change(other); one().like(other) {
+				t.Errorf("%v: %s makes no difference", verb, what)
+			}
+		}
+	}
+}
+
 func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 	t.Parallel()
 	for v := Acquire; v <= Bootstrap; v++ {

@@ -144,7 +144,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			s.ttl, s.pause = 30*time.Millisecond, 60*time.Millisecond // it expires
 		case 1, 2:
 			s.set, s.fence = true, random.IntN(2) == 0
-			s.value = []string{"foreign", "", "12", "007", "99999999999999999", "-1", "9007194959773696", strings.Repeat("f", 32), strings.Repeat("f", 32) + ":" + strings.Repeat("x", 1100)}[random.IntN(9)]
+			s.value = []string{"foreign", "", "12", "007", "99999999999999999", "-1", "9007194959773696", strings.Repeat("f", 32), strings.Repeat("f", 32) + ":" + strings.Repeat("x", 1100), strings.Repeat("f", 32) + ":two\nlines"}[random.IntN(10)]
 			s.ttl = []time.Duration{0, 20 * time.Second}[random.IntN(2)]
 		}
 		steps[i] = s

@@ -213,7 +213,7 @@ func (s *state) owned(v pool.Verdict, lock, owner string, now time.Time) pool.Re
 		Fingerprint: hex.EncodeToString(sum[:])[:fingerprintLen],
 	}
 	if text, ours := label(owner); ours {
-		reply.Holder = text
+		reply.Holder = strings.ReplaceAll(text, "\n", " ")
 	}
 	return reply
 }

@@ -9,13 +9,10 @@
 --        FOREIGN <pttl> <fingerprint>      another program's owner has it, who will not tell waiters when it is done
 --        WAIT <ms>                         the node is kept out of new locks for that long
 --        BADFENCE                          F holds what is no token; it is left there, and the lock is not taken
---        and for several locks each of these, or "-" and an error, in a line of its own
+--        and for several locks a line for each: one of these, or "-" and an error
 local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, inbox, ticket, age)
   -- A request that comes twice is one request: its owner is found, not refused.
-  local was = redis.pcall('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
-  if type(was) == 'table' then
-    return was -- an error
-  end
+  local was = redis.call('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
   if queue then
     if was == 'R:' .. inbox then
       redis.call('SET', lock, owner, 'PX', ttl)
@@ -50,7 +47,7 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     if not label and not reserved then
       return 'FOREIGN ' .. tail
     end
-    label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- a reply is one line
+    label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- a line for each
     return 'HELD ' .. tail .. ' ' .. label
   end
   if not fence then
@@ -113,7 +110,7 @@ if keys < 4 then -- one lock
 end
 local replies, ttl, retention = {}, ARGV[keys + 1], ARGV[keys + 2]
 for i = 1, keys, 2 do
-  local reply = acquire(KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1], ttl, retention, floor)
-  replies[(i + 1) / 2] = type(reply) == 'table' and '-' .. reply.err or reply
+  local done, reply = pcall(acquire, KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1], ttl, retention, floor)
+  replies[(i + 1) / 2] = done and reply or '-' .. string.gsub(reply.err or reply, '\n', ' ') -- a line for each
 end
 return table.concat(replies, '\n')

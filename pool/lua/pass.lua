@@ -15,10 +15,7 @@ local function pass(lock, queue, reserve, own)
       return
     end
     if heard > 0 then
-      if redis.pcall('SET', lock, 'R:' .. first, 'PX', reserve).err then -- no memory
-        redis.call('DEL', lock)
-        return
-      end
+      redis.call('SET', lock, 'R:' .. first, 'PX', reserve)
       local second = redis.call('ZRANGE', queue, 0, 0)[1]
       if second then
         redis.pcall('PUBLISH', second, 'next ' .. reserve .. ' ' .. lock)

@@ -2,8 +2,8 @@
 --
 -- KEYS  1 lock  [2 queue of waiters]; or lock and queue of each of several
 -- ARGV  the owner of each lock; then reservation for the first waiter (ms)  [inbox of the releaser, if it has one
---       [remaining life (ms)]]
--- Reply  OK | GONE (the lock is not the owner's); for several locks each in a line of its own
+--       [remaining life (ms), of one lock]]
+-- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of these, or "-" and an error
 local function release(lock, queue, owner, reserve, own, life)
   local was = redis.pcall('GET', lock)
   if was ~= owner then
@@ -28,6 +28,7 @@ if keys < 3 then -- one lock
 end
 local replies, count = {}, keys / 2
 for i = 1, count do
-  replies[i] = release(KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], ARGV[count + 1], ARGV[count + 2], ARGV[count + 3])
+  local done, reply = pcall(release, KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], ARGV[count + 1], ARGV[count + 2])
+  replies[i] = done and reply or '-' .. string.gsub(reply.err or reply, '\n', ' ') -- a line for each
 end
 return table.concat(replies, '\n')
