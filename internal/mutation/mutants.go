@@ -108,6 +108,13 @@ var mutants = []mutant{
 	{"lua-reservation-for-all", "pool/lua/acquire.lua", "if was == 'R:' .. inbox then", "if was and string.sub(was, 1, 2) == 'R:' then", test("./internal/conformance", "TestMiniredisAnswersAsTheMasterInMemoryDoes")},
 	{"lua-leave-keeps", "pool/lua/leave.lua", "redis.call('ZREM', KEYS[2], ARGV[1])", "", test("./pool", "TestAWaiterThatHasLeftIsPassedOver")},
 	{"lua-repair-any-owner", "pool/lua/repair.lua", "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then\n  return 'GONE'\nend", "", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
+	{"group-mixes-terms", "pool/group.go", "r.Retention == o.Retention && ", "", test("./pool", "TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks")},
+	{"group-asked-again", "pool/group.go", "apart || answered && strings.HasPrefix(answer.Error(), \"NOPERM\")", "answered", test("./pool", "TestAnErrorForAllIsToldOfEachAndNothingIsAskedTwice")},
+	{"group-miscounted", "pool/group.go", "strings.Count(lines, \"\\n\") != first.length()-1", "false", test("./pool", "TestABrokenAnswerToAGroupIsNoGrant")},
+	{"group-has-no-server", "pool/group.go", "c.signed(replyTo(m.Request, err, line))", "replyTo(m.Request, err, line)", test("./pool", "TestRequestsAlikeShareACommand")},
+	{"group-attempts-first", "pool/group.go", "Verb == Release {\n\t\t\tg.add(&calls[i])\n\t\t}\n\t}\n\tfor i := range calls {\n\t\tif calls[i].Request.Verb != Release", "Verb != Release {\n\t\t\tg.add(&calls[i])\n\t\t}\n\t}\n\tfor i := range calls {\n\t\tif calls[i].Request.Verb == Release", test("./pool", "TestReleasesGoBeforeAttemptsOfTheSameRoundTrip")},
+	{"lua-group-fails-together", "pool/lua/release.lua", "pcall(release, ", "true, release(", test("./pool", "TestAReleaseThatFailsHalfWayIsNotTheOthersInItsGroup")},
+	{"lua-group-without-floor", "pool/lua/acquire.lua", "ttl, retention, floor)\n  replies", "ttl, retention, 0)\n  replies", test("./pool", "TestTheRestartGuardHoldsForAGroup")},
 }
 
 // idle are edits that change nothing anybody could see, and why.
