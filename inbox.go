@@ -158,13 +158,13 @@ func (b *inbox) crowded(lock string, took time.Duration) {
 }
 
 // courtesy is how long the next attempt at the lock should wait if others want it too. We have just released it to one of them, and
-// would only get in the way of that one's attempt: so it is about as long as that takes.
+// would only get in the way of that one's attempt: so it is longer than that takes.
 func (b *inbox) courtesy(lock string) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	took := b.crowds[lock]
 	delete(b.crowds, lock)
-	return min(2*took, maxCourtesy)
+	return min(4*took, maxCourtesy)
 }
 
 // end is called once the Locker is closed.

@@ -82,7 +82,7 @@ var mutants = []mutant{
 	{"wait-without-end", "wait.go", "if t.wait != Forever {", "if false {", test(".", "TestLeaseExactlyWhenNoError")},
 	{"permanent-refusal-waits", "wait.go", "if last = verdict; last.permanent() {", "if last = verdict; false {", test(".", "TestLockReturnsAtOnceWhereAMajorityRefusesForGood")},
 	{"try-gives-up-on-a-split", "wait.go", "case last.owned, errors", "case true, last.owned, errors", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
-	{"no-courtesy", "inbox.go", "return min(2*took, maxCourtesy)", "return 0 * took", test(".", "TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst")},
+	{"no-courtesy", "inbox.go", "return min(4*took, maxCourtesy)", "return 0 * took", test(".", "TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst")},
 	{"waiter-stays-queued", "inbox.go", "if leave && p.queued {", "if false {", test(".", "TestWaiterThatGivesUpTellsTheNodes")},
 	{"duplicate-addresses", "options.go", "func nodesOf(nodes []pool.Node) error {\n", "func nodesOf(nodes []pool.Node) error {\n\tif len(nodes) > 0 {\n\t\treturn nil\n\t}\n", test(".", "TestNewRefusesBadNodes")},
 	{"hint-forgets-tokens", "redlock.go", "l.tokens.last(lock)+1", "0", test(".", "TestALockerRemembersItsTokensThoughAllRegistersAreLost")},
