@@ -213,11 +213,11 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		admin = c
 		addrs[i] = "redis://locks:secret@" + a
 	}
-	locks := dialled(t, addrs, redlock.WithRestartGuard(time.Minute))
+	locks := dialled(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithNodeTimeout(generous))
 	if err := locks.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	other := dialled(t, addrs, redlock.WithRestartGuard(time.Minute))
+	other := dialled(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithNodeTimeout(generous))
 	lease, err := locks.Lock(t.Context(), "job")
 	if err != nil {
 		t.Fatal(err)
