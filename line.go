@@ -135,7 +135,7 @@ type trip struct {
 	line  *line
 	calls []call
 	wire  []pool.Call
-	most  int       // of them used since the trip was idle
+	used  int       // of them, since the trip was idle
 	ctx   ioContext // of the round trip under way
 }
 
@@ -204,7 +204,7 @@ func (t *trip) carry() hearing {
 		c.to.answered(ln.index, c.request, *reply)
 		ln.locker.work.end()
 	}
-	t.most, t.wire = max(t.most, len(t.wire)), t.wire[:0]
+	t.used, t.wire = max(t.used, len(t.wire)), t.wire[:0]
 	return heard
 }
 
@@ -217,9 +217,9 @@ func (t *trip) address(r *pool.Request) {
 
 // forget drops what earlier round trips have left: it would keep their claims from the collector for as long as the trip is idle.
 func (t *trip) forget() {
-	clear(t.wire[:t.most])
+	clear(t.wire[:t.used])
 	clear(t.calls[:cap(t.calls)])
-	t.most = 0
+	t.used = 0
 }
 
 // load gives the trip its next calls, or ends it and returns false.

@@ -339,6 +339,23 @@ func TestAnErrorForAllIsToldOfEachAndNothingIsAskedTwice(t *testing.T) {
 	}
 }
 
+func TestEachAnswerTellsWhichServerGaveIt(t *testing.T) {
+	t.Parallel()
+	n, _ := real(t)
+	plain := []*pool.Request{acquire(keys(t, "a"), alice, 1), acquire(keys(t, "b"), alice, 1)}
+	for _, r := range plain {
+		r.Fence = ""
+	}
+	replies := append(send(t, n, plain...), send(t, n, plain[0])...) // the last is of a script, for the lock is taken
+	replies = append(replies, send(t, n, acquire(keys(t, "c"), alice, 1))...)
+	for i, reply := range replies {
+		expect(t, "acquire", reply, pool.OK)
+		if reply.Server == "" || reply.Server != replies[0].Server {
+			t.Errorf("answer %d is said to be of server %q", i, reply.Server)
+		}
+	}
+}
+
 func TestCallsCanBeUsedAgain(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
