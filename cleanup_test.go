@@ -296,10 +296,8 @@ func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
-		run := func() time.Duration {
+		whole, part := newCluster(5), newCluster(5)
+		run := func(l *redlock.Locker) time.Duration {
 			return took(func() {
 				var all sync.WaitGroup
 				for i := range 200 {
@@ -312,16 +310,23 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 				all.Wait()
 			})
 		}
-		shortest := func() time.Duration { return min(run(), run(), run(), run(), run()) } // it is chance which requests share a trip
-		healthy := shortest()
-		c.freeze(0)
-		if frozen := shortest(); frozen > healthy*12/10 {
-			t.Errorf("%v with a frozen node, %v without", frozen, healthy)
+		whole.latency(time.Millisecond)
+		part.latency(time.Millisecond)
+		healthy, frozen := whole.locker(t), part.locker(t)
+		part.freeze(0)
+		// How many requests share a trip is up to the scheduler, so to what else the machine does: by turns, and in sum.
+		var with, without time.Duration
+		for range 5 {
+			without += run(healthy)
+			with += run(frozen)
 		}
-		c.thaw(0)
+		if with > without*12/10 {
+			t.Errorf("%v with a frozen node, %v without", with, without)
+		}
+		part.thaw(0)
 		time.Sleep(15 * time.Second)
-		wantDrained(t, l)
-		c.wantNoLocks(t)
+		wantDrained(t, frozen)
+		part.wantNoLocks(t)
 	})
 }
 
