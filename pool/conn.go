@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
-// fresh is for how long after it brought an answer a connection is taken to be alive without a look. One that dies within
-// that time costs a request: the vote of one node, once.
-const fresh = 100 * time.Millisecond
+const (
+	// fresh is for how long after it was used a connection is taken to be alive without a look. One that dies within that
+	// time costs a request: the vote of one node, once.
+	fresh = 100 * time.Millisecond
+	// slack is how much later than its deadline a request may be given up. A new deadline costs more than a microsecond.
+	slack = 2 * time.Millisecond
+)
 
 // errStale is the fate of a request that found its connection closed by the server: nothing of it was sent.
 var errStale = errors.New("the server had closed the connection")
@@ -20,16 +24,44 @@ var errStale = errors.New("the server had closed the connection")
 // One goroutine at a time uses a connection.
 type conn struct {
 	net.Conn
-	heard time.Time // when the server was last heard of
-	sent  bool      // something has been sent since
+	used  time.Time // when something was last sent
+	sent  bool      // the server has not been heard of since
+	until time.Time // the deadline that is set
 	meter meter
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(t time.Time) error { return c.expire(t) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.expire(t) }
+
+// SetDeadline implements net.Conn. go-redis clears the deadlines of a connection that it takes from its pool, and sets them
+// before it reads or writes: so there is nothing to clear.
+func (c *conn) SetDeadline(t time.Time) error {
+	if t.IsZero() {
+		return nil
+	}
+	return c.expire(t)
+}
+
+// expire sets the deadline for reading and writing, or leaves it where it will do: go-redis sets both for each command.
+func (c *conn) expire(t time.Time) error {
+	if !t.IsZero() {
+		if late := c.until.Sub(t); late >= 0 && late <= slack {
+			return nil
+		}
+		t = t.Add(slack)
+	}
+	c.until = t
+	return c.Conn.SetDeadline(t) //nolint:wrapcheck // failure looks at it
 }
 
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.heard, c.sent = now(), false
+		c.sent = false
 	}
 	if !c.meter.fits(b[:n]) {
 		return 0, errTooMuch
@@ -39,8 +71,12 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
-	if !c.sent && !c.heard.IsZero() && now().Sub(c.heard) > fresh && dead(c.Conn) {
-		return 0, errStale
+	if !c.sent {
+		before := c.used
+		c.used = now()
+		if !before.IsZero() && c.used.Sub(before) > fresh && dead(c.Conn) {
+			return 0, errStale
+		}
 	}
 	c.sent = true
 	return c.Conn.Write(b) //nolint:wrapcheck // failure looks at it

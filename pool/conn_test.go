@@ -1,0 +1,76 @@
+package pool_test
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A deadlined notes what deadline each Write had.
+type deadlined struct {
+	net.Conn
+	mu     sync.Mutex
+	until  time.Time
+	writes []time.Time
+	sets   int
+}
+
+func (d *deadlined) SetDeadline(t time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until = t
+	d.sets++
+	return d.Conn.SetDeadline(t)
+}
+
+func (d *deadlined) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	d.writes = append(d.writes, d.until)
+	d.mu.Unlock()
+	return d.Conn.Write(b)
+}
+
+func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func([]string) string { return bulk("OK") })
+	var seen *deadlined
+	user := redis.NewClient(&redis.Options{Addr: f.addr, Dialer: func(_ context.Context, network, addr string) (net.Conn, error) {
+		c, err := net.Dial(network, addr)
+		seen = &deadlined{Conn: c}
+		return seen, err
+	}})
+	t.Cleanup(func() { user.Close() })
+	n := pool.New(user)
+	defer n.Open()() //nolint:errcheck // nothing to lose
+	release := func(until time.Time) (was time.Time) {
+		calls := []pool.Call{{Request: by(pool.Release, keys(t, "lock"), alice, 0)}}
+		n.Do(deadline{t.Context(), until}, calls)
+		expect(t, "release", calls[0].Reply, pool.OK)
+		return seen.writes[len(seen.writes)-1]
+	}
+	in := func(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) } // sooner than the client allows by itself
+	for _, ms := range []int{300, 400, 250, 251, 252, 400, 300} {
+		until := in(ms)
+		if late := release(until).Sub(until); late < 0 || late > 2*time.Millisecond {
+			t.Errorf("the deadline was set %v late", late)
+		}
+	}
+	until := in(400)
+	release(until)
+	before := seen.sets
+	for range 50 {
+		release(until)
+	}
+	if n := seen.sets - before; n > 0 {
+		t.Errorf("%d times the deadline was set that was set already", n)
+	}
+	if c := f.connections(); c != 1 {
+		t.Errorf("%d connections", c)
+	}
+}
