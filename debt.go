@@ -33,7 +33,8 @@ type debt struct {
 	rejoin  bool      // one that was to win the node back was sent too
 	until   time.Time // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
-	vote    *releaseVote // counts the first answer, if anybody waits for it
+	vote    *releaseVote  // counts the first answer, if anybody waits for it
+	freed   *atomic.Int32 // nodes that have given the lock up
 
 	// The vote's mu guards these.
 	said Verdict // that answer
@@ -49,18 +50,32 @@ func (d *debt) send(now time.Time) {
 
 // answered implements recipient.
 func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
+	again := d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin)
+	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) {
+		d.paid() // before the vote: who contends once that is over need not be told
+	}
 	if d.vote != nil {
 		d.vote.count(d, &reply)
 		d.vote = nil
 	}
 	switch {
-	case d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin):
+	case again:
 		d.unknown = false
 		d.line.debts.repeat(d)
 	case reply.Verdict == pool.Unavailable:
 		d.line.debts.owe(d)
 	case reply.Verdict == pool.Refused && !d.refused:
 		d.line.debts.drop(d)
+	}
+}
+
+// paid has who waits here for the lock try, once a majority of the nodes has given it up. They tell others of that, and not this process, for in
+// most cases its turn is over. But an attempt of the same waiter's that was granted too late, or a lease whose Unlock went unanswered,
+// may have stood in the way of this one.
+func (d *debt) paid() {
+	l := d.line.locker
+	if int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
+		l.inbox.freed(d.request.Lock)
 	}
 }
 

@@ -316,6 +316,18 @@ func (p *place) hear(node int, next time.Duration) {
 	}
 }
 
+// freed has who waits for the lock try: a majority of the nodes has just given it up for us.
+func (b *inbox) freed(lock string) {
+	if !b.busy.Load() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := b.places[lock]; p != nil {
+		p.ring(0, -1)
+	}
+}
+
 // gathering is how long to wait for a majority after the first node has told us. Two waiters that are told by half of the
 // nodes each would fail in step for ever, each passing its half on to the other: so it grows at random.
 func (p *place) gathering() time.Duration {

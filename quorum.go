@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-redlock/redlock/pool"
@@ -56,8 +57,9 @@ type claim struct {
 	rejoin  *pool.Request
 	repairs int // nodes that were sent one
 	nodes   []standing
-	lease   *Lease // what came of it, once won
-	debts   []debt // the releases, once over
+	lease   *Lease       // what came of it, once won
+	debts   []debt       // the releases, once over
+	freed   atomic.Int32 // nodes that have paid
 	vote    releaseVote
 	release *releaseVote // it, if Unlock waits for it
 	news    []news       // to be told once mu is free
@@ -443,7 +445,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
 	now := ioNow()
 	until := now.Add(max(c.terms.ttl, remainder))
 	for i := range c.debts {
-		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote}
+		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: &c.freed}
 		c.free(i, now)
 	}
 }

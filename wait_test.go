@@ -196,6 +196,69 @@ func TestReleaserDoesNotBargeIn(t *testing.T) {
 	})
 }
 
+// An attempt that the nodes grant after its time is released as soon as they are heard of, and until then stands in the way of the next. Its
+// release is told to nobody: who waits behind it is this process itself.
+func TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		one, other := c.locker(t), c.locker(t)
+		le := mustLock(t, one, "b")
+		elsewhere := lockInBackground(t.Context(), other, "b") // so that it listens
+		time.Sleep(100 * time.Millisecond)
+		slow := func(v pool.Verb, d time.Duration) { c.each(nodesFrom(0, 5), func(tap *tap) { tap.slow(v, d) }) }
+		start := time.Now()
+		slow(pool.Acquire, 498*time.Millisecond) // granted at 249 ms, answered too late
+		slow(pool.Release, time.Second)          // given up after a node timeout, at 500 ms, and repeated
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(251 * time.Millisecond)
+		slow(pool.Acquire, 0)
+		time.Sleep(240 * time.Millisecond)
+		slow(pool.Release, 0)
+		r := <-waiting
+		if d := r.at.Sub(start); r.err != nil || d > 550*time.Millisecond {
+			t.Errorf("had after %v: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+		mustUnlock(t, le)
+		mustUnlock(t, (<-elsewhere).lease)
+		time.Sleep(time.Second) // what the nodes were slow with
+	})
+}
+
+func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		elsewhere := mustLock(t, one, "b")
+		alsoThere := lockInBackground(t.Context(), other, "b") // so that it listens
+		le := mustLock(t, other, "a")
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(100 * time.Millisecond)
+		slow := func(d time.Duration) {
+			for _, tap := range c.taps {
+				tap.slow(pool.Release, d)
+			}
+		}
+		start := time.Now()
+		slow(501 * time.Millisecond) // executed at 251 ms, after the waiter's attempt; then repeated, and found gone
+		time.AfterFunc(100*time.Millisecond, func() { slow(0) })
+		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Fatalf("Unlock: %v", err)
+		}
+		r := <-waiting
+		if d := r.at.Sub(start); r.err != nil || d > 300*time.Millisecond {
+			t.Errorf("had after %v: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+		mustUnlock(t, elsewhere)
+		mustUnlock(t, (<-alsoThere).lease)
+		time.Sleep(time.Second) // what the nodes were slow with
+	})
+}
+
 // Notices are hints: rueidislock sleeps until one comes, and they get lost.
 func TestWaiterGetsTheLockThoughEveryNoticeIsLost(t *testing.T) {
 	t.Parallel()
