@@ -69,9 +69,9 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	}
 }
 
-// paid has who waits here for the lock try, once a majority of the nodes has given it up. They tell others of that, and not this process, for in
-// most cases its turn is over. But an attempt of the same waiter's that was granted too late, or a lease whose Unlock went unanswered,
-// may have stood in the way of this one.
+// paid has who waits here for the lock try, once a majority of the nodes has given it up. They tell other processes of that, for in most cases
+// this one has had its turn. But what stood in the way of the waiter may have been this process's own: an attempt that was granted too
+// late, a lease whose Unlock went unanswered, or one that a call had which did not wait.
 func (d *debt) paid() {
 	l := d.line.locker
 	if int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {

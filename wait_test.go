@@ -259,6 +259,32 @@ func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) 
 	})
 }
 
+// A call that does not wait may be given the lock that another of its process waits for, as it may be given any other's.
+func TestWhoWaitsBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		c.latency(time.Millisecond)
+		one, other := c.locker(t), c.locker(t)
+		le := mustLock(t, one, "a", redlock.WithTTL(time.Minute))
+		waiting := lockInBackground(t.Context(), other, "a")
+		time.Sleep(100 * time.Millisecond)
+		for _, tap := range c.taps {
+			tap.del("a") // nobody tells of that
+		}
+		barged := mustTryLock(t, other, "a", redlock.WithTTL(time.Minute))
+		time.Sleep(10 * time.Second) // the waiter looks again, and queues
+		start := time.Now()
+		mustUnlock(t, barged)
+		r := <-waiting
+		if d := r.at.Sub(start); r.err != nil || d > 10*time.Millisecond {
+			t.Errorf("had %v after the release: %v", d, r.err)
+		}
+		mustUnlock(t, r.lease)
+		_ = le.Unlock(t.Context()) // lost
+	})
+}
+
 // Notices are hints: rueidislock sleeps until one comes, and they get lost.
 func TestWaiterGetsTheLockThoughEveryNoticeIsLost(t *testing.T) {
 	t.Parallel()

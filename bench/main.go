@@ -1,6 +1,6 @@
 // Bench measures this library beside others that lock, on Redis masters that it starts itself, and writes docs/benchmarks.md.
 //
-//	go -C bench run .                       # everything, about fifteen minutes; writes the page, its plots and the raw figures
+//	go -C bench run .                       # everything, about twenty minutes; writes the page, its plots and the raw figures
 //	go -C bench run . -short                # a quick look, which writes nothing
 //	go -C bench run . -workloads one,64     # these again; the rest of the page stays as it is
 //	go -C bench run . -render               # only the page, from the raw figures
