@@ -162,6 +162,7 @@ func TestTryLockDecidesWithoutWaitingWhereNodesRefuseTheConnection(t *testing.T)
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(5)
+		c.latency(time.Millisecond) // of those that answer
 		c.refuse(0, 1, 2)
 		l := c.locker(t)
 		var err error

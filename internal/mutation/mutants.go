@@ -75,7 +75,7 @@ var mutants = []mutant{
 	{"close-leaves-leases", "redlock.go", "if le.end(ErrClosed) {", "if false {", test(".", "TestEndedLeaseIsNotRenewed")},
 	{"close-accepts-calls", "room.go", "if l.isClosed {\n\t\treturn nil, l.closedError", "if false {\n\t\treturn nil, l.closedError", test(".", "TestCallsAfterCloseReturnErrClosed")},
 	{"mixed-fencing", "room.go", "if r.plain != t.plain {", "if false {", test(".", "TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives")},
-	{"unfair-room", "room.go", "if r.ahead == 0 {\n\t\tr.ahead++", "if true {\n\t\tr.ahead++", test(".", "TestWaiterThatLeavesDisturbsNobody")},
+	{"unfair-room", "room.go", "if r.ahead == 0 {\n\t\tr.ahead++", "if true {\n\t\tr.ahead++", test(".", "TestThousandWaitersTakeLittle")},
 	{"hand-over-for-ever", "room.go", "now.mono.Sub(c.start.mono) >= maxTurn ||", "", test(".", "TestTurnOfAProcessIsBounded")},
 	{"hand-over-any-terms", "room.go", "return t.ttl == o.ttl &&", "return true || t.ttl == o.ttl &&", test(".", "TestLocksUnderDifferentTermsAreNotHandedOver")},
 	{"second-release-at-once", "debt.go", "d.line.debts.repeat(d)", "d.send(ioNow())", test(".", "TestAcquireThatArrivesAfterItsReleaseLeavesNothing")},
