@@ -107,7 +107,7 @@ var mutants = []mutant{
 	{"lua-no-slack", "pool/lua/acquire.lua", "if token < now - 1000000 then", "if token < now - 100000000 then", test("./pool", "TestAMissingFencingRegisterTrustsTheHintNearTheNodesClockOnly")},
 	{"lua-guard-rejoin", "pool/lua/rejoin.lua", "if wait > 0 and redis.pcall('GET', KEYS[1]) ~= ARGV[1] then", "if wait < 0 then", test("./internal/conformance", "TestRealServersAnswerAsTheMasterInMemoryDoes")},
 	{"lua-guard-off", "pool/lua/guard.lua", "wait = ready > now and ready - now or 0", "wait = 0", test("./pool", "TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise")},
-	{"lua-reservation-for-all", "pool/lua/acquire.lua", "if was == 'R:' .. inbox then", "if was and string.sub(was, 1, 2) == 'R:' then", test("./internal/conformance", "TestMiniredisAnswersAsTheMasterInMemoryDoes")},
+	{"lua-reservation-for-all", "pool/lua/acquire.lua", "if was == 'R:' .. inbox then", "if was and string.sub(was, 1, 2) == 'R:' then", test("./pool", "TestAReleasePassesOverDeadWaiters")},
 	{"lua-leave-keeps", "pool/lua/leave.lua", "redis.call('ZREM', KEYS[2], ARGV[1])", "", test("./pool", "TestAWaiterThatHasLeftIsPassedOver")},
 	{"lua-repair-any-owner", "pool/lua/repair.lua", "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then\n  return 'GONE'\nend", "", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
 	{"group-mixes-terms", "pool/group.go", "r.Retention == o.Retention && ", "", test("./pool", "TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks")},
