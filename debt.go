@@ -34,7 +34,7 @@ type debt struct {
 	until   time.Time // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
 	vote    *releaseVote  // counts the first answer, if anybody waits for it
-	freed   *atomic.Int32 // nodes that have given the lock up
+	freed   *atomic.Int32 // nodes that have given the lock up; nil: nobody here waits for that
 
 	// The vote's mu guards these.
 	said Verdict // that answer
@@ -52,7 +52,7 @@ func (d *debt) send(now time.Time) {
 func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	again := d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin)
 	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) {
-		d.paid() // before the vote: who contends once that is over need not be told
+		d.paid() // before the vote: who contends once that is over hardly needs to be told
 	}
 	if d.vote != nil {
 		d.vote.count(d, &reply)
@@ -74,7 +74,7 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 // late, a lease whose Unlock went unanswered, or one that a call had which did not wait.
 func (d *debt) paid() {
 	l := d.line.locker
-	if int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
+	if d.freed != nil && int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
 		l.inbox.freed(d.request.Lock)
 	}
 }

@@ -444,8 +444,12 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
 	}
 	now := ioNow()
 	until := now.Add(max(c.terms.ttl, remainder))
+	freed := &c.freed
+	if errors.Is(c.verdict, ErrHeld) { // lost in time, to somebody else: to try at once would be to lose at once
+		freed = nil
+	}
 	for i := range c.debts {
-		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: &c.freed}
+		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: freed}
 		c.free(i, now)
 	}
 }

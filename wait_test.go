@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -282,6 +283,41 @@ func TestWhoWaitsBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
 		}
 		mustUnlock(t, r.lease)
 		_ = le.Unlock(t.Context()) // lost
+	})
+}
+
+// A fullNode refuses to take locks, as a server that has no memory left does.
+type fullNode struct{ *view }
+
+func (n fullNode) Do(ctx context.Context, calls []pool.Call) {
+	if calls[0].Request.Verb != pool.Acquire {
+		n.view.Do(ctx, calls)
+		return
+	}
+	time.Sleep(time.Millisecond)
+	fail(calls, pool.Reply{Verdict: pool.Refused, Err: errors.New("OOM command not allowed")})
+}
+
+// The nodes confirm the release of an attempt that was lost to another owner too. That is no reason to try again at once.
+func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		c.latency(time.Millisecond)
+		c.taps[1].master.Set("a", strings.Repeat("0a", 16), time.Minute) // one is free, one full, and one has a dead owner's key
+		nodes := c.nodes()
+		nodes[0] = fullNode{&view{tap: c.taps[0], addr: c.taps[0].addr}}
+		l, err := redlock.New(nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Lock(t.Context(), "a", redlock.WithWait(10*time.Second)); !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("Lock: %v", err)
+		}
+		if n := c.count(pool.Acquire); n > 200 {
+			t.Errorf("%d requests for the lock in 10 s", n)
+		}
+		mustClose(t, l)
 	})
 }
 

@@ -84,6 +84,7 @@ var mutants = []mutant{
 	{"try-gives-up-on-a-split", "wait.go", "case last.owned, errors", "case true, last.owned, errors", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
 	{"no-courtesy", "inbox.go", "return min(4*took, maxCourtesy)", "return 0 * took", test(".", "TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst")},
 	{"paid-releases-wake-nobody", "inbox.go", "if p := b.places[lock]; p != nil {", "if p := b.places[lock]; false {", test(".", "TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased")},
+	{"lost-attempts-wake", "quorum.go", "if errors.Is(c.verdict, ErrHeld) {", "if false {", test(".", "TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce")},
 	{"gone-is-not-paid", "debt.go", "(reply.Verdict == pool.OK || reply.Verdict == pool.Gone) {", "reply.Verdict == pool.OK {", test(".", "TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed")},
 	{"waiter-stays-queued", "inbox.go", "if leave && p.queued {", "if false {", test(".", "TestWaiterThatGivesUpTellsTheNodes")},
 	{"duplicate-addresses", "options.go", "func nodesOf(nodes []pool.Node) error {\n", "func nodesOf(nodes []pool.Node) error {\n\tif len(nodes) > 0 {\n\t\treturn nil\n\t}\n", test(".", "TestNewRefusesBadNodes")},
