@@ -74,7 +74,7 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 // late, a lease whose Unlock went unanswered, or one that a call had which did not wait.
 func (d *debt) paid() {
 	l := d.line.locker
-	if d.freed != nil && int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
+	if d.freed != nil && !d.line.twin.Load() && int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
 		l.inbox.freed(d.request.Lock)
 	}
 }

@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -72,5 +73,38 @@ func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
 	}
 	if c := f.connections(); c != 1 {
 		t.Errorf("%d connections", c)
+	}
+}
+
+// A pause of the process may let a request's time run out just before it is sent. The connections that rest are alive all the same.
+func TestARequestThatComesTooLateCostsOneConnectionAtMost(t *testing.T) {
+	t.Parallel()
+	const many = 8
+	var together sync.WaitGroup
+	together.Add(many)
+	f := newFake(t, func(command []string) string {
+		if slices.Contains(command, "together") {
+			together.Done()
+			together.Wait() // so each has a connection of its own
+		}
+		return bulk("OK")
+	})
+	n := dial(t, f.addr)
+	var all sync.WaitGroup
+	for range many {
+		all.Go(func() { do(t, n, by(pool.Release, keys(t, "lock"), "together", 0)) })
+	}
+	all.Wait()
+	time.Sleep(110 * time.Millisecond) // then no connection counts as fresh
+	calls := []pool.Call{{Request: by(pool.Release, keys(t, "lock"), alice, 0)}}
+	n.Do(deadline{t.Context(), time.Now().Add(-5 * time.Millisecond)}, calls)
+	expect(t, "too late", calls[0].Reply, pool.Unavailable)
+	together.Add(many)
+	for range many {
+		all.Go(func() { do(t, n, by(pool.Release, keys(t, "lock"), "together", 0)) })
+	}
+	all.Wait()
+	if c := f.connections(); c > many+1 {
+		t.Errorf("%d connections, %d would do", c, many+1)
 	}
 }

@@ -5,6 +5,7 @@ package pool
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -27,7 +28,7 @@ func dead(c net.Conn) bool {
 		return true
 	}
 	if failed := raw.Read(peek); failed != nil {
-		return true
+		return !errors.Is(failed, os.ErrDeadlineExceeded) // of a request that comes too late; its connection is as good as any
 	}
 	return !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EWOULDBLOCK)
 }
