@@ -21,7 +21,8 @@ var errStale = errors.New("the server had closed the connection")
 // look before each command, for a system call and two allocations. It does not see through this type, and what it would
 // have done about a dead connection, which is to take another, [client.Do] does.
 //
-// One goroutine at a time uses a connection.
+// One goroutine at a time uses a connection, also one that is subscribed: [client.Listen] subscribes and receives in one. That is why
+// a deadline for reading and writing does.
 type conn struct {
 	net.Conn
 	used  time.Time // when something was last sent
