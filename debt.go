@@ -43,9 +43,9 @@ type debt struct {
 
 func (d *debt) wanted(*pool.Request) bool { return true }
 
-// send takes the release on its way to the node.
-func (d *debt) send(now time.Time) {
-	d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout)})
+// send takes the release on its way to the node. See line.send for who waits for the answer.
+func (d *debt) send(now time.Time, waits bool) *trip {
+	return d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout), waits: waits})
 }
 
 // answered implements recipient.
@@ -120,7 +120,7 @@ func (g *ledger) repeat(d *debt) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		d.send(ioNow())
+		d.send(ioNow(), false)
 		return
 	}
 	d.line.locker.work.begin()
@@ -141,7 +141,7 @@ func (g *ledger) ring(d *debt) {
 	}
 	g.mu.Unlock()
 	if waits {
-		d.send(ioNow())
+		d.send(ioNow(), false)
 		d.line.locker.work.end()
 	}
 }
@@ -173,7 +173,7 @@ func (g *ledger) settle() {
 	g.mu.Unlock()
 	now := ioNow()
 	for _, d := range owed {
-		d.send(now)
+		d.send(now, false)
 		d.line.locker.work.end()
 	}
 }
@@ -194,7 +194,7 @@ func (g *ledger) probe() {
 	g.mu.Unlock()
 	for i, d := range due {
 		if i >= expired {
-			d.send(now)
+			d.send(now, false)
 		}
 		d.line.locker.work.end()
 	}

@@ -280,10 +280,14 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	}
 	le.end(ErrReleased)
 	vote := c.openVote()
-	c.abandon(c.remainder(), vote)
+	own := c.abandon(c.remainder(), vote)
 	c.ring(vote.until.mono)
 	c.unlock()
 
+	if own != nil {
+		defer le.depart() // where an Observer panics
+		own.run()
+	}
 	<-c.done
 	le.depart()
 	c.timer.Stop()

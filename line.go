@@ -19,6 +19,8 @@ const (
 	// node, 64 callers and two processors four trips make one lock in twenty more than two.
 	maxTrips  = 2
 	loneTrips = 4 // divided by the number of nodes, if that is more
+	// vouched is for how long after its last answer a node is taken to answer again. See lends.
+	vouched = time.Second
 	// maxBatch is how many requests share a round trip at most.
 	maxBatch = 256
 	// maxQueue is how many requests may wait for one node. Beyond it the node counts as unavailable.
@@ -43,6 +45,7 @@ type call struct {
 	to      recipient
 	request *pool.Request
 	until   time.Time // when it counts as unanswered
+	waits   bool      // the sender has nothing else to do until it is answered or that time has come
 }
 
 // A line carries requests to one node and hands out the answers. What one node does, or fails to do, on its line is never
@@ -51,7 +54,8 @@ type line struct {
 	locker *Locker
 	node   pool.Node
 	index  int
-	most   int // trips that may be under way
+	most   int  // trips that may be under way
+	lone   bool // there is no other line, and one server at its end
 
 	// twin is true while the node is known to be a server that another line leads to already: it has no vote.
 	twin atomic.Bool
@@ -63,6 +67,8 @@ type line struct {
 	retired bool          // the Locker is closed: nobody waits any more
 	sick    bool          // the last trip brought no answer: one request at a time goes out, as a probe
 	queue   []call        // wait for a trip
+	heard   time.Time     // when the last answer came
+	own     trip          // lent to a sender, who makes it
 	server  string        // run id of the server, once known
 
 	debts ledger
@@ -70,11 +76,15 @@ type line struct {
 
 func newLine(l *Locker, n pool.Node, index, nodes int) *line {
 	most := max(maxTrips, loneTrips/nodes)
-	return &line{locker: l, node: n, index: index, most: most, next: make(chan struct{}, most)}
+	ln := &line{locker: l, node: n, index: index, most: most, next: make(chan struct{}, most)}
+	ln.lone = nodes == 1 && !isCluster(n)
+	ln.own = trip{line: ln, ctx: bounded{Context: context.Background()}}
+	return ln
 }
 
-// send takes the call on its way and does not block. The recipient is never called before send returns.
-func (ln *line) send(c call) {
+// send takes the call on its way and does not block. The recipient is never called before send returns. Where it returns a
+// trip the sender must run that, with no lock held: nobody else carries the call.
+func (ln *line) send(c call) *trip {
 	ln.locker.work.begin()
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -84,12 +94,25 @@ func (ln *line) send(c call) {
 			ln.reject(c, errBacklog)
 			return nil
 		})
+	case ln.lends(c):
+		ln.trips++
+		ln.own.calls = append(ln.own.calls, c)
+		return &ln.own
 	default:
 		ln.queue = append(ln.queue, c)
 		if ln.trips < ln.limit() {
 			ln.depart()
 		}
 	}
+	return nil
+}
+
+// lends reports whether the sender may make the trip itself: to wake a goroutine for it, and to be woken by that in the end, can take
+// longer than the node does. But who waits for the network hears nothing else. So this is for a lone node, for which the sender has to
+// wait anyway, that has nothing else under way and has answered a moment ago: should it fall silent now, and the sender's context be
+// cancelled, the sender is back within vouched of that answer all the same. With mu held.
+func (ln *line) lends(c call) bool {
+	return ln.lone && c.waits && ln.trips == 0 && !ln.sick && !ln.retired && c.until.Sub(ln.heard) < vouched
 }
 
 // depart has one more trip made. With mu held.
@@ -100,7 +123,7 @@ func (ln *line) depart() {
 		ln.next <- struct{}{} // it has room for all who are idle
 		return
 	}
-	t := &trip{line: ln, ctx: ioContext{Context: context.Background()}}
+	t := &trip{line: ln, ctx: bounded{Context: context.Background()}}
 	ln.locker.spawn(t.travel)
 }
 
@@ -136,7 +159,8 @@ type trip struct {
 	calls []call
 	wire  []pool.Call
 	used  int       // of them, since the trip was idle
-	ctx   ioContext // of the round trip under way
+	ctx   bounded   // of the round trip under way
+	back  time.Time // when the latest was over
 }
 
 func (t *trip) travel() error {
@@ -156,6 +180,25 @@ func (t *trip) travel() error {
 	}
 }
 
+// run makes the round trip of a trip that was lent to its sender, and gives it back.
+func (t *trip) run() {
+	ln, heard := t.line, nothingSent
+	defer func() { // also where an Observer panics
+		t.forget()
+		t.calls = t.calls[:0]
+		ln.mu.Lock()
+		defer ln.mu.Unlock()
+		ln.learn(t, heard)
+		ln.trips--
+		if len(ln.queue) > 0 && ln.trips < ln.limit() {
+			ln.depart()
+		}
+	}()
+	if heard = t.carry(); heard == answers {
+		ln.debts.settle()
+	}
+}
+
 // hearing is what a trip showed of its node.
 type hearing int
 
@@ -167,10 +210,10 @@ const (
 
 // carry makes one round trip with those of its calls that are still wanted, and hands out the answers.
 func (t *trip) carry() hearing {
-	ln, clock := t.line, t.line.locker.clock
-	now := ioNow()
+	ln, now := t.line, ioNow()
 	var until time.Time
 	kept := t.calls[:0]
+	t.wire = t.wire[:0]
 	for _, c := range t.calls {
 		switch {
 		case !c.to.wanted(c.request) || !now.Before(c.until):
@@ -186,10 +229,10 @@ func (t *trip) carry() hearing {
 	if len(kept) == 0 {
 		return nothingSent
 	}
-	began := clock.Now()
 	t.ctx.until = until
+	t.used = max(t.used, len(t.wire))
 	ln.node.Do(&t.ctx, t.wire)
-	took := clock.Now().Sub(began)
+	t.back = ioNow()
 
 	heard := silence
 	for i := range t.wire {
@@ -199,13 +242,16 @@ func (t *trip) carry() hearing {
 		}
 	}
 	for i, c := range kept {
-		reply := &t.wire[i].Reply
-		ln.observe(c.request.Verb, reply, took)
-		c.to.answered(ln.index, c.request, *reply)
-		ln.locker.work.end()
+		ln.deliver(c, &t.wire[i].Reply, t.back.Sub(now))
 	}
-	t.used, t.wire = max(t.used, len(t.wire)), t.wire[:0]
 	return heard
+}
+
+// deliver hands out an answer. Where an Observer panics, which may be in a caller's goroutine, its recipient gets it all the same.
+func (ln *line) deliver(c call, reply *pool.Reply, took time.Duration) {
+	defer ln.locker.work.end()
+	defer func() { c.to.answered(ln.index, c.request, *reply) }()
+	ln.observe(c.request.Verb, reply, took)
 }
 
 // address adds a request to those of the round trip.
@@ -229,14 +275,8 @@ func (ln *line) load(t *trip, heard hearing) bool {
 	}
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
+	ln.learn(t, heard)
 	size := maxBatch
-	switch heard {
-	case answers:
-		ln.sick = false
-	case silence:
-		ln.sick = true
-	case nothingSent:
-	}
 	if ln.sick {
 		size = 1
 	}
@@ -253,6 +293,17 @@ func (ln *line) load(t *trip, heard hearing) bool {
 	clear(ln.queue[left:])
 	ln.queue = ln.queue[:left]
 	return true
+}
+
+// learn notes what the trip showed. With mu held.
+func (ln *line) learn(t *trip, heard hearing) {
+	switch heard {
+	case answers:
+		ln.sick, ln.heard = false, t.back
+	case silence:
+		ln.sick = true
+	case nothingSent:
+	}
 }
 
 // identify notes which server answered on this line.
@@ -324,12 +375,18 @@ func (s *servers) found(lines []*line, i int, server string) {
 	}
 }
 
-// An ioContext only has a deadline. The network is all that looks at it, and only during one round trip, so it needs no timer and
-// serves for one after the other.
-type ioContext struct {
+// A bounded context tells a deadline, to which others see: for a round trip it is the network, and then it serves for one after
+// the other.
+type bounded struct {
 	context.Context //nolint:containedctx // it is one
 	until           time.Time
 }
 
 // Deadline implements context.Context.
-func (c *ioContext) Deadline() (time.Time, bool) { return c.until, true }
+func (c *bounded) Deadline() (time.Time, bool) { return c.until, true }
+
+// ends reports whether ctx ends at that time or before, if it is not cancelled.
+func ends(ctx context.Context, at time.Time) bool {
+	until, bounded := ctx.Deadline()
+	return bounded && !until.After(at)
+}

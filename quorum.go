@@ -43,6 +43,7 @@ type claim struct {
 	queue   string        // key of the queue of waiters
 	done    chan struct{} // gets a value when the claim is decided, and one when its release is
 	timer   Timer         // the node timeout, and for a lease its deadline
+	trip    *trip         // to be made by the caller, where that is all there is to wait for
 
 	mu      sync.Mutex
 	rings   time.Time // when the timer does, or zero
@@ -123,8 +124,8 @@ func (c *claim) newOwner(holder string) string {
 	return string(id)
 }
 
-// claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place.
-func (m *Mutex) claim(t *terms, p *place) *claim {
+// claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place. The caller goes on with wait.
+func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 	l := m.locker
 	c := &claim{
 		locker:  l,
@@ -157,7 +158,7 @@ func (m *Mutex) claim(t *terms, p *place) *claim {
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
-		ln.send(call{to: c, request: &c.acquire, until: until})
+		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, waits: !ends(ctx, until)})
 	}
 	return c
 }
@@ -174,6 +175,9 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 // wait returns nil once a majority stands behind the claim, or why none does. It does not wait for nodes whose answer
 // cannot change that. If ctx ends first the claim is given up.
 func (c *claim) wait(ctx context.Context) error {
+	if c.trip != nil {
+		c.trip.run()
+	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():
@@ -297,7 +301,7 @@ func (c *claim) landed(i int, reply *pool.Reply) {
 		n.taken, n.refused = true, true // a script that fails half way leaves what it has done
 	}
 	if c.phase == over {
-		c.free(i, ioNow())
+		c.free(i, ioNow(), false)
 	}
 }
 
@@ -431,8 +435,9 @@ func (c *claim) conclude(p phase, verdict error) {
 }
 
 // abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is released too. No
-// context of a caller bounds that. If remainder is not zero the keys are left to live for that long. With mu held.
-func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
+// context of a caller bounds that. If remainder is not zero the keys are left to live for that long. Who waits for a vote has to
+// run the trip, if one is returned. With mu held.
+func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) {
 	c.phase = over
 	c.release = vote
 	c.debts = make([]debt, len(c.nodes))
@@ -450,13 +455,15 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) {
 	}
 	for i := range c.debts {
 		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: freed}
-		c.free(i, now)
+		own = c.free(i, now, vote != nil)
 	}
+	return own
 }
 
 // free releases the lock on one node, unless a request is under way there that takes it: on a pool of connections a
-// release could overtake it, so it waits until that has landed. With mu held.
-func (c *claim) free(i int, now time.Time) {
+// release could overtake it, so it waits until that has landed. Who calls, and waits for the answer, has to run the trip, if one is
+// returned. With mu held.
+func (c *claim) free(i int, now time.Time, waits bool) *trip {
 	n, d := &c.nodes[i], &c.debts[i]
 	switch {
 	case n.flying:
@@ -466,11 +473,12 @@ func (c *claim) free(i int, now time.Time) {
 		if d.vote != nil && d.line.twin.Load() {
 			d.vote.postpone(d)
 		} else {
-			d.send(now)
+			return d.send(now, waits)
 		}
 	case d.vote != nil:
 		d.vote.count(d, &pool.Reply{Verdict: pool.Gone})
 	}
+	return nil
 }
 
 var unanswered pool.Reply
@@ -600,7 +608,7 @@ func (v *releaseVote) end(verdict error) {
 		v.done <- struct{}{} // there is room: the decision was taken out
 	}
 	for _, d := range v.twins {
-		d.send(ioNow())
+		d.send(ioNow(), false)
 	}
 	v.twins = nil
 }

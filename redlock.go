@@ -88,7 +88,8 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 func (l *Locker) String() string { return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines)) }
 
 // Lock takes the lock of that name, and waits while others have it or too few nodes answer: until ctx ends, or as long
-// as [WithWait] says. ctx bounds the wait alone; the lease outlives it.
+// as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a single node that falls silent at that moment, a cancellation may be heard a
+// node timeout late; a deadline is not.
 //
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked. The error then is an
 // [*OptionError] for bad arguments, ErrClosed, a [*QuorumError] of the last verdict and the end of the wait, or the error of a context that ended
@@ -210,7 +211,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (*
 	if !queued {
 		p = nil
 	}
-	c := m.claim(t, p)
+	c := m.claim(ctx, t, p)
 	err := c.wait(ctx)
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})

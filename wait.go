@@ -32,6 +32,9 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 		defer cancel(nil)
 		timer := l.clock.AfterFunc(t.wait, func() { cancel(errWaited) })
 		defer timer.Stop()
+		if until := ioNow().Add(t.wait); !ends(ctx, until) {
+			ctx = &bounded{ctx, until}
+		}
 	}
 	g, err := l.turn(ctx, r, t)
 	if err != nil {

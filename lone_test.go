@@ -1,0 +1,223 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// To wake a goroutine that asks the node, and to be woken by it, can take longer than the node does.
+func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
+	t.Parallel()
+	for nodes, itself := range map[int]bool{1: true, 2: false, 3: false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(nodes)
+			by := make(map[pool.Verb]string) // who was told last of an answer to it
+			var mu sync.Mutex
+			l := c.locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
+				if e, ok := e.(redlock.NodeEvent); ok {
+					mu.Lock()
+					defer mu.Unlock()
+					by[e.Verb] = string(debug.Stack())
+				}
+			})))
+			mustUnlock(t, lockEverywhere(t, l, "a")) // the nodes have answered
+			synctest.Wait()
+			mustUnlock(t, lockEverywhere(t, l, "a"))
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			for verb, method := range map[pool.Verb]string{pool.Acquire: "(*Locker).Lock", pool.Release: "(*Lease).Unlock"} {
+				if by[verb] == "" || strings.Contains(by[verb], method) != itself {
+					t.Errorf("%d nodes: was it in the caller of %s that the node was asked? %t; in\n%s", nodes, method, !itself, by[verb])
+				}
+			}
+			mustClose(t, l)
+		})
+	}
+}
+
+// vouched is a Locker of one node that has just answered. The node timeout of its locks is 100 ms.
+func vouched(t *testing.T, opts ...redlock.Option) (*cluster, *redlock.Locker) {
+	t.Helper()
+	c := newCluster(1)
+	l := c.locker(t, append([]redlock.Option{redlock.WithTTL(2 * time.Second)}, opts...)...)
+	mustUnlock(t, lockEverywhere(t, l, "first"))
+	synctest.Wait()
+	return c, l
+}
+
+// Who asks a node itself hears nothing else meanwhile. That must not show, but where a context is cancelled just when the node falls silent.
+func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
+	t.Parallel()
+	soon := errors.New("soon")
+	for name, test := range map[string]struct {
+		lock func(context.Context, *redlock.Locker) (*redlock.Lease, error)
+		want error
+		in   time.Duration
+	}{
+		"TryLock": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			return l.TryLock(ctx, "a")
+		}, redlock.ErrNoQuorum, 100 * time.Millisecond},
+		"a deadline": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+			defer cancel()
+			return l.TryLock(ctx, "a")
+		}, context.DeadlineExceeded, 5 * time.Millisecond},
+		"a wait": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			return l.Lock(ctx, "a", redlock.WithWait(5*time.Millisecond))
+		}, context.DeadlineExceeded, 5 * time.Millisecond},
+		"a wait within a deadline": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
+			defer cancel()
+			return l.Lock(ctx, "a", redlock.WithWait(time.Minute))
+		}, context.DeadlineExceeded, 5 * time.Millisecond},
+		"a cancellation": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
+			return l.Lock(ctx, "a")
+		}, soon, 100 * time.Millisecond},
+		"a cancellation that follows": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			_, _ = l.Inspect(ctx, "a")
+			synctest.Wait() // the node is known to be silent then
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
+			return l.Lock(ctx, "a")
+		}, soon, 105 * time.Millisecond},
+		"a cancellation after a rest": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			time.Sleep(time.Second)
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
+			return l.Lock(ctx, "a")
+		}, soon, 1005 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, l := vouched(t)
+				c.freeze(0)
+				var err error
+				if d := took(func() { _, err = test.lock(t.Context(), l) }); d != test.in || !errors.Is(err, test.want) {
+					t.Errorf("%v after %v; want %v after %v", err, d, test.want, test.in)
+				}
+				c.thaw(0)
+				mustUnlock(t, mustLock(t, l, "a"))
+				mustClose(t, l)
+				c.wantNoLocks(t)
+			})
+		})
+	}
+}
+
+func TestANodeThatWasNeverHeardKeepsNobodyFromItsCancellation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(1)
+		l := c.locker(t)
+		c.freeze(0)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(5*time.Millisecond, cancel)
+		if d := took(func() { _, _ = l.Lock(ctx, "a") }); d != 5*time.Millisecond {
+			t.Errorf("it took %v", d)
+		}
+		c.thaw(0)
+		mustClose(t, l)
+	})
+}
+
+func TestUnlockOverASilentLoneNodeTakesItsTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, l := vouched(t)
+		le := mustLock(t, l, "a")
+		c.freeze(0)
+		var err error
+		if d := took(func() { err = le.Unlock(t.Context()) }); d != 100*time.Millisecond || !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("%v after %v", err, d)
+		}
+		c.thaw(0)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		c.wantNoLocks(t)
+		mustClose(t, l)
+	})
+}
+
+// The caller's own round trip is one of the four there may be, and may be the last of them.
+func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, l := vouched(t)
+		before := c.taps[0].sent(pool.Acquire)
+		c.freeze(0)
+		var all sync.WaitGroup
+		try := func(name string, timeout time.Duration, want error) {
+			all.Go(func() {
+				_, err := l.TryLock(t.Context(), name, redlock.WithTTL(20*timeout))
+				if !errors.Is(err, want) {
+					t.Errorf("TryLock(%q): %v; want %v", name, err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		try("own", 100*time.Millisecond, redlock.ErrNoQuorum)
+		for _, name := range []string{"a", "b", "c"} {
+			try(name, 20*time.Millisecond, redlock.ErrNoQuorum)
+		}
+		try("behind", 200*time.Millisecond, nil)
+		if n := c.taps[0].sent(pool.Acquire) - before; n != 4 {
+			t.Errorf("%d requests are under way", n)
+		}
+		time.Sleep(101 * time.Millisecond) // the last of them is given up
+		c.thaw(0)
+		all.Wait()
+		mustClose(t, l)
+	})
+}
+
+// It is the caller who is told of the node's answers where it asked itself.
+func TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse(t *testing.T) {
+	t.Parallel()
+	for _, at := range []pool.Verb{pool.Acquire, pool.Release} {
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var armed, panicked bool
+				c, l := vouched(t, redlock.WithObserver(observer(func(e redlock.Event) {
+					if e, ok := e.(redlock.NodeEvent); ok && armed && e.Verb == at {
+						armed, panicked = false, true
+						panic("an observer's")
+					}
+				})))
+				armed = true
+				func() {
+					defer func() { _ = recover() }()
+					mustUnlock(t, mustLock(t, l, "a"))
+				}()
+				if !panicked {
+					t.Fatal("nothing panicked")
+				}
+				synctest.Wait()
+				before := c.requests()
+				mustUnlock(t, mustLock(t, l, "b"))
+				if n := c.requests() - before; n != 2 {
+					t.Errorf("another lock took %d requests", n)
+				}
+				mustUnlock(t, mustLock(t, l, "a")) // where nobody got the lease, once it has run out
+				if s := l.Stats(); s.Pending != 0 {
+					t.Errorf("%d requests are under way", s.Pending)
+				}
+				mustClose(t, l)
+				c.wantNoLocks(t)
+			})
+		})
+	}
+}
