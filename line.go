@@ -3,8 +3,6 @@ package redlock
 import (
 	"context"
 	"errors"
-	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +17,7 @@ const (
 	// node, 64 callers and two processors four trips make one lock in twenty more than two.
 	maxTrips  = 2
 	loneTrips = 4 // divided by the number of nodes, if that is more
-	// vouched is for how long after its last answer a node is taken to answer again. See lends.
+	// vouched is for how long after its last answer a sender may have to wait for a node. See lends.
 	vouched = time.Second
 	// maxBatch is how many requests share a round trip at most.
 	maxBatch = 256
@@ -36,7 +34,7 @@ var (
 type recipient interface {
 	// wanted reports whether r is still worth sending. It may be called with the request queued, never while it is under way.
 	wanted(r *pool.Request) bool
-	// answered is called exactly once for each request sent, from a goroutine of the line's and with no lock held.
+	// answered is called exactly once for each request sent, with no lock held: from a goroutine of the line's, or the sender's (see lends).
 	answered(node int, r *pool.Request, reply pool.Reply)
 }
 
@@ -45,7 +43,7 @@ type call struct {
 	to      recipient
 	request *pool.Request
 	until   time.Time // when it counts as unanswered
-	waits   bool      // the sender has nothing else to do until it is answered or that time has come
+	waits   bool      // the sender would only wait for the answer: see lends
 }
 
 // A line carries requests to one node and hands out the answers. What one node does, or fails to do, on its line is never
@@ -55,7 +53,7 @@ type line struct {
 	node   pool.Node
 	index  int
 	most   int  // trips that may be under way
-	lone   bool // there is no other line, and one server at its end
+	lone   bool // there is no other line, and it keeps to deadlines
 
 	// twin is true while the node is known to be a server that another line leads to already: it has no vote.
 	twin atomic.Bool
@@ -68,7 +66,7 @@ type line struct {
 	sick    bool          // the last trip brought no answer: one request at a time goes out, as a probe
 	queue   []call        // wait for a trip
 	heard   time.Time     // when the last answer came
-	own     trip          // lent to a sender, who makes it
+	own     trip          // lent to a sender, who makes one round trip
 	server  string        // run id of the server, once known
 
 	debts ledger
@@ -77,9 +75,15 @@ type line struct {
 func newLine(l *Locker, n pool.Node, index, nodes int) *line {
 	most := max(maxTrips, loneTrips/nodes)
 	ln := &line{locker: l, node: n, index: index, most: most, next: make(chan struct{}, most)}
-	ln.lone = nodes == 1 && !isCluster(n)
-	ln.own = trip{line: ln, ctx: bounded{Context: context.Background()}}
+	ln.lone = nodes == 1 && isPrompt(n)
+	ln.own.line = ln
 	return ln
+}
+
+// isPrompt reports whether the node keeps to deadlines, whatever it has to do for a request.
+func isPrompt(n pool.Node) bool {
+	p, ok := n.(interface{ Prompt() bool })
+	return !ok || p.Prompt()
 }
 
 // send takes the call on its way and does not block. The recipient is never called before send returns. Where it returns a
@@ -108,9 +112,9 @@ func (ln *line) send(c call) *trip {
 }
 
 // lends reports whether the sender may make the trip itself: to wake a goroutine for it, and to be woken by that in the end, can take
-// longer than the node does. But who waits for the network hears nothing else. So this is for a lone node, for which the sender has to
-// wait anyway, that has nothing else under way and has answered a moment ago: should it fall silent now, and the sender's context be
-// cancelled, the sender is back within vouched of that answer all the same. With mu held.
+// longer than the node does. But who waits for the network hears no cancellation. So this is for a lone node, for which the sender has to
+// wait anyway, that has nothing else under way and has answered a moment ago: the sender is back when the call counts as unanswered, and within
+// vouched of that answer. With mu held.
 func (ln *line) lends(c call) bool {
 	return ln.lone && c.waits && ln.trips == 0 && !ln.sick && !ln.retired && c.until.Sub(ln.heard) < vouched
 }
@@ -123,7 +127,7 @@ func (ln *line) depart() {
 		ln.next <- struct{}{} // it has room for all who are idle
 		return
 	}
-	t := &trip{line: ln, ctx: bounded{Context: context.Background()}}
+	t := &trip{line: ln, ctx: ioContext{Context: context.Background()}}
 	ln.locker.spawn(t.travel)
 }
 
@@ -137,8 +141,8 @@ func (ln *line) limit() int {
 
 // reject answers a call that was never sent.
 func (ln *line) reject(c call, why error) {
+	defer ln.locker.work.end()
 	c.to.answered(ln.index, c.request, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: why})
-	ln.locker.work.end()
 }
 
 // takes reports whether the verb may put the lock key in place.
@@ -150,122 +154,6 @@ func (ln *line) retire() {
 	defer ln.mu.Unlock()
 	ln.retired, ln.idle = true, 0
 	close(ln.next)
-}
-
-// A trip is a goroutine's round trips to a node, one after the other for as long as requests wait. It then stays for the next
-// request, for it costs less to wake a goroutine than to start one.
-type trip struct {
-	line  *line
-	calls []call
-	wire  []pool.Call
-	used  int       // of them, since the trip was idle
-	ctx   bounded   // of the round trip under way
-	back  time.Time // when the latest was over
-}
-
-func (t *trip) travel() error {
-	for heard := nothingSent; ; {
-		if len(t.calls) > 1 {
-			runtime.Gosched() // under load: let those who are about to send join
-		}
-		if t.line.load(t, heard) {
-			heard = t.carry()
-			continue
-		}
-		t.forget()
-		if _, ok := <-t.line.next; !ok {
-			return nil
-		}
-		heard = nothingSent
-	}
-}
-
-// run makes the round trip of a trip that was lent to its sender, and gives it back.
-func (t *trip) run() {
-	ln, heard := t.line, nothingSent
-	defer func() { // also where an Observer panics
-		t.forget()
-		t.calls = t.calls[:0]
-		ln.mu.Lock()
-		defer ln.mu.Unlock()
-		ln.learn(t, heard)
-		ln.trips--
-		if len(ln.queue) > 0 && ln.trips < ln.limit() {
-			ln.depart()
-		}
-	}()
-	if heard = t.carry(); heard == answers {
-		ln.debts.settle()
-	}
-}
-
-// hearing is what a trip showed of its node.
-type hearing int
-
-const (
-	nothingSent hearing = iota
-	silence
-	answers
-)
-
-// carry makes one round trip with those of its calls that are still wanted, and hands out the answers.
-func (t *trip) carry() hearing {
-	ln, now := t.line, ioNow()
-	var until time.Time
-	kept := t.calls[:0]
-	t.wire = t.wire[:0]
-	for _, c := range t.calls {
-		switch {
-		case !c.to.wanted(c.request) || !now.Before(c.until):
-			ln.reject(c, errQueued)
-		default:
-			kept = append(kept, c)
-			t.address(c.request)
-			if c.until.After(until) {
-				until = c.until
-			}
-		}
-	}
-	if len(kept) == 0 {
-		return nothingSent
-	}
-	t.ctx.until = until
-	t.used = max(t.used, len(t.wire))
-	ln.node.Do(&t.ctx, t.wire)
-	t.back = ioNow()
-
-	heard := silence
-	for i := range t.wire {
-		if t.wire[i].Reply.Verdict != pool.Unavailable {
-			heard = answers
-			ln.identify(t.wire[i].Reply.Server)
-		}
-	}
-	for i, c := range kept {
-		ln.deliver(c, &t.wire[i].Reply, t.back.Sub(now))
-	}
-	return heard
-}
-
-// deliver hands out an answer. Where an Observer panics, which may be in a caller's goroutine, its recipient gets it all the same.
-func (ln *line) deliver(c call, reply *pool.Reply, took time.Duration) {
-	defer ln.locker.work.end()
-	defer func() { c.to.answered(ln.index, c.request, *reply) }()
-	ln.observe(c.request.Verb, reply, took)
-}
-
-// address adds a request to those of the round trip.
-func (t *trip) address(r *pool.Request) {
-	n := len(t.wire)
-	t.wire = slices.Grow(t.wire, 1)[:n+1]
-	t.wire[n].Request, t.wire[n].Reply = r, pool.Reply{} // all else is the node's own, and large
-}
-
-// forget drops what earlier round trips have left: it would keep their claims from the collector for as long as the trip is idle.
-func (t *trip) forget() {
-	clear(t.wire[:t.used])
-	clear(t.calls[:cap(t.calls)])
-	t.used = 0
 }
 
 // load gives the trip its next calls, or ends it and returns false.
@@ -373,20 +261,4 @@ func (s *servers) found(lines []*line, i int, server string) {
 		}
 		lines[j].twin.Store(twin)
 	}
-}
-
-// A bounded context tells a deadline, to which others see: for a round trip it is the network, and then it serves for one after
-// the other.
-type bounded struct {
-	context.Context //nolint:containedctx // it is one
-	until           time.Time
-}
-
-// Deadline implements context.Context.
-func (c *bounded) Deadline() (time.Time, bool) { return c.until, true }
-
-// ends reports whether ctx ends at that time or before, if it is not cancelled.
-func ends(ctx context.Context, at time.Time) bool {
-	until, bounded := ctx.Deadline()
-	return bounded && !until.After(at)
 }

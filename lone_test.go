@@ -3,9 +3,11 @@ package redlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,6 +87,11 @@ func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
 			return l.Lock(ctx, "a")
 		}, soon, 100 * time.Millisecond},
+		"a cancellation of TryLock": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
+			return l.TryLock(ctx, "a")
+		}, soon, 100 * time.Millisecond},
 		"a cancellation that follows": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
 			_, _ = l.Inspect(ctx, "a")
 			synctest.Wait() // the node is known to be silent then
@@ -112,6 +119,99 @@ func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 				mustUnlock(t, mustLock(t, l, "a"))
 				mustClose(t, l)
 				c.wantNoLocks(t)
+			})
+		})
+	}
+}
+
+// What has been cancelled is not had, though the node grants it.
+func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
+	t.Parallel()
+	for name, lock := range map[string]func(context.Context, *redlock.Locker) error{
+		"Lock":    func(ctx context.Context, l *redlock.Locker) error { _, err := l.Lock(ctx, "a"); return err },
+		"TryLock": func(ctx context.Context, l *redlock.Locker) error { _, err := l.TryLock(ctx, "a"); return err },
+		"Do": func(ctx context.Context, l *redlock.Locker) error {
+			return l.Do(ctx, "a", func(context.Context, *redlock.Lease) error { return nil })
+		},
+		"TryDo": func(ctx context.Context, l *redlock.Locker) error {
+			return l.TryDo(ctx, "a", func(context.Context, *redlock.Lease) error { return nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, l := vouched(t)
+				c.latency(60 * time.Millisecond)
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(5*time.Millisecond, cancel)
+				var err error
+				if d := took(func() { err = lock(ctx, l) }); d != 60*time.Millisecond || !errors.Is(err, context.Canceled) {
+					t.Errorf("%v after %v", err, d)
+				}
+				time.Sleep(60 * time.Millisecond)
+				c.wantNoLocks(t)
+				mustClose(t, l)
+			})
+		})
+	}
+}
+
+// A reluctant node takes its time to connect, as long as it is given, or asks a function of the user's, which takes its own.
+type reluctant struct {
+	pool.Node
+	prompt    bool
+	reluctant atomic.Bool
+}
+
+func (r *reluctant) Prompt() bool { return r.prompt }
+
+func (r *reluctant) Do(ctx context.Context, calls []pool.Call) {
+	if !r.reluctant.Load() {
+		r.Node.Do(ctx, calls)
+		return
+	}
+	done := ctx.Done()
+	if !r.prompt {
+		done = nil
+	}
+	select {
+	case <-done:
+		calls[0].Reply = pool.Reply{Verdict: pool.Unavailable, Err: ctx.Err()}
+		return
+	case <-time.After(10 * time.Second):
+	}
+	fail(calls, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errTimeout})
+}
+
+func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.T) {
+	t.Parallel()
+	for _, prompt := range []bool{true, false} {
+		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := &reluctant{Node: newCluster(1).nodes()[0], prompt: prompt}
+				l, err := redlock.New([]pool.Node{n}, redlock.WithTTL(2*time.Second))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 2 { // the second after a round trip that was given up
+					mustUnlock(t, lockEverywhere(t, l, "a"))
+					le := lockEverywhere(t, l, "b")
+					n.reluctant.Store(true)
+					if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 100*time.Millisecond || errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("TryLock: %v after %v", err, d)
+					}
+					n.reluctant.Store(false)
+					time.Sleep(time.Second) // the node is known to answer again
+					mustUnlock(t, lockEverywhere(t, l, "a"))
+					n.reluctant.Store(true)
+					if d := took(func() { err = le.Unlock(t.Context()) }); d != 100*time.Millisecond || errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("Unlock: %v after %v", err, d)
+					}
+					n.reluctant.Store(false)
+					time.Sleep(20 * time.Second)
+				}
+				mustClose(t, l)
 			})
 		})
 	}
@@ -211,7 +311,9 @@ func TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse(t *testing.T) {
 				if n := c.requests() - before; n != 2 {
 					t.Errorf("another lock took %d requests", n)
 				}
-				mustUnlock(t, mustLock(t, l, "a")) // where nobody got the lease, once it has run out
+				if d := took(func() { mustUnlock(t, mustLock(t, l, "a")) }); d != 0 {
+					t.Errorf("the name was locked for %v more", d)
+				}
 				if s := l.Stats(); s.Pending != 0 {
 					t.Errorf("%d requests are under way", s.Pending)
 				}

@@ -186,7 +186,7 @@ func WithKeyPrefix(prefix string) Option {
 	})
 }
 
-// WithClock sets the clock, for tests and simulations.
+// WithClock sets the clock, for tests and simulations. A node that does not answer is given up by the system's clock all the same.
 func WithClock(clock Clock) Option {
 	return option(func(c *config) error {
 		if clock == nil {
@@ -253,17 +253,11 @@ func (t *terms) check(c *config) error {
 // checkGuard is what the restart guard asks of the nodes: it can tell of one server that it has restarted, not of a cluster.
 func (c *config) checkGuard(nodes []pool.Node) error {
 	for i, n := range nodes {
-		if c.guard != 0 && isCluster(n) {
+		if many, ok := n.(interface{ Cluster() bool }); ok && c.guard != 0 && many.Cluster() {
 			return &OptionError{"WithRestartGuard", c.guard, fmt.Sprintf("nodes[%d] is a cluster, which the guard cannot keep", i)}
 		}
 	}
 	return nil
-}
-
-// isCluster reports whether the node is a whole cluster.
-func isCluster(n pool.Node) bool {
-	many, ok := n.(interface{ Cluster() bool })
-	return ok && many.Cluster()
 }
 
 // fenceRetention is how long the nodes are to keep the fencing register.

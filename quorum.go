@@ -158,7 +158,7 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
-		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, waits: !ends(ctx, until)})
+		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, waits: lasts(ctx, until)}) // one only, of a lone node
 	}
 	return c
 }
@@ -176,17 +176,34 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 // cannot change that. If ctx ends first the claim is given up.
 func (c *claim) wait(ctx context.Context) error {
 	if c.trip != nil {
-		c.trip.run()
+		c.trip.run() // which decides the claim
+		if ctx.Err() != nil {
+			c.giveUp(ended(ctx)) // ctx has not been listened to meanwhile
+		}
 	}
 	select {
 	case <-c.done:
 	case <-ctx.Done():
-		c.mu.Lock()
-		c.conclude(over, ended(ctx))
-		c.unlock()
+		c.giveUp(ended(ctx))
 		<-c.done
 	}
 	return c.verdict
+}
+
+// giveUp ends the claim because of something else than the nodes' answers, whatever they are.
+func (c *claim) giveUp(why error) {
+	c.mu.Lock()
+	defer c.unlock()
+	switch c.phase {
+	case asking:
+		c.conclude(over, why)
+	case won:
+		c.hush()
+		c.verdict = why
+		c.abandon(0, nil)
+	case over:
+		c.verdict = why
+	}
 }
 
 // ring has the timer ring at that time, or sooner: alarm then has it ring again. So most leases, which are short, set it once. With mu held.
@@ -455,7 +472,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	}
 	for i := range c.debts {
 		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: freed}
-		own = c.free(i, now, vote != nil)
+		own = c.free(i, now, vote != nil) // one only, of a lone node
 	}
 	return own
 }

@@ -88,8 +88,8 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 func (l *Locker) String() string { return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines)) }
 
 // Lock takes the lock of that name, and waits while others have it or too few nodes answer: until ctx ends, or as long
-// as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a single node that falls silent at that moment, a cancellation may be heard a
-// node timeout late; a deadline is not.
+// as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a single node a cancellation
+// may be heard only when the node has answered, a node timeout late at most; a deadline is kept.
 //
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked. The error then is an
 // [*OptionError] for bad arguments, ErrClosed, a [*QuorumError] of the last verdict and the end of the wait, or the error of a context that ended
@@ -206,12 +206,17 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 }
 
 // attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place.
-func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (*claim, error) {
+func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (won *claim, _ error) {
 	l := m.locker
 	if !queued {
 		p = nil
 	}
 	c := m.claim(ctx, t, p)
+	defer func() {
+		if won == nil { // then nothing may be left, also where an Observer panicked
+			c.giveUp(c.verdict)
+		}
+	}()
 	err := c.wait(ctx)
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})

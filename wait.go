@@ -32,8 +32,8 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 		defer cancel(nil)
 		timer := l.clock.AfterFunc(t.wait, func() { cancel(errWaited) })
 		defer timer.Stop()
-		if until := ioNow().Add(t.wait); !ends(ctx, until) {
-			ctx = &bounded{ctx, until}
+		if until := ioNow().Add(t.wait); lasts(ctx, until) {
+			ctx = &waitContext{ctx, until}
 		}
 	}
 	g, err := l.turn(ctx, r, t)
@@ -57,6 +57,21 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 	g, err = m.contend(ctx, r, t)
 	has = err == nil
 	return g, err
+}
+
+// A waitContext is one that ends with [WithWait], and says so beforehand.
+type waitContext struct {
+	context.Context //nolint:containedctx // it is one
+	until           time.Time
+}
+
+// Deadline implements context.Context.
+func (c *waitContext) Deadline() (time.Time, bool) { return c.until, true }
+
+// lasts reports whether ctx lasts beyond that time, unless it is cancelled.
+func lasts(ctx context.Context, at time.Time) bool {
+	until, bounded := ctx.Deadline()
+	return ctx.Err() == nil && (!bounded || until.After(at))
 }
 
 // contend makes attempts until one succeeds. Between two of them it waits in the nodes' queues to be told that the lock has

@@ -111,6 +111,7 @@ func harden(o *redis.Options, timeout time.Duration, size int) {
 // standalone makes a node of one server, which these options lead to.
 func standalone(opt *redis.Options) *client {
 	c := &client{addr: opt.Addr}
+	c.prompt = opt.OnConnect == nil && opt.CredentialsProvider == nil && opt.CredentialsProviderContext == nil && opt.StreamingCredentialsProvider == nil
 	theirs := punctual(opt.OnConnect)
 	c.own = func() redis.UniversalClient {
 		o := *opt

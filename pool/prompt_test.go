@@ -1,0 +1,69 @@
+package pool_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// Who waits for the node itself cannot wait for a connection that takes its time.
+func TestDoEndsWithItsContextThoughAConnectionIsBeingMade(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never shakes hands
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const long = 20 * time.Second
+	n := dialWith(t, pool.Dialer{Timeout: long, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, l.Addr().String())
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	calls := []pool.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
+	began := time.Now()
+	n.Do(ctx, calls)
+	if d := time.Since(began); d > long/2 {
+		t.Errorf("it took %v", d)
+	}
+	expect(t, "acquire", calls[0].Reply, pool.Unavailable)
+}
+
+// A user's function may take no notice of its context.
+func TestANodeThatCallsAUsersFunctionsIsNotPrompt(t *testing.T) {
+	t.Parallel()
+	credentials := func(context.Context) (username, password string, err error) { return "", "", nil }
+	greet := func(context.Context, *redis.Conn) error { return nil }
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
+	defer cluster.Close()
+	for name, test := range map[string]struct {
+		node   pool.Node
+		prompt bool
+	}{
+		"an address":      {dial(t, "127.0.0.1:1"), true},
+		"a client":        {pool.New(client(t, redis.Options{})), true},
+		"credentials":     {dialWith(t, pool.Dialer{Credentials: credentials}, "127.0.0.1:1"), false},
+		"its credentials": {pool.New(client(t, redis.Options{CredentialsProviderContext: credentials})), false},
+		"older ones":      {pool.New(client(t, redis.Options{CredentialsProvider: func() (username, password string) { return "", "" }})), false},
+		"its greeting":    {pool.New(client(t, redis.Options{OnConnect: greet})), false},
+		"a whole cluster": {pool.New(cluster), false},
+	} {
+		p, ok := test.node.(interface{ Prompt() bool })
+		if !ok || p.Prompt() != test.prompt {
+			t.Errorf("%s: prompt: %t", name, !test.prompt)
+		}
+	}
+}
+
+// client makes a client that leads nowhere.
+func client(t *testing.T, o redis.Options) *redis.Client {
+	t.Helper()
+	o.Addr = "127.0.0.1:1"
+	c := redis.NewClient(&o)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
