@@ -53,7 +53,7 @@ type line struct {
 	node   pool.Node
 	index  int
 	most   int  // trips that may be under way
-	lone   bool // there is no other line, and it keeps to deadlines
+	lone   bool // there is no other line
 
 	// twin is true while the node is known to be a server that another line leads to already: it has no vote.
 	twin atomic.Bool
@@ -75,15 +75,9 @@ type line struct {
 func newLine(l *Locker, n pool.Node, index, nodes int) *line {
 	most := max(maxTrips, loneTrips/nodes)
 	ln := &line{locker: l, node: n, index: index, most: most, next: make(chan struct{}, most)}
-	ln.lone = nodes == 1 && isPrompt(n)
-	ln.own.line = ln
+	ln.lone = nodes == 1
+	ln.own = trip{line: ln, ctx: ioContext{Context: context.Background()}}
 	return ln
-}
-
-// isPrompt reports whether the node keeps to deadlines, whatever it has to do for a request.
-func isPrompt(n pool.Node) bool {
-	p, ok := n.(interface{ Prompt() bool })
-	return !ok || p.Prompt()
 }
 
 // send takes the call on its way and does not block. The recipient is never called before send returns. Where it returns a
@@ -116,7 +110,13 @@ func (ln *line) send(c call) *trip {
 // wait anyway, that has nothing else under way and has answered a moment ago: the sender is back when the call counts as unanswered, and within
 // vouched of that answer. With mu held.
 func (ln *line) lends(c call) bool {
-	return ln.lone && c.waits && ln.trips == 0 && !ln.sick && !ln.retired && c.until.Sub(ln.heard) < vouched
+	return ln.lone && c.waits && ln.trips == 0 && !ln.sick && !ln.retired && c.until.Sub(ln.heard) < vouched && isPrompt(ln.node)
+}
+
+// isPrompt reports whether the node keeps to deadlines, whatever it has to do for a request.
+func isPrompt(n pool.Node) bool {
+	p, ok := n.(interface{ Prompt() bool })
+	return !ok || p.Prompt()
 }
 
 // depart has one more trip made. With mu held.

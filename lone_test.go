@@ -156,17 +156,17 @@ func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
 	}
 }
 
-// A reluctant node takes its time to connect, as long as it is given, or asks a function of the user's, which takes its own.
+// A reluctant node takes its time for some round trips: to connect, as long as it is given, or for a function of the user's, which takes its own.
 type reluctant struct {
 	pool.Node
-	prompt    bool
-	reluctant atomic.Bool
+	prompt bool
+	trips  atomic.Int32
 }
 
 func (r *reluctant) Prompt() bool { return r.prompt }
 
 func (r *reluctant) Do(ctx context.Context, calls []pool.Call) {
-	if !r.reluctant.Load() {
+	if r.trips.Add(-1) < 0 {
 		r.Node.Do(ctx, calls)
 		return
 	}
@@ -197,18 +197,17 @@ func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.
 				for range 2 { // the second after a round trip that was given up
 					mustUnlock(t, lockEverywhere(t, l, "a"))
 					le := lockEverywhere(t, l, "b")
-					n.reluctant.Store(true)
+					n.trips.Store(1)
 					if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 100*time.Millisecond || errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("TryLock: %v after %v", err, d)
 					}
-					n.reluctant.Store(false)
 					time.Sleep(time.Second) // the node is known to answer again
-					mustUnlock(t, lockEverywhere(t, l, "a"))
-					n.reluctant.Store(true)
+					mustUnlock(t, lockEverywhere(t, l, "c"))
+					synctest.Wait()
+					n.trips.Store(1)
 					if d := took(func() { err = le.Unlock(t.Context()) }); d != 100*time.Millisecond || errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("Unlock: %v after %v", err, d)
 					}
-					n.reluctant.Store(false)
 					time.Sleep(20 * time.Second)
 				}
 				mustClose(t, l)

@@ -190,7 +190,7 @@ func (c *claim) wait(ctx context.Context) error {
 	return c.verdict
 }
 
-// giveUp ends the claim because of something else than the nodes' answers, whatever they are.
+// giveUp ends the claim because of something else than the nodes' answers. If they have denied it already, that is why it was lost.
 func (c *claim) giveUp(why error) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -202,7 +202,6 @@ func (c *claim) giveUp(why error) {
 		c.verdict = why
 		c.abandon(0, nil)
 	case over:
-		c.verdict = why
 	}
 }
 

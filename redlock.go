@@ -213,8 +213,8 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (w
 	}
 	c := m.claim(ctx, t, p)
 	defer func() {
-		if won == nil { // then nothing may be left, also where an Observer panicked
-			c.giveUp(c.verdict)
+		if won == nil { // then nothing may be left, also where an Observer panicked and nobody hears of it
+			c.giveUp(context.Canceled)
 		}
 	}()
 	err := c.wait(ctx)

@@ -132,30 +132,36 @@ func (t *trip) forget() {
 type ioContext struct {
 	context.Context //nolint:containedctx // it is one
 	until           time.Time
-	timer           Timer // ends it, where it is to end
+	done            chan struct{} // closed at that time, where the context is to end then
+	timer           Timer         // which does it
 }
 
 // Deadline implements context.Context.
 func (c *ioContext) Deadline() (time.Time, bool) { return c.until, true }
 
+// Done implements context.Context.
+func (c *ioContext) Done() <-chan struct{} { return c.done }
+
 // Err implements context.Context, with the network's error: a caller's context has not ended.
 func (c *ioContext) Err() error {
-	if c.Context.Err() == nil {
+	select {
+	case <-c.done:
+		return os.ErrDeadlineExceeded
+	default:
 		return nil
 	}
-	return os.ErrDeadlineExceeded
 }
 
-// start has the context end at its deadline, until stop: go-redis waits that long for a connection, however long one takes to be made. One that has
-// not ended, as most have not, is used again.
+// start has the context end at its deadline, until stop: go-redis waits that long for a connection, however long one takes to be made. Timer and
+// channel of a context that has not ended are used again.
 func (c *ioContext) start(until time.Time) {
 	left := until.Sub(ioNow())
 	if c.timer != nil {
 		c.timer.Reset(left)
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.Context, c.timer = ctx, systemClock{}.AfterFunc(left, cancel)
+	done := make(chan struct{})
+	c.done, c.timer = done, systemClock{}.AfterFunc(left, func() { close(done) })
 }
 
 func (c *ioContext) stop() {

@@ -156,8 +156,8 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 		case err == nil:
 			has = true
 			return c.grant(), nil
-		case last == nil:
-			return grant{}, m.waitOver(ctx, nil)
+		case last == nil, ctx.Err() != nil:
+			return grant{}, m.waitOver(ctx, last)
 		case last.owned, errors.Is(last, ErrNoQuorum), patience.until(present(l.clock)) <= 0:
 			return grant{}, last
 		}

@@ -15,7 +15,7 @@ import (
 type client struct {
 	addr    string
 	cluster bool
-	prompt  bool                         // nothing that a user wrote takes part in a round trip
+	prompt  atomic.Bool                  // nothing that a user wrote takes part in a round trip
 	own     func() redis.UniversalClient // makes a go-redis client of our own
 
 	server  atomic.Pointer[string] // run id, once known
@@ -38,8 +38,9 @@ func (c *client) Sealed(seal.Seal) {}
 // Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one server can.
 func (c *client) Cluster() bool { return c.cluster }
 
-// Prompt reports whether Do is over once its context has ended, whatever it waits for.
-func (c *client) Prompt() bool { return c.prompt }
+// Prompt reports whether Do is over once its context has ended, whatever it waits for: nothing that a user wrote takes part, which may take no
+// notice of that.
+func (c *client) Prompt() bool { return c.prompt.Load() }
 
 // Open implements Node.
 func (c *client) Open() func() error {

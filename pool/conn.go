@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -81,4 +82,16 @@ func (c *conn) Write(b []byte) (int, error) {
 	}
 	c.sent = true
 	return c.Conn.Write(b) //nolint:wrapcheck // failure looks at it
+}
+
+// keepsDeadlines reports whether the connection is known to. One of a user's making may take no notice of them.
+func keepsDeadlines(c net.Conn) bool {
+	switch c := c.(type) {
+	case *tls.Conn:
+		return keepsDeadlines(c.NetConn())
+	case *net.TCPConn, *net.UnixConn:
+		return true
+	default:
+		return false
+	}
 }

@@ -111,11 +111,16 @@ func harden(o *redis.Options, timeout time.Duration, size int) {
 // standalone makes a node of one server, which these options lead to.
 func standalone(opt *redis.Options) *client {
 	c := &client{addr: opt.Addr}
-	c.prompt = opt.OnConnect == nil && opt.CredentialsProvider == nil && opt.CredentialsProviderContext == nil && opt.StreamingCredentialsProvider == nil
+	c.prompt.Store(opt.OnConnect == nil && opt.Limiter == nil &&
+		opt.CredentialsProvider == nil && opt.CredentialsProviderContext == nil && opt.StreamingCredentialsProvider == nil)
 	theirs := punctual(opt.OnConnect)
 	c.own = func() redis.UniversalClient {
 		o := *opt
-		o.Dialer = dialer(&o)
+		o.Dialer = dialer(&o, func(made net.Conn) {
+			if !keepsDeadlines(made) {
+				c.prompt.Store(false)
+			}
+		})
 		o.CredentialsProviderContext = punctualCredentials(opt.CredentialsProviderContext)
 		o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
 			if theirs != nil {

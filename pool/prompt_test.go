@@ -49,12 +49,44 @@ func TestANodeThatCallsAUsersFunctionsIsNotPrompt(t *testing.T) {
 		"credentials":     {dialWith(t, pool.Dialer{Credentials: credentials}, "127.0.0.1:1"), false},
 		"its credentials": {pool.New(client(t, redis.Options{CredentialsProviderContext: credentials})), false},
 		"older ones":      {pool.New(client(t, redis.Options{CredentialsProvider: func() (username, password string) { return "", "" }})), false},
+		"its limiter":     {pool.New(client(t, redis.Options{Limiter: limiter{}})), false},
 		"its greeting":    {pool.New(client(t, redis.Options{OnConnect: greet})), false},
 		"a whole cluster": {pool.New(cluster), false},
 	} {
 		p, ok := test.node.(interface{ Prompt() bool })
 		if !ok || p.Prompt() != test.prompt {
 			t.Errorf("%s: prompt: %t", name, !test.prompt)
+		}
+	}
+}
+
+type limiter struct{}
+
+func (limiter) Allow() error       { return nil }
+func (limiter) ReportResult(error) {}
+
+// A deaf connection is one of a user's making.
+type deaf struct{ net.Conn }
+
+func (deaf) SetDeadline(time.Time) error { return nil }
+
+func TestANodeOverAUsersConnectionsIsNotPrompt(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, func([]string) string { return bulk("OK 1") })
+	for name, wrap := range map[string]func(net.Conn) net.Conn{
+		"its own": func(c net.Conn) net.Conn { return c },
+		"deaf":    func(c net.Conn) net.Conn { return deaf{c} },
+	} {
+		user := redis.NewClient(&redis.Options{Addr: f.addr, Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return wrap(c), err
+		}})
+		defer user.Close()
+		n := pool.New(user)
+		defer n.Open()()
+		expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
+		if p, ok := n.(interface{ Prompt() bool }); !ok || p.Prompt() != (name != "deaf") {
+			t.Errorf("%s: prompt: %t", name, name == "deaf")
 		}
 	}
 }

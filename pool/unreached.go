@@ -21,8 +21,8 @@ type unreached struct {
 // cost a dial for each; one that is back is found out this much later.
 const redialPause = 20 * time.Millisecond
 
-// dialer is the one that the options name, or go-redis's own, but for that. It keeps to the dial timeout.
-func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialer is the one that the options name, or go-redis's own, but for that. It keeps to the dial timeout, and shows each connection that it has made.
+func dialer(o *redis.Options, show func(net.Conn)) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	dial, timeout := o.Dialer, o.DialTimeout
 	if dial == nil {
 		dial = redis.NewDialer(o)
@@ -40,6 +40,7 @@ func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (n
 			last.Store(u)
 			return u, nil
 		}
+		show(c)
 		return &conn{Conn: c}, nil
 	}
 }
