@@ -206,14 +206,14 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 }
 
 // attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place.
-func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (won *claim, _ error) {
+func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (got *claim, _ error) {
 	l := m.locker
 	if !queued {
 		p = nil
 	}
 	c := m.claim(ctx, t, p)
 	defer func() {
-		if won == nil { // then nothing may be left, also where an Observer panicked and nobody hears of it
+		if got == nil { // then nothing may be left, also where an Observer panicked and nobody hears of it
 			c.giveUp(context.Canceled)
 		}
 	}()

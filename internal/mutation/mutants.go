@@ -79,7 +79,7 @@ var mutants = []mutant{
 	{"lent-trip-without-end", "trip.go", "t.ctx.start(t.calls[0].until)", "t.ctx.start(t.calls[0].until.Add(time.Hour))", test(".", "TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout")},
 	{"ended-context-again", "trip.go", "if !c.timer.Stop() {", "if c.timer.Stop(); false {", test(".", "TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout")},
 	{"cancelled-is-had", "quorum.go", "if ctx.Err() != nil {\n\t\t\tc.giveUp", "if false {\n\t\t\tc.giveUp", test(".", "TestACancellationIsHeardOnceTheLoneNodeHasAnswered")},
-	{"panicked-attempt-is-kept", "redlock.go", "if won == nil {", "if false {", test(".", "TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse")},
+	{"panicked-attempt-is-kept", "redlock.go", "if got == nil {", "if false {", test(".", "TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse")},
 	{"lent-trip-leaves-the-queue", "trip.go", "ln.trips--\n\t\tif len(ln.queue) > 0 && ln.trips < ln.limit() {", "ln.trips--\n\t\tif false {", test(".", "TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt")},
 	{"panic-in-a-lent-trip", "lease.go", "defer le.depart() // where an Observer panics\n", "", test(".", "TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse")},
 	{"no-batches", "line.go", "maxBatch = 256", "maxBatch = 1", test(".", "TestTenThousandLeasesRenewTogether")},
