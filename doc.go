@@ -22,9 +22,10 @@
 //
 // # What it promises, and what not
 //
-// Two leases of one name do not overlap as long as the clocks of a majority of the masters and of the holders run at rates within a
-// hundredth of each other and do not step, and the masters keep what they were told for a TTL. A master that restarts without its data breaks
-// the second assumption; [WithRestartGuard] keeps it away from new locks for long enough.
+// Two leases of one name do not overlap as long as the clocks of the holders and of every master that votes run at
+// rates within a hundredth of each other and do not step, and every such master keeps what it was told for a TTL. A
+// majority of such masters is not enough: two majorities of five may share one master only. A master that restarts
+// without its data breaks the second assumption; [WithRestartGuard] keeps it away from new locks for long enough.
 //
 // No lock service can stop a process that is paused, by its garbage collector or its host, between a look at its lease and
 // the write that follows. [Lease.Fence] is for that: a fencing token, unique among all leases of its name and rising, which rests on no clock as

@@ -1,0 +1,50 @@
+# The face of what there is: `make` lists it. `make ci` is what decides whether a change lands.
+.DEFAULT_GOAL := help
+.PHONY: help test race lint format integration conformance simulation models mutants fuzz bench chaos docs ci
+
+tool = go tool -modfile=tools/go.mod
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+test: ## the tests of the root module; needs Go alone, uses redis-server where there is one
+	go test ./...
+
+race: ## the same under the race detector
+	go test -race ./...
+
+lint: ## the linters, over the root module
+	$(tool) golangci-lint run --config .golangci.yml ./...
+
+format: ## gofumpt, in place
+	git ls-files '*.go' | xargs $(tool) gofumpt -w
+
+integration: ## real masters in containers; needs a Docker engine
+	go -C integration test ./...
+
+conformance: ## the master in memory beside real servers
+	go test -count=1 ./internal/conformance -conformance.count 100
+
+simulation: ## 100,000 schedules, on all processors
+	bash internal/sim/run.sh 100000
+
+models: ## the protocol's models; needs spin and gcc
+	bash docs/model/check.sh
+
+mutants: ## each mutant, with the test that finds it; takes long
+	go run ./internal/mutation
+
+fuzz: ## answers of any bytes, for half a minute
+	go test ./pool -run '^$$' -fuzz FuzzReplies -fuzztime 30s
+
+bench: ## beside the peers, in one run; needs redis-server
+	go -C bench run .
+
+chaos: ## client processes and faults, for two minutes; needs redis-server
+	go -C integration run ./chaos -for 2m
+
+docs: ## links, snippets, messages and settings of the handbook
+	go test . -run 'Handbook|Message|Setting|Example|Links'
+
+ci: ## everything; as root on Debian it installs what it needs
+	bash .ci/run
