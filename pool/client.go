@@ -18,7 +18,7 @@ type client struct {
 	prompt  atomic.Bool                  // nothing that a user wrote takes part in a round trip
 	own     func() redis.UniversalClient // makes a go-redis client of our own
 
-	server  atomic.Pointer[string] // run id, once known
+	server  atomic.Pointer[string] // run id, "" where a connection does not tell it; nil before the first connection
 	changes atomic.Int64           // how often it was another than before
 	apart   atomic.Bool            // the server does not take commands for several locks
 
@@ -232,12 +232,10 @@ func (c *client) signed(reply Reply) Reply {
 	return reply
 }
 
-// identify takes the run id from what INFO said on a new connection. It fails if another server was at the other end before.
+// identify takes the run id from what INFO said on a new connection. It fails if another server was at the other end before. One that does
+// not tell its run id may be any: its answers must not be signed with the id that another connection told.
 func (c *client) identify(info string) error {
 	id := infoField(info, "run_id")
-	if id == "" || c.cluster {
-		return nil
-	}
 	if c.server.CompareAndSwap(nil, &id) {
 		return nil
 	}

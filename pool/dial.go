@@ -140,7 +140,7 @@ func (c *client) greet(ctx context.Context, cn *redis.Conn) error {
 	info, err := cn.Info(ctx, "server").Result()
 	if err != nil {
 		if _, answered := errors.AsType[redis.Error](err); answered {
-			return nil // INFO is not allowed: then nobody knows
+			return c.identify("") // INFO is not allowed, or not now: nobody knows which server this is
 		}
 		return err //nolint:wrapcheck // failure looks at it
 	}

@@ -21,6 +21,7 @@ type fake struct {
 	run    string                        // its run id
 
 	mu      sync.Mutex
+	secret  string     // the error by which INFO is refused; "": it is not
 	seen    [][]string // commands that it has read
 	conns   []net.Conn
 	dialled int
@@ -93,7 +94,9 @@ func (f *fake) serve(c net.Conn) {
 		case "hello":
 			out = greeting
 		case "info":
-			out = bulk(f.info + "run_id:" + f.run + "\r\n")
+			if out = f.refusal(); out == "" {
+				out = bulk(f.info + "run_id:" + f.run + "\r\n")
+			}
 		case "client":
 			out = "+OK\r\n"
 		default:
@@ -103,6 +106,22 @@ func (f *fake) serve(c net.Conn) {
 			return
 		}
 	}
+}
+
+// refuse has INFO answered with an error, or not if that is empty.
+func (f *fake) refuse(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.secret = text
+}
+
+func (f *fake) refusal() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.secret == "" {
+		return ""
+	}
+	return "-" + f.secret + "\r\n"
 }
 
 // commands are those read so far whose first word is one of names.

@@ -101,7 +101,10 @@ func (c *Call) length() (n int) {
 
 // together reports whether calls may share a command: not where their locks may have different places. Of a server that does not say who it
 // is nobody knows what is behind it.
-func (c *client) together() bool { return !c.cluster && !c.apart.Load() && c.server.Load() != nil }
+func (c *client) together() bool {
+	s := c.server.Load()
+	return !c.cluster && !c.apart.Load() && s != nil && *s != ""
+}
 
 // settleGroup is settle for a group. What is to be sent again it appends to firsts: all, but one by one, where the server has looked at the keys
 // of all and done nothing because of one.

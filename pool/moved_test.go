@@ -64,3 +64,37 @@ func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 		t.Errorf("the server is %q", late.Server)
 	}
 }
+
+// A connection on which INFO is refused may lead anywhere: what comes over it is not signed with the run id that another connection told, and
+// what comes over one that tells it is no answer of a server that nobody knows.
+func TestAnAnswerOfAServerThatDoesNotSayWhichItIsHasNoRunID(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"BUSY Redis is busy running a script.", "NOPERM User default has no permissions to run the 'info' command"} {
+		name, _, _ := strings.Cut(text, " ")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, func([]string) string { return bulk("OK 1") })
+			n := dial(t, f.addr)
+			for _, secret := range []string{"", text, "", text} {
+				f.refuse(secret)
+				f.hangUp()
+				want := f.run
+				if secret != "" {
+					want = ""
+				}
+				answers := 0
+				for i := 0; i < 20 && answers < 3; i++ { // the first may find the connection closed
+					if reply := do(t, n, acquire(keys(t, "lock"), alice, 1)); reply.Verdict == pool.OK {
+						answers++
+						if reply.Server != want {
+							t.Errorf("INFO answered %q: %+v, want a server %q", secret, reply, want)
+						}
+					}
+				}
+				if answers < 3 {
+					t.Errorf("INFO answered %q, and requests were answered %d times", secret, answers)
+				}
+			}
+		})
+	}
+}

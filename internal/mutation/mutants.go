@@ -124,6 +124,7 @@ var mutants = []mutant{
 	{"lua-reservation-for-all", "pool/lua/acquire.lua", "if was == 'R:' .. inbox then", "if was and string.sub(was, 1, 2) == 'R:' then", test("./pool", "TestAReleasePassesOverDeadWaiters")},
 	{"lua-leave-keeps", "pool/lua/leave.lua", "redis.call('ZREM', KEYS[2], ARGV[1])", "", test("./pool", "TestAWaiterThatHasLeftIsPassedOver")},
 	{"lua-repair-any-owner", "pool/lua/repair.lua", "if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then\n  return 'GONE'\nend", "", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
+	{"silent-server-is-the-one-before", "pool/dial.go", "return c.identify(\"\")", "return nil", test("./pool", "TestAnAnswerOfAServerThatDoesNotSayWhichItIsHasNoRunID")},
 	{"group-mixes-terms", "pool/group.go", "r.Retention == o.Retention && ", "", test("./pool", "TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks")},
 	{"group-asked-again", "pool/group.go", "apart || answered && strings.HasPrefix(answer.Error(), \"NOPERM\")", "answered", test("./pool", "TestAnErrorForAllIsToldOfEachAndNothingIsAskedTwice")},
 	{"group-miscounted", "pool/group.go", "strings.Count(lines, \"\\n\") != first.length()-1", "false", test("./pool", "TestABrokenAnswerToAGroupIsNoGrant")},
