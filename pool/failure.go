@@ -51,13 +51,21 @@ func failure(r *Request, err error) Reply {
 		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return Reply{Verdict: Unavailable, Err: err}
+	case broken(err):
+		return Reply{Verdict: Unavailable, Err: err}
 	default: // what go-redis could not read may hold anything: it is not repeated
-		var timeout net.Error
-		if errors.As(err, &timeout) && timeout.Timeout() {
-			return Reply{Verdict: Unavailable, Err: err}
-		}
 		return Reply{Verdict: Unavailable, Err: ErrBadReply}
 	}
+}
+
+// broken reports whether err tells of the connection, not of what came over it. The errors of package net, of the operating
+// system and of deadlines are of type net.Error, wrapped or bare; those of package crypto/tls that have no type begin with its name.
+func broken(err error) bool {
+	var network net.Error
+	var header tls.RecordHeaderError
+	var alert tls.AlertError
+	return errors.As(err, &network) || errors.As(err, &header) || errors.As(err, &alert) ||
+		errors.Is(err, io.ErrClosedPipe) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
 // full is what a server answers that has no connection to spare. It is the only error to pass that has no word of its own.
