@@ -5,6 +5,7 @@ import (
 	cryptorand "crypto/rand"
 	"encoding/hex"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -291,7 +292,7 @@ func (b *inbox) hear(ln *line, n pool.Notice) {
 	b.mu.Unlock()
 	if p == nil && n.Next == 0 && !b.locker.occupied(n.Lock) {
 		// A reservation that nobody wants any more: the next in line need not wait until it ends.
-		if keys, err := pool.Keys("", n.Lock); err == nil {
+		if keys, err := keysOf(b.locker.prefix, strings.TrimPrefix(n.Lock, b.locker.prefix)); err == nil {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.leave(keys, []*line{ln})

@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,23 +43,73 @@ func FuzzAddresses(f *testing.F) {
 }
 
 func FuzzKeys(f *testing.F) {
-	for _, n := range []string{"a", "{", "}", "{a}", "x{}y{z}", "a:redlock:fence", "redlock:restart", strings.Repeat("x", 1025)} {
-		f.Add("", n)
-		f.Add("p:", n)
-		f.Add("{p}", n)
+	names := append(slices.Clone(confusable), strings.Repeat("x", 1025))
+	for i, n := range names {
+		for _, prefix := range []string{"", "p:", "{p}", "{"} {
+			f.Add(prefix, n, prefix, "{"+n+"}")
+			f.Add(prefix, n, "", names[(i+1)%len(names)])
+		}
 	}
-	f.Fuzz(func(t *testing.T, prefix, name string) {
+	f.Fuzz(func(t *testing.T, prefix, name, otherPrefix, otherName string) {
 		k, err := pool.Keys(prefix, name)
 		if err != nil {
 			return
 		}
-		if k.Lock != prefix+name || k.Fence == k.Lock || k.Queue == k.Lock || k.Queue == k.Fence {
+		if k.Lock != prefix+name {
 			t.Fatalf("%q", k)
 		}
-		if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot {
-			t.Fatalf("%q are in different slots", k)
+		wantOneSlot(t, k)
+		if other, err := pool.Keys(otherPrefix, otherName); err == nil && other.Lock != k.Lock {
+			wantApart(t, k, other)
 		}
 	})
+}
+
+// confusable are names that look like one another's keys, or like keys with a hash tag.
+var confusable = []string{
+	"a", "{a}", "{{a}", "{{a}}", "{a}}", "{a}b", "x{a}", "x{a}y{b}", "{", "}", "{}", "{}a", "{}{a}", "a{", "a}", "a{b", "{a{b}", "a:", "{a}:", "{a:}", "{a}::",
+	":", "::", "{:}", "a:redlock", "{a}:redlock", "a:redlock:", "a:redlock:fence", "a:redlock:queue", "{a}:redlock:fence", "{a}::redlock:queue", "{a:redlock:fence}",
+	"a:redlock:fence:", "{a}:redlock:fencex", ":redlock:fence", "redlock:fence", "redlock:restart", "{redlock:restart}", "redlock:inbox:0123456789abcdef", "ü", "\x00", "\xff", " ", "a b", "a\nb",
+}
+
+func TestTheKeysOfALockAreInOneSlotAndNoOtherLocks(t *testing.T) {
+	t.Parallel()
+	var sets []pool.KeySet
+	seen := make(map[string]bool)
+	for _, prefix := range []string{"", "a", "{", "{a", "{a}", "p:", "}", "{}"} {
+		for _, name := range confusable {
+			if k, err := pool.Keys(prefix, name); err == nil && !seen[k.Lock] {
+				seen[k.Lock] = true
+				sets = append(sets, k)
+			}
+		}
+	}
+	for i, k := range sets {
+		wantOneSlot(t, k)
+		for _, other := range sets[:i] {
+			wantApart(t, k, other)
+		}
+	}
+	t.Logf("%d locks", len(sets))
+}
+
+func wantOneSlot(t *testing.T, k pool.KeySet) {
+	t.Helper()
+	if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot {
+		t.Fatalf("%q are in different slots", k)
+	}
+}
+
+// wantApart fails the test if the two locks, or one of them with itself, have a key in common, or one has the restart marker.
+func wantApart(t *testing.T, a, b pool.KeySet) {
+	t.Helper()
+	all := map[string]bool{"redlock:restart": true}
+	for _, key := range []string{a.Lock, a.Fence, a.Queue, b.Lock, b.Fence, b.Queue} {
+		if all[key] {
+			t.Fatalf("%q and %q share %q", a, b, key)
+		}
+		all[key] = true
+	}
 }
 
 // hashTag is the part of a key that a cluster hashes, as its specification says.

@@ -17,7 +17,8 @@ const (
 )
 
 // KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the others have L's hash tag, or L as
-// their hash tag.
+// their hash tag. No two locks have a key in common: what stands before the suffix ends in a colon where L has a hash tag,
+// and in a closing brace where it has none.
 type KeySet struct {
 	Lock  string // L: prefix and name
 	Fence string // F, the fencing register
@@ -39,7 +40,7 @@ func Keys(prefix, name string) (KeySet, error) {
 		return KeySet{}, fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is the restart marker",
 			fenceSuffix, queueSuffix, markerKey)
 	case tagged(lock):
-		return keySet(lock, lock+fenceSuffix+lock+queueSuffix), nil
+		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix), nil
 	case strings.Contains(lock, "}"):
 		return KeySet{}, errors.New("a name with a closing brace needs a hash tag, such as {user1}")
 	default:

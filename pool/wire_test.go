@@ -33,7 +33,7 @@ func TestTheKeysAreTheWireFormat(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
 	for _, name := range []string{
-		"a", "invoice:42", "{user1}", "{user1}:cart", "x{y}z", "a{b", "{}", "{}a", "a}", "}{", "ü", " ", "a:redlock:fence", "a:redlock:queue",
+		"a", "invoice:42", "{user1}", "{user1}:cart", "{{user1}}", "x{y}z", "a{b", "{a{b}", "{}", "{}a", "a}", "}{", "ü", " ", "a:redlock:fence", "a:redlock:queue",
 		"redlock:restart", "", strings.Repeat("n", 1025),
 	} {
 		keys, err := Keys("app:", name)

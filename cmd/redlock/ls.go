@@ -73,7 +73,7 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 		return err //nolint:wrapcheck // it says all
 	}
 	found = slices.DeleteFunc(found, func(in *redlock.Inspection) bool {
-		return in == nil || state(in) == "free" && (!c.All || strings.HasPrefix(in.Name, "{")) // {a} shares the register of a
+		return in == nil || state(in) == "free" && !c.All
 	})
 	return c.show(s, found)
 }
@@ -151,7 +151,7 @@ func (c *lsCmd) scan(ctx context.Context, one server, found func(name string)) e
 			return err //nolint:wrapcheck // the caller adds the address
 		}
 		for _, key := range keys {
-			for _, name := range c.namesOf(key) {
+			if name, ok := c.nameOf(key); ok {
 				found(name)
 			}
 		}
@@ -164,20 +164,22 @@ func (c *lsCmd) scan(ctx context.Context, one server, found func(name string)) e
 // escape makes a glob pattern of a text.
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
-// namesOf returns the names of the locks that a key may belong to.
-func (c *lsCmd) namesOf(key string) (names []string) {
+// nameOf returns the name of the lock that a key belongs to.
+func (c *lsCmd) nameOf(key string) (name string, ok bool) {
+	if strings.HasSuffix(key, queueSuffix) || key == markerKey {
+		return "", false
+	}
 	lock, fence := strings.CutSuffix(key, fenceSuffix)
-	if !fence && (strings.HasSuffix(key, queueSuffix) || key == markerKey) {
-		return nil
-	}
-	locks := []string{lock}
-	if inner := strings.TrimSuffix(strings.TrimPrefix(lock, "{"), "}"); fence && len(inner) == len(lock)-2 && !strings.Contains(inner, "}") {
-		locks = []string{inner, lock} // both have this register
-	}
-	for _, l := range locks {
-		if name, ok := strings.CutPrefix(l, c.KeyPrefix); ok && name != "" && strings.HasPrefix(name, c.Prefix) {
-			names = append(names, name)
+	if fence { // of {L}, or of a tagged L and a colon
+		inner, braced := strings.CutPrefix(lock, "{")
+		inner, closed := strings.CutSuffix(inner, "}")
+		if lock, ok = strings.CutSuffix(lock, ":"); !ok {
+			lock, ok = inner, braced && closed
+		}
+		if !ok {
+			return "", false
 		}
 	}
-	return names
+	name, ok = strings.CutPrefix(lock, c.KeyPrefix)
+	return name, ok && name != "" && strings.HasPrefix(name, c.Prefix)
 }
