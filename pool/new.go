@@ -1,7 +1,10 @@
 package pool
 
 import (
+	"fmt"
 	"strings"
+	"sync"
+	"weak"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -15,7 +18,8 @@ type option func(*client)
 func (o option) apply(c *client) { o(c) }
 
 // WithAddr sets the address by which errors, logs and events call the node. The default is the client's own. It must not
-// hold credentials.
+// hold credentials. Of a client that asks sentinels for its master (redis.NewFailoverClient, redis.NewFailoverClusterClient)
+// go-redis tells neither master nor sentinels: it is numbered, unless it is given its master's name here.
 func WithAddr(addr string) Option { return option(func(c *client) { c.addr = addr }) }
 
 // New makes a node of what the user's own client leads to: a server, the master that a sentinel names, or a whole cluster as one node. It takes
@@ -35,11 +39,17 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 		o := *r.Options()
 		harden(&o, defaultTimeout, defaultPoolSize)
 		c = standalone(&o)
+		if o.Addr == failoverAddr {
+			c.addr = numbered(failoverAddr, weak.Make(r))
+		}
 	case *redis.ClusterClient:
 		if r == nil {
 			return nil
 		}
 		c = wholeCluster(*r.Options())
+		if len(r.Options().Addrs) == 0 { // they are found by a function: perhaps by asking sentinels
+			c.addr = numbered(c.addr, weak.Make(r))
+		}
 	default:
 		return nil
 	}
@@ -47,6 +57,30 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 		o.apply(c)
 	}
 	return c
+}
+
+// failoverAddr is what go-redis calls every client that asks sentinels for its master.
+const failoverAddr = "FailoverClient"
+
+// unnamed are the numbers of the clients that do not tell what they lead to.
+var unnamed struct {
+	mu      sync.Mutex
+	numbers map[any]int // by a weak pointer to the client
+}
+
+// numbered returns an address that is the client's own, and the same each time: one client is one node.
+func numbered(addr string, client any) string {
+	unnamed.mu.Lock()
+	defer unnamed.mu.Unlock()
+	n, known := unnamed.numbers[client]
+	if !known {
+		if unnamed.numbers == nil {
+			unnamed.numbers = make(map[any]int)
+		}
+		n = len(unnamed.numbers) + 1
+		unnamed.numbers[client] = n
+	}
+	return fmt.Sprintf("%s %d", addr, n)
 }
 
 // wholeCluster makes one node of a cluster.
