@@ -121,7 +121,8 @@ const (
 	Held
 	// Gone: refused, for the lock key is not this owner's: expired, deleted or taken over.
 	Gone
-	// Raised: refused to a Repair, for the fencing register is above the token already.
+	// Raised: refused to a Repair, for the fencing register is above the token already, or was lost since
+	// the grant and may have been.
 	Raised
 	// Quarantined: refused, for the node has restarted lately (restart guard). TTL says how much longer.
 	Quarantined

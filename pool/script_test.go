@@ -183,6 +183,24 @@ func TestAnotherOwnersLockIsNotTouched(t *testing.T) {
 	}
 }
 
+// A register that is lost between grant and repair may have held more than the late repair's token: a block's top, for instance.
+func TestARepairDoesNotBeginALostRegister(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	f := do(t, n, acquire(k, alice, now())).Token
+	expect(t, "to a block's top", do(t, n, by(pool.Repair, k, alice, f+100)), pool.OK)
+	client.Del(t.Context(), k.Fence)
+	expect(t, "late", do(t, n, by(pool.Repair, k, alice, f+1)), pool.Raised)
+	if client.Exists(t.Context(), k.Fence).Val() != 0 {
+		t.Error("F is back")
+	}
+	expect(t, "a renewal", do(t, n, by(pool.Extend, k, alice, f+1)), pool.OK)
+	if got := do(t, n, &pool.Request{Verb: pool.Inspect, Lock: k.Lock, Fence: k.Fence}); got.Token <= f+100 {
+		t.Errorf("F begins at %d, which is not the node's clock", got.Token)
+	}
+}
+
 func TestExtendNeverShortensAndAMinimumHoldLetsTheLockLive(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)

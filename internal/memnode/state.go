@@ -253,13 +253,15 @@ func (s *state) repair(r *pool.Request, now time.Time) pool.Reply {
 	if owner, _ := s.get(r.Lock, now); owner != r.Owner {
 		return gone
 	}
-	if text, found := s.get(r.Fence, now); found {
-		switch f, valid := token(text); {
-		case !valid:
-			return badFence
-		case f > r.Token:
-			return pool.Reply{Verdict: pool.Raised}
-		}
+	text, found := s.get(r.Fence, now)
+	if !found {
+		return pool.Reply{Verdict: pool.Raised}
+	}
+	switch f, valid := token(text); {
+	case !valid:
+		return badFence
+	case f > r.Token:
+		return pool.Reply{Verdict: pool.Raised}
 	}
 	s.set(r.Fence, strconv.FormatUint(r.Token, 10), r.Retention, now)
 	return ok
