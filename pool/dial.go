@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +28,7 @@ type Dialer struct {
 	// DB is the number of the database. Two databases of one server are not two nodes: redlock.New takes them for one address.
 	DB int
 
-	// ClientName is what CLIENT LIST shows.
+	// ClientName is what CLIENT LIST shows. Where the server does not let the user set it there is none.
 	ClientName string
 
 	// Timeout bounds how long making a connection, and twice that how long waiting for an answer may take, besides the node timeout of
@@ -53,8 +52,14 @@ func Dial(addrs ...string) ([]Node, error) { return Dialer{}.Dial(addrs...) }
 // Dial makes a node of each address. It does not connect; connections are made when they are needed, and closed when the
 // last Locker that uses the nodes is.
 //
-// An address is host:port, a host alone (port 6379), or a URL: redis://[user[:password]@]host[:port][/db], or rediss:// for
-// TLS. Errors name the address and what is wrong with it, without its password.
+// An address is host:port, a host alone (port 6379), or a URL:
+//
+//	redis://[user[:password]@]host[:port][/db]
+//	rediss://…                                  the same over TLS
+//	unix://[user[:password]@]/path[?db=N]       a socket on this machine, always without TLS
+//
+// A user and a password are each taken from the Dialer where the URL has none of its own. Errors name
+// the address and what is wrong with it, without its password.
 func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 	nodes := make([]Node, 0, len(addrs))
 	for i, a := range addrs {
@@ -65,6 +70,17 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 		nodes = append(nodes, standalone(opt))
 	}
 	return nodes, nil
+}
+
+// Options returns the settings by which [Dialer.Dial] connects to an address, for a go-redis client of
+// one's own: it takes the same addresses and gives the same errors.
+func (d Dialer) Options(addr string) (*redis.Options, error) {
+	opt, err := d.options(addr)
+	if err != nil {
+		return nil, fmt.Errorf("pool: %w", err)
+	}
+	opt.OnConnect, opt.ClientName = introduced(opt.ClientName, nil), ""
+	return opt, nil
 }
 
 // options are the settings for one address.
@@ -80,10 +96,16 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 	if size == 0 {
 		size = defaultPoolSize
 	}
-	if timeout < 0 || size < 0 || t.db < 0 {
-		return nil, errors.New("a negative timeout, pool size or database")
+	switch {
+	case timeout < 0:
+		return nil, fmt.Errorf("Dialer.Timeout is below zero: %v", timeout)
+	case size < 0:
+		return nil, fmt.Errorf("Dialer.PoolSize is below zero: %d", size)
+	case t.db < 0:
+		return nil, fmt.Errorf("Dialer.DB is below zero: %d", t.db)
 	}
 	opt := &redis.Options{
+		Network:                    t.network,
 		Addr:                       t.addr,
 		Username:                   t.username,
 		Password:                   t.password,
@@ -113,9 +135,10 @@ func standalone(opt *redis.Options) *client {
 	c := &client{addr: opt.Addr}
 	c.prompt.Store(opt.OnConnect == nil && opt.Limiter == nil &&
 		opt.CredentialsProvider == nil && opt.CredentialsProviderContext == nil && opt.StreamingCredentialsProvider == nil)
-	theirs := punctual(opt.OnConnect)
+	theirs, name := punctual(opt.OnConnect), opt.ClientName
 	c.own = func() redis.UniversalClient {
 		o := *opt
+		o.ClientName = "" // go-redis would give up the connection where setting it is denied
 		o.Dialer = dialer(&o, func(made net.Conn) {
 			if !keepsDeadlines(made) {
 				c.prompt.Store(false)
@@ -128,16 +151,25 @@ func standalone(opt *redis.Options) *client {
 					return err
 				}
 			}
-			return c.greet(ctx, cn)
+			return c.greet(ctx, cn, name)
 		}
 		return redis.NewClient(&o)
 	}
 	return c
 }
 
-// greet is called with each new connection: it learns which server is at the other end.
-func (c *client) greet(ctx context.Context, cn *redis.Conn) error {
-	info, err := cn.Info(ctx, "server").Result()
+// greet is called with each new connection: it learns which server is at the other end, and tells it our
+// name if there is one.
+func (c *client) greet(ctx context.Context, cn *redis.Conn, name string) error {
+	var asked *redis.StringCmd
+	_, _ = cn.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
+		asked = p.Info(ctx, "server")
+		if name != "" {
+			p.ClientSetName(ctx, name) // where that is denied CLIENT LIST shows none
+		}
+		return nil
+	})
+	info, err := asked.Result()
 	if err != nil {
 		if _, answered := errors.AsType[redis.Error](err); answered {
 			return c.identify("") // INFO is not allowed, or not now: nobody knows which server this is
@@ -171,106 +203,4 @@ func infoField(info, name string) string {
 		}
 	}
 	return ""
-}
-
-// A target is what an address says, with the Dialer's settings where it says nothing.
-type target struct {
-	addr               string
-	username, password string
-	credentials        func(context.Context) (string, string, error)
-	tls                *tls.Config
-	db                 int
-}
-
-func (d Dialer) target(addr string) (*target, error) {
-	t := &target{username: d.Username, password: d.Password, credentials: d.Credentials, tls: d.TLS, db: d.DB}
-	hostport := addr
-	if strings.Contains(addr, "://") {
-		u, err := url.Parse(addr)
-		if err != nil {
-			return nil, errors.New("not a URL") // the parser's own words repeat it, password and all
-		}
-		if strings.Contains(u.Opaque+u.Path, "@") { // then part of a password may be taken for the host
-			return nil, errors.New("not a URL: the characters / ? # and @ of a password must be escaped")
-		}
-		if err := t.url(u); err != nil {
-			return nil, fmt.Errorf("%q: %w", u.Scheme+"://"+u.Host+u.Path, err) // a password may stand in all the rest
-		}
-		hostport = u.Host
-	} else if strings.Contains(addr, "@") {
-		return nil, errors.New("credentials need a URL: redis://user:password@host:port")
-	}
-	host, port, err := splitHostPort(hostport)
-	if err != nil {
-		return nil, fmt.Errorf("%q: %w", hostport, err)
-	}
-	t.addr = net.JoinHostPort(host, port)
-	if t.tls != nil && t.tls.ServerName == "" {
-		t.tls = t.tls.Clone()
-		t.tls.ServerName = host
-	}
-	return t, nil
-}
-
-// url takes over what the URL says.
-func (t *target) url(u *url.URL) error {
-	switch u.Scheme {
-	case "redis":
-	case "rediss":
-		if t.tls == nil {
-			t.tls = &tls.Config{MinVersion: tls.VersionTLS12}
-		}
-	default:
-		return fmt.Errorf("the scheme is redis or rediss, not %q", u.Scheme)
-	}
-	if u.User != nil {
-		t.username, t.credentials = u.User.Username(), nil
-		t.password, _ = u.User.Password()
-	}
-	if u.RawQuery != "" || u.Fragment != "" {
-		return errors.New("parameters are not known: use a Dialer")
-	}
-	if path := strings.Trim(u.Path, "/"); path != "" {
-		db, err := strconv.Atoi(path)
-		if err != nil || db < 0 {
-			return errors.New("the path is the number of a database")
-		}
-		t.db = db
-	}
-	return nil
-}
-
-const defaultPort = "6379"
-
-// splitHostPort takes apart host:port, [v6]:port, or a host alone.
-func splitHostPort(s string) (host, port string, err error) {
-	host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), defaultPort
-	if bare := !strings.Contains(host, ":") || net.ParseIP(host) != nil; !bare {
-		if host, port, err = net.SplitHostPort(s); err != nil {
-			return "", "", errors.New("not host:port")
-		}
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	switch {
-	case host == "" || strings.ContainsAny(host, " \t\r\n/\\\"'<>"):
-		return "", "", errors.New("the host is missing or not one")
-	case err != nil || n == 0:
-		return "", "", errors.New("the port is not a number from 1 to 65535")
-	}
-	return host, port, nil
-}
-
-// ParseList splits a list of addresses as people write it in flags, files and the environment: separated by commas, blanks or newlines. It fails if
-// there is none, or one is not an address that [Dial] takes.
-func ParseList(list string) ([]string, error) {
-	addrs := strings.FieldsFunc(list, func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
-	if len(addrs) == 0 {
-		return nil, errors.New("pool: no address")
-	}
-	for i, a := range addrs {
-		if _, err := (Dialer{}).target(a); err != nil {
-			return nil, fmt.Errorf("pool: address %d: %w", i+1, err)
-		}
-	}
-	return addrs, nil
 }

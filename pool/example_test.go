@@ -81,3 +81,16 @@ func ExampleKeys() {
 	// {billing:invoice:42}:redlock:fence
 	// {billing:invoice:42}:redlock:queue
 }
+
+func ExampleDialer_Options() {
+	dialer := pool.Dialer{Password: "secret"}
+	options, err := dialer.Options("redis://locks@10.0.0.1/1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := redis.NewClient(options) // for commands of one's own
+	defer client.Close()
+	fmt.Println(options.Addr, options.Username, options.Password, options.DB)
+	// Output: 10.0.0.1:6379 locks secret 1
+}

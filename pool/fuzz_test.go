@@ -14,6 +14,7 @@ func FuzzAddresses(f *testing.F) {
 	for _, a := range []string{
 		"a:1,b:2 c", "[::1]:6379", "::1", "redis://u:hunter2@h:1/2", "rediss://h", "redis://:hunter2@h:bad", "u:hunter2@h", "redis://h?x=1",
 		"h:0", "h:65536", ":1", "[", "redis://[::1]/x", "http://h", "\x00", "redis://%zz:hunter2@h", "redis:///:hunter2@h",
+		"[::1%lo]:1", "redis://[::1%25lo]:1", "\ufeffh", "unix:///run/r.sock?db=1", "unix://u:hunter2@/run/r.sock", "unix://:hunter2@h/x?y=:hunter2@", "redis://u@h",
 	} {
 		f.Add(a)
 	}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -92,11 +93,27 @@ func wholeCluster(o redis.ClusterOptions) *client {
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
 	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o.OnConnect, o.CredentialsProviderContext = punctual(o.OnConnect), punctualCredentials(o.CredentialsProviderContext)
+	o.OnConnect, o.CredentialsProviderContext = introduced(o.ClientName, punctual(o.OnConnect)), punctualCredentials(o.CredentialsProviderContext)
+	o.ClientName = ""
 	c := &client{addr: strings.Join(append([]string{"cluster"}, o.Addrs...), " "), cluster: true}
 	c.own = func() redis.UniversalClient {
 		copied := o
 		return redis.NewClusterClient(&copied)
 	}
 	return c
+}
+
+// introduced tells the server the client's name before it calls a user's function. Where the server does not let the
+// user do that there is none.
+func introduced(name string, then func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
+	if name == "" {
+		return then
+	}
+	return func(ctx context.Context, cn *redis.Conn) error {
+		_ = cn.ClientSetName(ctx, name).Err()
+		if then == nil {
+			return nil
+		}
+		return then(ctx, cn)
+	}
 }

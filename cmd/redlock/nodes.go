@@ -6,13 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/pool"
@@ -20,7 +18,7 @@ import (
 
 // A connection says which nodes to use, and how. Secrets have no default in the help and are in no error.
 type connection struct {
-	Nodes        string        `help:"Nodes, separated by commas: host:port, or redis:// and rediss:// URLs (env REDLOCK_NODES)." placeholder:"ADDR,…" group:"Nodes"`
+	Nodes        string        `help:"Nodes, separated by commas: host:port, or redis://, rediss:// and unix:// URLs (env REDLOCK_NODES)." placeholder:"ADDR,…" group:"Nodes"`
 	NodesFile    string        `help:"File with the nodes, one a line; # begins a comment." placeholder:"FILE" group:"Nodes"`
 	Username     string        `help:"User name, for nodes whose URL has none." placeholder:"NAME" group:"Nodes"`
 	PasswordFile string        `help:"File with the password, for nodes whose URL has none (env REDLOCK_PASSWORD: the password itself)." placeholder:"FILE" group:"Nodes"`
@@ -70,7 +68,7 @@ func (c *connection) dialer() (d pool.Dialer, err error) {
 		if err != nil {
 			return d, usageError{err}
 		}
-		d.Password = strings.TrimRight(string(text), "\r\n")
+		d.Password = strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), "\r\n") // editors put that before a text
 	}
 	if c.TLS || c.CACert != "" || c.Cert != "" {
 		d.TLS, err = c.tls()
@@ -156,10 +154,11 @@ func (c *connection) servers() ([]server, func(), error) {
 	}
 	all := make([]server, len(addrs))
 	for i, addr := range addrs {
-		opt, err := options(d, addr)
+		opt, err := d.Options(addr)
 		if err != nil {
-			return nil, nil, usageError{fmt.Errorf("node %d: not an address", i+1)} // the cause may repeat a password
+			return nil, nil, usageError{err}
 		}
+		opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = serverTimeout, serverTimeout, serverTimeout, serverTimeout
 		all[i] = server{opt.Addr, redis.NewClient(opt)}
 	}
 	return all, func() {
@@ -167,37 +166,6 @@ func (c *connection) servers() ([]server, func(), error) {
 			_ = s.Close()
 		}
 	}, nil
-}
-
-// options are the settings of a client for one address.
-func options(d pool.Dialer, addr string) (*redis.Options, error) {
-	if !strings.Contains(addr, "://") {
-		if net.ParseIP(addr) != nil {
-			addr = net.JoinHostPort(addr, "6379")
-		}
-		addr = "redis://" + addr
-	}
-	opt, err := redis.ParseURL(addr)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller names the address
-	}
-	if opt.Username == "" && opt.Password == "" {
-		opt.Username, opt.Password = d.Username, d.Password
-	}
-	if d.TLS != nil {
-		name := ""
-		if opt.TLSConfig != nil {
-			name = opt.TLSConfig.ServerName
-		}
-		opt.TLSConfig = d.TLS.Clone()
-		opt.TLSConfig.ServerName = name
-	}
-	opt.ClientName = d.ClientName
-	opt.MaxRetries, opt.DialerRetries = -1, 1
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout = serverTimeout, serverTimeout, serverTimeout
-	opt.ContextTimeoutEnabled, opt.DisableIdentity = true, true
-	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return opt, nil
 }
 
 // serverTimeout is how long a command to a server may take.

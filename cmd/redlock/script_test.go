@@ -61,9 +61,11 @@ func TestScriptsOnMasters(t *testing.T) {
 		Dir:  filepath.Join("testdata", "masters"),
 		Cmds: scriptCommands,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("REDLOCK_NODES", strings.Join(servers.Addrs(), ","))
-			return nil
+			name(e, servers)
+			list := "\ufeff" + strings.Join(servers.Addrs(), "\r\n") + "\r\n" // as an editor on Windows writes it
+			return os.WriteFile(filepath.Join(e.WorkDir, "nodes"), []byte(list), 0o600)
 		},
+		Condition: installed,
 	})
 }
 
@@ -81,13 +83,7 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			}
 			e.Defer(servers.Stop)
 			addrs := servers.Addrs()
-			for i, addr := range addrs {
-				e.Setenv("NODE"+strconv.Itoa(i+1), addr)
-				_, port, _ := strings.Cut(addr, ":")
-				e.Setenv("PORT"+strconv.Itoa(i+1), port)
-				e.Setenv("PID"+strconv.Itoa(i+1), strconv.Itoa(servers.Process(i).Pid))
-			}
-			e.Setenv("REDLOCK_NODES", strings.Join(addrs, ","))
+			name(e, servers)
 			e.Setenv("SLOW3", proxy(e, addrs[2], func(text []byte) []byte { <-time.After(30 * time.Millisecond); return text }))
 			e.Setenv("OLD3", proxy(e, addrs[2], func(text []byte) []byte {
 				return version.ReplaceAll(text, []byte("${1}6"))
@@ -100,11 +96,26 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			}))
 			return nil
 		},
-		Condition: func(cond string) (bool, error) {
-			_, err := exec.LookPath(cond)
-			return err == nil, nil
-		},
+		Condition: installed,
 	})
+}
+
+// name tells a script of its masters.
+func name(e *testscript.Env, servers *redisserver.Servers) {
+	addrs := servers.Addrs()
+	for i, addr := range addrs {
+		e.Setenv("NODE"+strconv.Itoa(i+1), addr)
+		_, port, _ := strings.Cut(addr, ":")
+		e.Setenv("PORT"+strconv.Itoa(i+1), port)
+		e.Setenv("PID"+strconv.Itoa(i+1), strconv.Itoa(servers.Process(i).Pid))
+	}
+	e.Setenv("REDLOCK_NODES", strings.Join(addrs, ","))
+}
+
+// installed reports whether the machine has a program.
+func installed(program string) (bool, error) {
+	_, err := exec.LookPath(program)
+	return err == nil, nil
 }
 
 var (

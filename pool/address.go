@@ -1,0 +1,162 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// A target is what an address says, with the Dialer's settings where it says nothing.
+type target struct {
+	network, addr      string
+	username, password string
+	credentials        func(context.Context) (string, string, error)
+	tls                *tls.Config
+	db                 int
+}
+
+// target takes an address apart. No error has its password.
+func (d Dialer) target(addr string) (*target, error) {
+	t := &target{network: "tcp", username: d.Username, password: d.Password, credentials: d.Credentials, tls: d.TLS, db: d.DB}
+	hostport := addr
+	if strings.Contains(addr, "://") {
+		u, err := url.Parse(addr)
+		if err != nil {
+			return nil, errors.New("not a URL") // the parser's own words repeat it, password and all
+		}
+		if strings.Contains(u.Opaque+u.Path, "@") { // then part of a password may be taken for the host
+			return nil, errors.New("not a URL: the characters / ? # and @ of a password must be escaped")
+		}
+		if err := t.url(u); err != nil {
+			return nil, fmt.Errorf("%q: %w", u.Scheme+"://"+u.Host+u.Path, err) // a password may stand in all the rest
+		}
+		if t.network == "unix" {
+			return t, nil
+		}
+		hostport = u.Host
+	} else if strings.Contains(addr, "@") {
+		return nil, errors.New("credentials need a URL: redis://user:password@host:port")
+	}
+	host, port, err := splitHostPort(hostport)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", hostport, err)
+	}
+	t.addr = net.JoinHostPort(host, port)
+	if t.tls != nil && t.tls.ServerName == "" {
+		t.tls = t.tls.Clone()
+		t.tls.ServerName, _, _ = strings.Cut(host, "%") // a zone is no part of a certificate
+	}
+	return t, nil
+}
+
+// url takes over what the URL says.
+func (t *target) url(u *url.URL) (err error) {
+	t.login(u.User)
+	switch u.Scheme {
+	case "unix":
+		return t.socket(u)
+	case "rediss":
+		if t.tls == nil {
+			t.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+	case "redis":
+	default:
+		return fmt.Errorf("the scheme is redis, rediss or unix, not %q", u.Scheme)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("parameters are not known: use a Dialer")
+	}
+	if path := strings.Trim(u.Path, "/"); path != "" {
+		if t.db, err = strconv.Atoi(path); err != nil || t.db < 0 {
+			return errors.New("the path is the number of a database")
+		}
+	}
+	return nil
+}
+
+// login takes over the user and the password, each where there is one. What the Dialer is to ask for
+// credentials is asked no more once the URL has a password; until then the name is the URL's.
+func (t *target) login(u *url.Userinfo) {
+	if name := u.Username(); name != "" {
+		t.username = name
+		if ask := t.credentials; ask != nil {
+			t.credentials = func(ctx context.Context) (string, string, error) {
+				_, password, err := ask(ctx)
+				return name, password, err
+			}
+		}
+	}
+	if password, given := u.Password(); given {
+		t.password, t.credentials = password, nil
+	}
+}
+
+// socket takes over what the URL of a socket on this machine says.
+func (t *target) socket(u *url.URL) error {
+	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasSuffix(u.Path, "/") || strings.ContainsFunc(u.Path, hidden) {
+		return errors.New("a socket is unix:///path, from the root on")
+	}
+	t.network, t.addr, t.tls = "unix", u.Path, nil
+	query, err := url.ParseQuery(u.RawQuery)
+	db := query.Get("db")
+	query.Del("db")
+	if err != nil || len(query) > 0 || u.Fragment != "" {
+		return errors.New("parameters but db are not known: use a Dialer")
+	}
+	if db != "" {
+		if t.db, err = strconv.Atoi(db); err != nil || t.db < 0 {
+			return errors.New("db is the number of a database")
+		}
+	}
+	return nil
+}
+
+const defaultPort = "6379"
+
+// splitHostPort takes apart host:port, [v6]:port, or a host alone.
+func splitHostPort(s string) (host, port string, err error) {
+	host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), defaultPort
+	_, notIP := netip.ParseAddr(host) // an address with a zone is one too
+	if alone := !strings.Contains(host, ":") || notIP == nil && !strings.Contains(host, "]"); !alone {
+		if host, port, err = net.SplitHostPort(s); err != nil {
+			return "", "", errors.New("not host:port")
+		}
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	switch {
+	case host == "" || strings.ContainsAny(host, "/\\\"'<>") || strings.ContainsFunc(host, hidden):
+		return "", "", errors.New("the host is missing or not one")
+	case err != nil || n == 0:
+		return "", "", errors.New("the port is not a number from 1 to 65535")
+	}
+	return host, port, nil
+}
+
+// hidden reports whether a character cannot be seen: a blank, a control character, a byte order mark.
+func hidden(r rune) bool { return r == ' ' || r == unicode.ReplacementChar || !unicode.IsPrint(r) }
+
+// byteOrderMark is what some editors put before the first line of a file.
+const byteOrderMark = "\ufeff"
+
+// ParseList splits a list of addresses as people write it in flags, files and the environment:
+// separated by commas, blanks or newlines, a byte order mark before it or not. It fails if there is
+// none, or one is not an address that [Dial] takes.
+func ParseList(list string) ([]string, error) {
+	addrs := strings.FieldsFunc(strings.TrimPrefix(list, byteOrderMark), func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
+	if len(addrs) == 0 {
+		return nil, errors.New("pool: no address")
+	}
+	for i, a := range addrs {
+		if _, err := (Dialer{}).target(a); err != nil {
+			return nil, fmt.Errorf("pool: address %d: %w", i+1, err)
+		}
+	}
+	return addrs, nil
+}
