@@ -56,10 +56,12 @@ type QuorumError struct {
 
 	Nodes []NodeError // one for each node that did not say yes, in the order given to New
 
-	verdict error // one of the sentinels
-	owned   bool  // one other owner has the lock on a majority
-	foreign bool  // another program has it, or may have the most of it
-	cause   error // what ended the wait, if anything did
+	verdict error  // one of the sentinels
+	owned   bool   // one other owner has the lock on a majority
+	self    string // fingerprint of the attempt's own owner id
+	owner   string // of the one that has the lock on the most nodes
+	foreign bool   // another program has it, or may have the most of it
+	cause   error  // what ended the wait, if anything did
 }
 
 // Error implements error.

@@ -66,8 +66,15 @@ type line struct {
 	sick    bool          // the last trip brought no answer: one request at a time goes out, as a probe
 	queue   []call        // wait for a trip
 	heard   time.Time     // when the last answer came
-	own     trip          // lent to a sender, who makes one round trip
-	server  string        // run id of the server, once known
+	asked   time.Time     // since when nothing has been heard though requests were sent; zero: nothing is awaited
+	rtt     roundTrip     // how long the node takes to answer
+
+	// connecting is since when requests have found no connection but one in the making; zero: they find one, or the node has been
+	// silent in another way.
+	connecting time.Time
+
+	own    trip   // lent to a sender, who makes one round trip
+	server string // run id of the server, once known
 
 	debts ledger
 }
@@ -94,6 +101,7 @@ func (ln *line) send(c call) *trip {
 		})
 	case ln.lends(c):
 		ln.trips++
+		ln.asks()
 		ln.own.calls = append(ln.own.calls, c)
 		return &ln.own
 	default:
@@ -176,6 +184,7 @@ func (ln *line) load(t *trip, heard hearing) bool {
 		}
 		return false
 	}
+	ln.asks()
 	t.calls = append(t.calls[:0], ln.queue[:size]...)
 	left := copy(ln.queue, ln.queue[size:])
 	clear(ln.queue[left:])
@@ -183,14 +192,36 @@ func (ln *line) load(t *trip, heard hearing) bool {
 	return true
 }
 
-// learn notes what the trip showed. With mu held.
+// asks notes that a request is about to be sent. With mu held.
+func (ln *line) asks() {
+	if ln.asked.IsZero() {
+		ln.asked = ioNow()
+	}
+}
+
+// learn notes what the trip showed, which is still counted. With mu held.
 func (ln *line) learn(t *trip, heard hearing) {
 	switch heard {
 	case answers:
-		ln.sick, ln.heard = false, t.back
+		ln.sick, ln.heard, ln.asked, ln.connecting = false, t.back, time.Time{}, time.Time{}
+		if ln.trips > 1 {
+			ln.asked = t.back
+		}
+		ln.rtt.measured(t.took)
 	case silence:
 		ln.sick = true
+		ln.rtt.risen(ln.node)
+	case noConnection:
+		if !ln.sick {
+			ln.connecting = ln.asked
+		}
+		ln.sick = true
+	case unreached:
+		ln.sick, ln.asked, ln.connecting = true, time.Time{}, time.Time{}
 	case nothingSent:
+		if ln.trips == 1 && !ln.sick {
+			ln.asked = time.Time{}
+		}
 	}
 }
 

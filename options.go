@@ -166,7 +166,12 @@ func WithHolder(label string) MutexOption {
 }
 
 // WithNodeTimeout sets how long one node may take over one request before it counts as unavailable. So it is how long TryLock takes at most
-// to say that a lock cannot be had, Unlock that it was not confirmed, and a node that is away to be known for it. The default is derived from the TTL of each call: a twentieth, within 20 and 250 milliseconds.
+// to say that a lock cannot be had, Unlock that it was not confirmed, and a node that is away to be known for it.
+//
+// The default is a twentieth of the TTL of each call, within 20 and 250 milliseconds. It rises where a node is too far
+// away for that: to several of its round trips as they are measured (about three where they vary little), and to a
+// quarter of the validity at most. One that is given here stays what it is.
+//
 // From a millisecond to a minute, and below the validity of the TTL.
 func WithNodeTimeout(d time.Duration) Option {
 	return option(func(c *config) error {
@@ -268,8 +273,8 @@ func (t *terms) fenceRetention() time.Duration {
 	return max(DefaultFenceRetention, 2*t.ttl)
 }
 
-// timeout is how long a node may take over a request.
-func (c *config) timeout(t *terms) time.Duration {
+// usualTimeout is how long a node may take over a request where none is far away.
+func (c *config) usualTimeout(t *terms) time.Duration {
 	if c.nodeTimeout != 0 {
 		return c.nodeTimeout
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -47,6 +48,7 @@ type claim struct {
 
 	mu      sync.Mutex
 	rings   time.Time // when the timer does, or zero
+	until   time.Time // when nodes that have not answered have failed
 	phase   phase
 	verdict error  // why it was lost
 	token   uint64 // the fencing token, once chosen
@@ -124,6 +126,12 @@ func (c *claim) newOwner(holder string) string {
 	return string(id)
 }
 
+// fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
+func (c *claim) fingerprint() string {
+	sum := sha1.Sum([]byte(c.acquire.Owner)) //nolint:gosec // Redis's own
+	return hex.EncodeToString(sum[:8])
+}
+
 // claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place. The caller goes on with wait.
 func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 	l := m.locker
@@ -154,7 +162,8 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	c.timer, c.rings = l.clock.AfterFunc(c.timeout, c.alarm), c.start.mono.Add(c.timeout)
+	c.until = c.start.mono.Add(c.timeout)
+	c.timer, c.rings = l.clock.AfterFunc(c.timeout, c.alarm), c.until
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
@@ -226,17 +235,12 @@ func (c *claim) alarm() {
 	c.rings = time.Time{}
 	switch c.phase {
 	case asking:
-		for i := range c.nodes {
-			n := &c.nodes[i]
-			if n.settling { // what it answered before is not the last word
-				n.ballot, n.refusal = open, nil
-			}
-			n.settling = false
-			if n.ballot == open {
-				n.ballot = failed
-			}
+		if !c.locker.clock.Now().Before(c.until) {
+			c.fail()
 		}
-		c.decide()
+		if c.decide(); c.phase == asking {
+			c.ring(c.until)
+		}
 	case won:
 		if c.lease != nil {
 			c.lease.alarm()
@@ -248,6 +252,20 @@ func (c *claim) alarm() {
 			c.release.close()
 		default:
 			c.ring(c.release.until.mono)
+		}
+	}
+}
+
+// fail gives up the nodes that have not answered: the node timeout is over. With mu held.
+func (c *claim) fail() {
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		if n.settling { // what it answered before is not the last word
+			n.ballot, n.refusal = open, nil
+		}
+		n.settling = false
+		if n.ballot == open {
+			n.ballot = failed
 		}
 	}
 }
@@ -417,7 +435,29 @@ func (c *claim) decide() {
 		c.conclude(over, c.error(ErrNoQuorum))
 	case t.granted+t.open < q, c.chosen && t.accepted+t.settling+t.open < q:
 		c.conclude(over, c.error(ErrHeld))
+	case t.held > 0 && c.stuck(t):
+		c.conclude(over, c.error(ErrHeld))
 	}
+}
+
+// stuck reports whether others hold so many of the nodes which answer that only silent ones could still make a majority. Then the
+// claim does not wait for those until the node timeout: meanwhile what it holds would keep others from one. With mu held.
+func (c *claim) stuck(t tally) bool {
+	now := ioNow()
+	for i, ln := range c.locker.lines {
+		if c.nodes[i].ballot != open {
+			continue
+		}
+		switch left, known := ln.silence(now); {
+		case !known:
+			return false
+		case left > 0:
+			c.ring(c.locker.clock.Now().Add(left))
+			return false
+		}
+	}
+	q := c.locker.quorum // of those that answer, or nobody can be told yet that there is none
+	return t.granted < q && t.granted+t.held >= q
 }
 
 // repairs is how many nodes needed a second request for the token.
@@ -511,6 +551,9 @@ func (c *claim) error(verdict error) *QuorumError {
 		Failed:  t.failed + t.open,
 		verdict: verdict,
 	}
+	if !errors.Is(verdict, ErrTooLate) {
+		e.self = c.fingerprint()
+	}
 	owners, most, passing, foreign := make(map[string]int), 0, 0, false
 	waits := make([]time.Duration, 0, len(c.nodes))
 	for i := range c.nodes {
@@ -531,7 +574,7 @@ func (c *claim) error(verdict error) *QuorumError {
 			owners[r.Fingerprint]++
 			e.Holder = cmp.Or(e.Holder, r.Holder)
 			if owners[r.Fingerprint] > most {
-				most, e.foreign = owners[r.Fingerprint], r.Foreign
+				most, e.owner, e.foreign = owners[r.Fingerprint], r.Fingerprint, r.Foreign
 			}
 			foreign = foreign || r.Foreign
 		}

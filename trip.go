@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"errors"
 	"os"
 	"runtime"
 	"slices"
@@ -19,6 +20,7 @@ type trip struct {
 	used  int       // of them, since the trip was idle
 	ctx   ioContext // of the round trip under way
 	back  time.Time // when the latest was over
+	took  time.Duration
 }
 
 func (t *trip) travel() error {
@@ -62,10 +64,25 @@ func (t *trip) run() {
 type hearing int
 
 const (
-	nothingSent hearing = iota
+	nothingSent  hearing = iota
+	unreached            // refused, or the like
+	noConnection         // but one in the making
 	silence
 	answers
 )
+
+// hears is what a reply shows.
+func hears(r *pool.Reply) hearing {
+	switch {
+	case r.Verdict != pool.Unavailable:
+		return answers
+	case !r.Unsent:
+		return silence
+	case errors.Is(r.Err, pool.ErrConnecting):
+		return noConnection
+	}
+	return unreached
+}
 
 // carry makes one round trip with those of its calls that are still wanted, and hands out the answers.
 func (t *trip) carry() hearing {
@@ -92,16 +109,16 @@ func (t *trip) carry() hearing {
 	t.used = max(t.used, len(t.wire))
 	ln.node.Do(&t.ctx, t.wire)
 	t.back = ioNow()
+	t.took = t.back.Sub(now)
 
-	heard := silence
+	heard := nothingSent
 	for i := range t.wire {
-		if t.wire[i].Reply.Verdict != pool.Unavailable {
-			heard = answers
-			ln.identify(t.wire[i].Reply.Server)
-		}
+		r := &t.wire[i].Reply
+		heard = max(heard, hears(r))
+		ln.identify(r.Server)
 	}
 	for i, c := range kept {
-		ln.deliver(c, &t.wire[i].Reply, t.back.Sub(now))
+		ln.deliver(c, &t.wire[i].Reply, t.took)
 	}
 	return heard
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/jitter"
@@ -137,7 +138,7 @@ func (c *claim) ready(ctx context.Context, g *grant) bool {
 }
 
 // try takes the lock if it is free. It tries again only while no owner has a majority: then simultaneous callers have
-// split the nodes between them, and none may have got it.
+// split the nodes between them, and none may have got it; or connections are still being made.
 func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 	l, has := m.locker, false
 	defer func() {
@@ -148,6 +149,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}()
 	patience := present(l.clock).add(splitTimeouts * l.timeout(t))
+	var own []string // fingerprints of earlier attempts, which may arrive late
 	for n := 0; ; n++ {
 		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, nil, false)
@@ -158,9 +160,13 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 			return c.grant(), nil
 		case last == nil, ctx.Err() != nil:
 			return grant{}, m.waitOver(ctx, last)
-		case last.owned, errors.Is(last, ErrNoQuorum), patience.until(present(l.clock)) <= 0:
+		case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):
+			own = append(own, last.self)
+			continue // the next attempt waits for them
+		case last.owned && !slices.Contains(own, last.owner), errors.Is(last, ErrNoQuorum), patience.until(present(l.clock)) <= 0:
 			return grant{}, last
 		}
+		own = append(own, last.self)
 		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
 		if err := l.pause(ctx, jitter.N(min(spread, l.timeout(t)))); err != nil {
 			return grant{}, m.stopped(ctx, last)

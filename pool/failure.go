@@ -16,6 +16,9 @@ var (
 	// ErrTooOld is the cause of a refusal by a server older than Redis 7.0 or Valkey 7.2.
 	ErrTooOld = errors.New("the server is too old: Redis 7.0 or Valkey 7.2 is needed")
 
+	// ErrConnecting is the cause where a request waited in vain for a connection that is still being made.
+	ErrConnecting = errors.New("the connection is still being made")
+
 	errNoWord   = errors.New("the server refused without a word")
 	errReplaced = errors.New("the address leads to another server than before")
 )

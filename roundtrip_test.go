@@ -1,0 +1,227 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A far node knows how far away it is, and may have no connection yet.
+type far struct {
+	pool.Node
+	trip  time.Duration
+	ready time.Time // when its connection has been made
+	asked atomic.Int64
+}
+
+func (f *far) RoundTrip() time.Duration { return f.trip }
+
+func (f *far) Do(ctx context.Context, calls []pool.Call) {
+	f.asked.Add(1)
+	until, _ := ctx.Deadline()
+	if f.ready.After(until) {
+		time.Sleep(time.Until(until))
+		for i := range calls {
+			err := fmt.Errorf("dial: %w", pool.ErrConnecting)
+			calls[i].Reply = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: err}
+		}
+		return
+	}
+	time.Sleep(max(time.Until(f.ready), 0))
+	f.Node.Do(ctx, calls)
+}
+
+// farAway makes the cluster's nodes as far away as told.
+func farAway(c *cluster, trips ...time.Duration) (all []*far, nodes []pool.Node) {
+	for i, d := range trips {
+		c.taps[i].latency(d)
+		f := &far{Node: c.nodes()[i], trip: d}
+		all, nodes = append(all, f), append(nodes, f)
+	}
+	return all, nodes
+}
+
+func TestDefaultNodeTimeoutFollowsTheFarthestNode(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		ttl   time.Duration
+		trips []time.Duration
+		least time.Duration // for which a silent majority is awaited
+		most  time.Duration
+		opts  []redlock.Option
+	}{
+		"near":               {time.Second, []time.Duration{ms, ms, ms}, 50 * ms, 50 * ms, nil},
+		"one is far":         {time.Second, []time.Duration{ms, ms, 80 * ms}, 240 * ms, 247 * ms, nil},
+		"beyond the TTL":     {time.Second, []time.Duration{ms, ms, 400 * ms}, 247 * ms, 247 * ms, nil},
+		"ten seconds":        {10 * time.Second, []time.Duration{ms, 200 * ms, 200 * ms}, 600 * ms, 1000 * ms, nil},
+		"given":              {time.Second, []time.Duration{ms, ms, 80 * ms}, 60 * ms, 60 * ms, []redlock.Option{redlock.WithNodeTimeout(60 * ms)}},
+		"the TTL is small":   {40 * ms, []time.Duration{ms, ms, 80 * ms}, 20 * ms, 20 * ms, nil},
+		"as the docs say":    {4 * time.Second, []time.Duration{ms, ms, ms}, 200 * ms, 200 * ms, nil},
+		"no more than 250ms": {time.Hour, []time.Duration{ms, ms, ms}, 250 * ms, 250 * ms, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cluster := newCluster(3)
+				_, nodes := farAway(cluster, c.trips...)
+				l := over(t, nodes, append(c.opts, redlock.WithTTL(c.ttl))...)
+				mustUnlock(t, mustTryLock(t, l, "b"))
+				time.Sleep(2 * time.Second)
+				cluster.freeze(0, 1)
+				var err error
+				d := took(func() { _, err = l.TryLock(t.Context(), "a") })
+				// To look for connections in the making takes a few milliseconds.
+				if !errors.Is(err, redlock.ErrNoQuorum) || d < c.least || d > c.most+5*ms {
+					t.Errorf("TryLock took %v: %v", d, err)
+				}
+				cluster.thaw(0, 1)
+				mustClose(t, l)
+				time.Sleep(time.Second) // what is on its way arrives
+			})
+		})
+	}
+}
+
+// A node whose round trip has grown beyond the node timeout is not lost for good.
+func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		all, nodes := farAway(c, time.Millisecond, time.Millisecond, time.Millisecond)
+		l := over(t, nodes, redlock.WithTTL(time.Second))
+		for range 20 {
+			mustUnlock(t, mustTryLock(t, l, "a"))
+		}
+		synctest.Wait()
+		c.refuse(0)
+		c.taps[1].latency(70 * time.Millisecond)
+		all[1].trip = 70 * time.Millisecond // which its next connection tells
+		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("TryLock within 50 ms: %v", err)
+		}
+		time.Sleep(time.Second)
+		mustUnlock(t, mustTryLock(t, l, "a"))
+		c.heal()
+		mustClose(t, l)
+	})
+}
+
+func TestTryLockWaitsForConnectionsInTheMaking(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		opts []redlock.Option
+		most time.Duration
+	}{
+		"default":         {nil, 600 * time.Millisecond},
+		"a fixed timeout": {[]redlock.Option{redlock.WithNodeTimeout(250 * time.Millisecond)}, 1200 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cluster := newCluster(3)
+				all, nodes := farAway(cluster, 120*time.Millisecond, 120*time.Millisecond, 120*time.Millisecond)
+				for _, f := range all {
+					f.ready = time.Now().Add(450 * time.Millisecond)
+				}
+				l := over(t, nodes, c.opts...)
+				var le *redlock.Lease
+				if d := took(func() { le = mustTryLock(t, l, "a") }); d > c.most {
+					t.Errorf("TryLock took %v", d)
+				}
+				mustUnlock(t, le)
+				mustClose(t, l)
+			})
+		})
+	}
+}
+
+func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
+	t.Parallel()
+	const timeout = 250 * time.Millisecond
+	for name, bounds := range map[string]struct{ first, second time.Duration }{
+		"none is made":        {time.Second + 2*timeout, timeout + 5*time.Millisecond},
+		"most are refused":    {5 * time.Millisecond, 5 * time.Millisecond},
+		"most were cut later": {timeout + 5*time.Millisecond, timeout + 5*time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(3)
+				all, nodes := farAway(c, time.Millisecond, time.Millisecond, time.Millisecond)
+				l := over(t, nodes, redlock.WithNodeTimeout(timeout))
+				never := time.Now().Add(time.Hour)
+				all[0].ready = never
+				switch name {
+				case "none is made":
+					all[1].ready, all[2].ready = never, never
+				case "most are refused":
+					c.refuse(1, 2)
+				default:
+					all[0].ready = time.Time{}
+					mustUnlock(t, mustTryLock(t, l, "a"))
+					c.freeze(0, 1)
+				}
+				for _, most := range []time.Duration{bounds.first, bounds.second} {
+					var err error
+					if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d > most || !errors.Is(err, redlock.ErrNoQuorum) {
+						t.Errorf("TryLock took %v: %v", d, err)
+					}
+					time.Sleep(time.Second)
+				}
+				all[0].ready, all[1].ready, all[2].ready = time.Time{}, time.Time{}, time.Time{}
+				c.thaw(0, 1)
+				c.heal()
+			})
+		})
+	}
+}
+
+// What is held while a frozen node is awaited keeps others from a majority.
+func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
+	t.Parallel()
+	const timeout = 250 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t, redlock.WithNodeTimeout(timeout))
+		c.latency(time.Millisecond)
+		mustUnlock(t, mustTryLock(t, l, "warm")) // the round trips are known
+		synctest.Wait()
+		time.Sleep(time.Second)
+		c.taps[0].master.Set("a", "0123456789abcdef0123456789abcdef", 40*time.Millisecond)
+		c.freeze(3, 4)
+		// One of the three that answer is another's for 40 ms. Who waits for the frozen ones holds the rest for 250 ms.
+		var le *redlock.Lease
+		if d := took(func() { le = mustLock(t, l, "a") }); d > 100*time.Millisecond {
+			t.Errorf("Lock took %v", d)
+		}
+		mustUnlock(t, le)
+		c.thaw(3, 4)
+		mustClose(t, l)
+	})
+}
+
+// A node that is far away is no silent one, and a free lock is waited for.
+func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		_, nodes := farAway(c, ms, ms, 100*ms, 100*ms, 100*ms)
+		l := over(t, nodes, redlock.WithNodeTimeout(250*ms))
+		c.taps[0].master.Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
+		for range 20 {
+			le := mustTryLock(t, l, "a") // the near ones are split; the far ones decide
+			mustUnlock(t, le)
+			time.Sleep(time.Second)
+		}
+		mustClose(t, l)
+	})
+}
