@@ -37,8 +37,9 @@ type debt struct {
 	freed   *atomic.Int32 // nodes that have given the lock up; nil: nobody here waits for that
 
 	// The vote's mu guards these.
-	said Verdict // that answer
-	why  error   // its cause
+	said   Verdict // that answer
+	why    error   // its cause
+	server string  // whose it was
 }
 
 func (d *debt) wanted(*pool.Request) bool { return true }

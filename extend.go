@@ -82,7 +82,7 @@ func (le *Lease) extend(renewal bool) *extension {
 		case n.flying: // its answer is late; there is nothing to extend there yet
 			e.open--
 		case n.missing && renewal:
-			n.flying, n.returned = true, true
+			n.flying, n.returned, n.lapsed = true, true, true
 			ln.send(call{to: e, request: c.rejoin, until: until})
 		default:
 			ln.send(call{to: e, request: c.extend, until: until})
@@ -105,7 +105,7 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
 	e.open--
-	voter := !c.locker.lines[i].twin.Load() && !e.voted(reply.Server)
+	voter := !c.locker.lines[i].twin.Load() && !voted(e.replies, reply.Server)
 	e.replies[i] = noVote
 	if voter {
 		e.replies[i] = reply
@@ -117,11 +117,15 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 		// yet, has lost ours.
 		c.landed(i, &reply)
 		n.missing = reply.Verdict != pool.OK
+		if reply.Verdict == pool.OK {
+			c.lapse(reply.Server)
+		}
 		if voter && (reply.Verdict == pool.Held || reply.Verdict == pool.Quarantined) {
 			e.gone++
 		}
 	case reply.Verdict == pool.OK:
 		n.missing = false
+		n.lapsed = n.lapsed || reply.Server != n.server
 		if voter {
 			e.ok++
 		}
@@ -134,16 +138,16 @@ func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
 	e.decide()
 }
 
-// voted reports whether that server has voted over another line. With mu held.
-func (e *extension) voted(server string) bool {
-	return server != "" && slices.ContainsFunc(e.replies, func(r pool.Reply) bool { return r.Server == server })
+// voted reports whether that server's answer is among the replies: it came over another line.
+func voted(replies []pool.Reply, server string) bool {
+	return server != "" && slices.ContainsFunc(replies, func(r pool.Reply) bool { return r.Server == server })
 }
 
 // decide ends the extension as soon as nothing that is still open can change the outcome. With mu held.
 func (e *extension) decide() {
 	c, q := e.lease.claim, e.lease.claim.locker.quorum
-	if e.gone >= q && c.lease != nil { // to which the lock may have been handed over meanwhile
-		c.lease.lose()
+	if e.gone >= q {
+		c.lose()
 	}
 	if e.decided {
 		return
@@ -155,6 +159,14 @@ func (e *extension) decide() {
 		e.end(ErrLost)
 	case e.ok+e.open < q && e.gone+e.open < q:
 		e.end(ErrNoQuorum)
+	}
+}
+
+// lose ends the lease that the claim has by now: the lock may have been handed over since the
+// extension was sent. With mu held.
+func (c *claim) lose() {
+	if c.lost = true; c.lease != nil {
+		c.lease.lose()
 	}
 }
 

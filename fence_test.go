@@ -2,6 +2,7 @@ package redlock_test
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -332,5 +334,58 @@ func TestTokensRiseOverHandOvers(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+// turning is how long two goroutines take turns. Ten minutes take a minute of the machine's.
+var turning = flag.Duration("turning", 5*time.Second, "how long, in virtual time, two goroutines take turns at a name")
+
+// Two goroutines that want one name take turn after turn, with a hand-over in each. The tokens that
+// each reserves for it must not add up: a token that is ahead of all clocks is above those of later
+// locks where the registers are lost.
+func TestTokensOfShortTurnsStayNearTheClocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const longest = time.Second // a TTL
+		masters, nodes := memnode.Cluster(3, memnode.WithNetwork(func(memnode.Message) memnode.Fate {
+			return memnode.Fate{Delay: 100 * time.Microsecond, DelayBack: 100 * time.Microsecond}
+		}))
+		opts := []redlock.Option{redlock.WithTTL(longest), redlock.WithRestartGuard(longest)}
+		l, other := over(t, nodes, opts...), over(t, nodes, opts...)
+		if err := l.Bootstrap(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var last uint64
+		var ahead, leases int64
+		end := time.Now().Add(*turning)
+		for _, rest := range []time.Duration{0, 300 * time.Microsecond} { // one comes back too late to be handed the lock
+			all.Go(func() {
+				for time.Now().Before(end) {
+					le := mustLock(t, l, "a")
+					mu.Lock()
+					leases, last = leases+1, le.Fence()
+					ahead = max(ahead, int64(last)-time.Now().UnixMicro()) //nolint:gosec // a time of day
+					mu.Unlock()
+					time.Sleep(10 * time.Microsecond)
+					mustUnlock(t, le)
+					time.Sleep(rest)
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d leases, their tokens %d µs ahead of the clocks at most", leases, ahead)
+		if ahead > 10_000 {
+			t.Errorf("a token was %d µs ahead of the clocks", ahead)
+		}
+		for _, n := range masters { // no register is left in the end
+			n.Restart(false)
+			_, _ = other.TryLock(t.Context(), "b") // the guard begins with the first request
+			time.Sleep(longest + longest/100 + time.Second)
+		}
+		if le := mustLock(t, other, "a"); le.Fence() <= last {
+			t.Errorf("token %d, and after three restarts %d", last, le.Fence())
+		}
 	})
 }

@@ -60,7 +60,7 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 			in.Nodes[i].Err = errQueued
 		}
 		in.Fence = max(in.Fence, r.Token)
-		if r.Fingerprint == "" || l.lines[i].twin.Load() {
+		if r.Fingerprint == "" || l.lines[i].twin.Load() || voted(replies[:i], r.Server) {
 			continue
 		}
 		left[r.Fingerprint] = append(left[r.Fingerprint], r.TTL)

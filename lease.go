@@ -53,6 +53,9 @@ func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
 	defer c.unlock()
 	c.lease = le
 	le.arm()
+	if c.lost {
+		le.lose()
+	}
 	return le
 }
 

@@ -247,6 +247,9 @@ func (ln *line) observe(v pool.Verb, reply *pool.Reply, took time.Duration) {
 var (
 	errTwin = errors.New("it is the same server as another node and has no vote of its own")
 	noVote  = pool.Reply{Verdict: pool.Refused, Err: errTwin} // what counts of the answer of a node without a vote
+
+	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
+	elsewhere    = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere} // what counts of that server's answer
 )
 
 // nodeError tells of an answer that was not yes.

@@ -3,10 +3,16 @@ package redlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/seal"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -28,6 +34,180 @@ func (n scripted) Do(ctx context.Context, calls []pool.Call) {
 	for i := range calls {
 		calls[i].Reply = n.do(ctx, calls[i].Request)
 	}
+}
+
+// ask has a master carry out one request.
+func ask(ctx context.Context, n *memnode.Node, r *pool.Request) pool.Reply {
+	calls := []pool.Call{{Request: r}}
+	n.Do(ctx, calls)
+	return calls[0].Reply
+}
+
+// A street is three masters at three addresses. The first may lead to the second's master for some
+// requests; the second and the third may be out of reach.
+type street struct {
+	masters [3]*memnode.Node
+	astray  func(r *pool.Request) bool
+
+	mu    sync.Mutex
+	out   int // which is
+	asked map[pool.Verb]int
+}
+
+// newStreet makes one on which the second master's register is far ahead of all clocks, and of the
+// first's.
+func newStreet(astray func(r *pool.Request) bool) *street {
+	s := &street{astray: astray, out: 2, asked: make(map[pool.Verb]int)}
+	for i := range s.masters {
+		s.masters[i] = memnode.New(fmt.Sprintf("node%d:6379", i))
+	}
+	return s
+}
+
+// lead sets where the register of a master stands, from now.
+func (s *street) lead(master int, d time.Duration) {
+	s.masters[master].Set("{a}:redlock:fence", fmt.Sprint(time.Now().Add(d).UnixMicro()), time.Hour)
+}
+
+// close puts one master out of reach, and another back.
+func (s *street) close(master int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.out, s.astray = master, func(*pool.Request) bool { return false }
+}
+
+func (s *street) requests(v pool.Verb) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[v]
+}
+
+// A lookout looks up another name whenever the first address has answered, before that answer is
+// taken for what it is: the address then is known to lead home again.
+type lookout struct {
+	street *street
+	locker atomic.Pointer[redlock.Locker]
+}
+
+// Observe implements redlock.Observer.
+func (o *lookout) Observe(e redlock.Event) {
+	if n, ok := e.(redlock.NodeEvent); ok && n.Node == o.street.masters[0].Addr() && n.Verb != pool.Inspect {
+		_, _ = o.locker.Load().Inspect(context.Background(), "b")
+	}
+}
+
+// locker makes a Locker to which the addresses have led home whenever it looks.
+func (s *street) locker(t *testing.T) *redlock.Locker {
+	t.Helper()
+	o := &lookout{street: s}
+	o.locker.Store(over(t, s.nodes(), redlock.WithObserver(o)))
+	return o.locker.Load()
+}
+
+func (s *street) nodes() (nodes []pool.Node) {
+	for i := range s.masters {
+		nodes = append(nodes, scripted{s.masters[i].Addr(), func(ctx context.Context, r *pool.Request) pool.Reply {
+			s.mu.Lock()
+			s.asked[r.Verb]++
+			to, out := i, s.out
+			if i == 0 && s.astray(r) {
+				to = 1
+			}
+			s.mu.Unlock()
+			if to == out {
+				return pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errTimeout}
+			}
+			return ask(ctx, s.masters[to], r)
+		}})
+	}
+	return nodes
+}
+
+// The second master's register is far ahead. If it answers for the first's, that stays behind, and
+// so would a later token be.
+func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(func(r *pool.Request) bool { return r.Verb == pool.Repair })
+		s.lead(1, time.Hour)
+		l := over(t, s.nodes())
+		le, err := l.TryLock(t.Context(), "a")
+		if err == nil {
+			_ = le.Unlock(t.Context()) // whatever the nodes say
+		} else if !errors.Is(err, redlock.ErrNoQuorum) || !strings.Contains(err.Error(), "another server") {
+			t.Errorf("TryLock: %v", err)
+		}
+		synctest.Wait()
+		s.close(1)
+		next := mustLock(t, over(t, s.nodes()), "a")
+		if le != nil && next.Fence() <= le.Fence() {
+			t.Errorf("token %d, and then %d", le.Fence(), next.Fence())
+		}
+	})
+}
+
+// The same, of the tokens that a process hands on: also once another server has extended the lock,
+// for the first's may have been another's meanwhile.
+func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []pool.Verb{pool.Repair, pool.Extend} {
+		t.Run(verb.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newStreet(func(r *pool.Request) bool { return r.Verb == verb })
+				l := s.locker(t)
+				le := mustLock(t, l, "a")
+				next := lockInBackground(t.Context(), l, "a")
+				synctest.Wait()
+				time.Sleep(time.Millisecond)
+				if verb == pool.Extend {
+					if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) { // one server, whichever lines lead to it
+						t.Errorf("Extend: %v", err)
+					}
+				}
+				mustUnlock(t, le)
+				r := <-next
+				if r.err != nil || s.requests(pool.Acquire) <= 3 {
+					t.Errorf("%v after %d requests for the lock: it was handed over", r.err, s.requests(pool.Acquire))
+				}
+			})
+		})
+	}
+}
+
+// A run id changes at each restart. Where the data was kept an extension's OK shows that the lock
+// is still the owner's, whoever answers.
+func TestALeaseSurvivesTheRestartOfEachNodeInTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		masters, nodes := memnode.Cluster(5)
+		l := over(t, nodes, redlock.WithTTL(time.Second))
+		le := lockEverywhere(t, l, "a", redlock.WithRenewal(redlock.Forever))
+		for i, n := range masters {
+			n.Restart(true)
+			time.Sleep(time.Second)
+			if err := le.Err(); err != nil {
+				t.Fatalf("after %d restarts: %v", i+1, err)
+			}
+			if err := le.Extend(t.Context()); err != nil {
+				t.Fatalf("Extend after %d restarts: %v", i+1, err)
+			}
+		}
+		mustUnlock(t, le)
+	})
+}
+
+// One server that three addresses lead to in turn deletes the lock once.
+func TestAServerThatTwoAddressesLedToInTurnReleasesOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStreet(func(r *pool.Request) bool { return r.Verb == pool.Release })
+		l := s.locker(t)
+		le := mustLock(t, l, "a", redlock.WithMinHold(time.Second)) // with which a release leaves the key, and so is never the second
+		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("Unlock: %v", err)
+		}
+	})
 }
 
 // An address that led to another node's server for a while, and does not any more when that node answers, gave no vote of its own.

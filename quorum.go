@@ -60,7 +60,8 @@ type claim struct {
 	rejoin  *pool.Request
 	repairs int // nodes that were sent one
 	nodes   []standing
-	lease   *Lease       // what came of it, once won
+	lease   *Lease       // what came of it, once won; nil while the lock is handed over
+	lost    bool         // a majority said so while it was
 	debts   []debt       // the releases, once over
 	freed   atomic.Int32 // nodes that have paid
 	vote    releaseVote
@@ -92,6 +93,7 @@ type standing struct {
 	refused  bool // the node refused such a request with an error: it hardly did any of it
 	missing  bool // the node has lost the lock since: a renewal wins it back
 	returned bool // such a renewal was sent: the node may not have had the lock all the time
+	lapsed   bool // another server spoke for it since, or its own may have been without the lock: it vouches for no block
 }
 
 // A tally counts the ballots.
@@ -297,7 +299,10 @@ func (c *claim) acquired(i int, reply pool.Reply) {
 	switch {
 	case c.phase == over:
 		return
-	case c.locker.lines[i].twin.Load(), reply.Verdict == pool.OK && c.voted(reply.Server):
+	case reply.Verdict == pool.OK && c.voted(reply.Server):
+		c.lapse(reply.Server)
+		n.refuse(failed, reply)
+	case c.locker.lines[i].twin.Load():
 		n.refuse(failed, reply)
 	case reply.Verdict == pool.OK:
 		n.ballot, n.token, n.server = granted, reply.Token, reply.Server
@@ -320,6 +325,16 @@ func (c *claim) voted(server string) bool {
 	return server != "" && slices.ContainsFunc(c.nodes, func(n standing) bool {
 		return (n.ballot == granted || n.ballot == accepted) && n.server == server
 	})
+}
+
+// lapse notes that the server gave us the lock once more: it may have been another's meanwhile,
+// with tokens of its own. With mu held.
+func (c *claim) lapse(server string) {
+	for i := range c.nodes {
+		if n := &c.nodes[i]; server != "" && n.server == server {
+			n.lapsed = true
+		}
+	}
 }
 
 // landed notes what a request that takes the lock has left on its node. With mu held.
@@ -373,20 +388,32 @@ func (c *claim) settle(i int) {
 	}
 }
 
-// repaired counts the answer to Repair. With mu held.
+// repaired counts the answer to Repair. It speaks of a register: that of the server that granted
+// the lock is meant. With mu held.
 func (c *claim) repaired(i int, reply pool.Reply) {
 	n := &c.nodes[i]
 	n.settling = false
-	switch reply.Verdict {
-	case pool.OK:
+	switch {
+	case reply.Verdict == pool.Unavailable:
+		n.refuse(failed, reply)
+	case !c.speaks(i, &reply):
+		n.refuse(failed, elsewhere)
+	case reply.Verdict == pool.OK:
 		n.ballot = accepted
-	case pool.Gone, pool.Raised:
+	case reply.Verdict == pool.Gone, reply.Verdict == pool.Raised:
 		n.refuse(held, reply)
 		n.missing = reply.Verdict == pool.Gone
 	default:
 		n.refuse(failed, reply)
 	}
 	c.decide()
+}
+
+// speaks reports whether an answer about a register is that of the server that granted the lock on
+// this line. The address may lead to another node's server by now, where the lock is ours too: what
+// that has in its register is not what this one has. With mu held.
+func (c *claim) speaks(i int, reply *pool.Reply) bool {
+	return reply.Server == c.nodes[i].server && !c.locker.lines[i].twin.Load()
 }
 
 // count counts the ballots. With mu held.
@@ -497,6 +524,9 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	c.phase = over
 	c.release = vote
 	c.debts = make([]debt, len(c.nodes))
+	if vote != nil {
+		vote.debts = c.debts
+	}
 	request := c.request(pool.Release)
 	request.TTL = remainder
 	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
@@ -599,6 +629,7 @@ type releaseVote struct {
 	closed                      bool
 	verdict                     error   // nil, ErrLost or ErrNoQuorum
 	twins                       []*debt // to be released once it is over
+	debts                       []debt  // all of them
 }
 
 // openVote opens the vote on the claim's release, of which there is one at most. With mu held.
@@ -612,10 +643,11 @@ func (c *claim) openVote() *releaseVote {
 func (v *releaseVote) count(d *debt, reply *pool.Reply) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if d.line.twin.Load() {
+	if d.line.twin.Load() || v.voted(reply.Server) {
 		reply = &noVote
 	}
 	v.open--
+	d.server = reply.Server
 	switch reply.Verdict {
 	case pool.OK:
 		v.deleted++
@@ -626,6 +658,11 @@ func (v *releaseVote) count(d *debt, reply *pool.Reply) {
 	}
 	d.said, d.why = reply.Verdict, reply.Err
 	v.decide()
+}
+
+// voted reports whether that server has voted over another line. With mu held.
+func (v *releaseVote) voted(server string) bool {
+	return server != "" && slices.ContainsFunc(v.debts, func(d debt) bool { return d.server == server })
 }
 
 // postpone has the release to a twin wait until the vote is over: should it come first, the line that votes for the

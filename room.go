@@ -10,12 +10,10 @@ import (
 )
 
 const (
-	// maxTurn is how long a lock is handed from one to the next inside this process before other processes get their chance
-	// to take it.
+	// maxTurn is how long a lock is handed from one to the next inside this process before other
+	// processes get their chance to take it. By as much, at most, a block of tokens is ahead of all
+	// clocks: see blockTop.
 	maxTurn = 10 * time.Millisecond
-	// tokenBlock is how many fencing tokens are reserved for that at once. It is below a token for each microsecond of
-	// a turn, so that the register does not outrun the clocks, which would cost later locks a second round trip.
-	tokenBlock = 4096
 )
 
 // A room is where the goroutines of this process meet over one name. One of them at a time contends for the lock on the
@@ -280,7 +278,7 @@ func (c *claim) nextToken() uint64 {
 // a token there that lies within the block. It returns the first token.
 func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
-	v := &reservation{claim: c, top: c.top + tokenBlock, open: len(c.nodes), done: make(chan struct{})}
+	v := &reservation{claim: c, top: c.blockTop(present(c.locker.clock)), open: len(c.nodes), done: make(chan struct{})}
 	r := c.request(pool.Repair)
 	r.Token = v.top
 	until := ioNow().Add(c.timeout)
@@ -308,6 +306,17 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	return c.nextToken(), nil
 }
 
+// blockTop is the last token of the next block. Tokens grow from clocks: where the registers are
+// lost, and the clocks agree, a later lock has a greater token only if no token was ahead of them.
+// So a block is the microseconds that have passed since the token was chosen, and for what is to
+// come once more as many; at least one. However short turns are, and however many, tokens are ahead
+// of all clocks by no more than a turn lasts. With mu held.
+func (c *claim) blockTop(now moment) uint64 {
+	clock := uint64(max(now.wall.Microseconds(), 1))
+	lasted := min(max(now.mono.Sub(c.start.mono), 0), maxTurn)
+	return max(max(clock, c.token)+uint64(lasted.Microseconds()), c.top+1)
+}
+
 // A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu guards it.
 type reservation struct {
 	claim    *claim
@@ -326,7 +335,7 @@ func (v *reservation) answered(i int, _ *pool.Request, reply pool.Reply) {
 	decided := v.ok >= q || v.ok+v.open < q
 	v.open--
 	n := &v.claim.nodes[i]
-	if reply.Verdict == pool.OK && n.ballot == accepted && !n.returned && !v.claim.locker.lines[i].twin.Load() {
+	if reply.Verdict == pool.OK && n.ballot == accepted && !n.lapsed && v.claim.speaks(i, &reply) {
 		v.ok++
 	}
 	if !decided && (v.ok >= q || v.ok+v.open < q) {

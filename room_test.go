@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -18,6 +20,7 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(5)
+		c.latency(time.Millisecond)
 		l := c.locker(t)
 		first := mustLock(t, l, "a")
 		second := lockInBackground(t.Context(), l, "a")
@@ -247,6 +250,52 @@ func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
 		<-le.Done()
 		if !errors.Is(le.Err(), redlock.ErrLost) || time.Since(asked) > 4*time.Millisecond {
 			t.Errorf("%v after %v", le.Err(), time.Since(asked))
+		}
+	})
+}
+
+// Also while the next one's tokens are being reserved, when neither has a lease.
+func TestLossThatIsToldDuringAHandOverEndsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		gone, reserved := make(chan struct{}), make(chan struct{})
+		var acquired atomic.Int32
+		var nodes []pool.Node
+		for i := range 3 {
+			n := memnode.New(fmt.Sprintf("node%d:6379", i))
+			nodes = append(nodes, scripted{n.Addr(), func(ctx context.Context, r *pool.Request) pool.Reply {
+				switch r.Verb {
+				case pool.Acquire:
+					acquired.Add(1)
+				case pool.Extend:
+					<-gone
+					return pool.Reply{Verdict: pool.Gone, Server: n.Addr() + "#1"}
+				case pool.Repair:
+					<-reserved
+				default:
+				}
+				return ask(ctx, n, r)
+			}})
+		}
+		l := over(t, nodes)
+		first := mustLock(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		time.Sleep(time.Millisecond)
+		extended := make(chan error)
+		go func() { extended <- first.Extend(t.Context()) }()
+		synctest.Wait()
+		mustUnlock(t, first)
+		<-extended
+		synctest.Wait()
+		close(gone)
+		synctest.Wait()
+		close(reserved)
+		r := <-next
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		if acquired.Load() == 3 && r.lease.Err() == nil {
+			t.Error("a majority has told that the lock is gone, and the next one's lease is valid")
 		}
 	})
 }

@@ -122,15 +122,15 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 	}
 }
 
-// ready sees to it that a lock that was handed over can be held: that it has a token and time left. If not it is
-// released.
+// ready sees to it that a lock that was handed over can be held: that it has a token and time left,
+// and no majority has said meanwhile that it is lost. If not it is released.
 func (c *claim) ready(ctx context.Context, g *grant) bool {
 	if g.fence == 0 && !c.terms.plain {
 		g.fence, _ = c.reserve(ctx)
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if g.deadline.until(present(c.locker.clock)) > 0 && (g.fence != 0 || c.terms.plain) {
+	if !c.lost && g.deadline.until(present(c.locker.clock)) > 0 && (g.fence != 0 || c.terms.plain) {
 		return true
 	}
 	c.abandon(0, nil)
