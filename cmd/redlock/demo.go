@@ -30,7 +30,7 @@ const (
 
 // Run plays the scenes.
 func (c *demoCmd) Run(ctx context.Context, s streams) error {
-	if c.Speed < 0.1 || c.Speed > 4 {
+	if !(c.Speed >= 0.1 && c.Speed <= 4) { // NaN is not
 		return usageError{fmt.Errorf("--speed=%v: from 0.1 to 4", c.Speed)}
 	}
 	masters, nodes := memnode.Cluster(5)

@@ -111,7 +111,7 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 	var b strings.Builder
 	how := state(in)
 	colour := map[string]string{"held": green, "remnant": yellow, "unknown": red}[how]
-	fmt.Fprintf(&b, "%s is %s", in.Name, p.in(colour, how))
+	fmt.Fprintf(&b, "%s is %s", shown(in.Name), p.in(colour, how))
 	if in.Owner != "" {
 		fmt.Fprintf(&b, " by %s for another %v if it is not renewed", label(in.Holder, in.Owner), in.Left.Round(time.Millisecond))
 	}
@@ -124,11 +124,11 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 	for _, n := range in.Nodes {
 		switch {
 		case n.Err != nil:
-			fmt.Fprintf(table, "%s\t%v\n", n.Node, n.Err)
+			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", n.Node, shown(n.Err.Error()))
 		case n.Owner == "":
 			fmt.Fprintf(table, "%s\t-\t-\t-\t%s\n", n.Node, token(n.Fence))
 		default:
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", n.Node, n.Owner, dash(n.Holder), life(n.Left), token(n.Fence))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", n.Node, n.Owner, dash(shown(n.Holder)), life(n.Left), token(n.Fence))
 		}
 	}
 	_ = table.Flush() // a strings.Builder takes all
@@ -138,7 +138,7 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 // label is what to call an owner.
 func label(holder, owner string) string {
 	if holder != "" {
-		return holder
+		return shown(holder)
 	}
 	return "owner " + owner
 }

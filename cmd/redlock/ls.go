@@ -99,7 +99,7 @@ func (c *lsCmd) show(s streams, found []*redlock.Inspection) error {
 				nodes++
 			}
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d/%d\n", in.Name, state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d/%d\n", shown(in.Name), state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
 	}
 	return table.Flush() //nolint:wrapcheck // a write error speaks for itself
 }
@@ -125,7 +125,7 @@ func (c *lsCmd) names(ctx context.Context, s streams) ([]string, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				failed++
-				fmt.Fprintf(s.err, "redlock: %s: %v\n", one.addr, err)
+				fmt.Fprintf(s.err, "redlock: %s: %s\n", one.addr, shown(err.Error()))
 			}
 			return nil
 		})
@@ -144,7 +144,7 @@ func (c *lsCmd) scan(ctx context.Context, one server, found func(name string)) e
 		pattern = escape.Replace(c.KeyPrefix+c.Prefix) + "*"
 	}
 	for cursor := uint64(0); ; {
-		step, cancel := context.WithTimeout(ctx, serverTimeout+time.Second)
+		step, cancel := context.WithTimeout(ctx, c.patience()+time.Second)
 		keys, next, err := one.ScanType(step, cursor, pattern, scanCount, "string").Result()
 		cancel()
 		if err != nil {

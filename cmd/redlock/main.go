@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -20,14 +19,15 @@ import (
 
 // The exit codes of redlock's own, from sysexits.h and the shell. `run` has those of its command else, `doctor` 1 and 2.
 const (
-	exitUsage    = 64  // a bad flag, argument or address
-	exitNoQuorum = 69  // too few nodes answered, or would serve
-	exitSoftware = 70  // anything else
-	exitLost     = 74  // the lock was lost, and the command stopped
-	exitHeld     = 75  // another has the lock
-	exitNotRun   = 126 // the command cannot be executed
-	exitNotFound = 127 // the command was not found
-	exitSignal   = 128 // and the signal's number: ended by a signal
+	exitUsage     = 64  // a bad flag, argument or address
+	exitNoQuorum  = 69  // too few nodes answered, or would serve
+	exitSoftware  = 70  // anything else
+	exitLost      = 74  // the lock was lost, and the command stopped
+	exitHeld      = 75  // another has the lock
+	exitUnstopped = 77  // the lock was lost, and the command could not be stopped
+	exitNotRun    = 126 // the command cannot be executed
+	exitNotFound  = 127 // the command was not found
+	exitSignal    = 128 // and the signal's number: ended by a signal
 )
 
 // A cli is the command line.
@@ -54,6 +54,7 @@ what stands on a command line others can read.
 
 func main() {
 	leash.Guard()
+	keepIgnored()
 	redis.SetLogger(silence{}) // errors say what there is to say
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -76,6 +77,9 @@ type usageError struct{ error }
 // Unwrap returns what is wrong.
 func (e usageError) Unwrap() error { return e.error }
 
+// errUnstopped: the lock was lost while the command ran, and the command ran on.
+var errUnstopped = errors.New("the command could not be stopped and ran on")
+
 // A streams is where the output goes.
 type streams struct{ out, err io.Writer }
 
@@ -93,7 +97,7 @@ func run(args []string, out, errOut io.Writer) (status int) {
 	if exited >= 0 { // --help
 		return exited
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err != nil {
 		err = usageError{err}
@@ -119,6 +123,8 @@ func exitCode(err error) int {
 		return 0
 	case badOption || badUsage:
 		return exitUsage
+	case errors.Is(err, errUnstopped):
+		return exitUnstopped
 	case errors.Is(err, redlock.ErrHeld):
 		return exitHeld
 	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate):

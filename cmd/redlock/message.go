@@ -11,6 +11,9 @@ import (
 
 // message says what an error means, in words for those who did not write the program.
 func message(err error) string {
+	if o, ok := errors.AsType[*redlock.OptionError](err); ok {
+		return optionMessage(o)
+	}
 	q, ok := errors.AsType[*redlock.QuorumError](err)
 	if !ok {
 		return strings.TrimPrefix(err.Error(), "redlock: ")
@@ -21,7 +24,7 @@ func message(err error) string {
 		fmt.Fprintf(&b, "%q is held", q.Name)
 		for i := range q.Nodes {
 			if q.Nodes[i].Holder != "" {
-				fmt.Fprintf(&b, " by %s", q.Nodes[i].Holder)
+				fmt.Fprintf(&b, " by %s", shown(q.Nodes[i].Holder))
 				break
 			}
 		}
@@ -39,4 +42,22 @@ func message(err error) string {
 		}
 	}
 	return b.String()
+}
+
+// flags are those that set the library's options.
+var flags = map[string]string{
+	"WithTTL": "--ttl", "WithMinHold": "--min-hold", "WithHolder": "--holder", "WithNodeTimeout": "--node-timeout",
+	"WithRestartGuard": "--guard", "name": "the lock's name",
+}
+
+// optionMessage names the flag by which an option was set, and what it was set to.
+func optionMessage(e *redlock.OptionError) string {
+	flag, ok := flags[e.Option]
+	switch {
+	case strings.HasPrefix(e.Option, "nodes"):
+		flag = "--nodes"
+	case !ok:
+		flag = e.Option
+	}
+	return fmt.Sprintf("%s: %s (got %s)", flag, e.Reason, shown(fmt.Sprint(e.Value)))
 }

@@ -18,16 +18,16 @@ import (
 
 // A connection says which nodes to use, and how. Secrets have no default in the help and are in no error.
 type connection struct {
-	Nodes        string        `help:"Nodes, separated by commas: host:port, or redis://, rediss:// and unix:// URLs (env REDLOCK_NODES)." placeholder:"ADDR,…" group:"Nodes"`
-	NodesFile    string        `help:"File with the nodes, one a line; # begins a comment." placeholder:"FILE" group:"Nodes"`
-	Username     string        `help:"User name, for nodes whose URL has none." placeholder:"NAME" group:"Nodes"`
-	PasswordFile string        `help:"File with the password, for nodes whose URL has none (env REDLOCK_PASSWORD: the password itself)." placeholder:"FILE" group:"Nodes"`
-	TLS          bool          `help:"Use TLS with all nodes." group:"Nodes"`
-	CACert       string        `name:"ca-cert" help:"File with the certificates of the authorities to trust, instead of the system's; implies --tls." placeholder:"FILE" group:"Nodes"`
-	Cert         string        `help:"File with our own certificate; implies --tls." placeholder:"FILE" group:"Nodes"`
-	Key          string        `help:"File with the key of --cert." placeholder:"FILE" group:"Nodes"`
-	KeyPrefix    string        `help:"Put before each name to make its key." placeholder:"PREFIX" group:"Nodes"`
-	NodeTimeout  time.Duration `help:"How long one node may take over one request (default: 250ms, for run a tenth of the TTL up to 1s)." placeholder:"TIME" group:"Nodes"`
+	Nodes        string         `help:"Nodes, separated by commas: host:port, or redis://, rediss:// and unix:// URLs (env REDLOCK_NODES)." placeholder:"ADDR,…" group:"Nodes"`
+	NodesFile    string         `help:"File with the nodes, one a line; # begins a comment." placeholder:"FILE" group:"Nodes"`
+	Username     string         `help:"User name, for nodes whose URL has none." placeholder:"NAME" group:"Nodes"`
+	PasswordFile string         `help:"File with the password, for nodes whose URL has none (env REDLOCK_PASSWORD: the password itself)." placeholder:"FILE" group:"Nodes"`
+	TLS          bool           `help:"Use TLS with all nodes." group:"Nodes"`
+	CACert       string         `name:"ca-cert" help:"File with the certificates of the authorities to trust, instead of the system's; implies --tls." placeholder:"FILE" group:"Nodes"`
+	Cert         string         `help:"File with our own certificate; implies --tls." placeholder:"FILE" group:"Nodes"`
+	Key          string         `help:"File with the key of --cert." placeholder:"FILE" group:"Nodes"`
+	KeyPrefix    string         `help:"Put before each name to make its key." placeholder:"PREFIX" group:"Nodes"`
+	NodeTimeout  *time.Duration `help:"How long one node may take over one request (default: 250ms, for run a tenth of the TTL up to 1s)." placeholder:"TIME" group:"Nodes"`
 }
 
 // addresses returns the nodes' addresses.
@@ -62,7 +62,13 @@ func (c *connection) addresses() ([]string, error) {
 
 // dialer returns how to connect.
 func (c *connection) dialer() (d pool.Dialer, err error) {
-	d = pool.Dialer{Username: c.Username, Password: os.Getenv("REDLOCK_PASSWORD"), ClientName: "redlock", Timeout: c.NodeTimeout}
+	d = pool.Dialer{Username: c.Username, Password: os.Getenv("REDLOCK_PASSWORD"), ClientName: "redlock"}
+	if t := c.NodeTimeout; t != nil {
+		if *t < time.Millisecond || *t > time.Minute {
+			return d, usageError{fmt.Errorf("--node-timeout=%v: from 1ms to 1m", *t)}
+		}
+		d.Timeout = *t
+	}
 	if c.PasswordFile != "" {
 		text, err := os.ReadFile(c.PasswordFile)
 		if err != nil {
@@ -122,8 +128,8 @@ func (c *connection) locker(opts ...redlock.Option) (*redlock.Locker, func(), er
 		return nil, nil, err
 	}
 	opts = append(opts, redlock.WithKeyPrefix(c.KeyPrefix))
-	if c.NodeTimeout != 0 {
-		opts = append(opts, redlock.WithNodeTimeout(c.NodeTimeout))
+	if c.NodeTimeout != nil {
+		opts = append(opts, redlock.WithNodeTimeout(*c.NodeTimeout))
 	}
 	locks, err := redlock.New(nodes, opts...)
 	if err != nil {
@@ -158,7 +164,8 @@ func (c *connection) servers() ([]server, func(), error) {
 		if err != nil {
 			return nil, nil, usageError{err}
 		}
-		opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = serverTimeout, serverTimeout, serverTimeout, serverTimeout
+		wait := c.patience()
+		opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = wait, wait, wait, wait
 		all[i] = server{opt.Addr, redis.NewClient(opt)}
 	}
 	return all, func() {
@@ -168,5 +175,13 @@ func (c *connection) servers() ([]server, func(), error) {
 	}, nil
 }
 
-// serverTimeout is how long a command to a server may take.
+// serverTimeout is how long a command to a server may take, unless --node-timeout says longer.
 const serverTimeout = 2 * time.Second
+
+// patience is how long a command to a server may take.
+func (c *connection) patience() time.Duration {
+	if c.NodeTimeout == nil {
+		return serverTimeout
+	}
+	return max(serverTimeout, *c.NodeTimeout)
+}

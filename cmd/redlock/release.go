@@ -103,7 +103,7 @@ func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]b
 		return 0, err
 	}
 	defer closeAll()
-	ctx, cancel := context.WithTimeout(ctx, serverTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	results := make(chan error, len(servers))
 	for _, one := range servers {

@@ -9,17 +9,19 @@ type runCmd struct {
 	connection
 
 	Name    string   `arg:"" help:"The lock's name."`
-	Command []string `arg:"" help:"The command and its arguments, after --."`
+	Command []string `arg:"" passthrough:"partial" help:"-- and then the command and its arguments."`
 
-	Wait     time.Duration `help:"How long to wait for the lock (default: until it can be had)." xor:"wait" placeholder:"TIME" group:"Lock"`
-	NoWait   bool          `help:"Do not wait for the lock: if another has it, do not run the command." xor:"wait" group:"Lock"`
-	Conflict int           `name:"conflict-exit-code" help:"Exit code if another has the lock (default ${default})." default:"75" placeholder:"N" group:"Lock"`
-	TTL      time.Duration `name:"ttl" help:"How long the others are kept out if this machine dies; renewed while the command runs (default ${default})." default:"${ttl}" placeholder:"TIME" group:"Lock"`
-	MinHold  time.Duration `help:"Keep the lock for at least this long, even if the command is quicker: a short job then runs once on machines whose clocks differ." placeholder:"TIME" group:"Lock"`
-	Holder   string        `help:"Label by which others see who has the lock (default: host/pid)." placeholder:"TEXT" group:"Lock"`
+	Wait     *time.Duration `help:"How long to wait for the lock (default: until it can be had)." xor:"wait" placeholder:"TIME" group:"Lock"`
+	NoWait   bool           `help:"Do not wait for the lock: if another has it, do not run the command." xor:"wait" group:"Lock"`
+	Conflict int            `name:"conflict-exit-code" help:"Exit code if another has the lock (default ${default})." default:"75" placeholder:"N" group:"Lock"`
+	TTL      time.Duration  `name:"ttl" help:"How long the others are kept out if this machine dies; renewed while the command runs (default ${default})." default:"${ttl}" placeholder:"TIME" group:"Lock"`
+	MinHold  time.Duration  `help:"Keep the lock for at least this long, even if the command is quicker: a short job then runs once on machines whose clocks differ." placeholder:"TIME" group:"Lock"`
+	Holder   *string        `help:"Label by which others see who has the lock; empty for none (default: host/pid)." placeholder:"TEXT" group:"Lock"`
 
-	Shell bool          `help:"The command is a line for /bin/sh." short:"c" group:"Command"`
-	Grace time.Duration `help:"How long the command has to end after SIGTERM before it is killed (default: a quarter of the TTL, 10s at most)." placeholder:"TIME" group:"Command"`
+	Shell bool           `help:"The command is a line for /bin/sh." short:"c" group:"Command"`
+	Grace *time.Duration `help:"How long the command has to end after SIGTERM before it is killed (default: a quarter of the TTL, 10s at most)." placeholder:"TIME" group:"Command"`
+
+	IgnoreSignal []string `help:"Signals that redlock and the command are to ignore, such as TERM." placeholder:"NAME,…" group:"Command"`
 }
 
 // Help implements kong.HelpProvider.
@@ -37,5 +39,5 @@ and REDLOCK_UNTIL, the time at which the lock would end if it were not renewed.
   redlock run --no-wait --min-hold 5m poll -- ./poll         cron on machines with skewed clocks
 
 Exit codes: the command's own, 128+n if signal n ended it; 64 bad usage, 69 no quorum of nodes, 70 other failures, 74 the lock was
-lost, 75 another has the lock, 126 the command cannot be executed, 127 not found.`
+lost, 75 another has the lock, 77 the lock was lost and the command could not be stopped, 126 the command cannot be executed, 127 not found.`
 }

@@ -14,9 +14,14 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 )
+
+// maxExit is the greatest exit code there is.
+const maxExit = 255
 
 // minRunTTL is the least TTL for a command: a process takes its time to end.
 const minRunTTL = time.Second
@@ -32,18 +37,22 @@ func (r *runCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
+	if err := ignore(r.IgnoreSignal); err != nil {
+		return err
+	}
 	command, err := r.command(s)
 	if err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passed...)
+	catch(signals, passed...)
 	defer signal.Stop(signals)
 
-	if r.NodeTimeout == 0 {
+	if r.NodeTimeout == nil {
 		// Longer than the library's own: many that cron starts at once take their time to begin. A node that does not answer costs
 		// none of it as long as a majority does.
-		r.NodeTimeout = min(r.TTL/10, time.Second)
+		wait := min(r.TTL/10, time.Second)
+		r.NodeTimeout = &wait
 	}
 	renewed := make(renewals, 1)
 	locks, end, err := r.locker(redlock.WithTTL(r.TTL), redlock.WithMinHold(r.MinHold), redlock.WithHolder(r.holder()),
@@ -71,24 +80,33 @@ func (r *runCmd) check() (grace time.Duration, err error) {
 	if r.TTL < minRunTTL {
 		return 0, usageError{fmt.Errorf("--ttl=%v: at least %v, for processes take their time to end", r.TTL, minRunTTL)}
 	}
-	if r.Wait < 0 {
-		return 0, usageError{fmt.Errorf("--wait=%v: below zero", r.Wait)}
+	if r.Wait != nil && *r.Wait < 0 {
+		return 0, usageError{fmt.Errorf("--wait=%v: below zero", *r.Wait)}
+	}
+	if r.Conflict < 0 || r.Conflict > maxExit {
+		return 0, usageError{fmt.Errorf("--conflict-exit-code=%d: from 0 to %d", r.Conflict, maxExit)}
 	}
 	grace = min(r.TTL/4, 10*time.Second)
-	if r.Grace != 0 {
-		grace = r.Grace
+	if r.Grace != nil {
+		grace = *r.Grace
 	}
 	if grace < 0 || grace > r.TTL/2 {
-		return 0, usageError{fmt.Errorf("--grace=%v: from 0 to half of the TTL (%v), for stopping must begin that long before the lock ends", r.Grace, r.TTL)}
+		return 0, usageError{fmt.Errorf("--grace=%v: from 0 to half of the TTL (%v), for stopping must begin that long before the lock ends", grace, r.TTL)}
+	}
+	switch {
+	case r.Command[0] != "--":
+		return 0, usageError{fmt.Errorf("put -- before the command: redlock run %s -- %s …", shown(r.Name), shown(r.Command[0]))}
+	case len(r.Command) < 2:
+		return 0, usageError{errors.New("no command after --")}
 	}
 	return grace, nil
 }
 
 // command finds what to run.
 func (r *runCmd) command(s streams) (leash.Command, error) {
-	args := r.Command
+	args := r.Command[1:] // after the --
 	if r.Shell {
-		args = []string{"/bin/sh", "-c", strings.Join(r.Command, " ")}
+		args = []string{"/bin/sh", "-c", strings.Join(args, " ")}
 	}
 	path, err := exec.LookPath(args[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
@@ -108,8 +126,8 @@ func (r *runCmd) notRun(err error, s streams) error {
 
 // holder is the label by which others see us.
 func (r *runCmd) holder() string {
-	if r.Holder != "" {
-		return r.Holder
+	if r.Holder != nil {
+		return *r.Holder
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -140,10 +158,10 @@ func (r *runCmd) lock(locks *redlock.Locker, signals <-chan os.Signal, s streams
 	var lease *redlock.Lease
 	var err error
 	switch {
-	case r.NoWait:
+	case r.NoWait, r.Wait != nil && *r.Wait == 0:
 		lease, err = locks.TryLock(ctx, r.Name)
-	case r.Wait > 0:
-		lease, err = locks.Lock(ctx, r.Name, redlock.WithWait(r.Wait))
+	case r.Wait != nil:
+		lease, err = locks.Lock(ctx, r.Name, redlock.WithWait(*r.Wait))
 	default:
 		lease, err = locks.Lock(ctx, r.Name)
 	}
@@ -180,12 +198,12 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease
 	if err != nil {
 		return 0, r.notRun(err, s)
 	}
-	lost, late := false, l.Late()
+	lost, late, foreign, unstopped := false, l.Late(), l.Foreign(), false
 	for done := lease.Done(); ; {
 		select {
 		case sig := <-signals:
-			if n, ok := sig.(syscall.Signal); ok {
-				l.Signal(n)
+			if n, ok := sig.(syscall.Signal); ok && errors.Is(l.Signal(n), syscall.EPERM) {
+				fmt.Fprintf(s.err, "redlock: %s cannot be passed on: the command is another user's\n", unix.SignalName(n))
 			}
 		case <-renewed:
 			l.Extend(lease.Until())
@@ -195,7 +213,13 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease
 		case <-done:
 			lost, done = true, nil
 			l.Kill()
+		case <-foreign:
+			foreign, unstopped = nil, true
+			fmt.Fprintf(s.err, "redlock: cannot stop the command, or what it has left behind: it is another user's, and runs on\n")
 		case <-l.Gone():
+			if lost && unstopped {
+				return 0, fmt.Errorf("lock %q: %w, but %w", r.Name, redlock.ErrLost, errUnstopped)
+			}
 			if lost {
 				return 0, fmt.Errorf("lock %q: %w, the command was stopped", r.Name, redlock.ErrLost)
 			}

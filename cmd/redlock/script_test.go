@@ -25,8 +25,11 @@ import (
 
 func TestMain(m *testing.M) {
 	leash.Guard()
-	testscript.Main(leakChecked{m}, map[string]func(){"redlock": main})
+	testscript.Main(leakChecked{m}, programs)
 }
+
+// programs are those that this binary is under their names.
+var programs = map[string]func(){"redlock": main}
 
 // leakChecked are tests that must leave no goroutine behind.
 type leakChecked struct{ *testing.M }

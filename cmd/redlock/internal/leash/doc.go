@@ -7,6 +7,9 @@
 // held the pipe is no more. It ends when the group is empty. So one piece of code does all the stopping, and it still does when the
 // process that holds the lock is killed, stopped or starved.
 //
+// A process that has become another user's cannot be stopped: where nothing else is left of the group, the guardian says so
+// and waits for it.
+//
 // On Linux the kernel kills the command at once if its starter dies, and orphans of the group are adopted, so that nobody
 // waits for zombies.
 package leash

@@ -4,6 +4,7 @@ package leash
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,8 +16,9 @@ import (
 const guardianEnv = "REDLOCK_GUARDIAN"
 
 const (
-	poll = 2 * time.Millisecond // how often to look whether a group that was told to end has
-	tick = time.Second          // how often to look at the clock otherwise, for the machine may have been suspended
+	poll  = 2 * time.Millisecond   // how often to look whether a group that was told to end has
+	watch = 100 * time.Millisecond // how often to look whether one has that cannot be stopped
+	tick  = time.Second            // how often to look at the clock otherwise, for the machine may have been suspended
 )
 
 // Guard makes this process the guardian of a process group if it was started as one, and then does not return. A program
@@ -69,8 +71,9 @@ type guardian struct {
 	deadline     time.Duration
 	alone        bool // the holder has let go
 
-	killAt time.Duration // 0: not stopping
-	killed bool
+	killAt  time.Duration // 0: not stopping
+	killed  bool
+	foreign bool // what is left of the group is another user's
 }
 
 // run returns when the group is empty.
@@ -107,10 +110,10 @@ func (g *guardian) act() time.Duration {
 	if !g.alone && g.killAt == 0 && now < last-g.grace {
 		return min(last-g.grace-now, tick)
 	}
-	if !exists(g.group) {
-		return -1
-	}
+	left := probe(g.group)
 	switch {
+	case errors.Is(left, syscall.ESRCH):
+		return -1
 	case g.killAt == 0:
 		g.killAt = now + g.grace
 		if !g.alone {
@@ -122,9 +125,15 @@ func (g *guardian) act() time.Duration {
 	case !g.killed && now >= min(g.killAt, last):
 		g.killed = true
 		_ = syscall.Kill(-g.group, syscall.SIGKILL)
+	case g.killed && !g.foreign && errors.Is(left, syscall.EPERM):
+		g.foreign = true
+		fmt.Println("foreign")
 	}
 	if g.killed && os.Getppid() != g.holder { // nobody waits for us, and perhaps nobody buries the dead
 		return -1
+	}
+	if g.foreign {
+		return watch
 	}
 	return poll
 }

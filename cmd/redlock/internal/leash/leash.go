@@ -36,9 +36,10 @@ type Leash struct {
 	mu     sync.Mutex
 	orders *os.File // to the guardian; nil once closed
 
-	late   chan struct{} // closed when the guardian stops the group because of the deadline
-	gone   chan struct{} // closed when the group is empty
-	status syscall.WaitStatus
+	late    chan struct{} // closed when the guardian stops the group because of the deadline
+	foreign chan struct{} // closed when the guardian cannot stop what is left of the group
+	gone    chan struct{} // closed when the group is empty
+	status  syscall.WaitStatus
 }
 
 // Start starts the command and its guardian. From then on all children of this process are waited for here. Only one
@@ -46,7 +47,7 @@ type Leash struct {
 func Start(c Command) (*Leash, error) {
 	runtime.LockOSThread() // the kernel takes the end of the thread that started the command for the end of us
 	adoptOrphans()
-	l := &Leash{foreground: c.Foreground, late: make(chan struct{}), gone: make(chan struct{})}
+	l := &Leash{foreground: c.Foreground, late: make(chan struct{}), foreign: make(chan struct{}), gone: make(chan struct{})}
 	reports, err := l.startGuardian(c.Grace, c.Slack)
 	if err != nil {
 		return nil, fmt.Errorf("start the guardian of the command's process group: %w", err)
@@ -114,8 +115,8 @@ func (l *Leash) Extend(until time.Time) {
 	l.order("until %d\n", now+time.Until(until))
 }
 
-// Signal sends a signal to the whole group.
-func (l *Leash) Signal(s syscall.Signal) { _ = syscall.Kill(-l.pid, s) }
+// Signal sends a signal to the whole group. It returns EPERM if all that is left of it is another user's.
+func (l *Leash) Signal(s syscall.Signal) error { return syscall.Kill(-l.pid, s) } //nolint:wrapcheck // it says all
 
 // Stop stops the group: SIGTERM, SIGKILL after the grace. It does not wait.
 func (l *Leash) Stop() {
@@ -129,12 +130,16 @@ func (l *Leash) Stop() {
 
 // Kill kills the group at once.
 func (l *Leash) Kill() {
-	l.Signal(syscall.SIGKILL)
+	_ = l.Signal(syscall.SIGKILL) // what cannot be stopped the guardian tells of
 	l.order("until 0\n")
 }
 
 // Late is closed when the group is being stopped because of the deadline.
 func (l *Leash) Late() <-chan struct{} { return l.late }
+
+// Foreign is closed when the group was to be stopped, and what is left of it cannot be: it has become another
+// user's.
+func (l *Leash) Foreign() <-chan struct{} { return l.foreign }
 
 // Gone is closed when the command has ended and nothing is left in its process group.
 func (l *Leash) Gone() <-chan struct{} { return l.gone }
@@ -150,10 +155,11 @@ func (l *Leash) ExitCode() int {
 
 // listen hears the guardian's reports.
 func (l *Leash) listen(reports *bufio.Scanner) {
-	var once sync.Once
+	told := map[string]chan struct{}{"late": l.late, "foreign": l.foreign}
 	for reports.Scan() {
-		if reports.Text() == "late" {
-			once.Do(func() { close(l.late) })
+		if c, ok := told[reports.Text()]; ok {
+			close(c)
+			delete(told, reports.Text())
 		}
 	}
 }
@@ -177,7 +183,7 @@ func (l *Leash) reap() {
 			}
 		}
 	}
-	for exists(l.pid) { // only if the guardian has died
+	for !errors.Is(probe(l.pid), syscall.ESRCH) { // only if the guardian has died
 		var status syscall.WaitStatus
 		if pid, _ := syscall.Wait4(-l.pid, &status, syscall.WNOHANG, nil); pid <= 0 {
 			time.Sleep(poll)
@@ -189,5 +195,5 @@ func (l *Leash) reap() {
 	close(l.gone)
 }
 
-// exists reports whether anything is left in a process group.
-func exists(group int) bool { return !errors.Is(syscall.Kill(-group, 0), syscall.ESRCH) }
+// probe returns ESRCH if nothing is left in a process group, and EPERM if all that is left is another user's.
+func probe(group int) error { return syscall.Kill(-group, 0) } //nolint:wrapcheck // the callers look at it
