@@ -3,8 +3,10 @@ package pool
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -13,18 +15,18 @@ import (
 
 // A client is a Node that is spoken to through go-redis.
 type client struct {
-	addr    string
-	cluster bool
-	prompt  atomic.Bool                  // nothing that a user wrote takes part in a round trip
-	own     func() redis.UniversalClient // makes a go-redis client of our own
+	addr      string
+	connector *connector          // nil for a cluster
+	own       func() *connections // makes them, and connects nowhere
+	prompt    atomic.Bool         // nothing that a user wrote takes part in a round trip
+	trip      atomic.Int64        // a round trip, as measured with the latest connection; 0: unknown
+	secured   bool                // over TLS
+	timeout   time.Duration       // how long making a connection may take at least
+	maxIdle   time.Duration       // how long a connection may rest
 
-	server  atomic.Pointer[string] // run id, "" where a connection does not tell it; nil before the first connection
-	changes atomic.Int64           // how often it was another than before
-	apart   atomic.Bool            // the server does not take commands for several locks
-
-	mu    sync.Mutex
-	redis redis.UniversalClient // nil unless there are users
-	users int
+	mu          sync.Mutex
+	connections *connections // nil unless there are users
+	users       int
 }
 
 var _ Node = (*client)(nil)
@@ -36,18 +38,21 @@ func (c *client) Addr() string { return c.addr }
 func (c *client) Sealed(seal.Seal) {}
 
 // Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one server can.
-func (c *client) Cluster() bool { return c.cluster }
+func (c *client) Cluster() bool { return c.connector == nil }
 
 // Prompt reports whether Do is over once its context has ended, whatever it waits for: nothing that a user wrote takes part, which may take no
 // notice of that.
 func (c *client) Prompt() bool { return c.prompt.Load() }
 
+// RoundTrip returns how long a round trip to the node takes, as measured when the latest connection was made, or 0 if there was none yet.
+func (c *client) RoundTrip() time.Duration { return time.Duration(c.trip.Load()) }
+
 // Open implements Node.
 func (c *client) Open() func() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.users++; c.redis == nil {
-		c.redis = c.own()
+	if c.users++; c.connections == nil {
+		c.connections = c.own()
 	}
 	return sync.OnceValue(func() error {
 		c.mu.Lock()
@@ -55,21 +60,22 @@ func (c *client) Open() func() error {
 		if c.users--; c.users > 0 {
 			return nil
 		}
-		r := c.redis
-		c.redis = nil
-		return r.Close()
+		s := c.connections
+		c.connections = nil
+		s.close()
+		return nil
 	})
 }
 
-// current returns the client to use, and what to do when done with it. Where nobody has opened the node it is one for this call alone.
-func (c *client) current() (r redis.UniversalClient, done func()) {
+// current returns the connections to use, and what to do when done with them. Where nobody has opened the node they are for this call alone.
+func (c *client) current() (s *connections, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.redis != nil {
-		return c.redis, func() {}
+	if c.connections != nil {
+		return c.connections, func() {}
 	}
 	once := c.own()
-	return once, func() { _ = once.Close() }
+	return once, once.close
 }
 
 // Do implements Node.
@@ -77,48 +83,77 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 	if len(calls) == 0 {
 		return
 	}
-	for range 2 { // once more where the first found another server, and so sent nothing
-		changes := c.changes.Load() // before the client is looked up: see replace
-		r, done := c.current()
-		c.carry(ctx, r, calls)
-		done()
-		if c.changes.Load() == changes || c.doubt(calls) {
+	s, done := c.current()
+	defer done()
+	for again := true; again; again = stale(calls) { // connections that the server had closed meanwhile are found out one by one
+		cn, err := s.take(ctx)
+		if err != nil {
+			unreached(calls, err)
 			return
+		}
+		cn.carry(ctx, calls)
+		sign(calls, cn.server)
+		if !s.give(cn) {
+			doubt(calls)
 		}
 	}
 }
 
-// doubt takes back what a server may have answered that is not the node's any more. It returns false if nothing was sent.
-func (*client) doubt(calls []Call) (sent bool) {
+// unreached answers calls that there is no connection for.
+func unreached(calls []Call, err error) {
 	for i := range calls {
-		reply := &calls[i].Reply
-		sent = sent || !reply.Unsent
-		if reply.Verdict != Unavailable {
+		calls[i].Reply = failure(calls[i].Request, err)
+		calls[i].Reply.Unsent = true
+	}
+}
+
+// sign notes which server has answered.
+func sign(calls []Call, server string) {
+	for i := range calls {
+		if r := &calls[i].Reply; r.Verdict != Unavailable {
+			r.Server = server
+		}
+	}
+}
+
+// doubt takes back what a server may have answered that is not the node's any more.
+func doubt(calls []Call) {
+	for i := range calls {
+		if reply := &calls[i].Reply; reply.Verdict != Unavailable {
 			*reply = Reply{Verdict: Unavailable, Err: errReplaced}
 		}
 	}
-	return sent
 }
 
-// carry makes the round trip. Connections that the server had closed meanwhile are found out one by one, before anything is sent.
-func (c *client) carry(ctx context.Context, r redis.UniversalClient, calls []Call) {
+// carry makes the round trip.
+func (cn *connection) carry(ctx context.Context, calls []Call) {
 	defer func() {
 		if recover() == nil {
 			return
 		}
+		cn.broken = true
 		for i := range calls { // go-redis makes room for whatever length an answer claims to have
 			calls[i].Reply = Reply{Verdict: Unavailable, Err: ErrBadReply}
 		}
 	}()
-	for again := true; again; again = stale(calls) {
-		for i := range calls {
-			calls[i].form, calls[i].also = usual, nil
-		}
-		if len(calls) == 1 {
-			c.single(ctx, r, &calls[0])
-		} else {
-			c.batch(ctx, r, calls)
-		}
+	for i := range calls {
+		calls[i].form, calls[i].also = usual, nil
+	}
+	if len(calls) == 1 {
+		cn.single(ctx, &calls[0])
+	} else {
+		cn.batch(ctx, calls)
+	}
+}
+
+// note looks at what go-redis returned: it gives up a connection after most errors.
+func (cn *connection) note(err error) {
+	if err == nil || errors.Is(err, redis.Nil) {
+		return
+	}
+	answer, answered := errors.AsType[redis.Error](err)
+	if !answered || strings.HasPrefix(answer.Error(), "READONLY") || strings.HasPrefix(answer.Error(), "MOVED") {
+		cn.broken = true
 	}
 }
 
@@ -146,13 +181,15 @@ func (c *Call) command(ctx context.Context, words []any) command {
 }
 
 // single sends one request, in one form after the other until one settles it.
-func (c *client) single(ctx context.Context, r redis.UniversalClient, call *Call) {
+func (cn *connection) single(ctx context.Context, call *Call) {
 	for settled := false; !settled; {
 		words := call.Request.usual()
 		if call.form != usual {
 			words = call.words(nil)
 		}
-		settled = c.settle(call, r.Process(ctx, call.command(ctx, words)))
+		err := cn.Process(ctx, call.command(ctx, words))
+		cn.note(err)
+		settled = call.settle(err)
 	}
 }
 
@@ -166,10 +203,10 @@ type batch struct {
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // batch sends several requests in one round trip, and in another those that are not settled by it.
-func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Call) {
+func (cn *connection) batch(ctx context.Context, calls []Call) {
 	b := batches.Get().(*batch) //nolint:forcetypeassert // see above
 	defer batches.Put(b)
-	if c.together() {
+	if cn.together() {
 		b.group(calls)
 	} else {
 		b.single(calls)
@@ -181,20 +218,22 @@ func (c *client) batch(ctx context.Context, r redis.UniversalClient, calls []Cal
 			b.words = call.words(b.words)
 			b.cmds = append(b.cmds, call.command(ctx, b.words[begin:]))
 		}
-		pipe := r.Pipeline()
+		pipe := cn.Pipeline()
 		_ = pipe.BatchProcess(ctx, b.cmds...) // only queues them
 		_, _ = pipe.Exec(ctx)                 // each command has its own error
-		b.firsts = c.settleAll(b.firsts)
+		b.firsts = cn.settleAll(b.firsts)
 	}
 }
 
 // settleAll returns those calls that are not settled.
-func (c *client) settleAll(firsts []*Call) []*Call {
+func (cn *connection) settleAll(firsts []*Call) []*Call {
 	var open []*Call
 	for _, call := range firsts {
-		if err := call.cmd.Err(); call.also != nil {
-			open = c.settleGroup(call, err, open)
-		} else if !c.settle(call, err) {
+		err := call.cmd.Err()
+		cn.note(err)
+		if call.also != nil {
+			open = cn.settleGroup(call, err, open)
+		} else if !call.settle(err) {
 			open = append(open, call)
 		}
 	}
@@ -203,15 +242,15 @@ func (c *client) settleAll(firsts []*Call) []*Call {
 
 // settle makes a Reply of what go-redis returned. It returns false if the server has done nothing yet and the request is to
 // be sent in its next form.
-func (c *client) settle(call *Call, err error) bool {
-	if call.next(err) {
+func (c *Call) settle(err error) bool {
+	if c.next(err) {
 		return false
 	}
-	text := call.cmd.Val()
-	if err == nil && call.native() && text == "OK" {
-		call.Reply = c.signed(Reply{Verdict: OK})
+	text := c.cmd.Val()
+	if err == nil && c.native() && text == "OK" {
+		c.Reply = Reply{Verdict: OK}
 	} else {
-		call.Reply = c.signed(replyTo(call.Request, err, text))
+		c.Reply = replyTo(c.Request, err, text)
 	}
 	return true
 }
@@ -224,58 +263,18 @@ func replyTo(r *Request, err error, text string) Reply {
 	return parse(r.Verb, text)
 }
 
-// signed returns the Reply with the server's run id.
-func (c *client) signed(reply Reply) Reply {
-	if s := c.server.Load(); s != nil && reply.Verdict != Unavailable {
-		reply.Server = *s
-	}
-	return reply
-}
-
-// identify takes the run id from what INFO said on a new connection. It fails if another server was at the other end before. One that does
-// not tell its run id may be any: its answers must not be signed with the id that another connection told.
-func (c *client) identify(info string) error {
-	id := infoField(info, "run_id")
-	if c.server.CompareAndSwap(nil, &id) {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if *c.server.Load() == id {
-		return nil
-	}
-	c.replace(id)
-	return errReplaced
-}
-
-// replace notes that the address leads to another server now. The connections that there are may lead to the one before, which may be
-// another node's too: what came over one would count as a vote of this server. So all of them go, with their client, and
-// no request that met the change counts; the first that does is sent over a connection made after it. With mu held.
-func (c *client) replace(id string) {
-	c.changes.Add(1) // first: who sees the new id sees that it has changed
-	c.apart.Store(false)
-	c.server.Store(&id)
-	if c.redis != nil {
-		old := c.redis
-		c.redis = c.own()
-		go old.Close() //nolint:errcheck // it is of no use any more
-	}
-}
-
 // Listen implements Node.
 func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error {
-	r, done := c.current()
-	defer done()
-	if c.cluster {
-		return ErrNoListen // a script's PUBLISH there counts only the listeners of one of its nodes
+	if c.connector == nil {
+		return ErrNoListen // a script's PUBLISH in a cluster counts only the listeners of one of its nodes
 	}
-	sub := r.Subscribe(ctx)
-	defer sub.Close()                                          //nolint:errcheck // it is of no use any more
-	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // ends Receive
-	defer stop()
-	if err := sub.Subscribe(ctx, inbox); err != nil {
+	s, done := c.current()
+	defer done()
+	sub, end, err := s.subscribe(ctx, c.connector, inbox)
+	if err != nil {
 		return listenError(ctx, err)
 	}
+	defer end()
 	for {
 		message, err := sub.Receive(ctx)
 		if err != nil {
@@ -290,6 +289,36 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 			}
 		}
 	}
+}
+
+// subscribe makes a connection that subscribes to the inbox, in the time that making any may take. It lasts until ctx ends, or end is called.
+func (s *connections) subscribe(ctx context.Context, k *connector, inbox string) (sub *redis.PubSub, end func(), err error) {
+	making, cancel := context.WithTimeout(ctx, s.patience())
+	defer cancel()
+	closed := context.AfterFunc(s.ctx, cancel)
+	defer closed()
+	raw, client, stop, err := k.open(making, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	sub = client.Subscribe(ctx)
+	over := context.AfterFunc(ctx, func() { _ = raw.Close() }) // ends Receive
+	gone := context.AfterFunc(s.ctx, func() { _ = raw.Close() })
+	end = func() {
+		over()
+		gone()
+		_ = raw.Close()
+		_ = sub.Close()
+		_ = client.Close()
+	}
+	if err = sub.Subscribe(making, inbox); err == nil && !stop() {
+		err = context.Cause(making)
+	}
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return sub, end, nil
 }
 
 // listenError says why a subscription ended.

@@ -1,9 +1,11 @@
 package pool
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -15,12 +17,20 @@ const (
 	slack = 2 * time.Millisecond
 )
 
-// errStale is the fate of a request that found its connection closed by the server: nothing of it was sent.
-var errStale = errors.New("the server had closed the connection")
+var (
+	// errStale is the fate of a request that found its connection closed by the server, or rested for too long: nothing of it was sent.
+	errStale = errors.New("the server had closed the connection")
+	// errAhead is the fate of a connection over which go-redis sends something else than was sent ahead.
+	errAhead = errors.New("the server takes no greeting in one")
+)
 
 // A conn looks whether the server has hung up before it sends a request, if it has not been used for a while. go-redis would
 // look before each command, for a system call and two allocations. It does not see through this type, and what it would
-// have done about a dead connection, which is to take another, [client.Do] does.
+// have done about a dead connection, which is to take another, [client.Do] does. So it goes for one that has rested long:
+// a NAT, a proxy or a balancer may have forgotten it without a word, and then what is sent over it vanishes.
+//
+// With the first command, which is HELLO, it sends ahead what go-redis is about to send once that is answered, and takes that for sent when it comes. So
+// all that a new connection is asked costs one round trip.
 //
 // One goroutine at a time uses a connection, also one that is subscribed: [client.Listen] subscribes and receives in one. That is why
 // a deadline for reading and writing does.
@@ -30,6 +40,10 @@ type conn struct {
 	sent  bool      // the server has not been heard of since
 	until time.Time // the deadline that is set
 	meter meter
+
+	maxIdle time.Duration // for how long it may have rested before it carries a request
+	ahead   []byte        // what is sent with the first command and was not written since
+	trip    time.Duration // what the first round trip took
 }
 
 // SetReadDeadline implements net.Conn.
@@ -64,6 +78,9 @@ func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.sent = false
+		if c.trip == 0 {
+			c.trip = max(now().Sub(c.used), 1)
+		}
 	}
 	if !c.meter.fits(b[:n]) {
 		return 0, errTooMuch
@@ -73,10 +90,22 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
+	if c.used.IsZero() {
+		c.used, c.sent = now(), true
+		_, err := c.Conn.Write(slices.Concat(b, c.ahead))
+		return len(b), err //nolint:wrapcheck // failure looks at it
+	}
+	if len(c.ahead) > 0 {
+		if !bytes.HasPrefix(c.ahead, b) {
+			return 0, errAhead
+		}
+		c.ahead = c.ahead[len(b):]
+		return len(b), nil
+	}
 	if !c.sent {
 		before := c.used
 		c.used = now()
-		if !before.IsZero() && c.used.Sub(before) > fresh && dead(c.Conn) {
+		if rest := elapsed(before, c.used); rest > fresh && (rest > c.maxIdle || dead(c.Conn)) {
 			return 0, errStale
 		}
 	}

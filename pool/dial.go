@@ -1,13 +1,11 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,9 +29,15 @@ type Dialer struct {
 	// ClientName is what CLIENT LIST shows. Where the server does not let the user set it there is none.
 	ClientName string
 
-	// Timeout bounds how long making a connection, and twice that how long waiting for an answer may take, besides the node timeout of
-	// the Locker. It should be about the longest node timeout in use: 250 ms unless set.
+	// Timeout bounds how long making a connection may take, from dialling to the answer to its greeting. That goes on in the background,
+	// whatever becomes of the request that was first to need it; so it may be far longer than a node timeout. The default, which is
+	// go-redis's, is 5 s. Less than a second, or two over TLS, counts as that; and where a request may take longer, so may connecting.
 	Timeout time.Duration
+
+	// MaxIdle is how long a connection may rest. One that has rested longer is closed instead of used: a proxy, a balancer or a NAT may have
+	// forgotten it without a word, and a request sent over it would cost the node's vote. The default is 30 s. It must be less than what
+	// is in between allows: HAProxy's examples say 50 s, AWS's balancers 60 to 350 s, Linux's connection tracking days.
+	MaxIdle time.Duration
 
 	// PoolSize is how many connections there may be to one node. A Locker uses two at a time, or four if it is the
 	// only node, and one more to listen. The default is 16.
@@ -41,7 +45,9 @@ type Dialer struct {
 }
 
 const (
-	defaultTimeout  = 250 * time.Millisecond
+	defaultTimeout  = 5 * time.Second
+	leastTimeout    = time.Second // a name's first address may lead nowhere (Go tries the next after 300 ms), a SYN be lost (sent again after 1 s)
+	defaultMaxIdle  = 30 * time.Second
 	defaultPoolSize = 16
 	bufferSize      = 4 << 10
 )
@@ -67,7 +73,7 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pool: address %d: %w", i+1, err)
 		}
-		nodes = append(nodes, standalone(opt))
+		nodes = append(nodes, standalone(*opt, d.Timeout, cmp.Or(d.MaxIdle, defaultMaxIdle)))
 	}
 	return nodes, nil
 }
@@ -80,7 +86,18 @@ func (d Dialer) Options(addr string) (*redis.Options, error) {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
 	opt.OnConnect, opt.ClientName = introduced(opt.ClientName, nil), ""
+	opt.DialTimeout = patience(d.Timeout, opt.TLSConfig != nil)
+	opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = opt.DialTimeout, opt.DialTimeout, opt.DialTimeout
 	return opt, nil
+}
+
+// patience is how long making a connection may take, if that was asked for.
+func patience(asked time.Duration, secured bool) time.Duration {
+	least := leastTimeout
+	if secured {
+		least *= 2 // one round trip more, with TLS 1.2 two, and work for both ends
+	}
+	return max(cmp.Or(asked, defaultTimeout), least)
 }
 
 // options are the settings for one address.
@@ -89,18 +106,13 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout, size := d.Timeout, d.PoolSize
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
-	if size == 0 {
-		size = defaultPoolSize
-	}
 	switch {
-	case timeout < 0:
-		return nil, fmt.Errorf("Dialer.Timeout is below zero: %v", timeout)
-	case size < 0:
-		return nil, fmt.Errorf("Dialer.PoolSize is below zero: %d", size)
+	case d.Timeout < 0:
+		return nil, fmt.Errorf("Dialer.Timeout is below zero: %v", d.Timeout)
+	case d.MaxIdle < 0:
+		return nil, fmt.Errorf("Dialer.MaxIdle is below zero: %v", d.MaxIdle)
+	case d.PoolSize < 0:
+		return nil, fmt.Errorf("Dialer.PoolSize is below zero: %d", d.PoolSize)
 	case t.db < 0:
 		return nil, fmt.Errorf("Dialer.DB is below zero: %d", t.db)
 	}
@@ -114,93 +126,42 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 		TLSConfig:                  t.tls,
 		ClientName:                 d.ClientName,
 	}
-	harden(opt, timeout, size)
+	harden(opt, cmp.Or(d.PoolSize, defaultPoolSize))
 	return opt, nil
 }
 
-// harden sets what keeps a node that does not answer from costing more than its vote: a request is neither sent nor dialed twice, keeps
-// to its deadline, and a connection takes two round trips.
-func harden(o *redis.Options, timeout time.Duration, size int) {
+// longest is more than any request may take: the deadline of its context is sooner.
+const longest = 2 * time.Minute
+
+// harden sets what keeps a node that does not answer from costing more than its vote: a request is neither sent nor dialed twice, and
+// keeps to its deadline, whatever that is.
+func harden(o *redis.Options, size int) {
 	o.MaxRetries = -1
-	o.DialTimeout, o.DialerRetries = timeout, 1
-	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = 2*timeout, 2*timeout, true
-	o.PoolSize, o.PoolTimeout = size, timeout
+	o.DialTimeout, o.DialerRetries = longest, 1
+	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = longest, longest, true
+	o.PoolSize, o.PoolTimeout = size, longest
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
 	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
 // standalone makes a node of one server, which these options lead to.
-func standalone(opt *redis.Options) *client {
-	c := &client{addr: opt.Addr}
+func standalone(opt redis.Options, timeout, maxIdle time.Duration) *client {
+	c := &client{addr: opt.Addr, secured: opt.TLSConfig != nil, maxIdle: maxIdle}
+	c.timeout = patience(timeout, c.secured)
 	c.prompt.Store(opt.OnConnect == nil && opt.Limiter == nil &&
 		opt.CredentialsProvider == nil && opt.CredentialsProviderContext == nil && opt.StreamingCredentialsProvider == nil)
-	theirs, name := punctual(opt.OnConnect), opt.ClientName
-	c.own = func() redis.UniversalClient {
-		o := *opt
-		o.ClientName = "" // go-redis would give up the connection where setting it is denied
-		o.Dialer = dialer(&o, func(made net.Conn) {
-			if !keepsDeadlines(made) {
-				c.prompt.Store(false)
-			}
-		})
-		o.CredentialsProviderContext = punctualCredentials(opt.CredentialsProviderContext)
-		o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
-			if theirs != nil {
-				if err := theirs(ctx, cn); err != nil {
-					return err
-				}
-			}
-			return c.greet(ctx, cn, name)
+	c.connector = newConnector(opt)
+	c.connector.trip, c.connector.maxIdle = &c.trip, &c.maxIdle
+	c.connector.made = func(made net.Conn) {
+		if !keepsDeadlines(made) {
+			c.prompt.Store(false)
 		}
-		return redis.NewClient(&o)
+	}
+	c.own = func() *connections {
+		s := newConnections(c.timeout, c.maxIdle, opt.PoolSize)
+		s.connect = c.connector.connect
+		return s
 	}
 	return c
-}
-
-// greet is called with each new connection: it learns which server is at the other end, and tells it our
-// name if there is one.
-func (c *client) greet(ctx context.Context, cn *redis.Conn, name string) error {
-	var asked *redis.StringCmd
-	_, _ = cn.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
-		asked = p.Info(ctx, "server")
-		if name != "" {
-			p.ClientSetName(ctx, name) // where that is denied CLIENT LIST shows none
-		}
-		return nil
-	})
-	info, err := asked.Result()
-	if err != nil {
-		if _, answered := errors.AsType[redis.Error](err); answered {
-			return c.identify("") // INFO is not allowed, or not now: nobody knows which server this is
-		}
-		return err //nolint:wrapcheck // failure looks at it
-	}
-	if tooOld(info) {
-		return ErrTooOld
-	}
-	return c.identify(info)
-}
-
-// tooOld reports whether the server is older than what the scripts need.
-func tooOld(info string) bool {
-	version, least := infoField(info, "valkey_version"), [2]int{7, 2}
-	if version == "" {
-		version, least = infoField(info, "redis_version"), [2]int{7, 0}
-	}
-	major, rest, _ := strings.Cut(version, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	a, errA := strconv.Atoi(major)
-	b, errB := strconv.Atoi(minor)
-	return errA == nil && errB == nil && (a < least[0] || a == least[0] && b < least[1])
-}
-
-// infoField returns a field of what INFO answers, or "".
-func infoField(info, name string) string {
-	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
 }

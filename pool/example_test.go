@@ -36,7 +36,7 @@ func ExampleDialer_Dial() {
 		Username: "locks",
 		Password: os.Getenv("REDIS_PASSWORD"),
 		TLS:      &tls.Config{MinVersion: tls.VersionTLS13},
-		Timeout:  500 * time.Millisecond, // the masters are far away
+		Timeout:  10 * time.Second, // the masters are very far away
 	}
 	nodes, err := dialer.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379")
 	fmt.Println(len(nodes), err)
@@ -61,6 +61,22 @@ func ExampleWithAddr() {
 	defer cluster.Close()
 	fmt.Println(pool.New(cluster, pool.WithAddr("cluster-eu")).Addr()) // the name in errors, logs and events
 	// Output: cluster-eu
+}
+
+// A client of your own, over a network that is slow to connect and forgets connections that rest.
+func ExampleWithTimeout() {
+	client := redis.NewClient(&redis.Options{Addr: "10.0.0.1:6379"})
+	defer client.Close()
+	node := pool.New(client, pool.WithTimeout(10*time.Second), pool.WithMaxIdle(15*time.Second))
+	fmt.Println(node.Addr())
+	// Output: 10.0.0.1:6379
+}
+
+func ExampleWithMaxIdle() {
+	client := redis.NewClient(&redis.Options{Addr: "10.0.0.1:6379"})
+	defer client.Close()
+	fmt.Println(pool.New(client, pool.WithMaxIdle(15*time.Second)).Addr()) // the balancer forgets connections after 20 s
+	// Output: 10.0.0.1:6379
 }
 
 func ExampleParseList() {

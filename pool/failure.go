@@ -16,9 +16,6 @@ var (
 	// ErrTooOld is the cause of a refusal by a server older than Redis 7.0 or Valkey 7.2.
 	ErrTooOld = errors.New("the server is too old: Redis 7.0 or Valkey 7.2 is needed")
 
-	// ErrConnecting is the cause where a request waited in vain for a connection that is still being made.
-	ErrConnecting = errors.New("the connection is still being made")
-
 	errNoWord   = errors.New("the server refused without a word")
 	errReplaced = errors.New("the address leads to another server than before")
 )
@@ -34,11 +31,10 @@ func failure(r *Request, err error) Reply {
 	var answer redis.Error
 	var network *net.OpError
 	var stranger *tls.CertificateVerificationError
-	var never *unreached
 	switch {
 	case errors.Is(err, ErrTooOld):
 		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
-	case errors.Is(err, errReplaced), errors.Is(err, errStale):
+	case errors.Is(err, ErrConnecting), errors.Is(err, errStale), errors.Is(err, errInUse):
 		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, redis.Nil):
 		return nonsense(r.Verb)
@@ -46,8 +42,6 @@ func failure(r *Request, err error) Reply {
 		return refusal(r, answer)
 	case errors.As(err, &stranger):
 		return Reply{Verdict: Refused, Unsent: true, Err: stranger}
-	case errors.As(err, &never):
-		return Reply{Verdict: Unavailable, Unsent: true, Err: never.cause}
 	case errors.As(err, &network):
 		return Reply{Verdict: Unavailable, Unsent: network.Op == "dial", Err: err}
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):

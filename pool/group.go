@@ -101,21 +101,18 @@ func (c *Call) length() (n int) {
 
 // together reports whether calls may share a command: not where their locks may have different places. Of a server that does not say who it
 // is nobody knows what is behind it.
-func (c *client) together() bool {
-	s := c.server.Load()
-	return !c.cluster && !c.apart.Load() && s != nil && *s != ""
-}
+func (cn *connection) together() bool { return !cn.apart && cn.server != "" }
 
 // settleGroup is settle for a group. What is to be sent again it appends to firsts: all, but one by one, where the server has looked at the keys
 // of all and done nothing because of one.
-func (c *client) settleGroup(first *Call, err error, firsts []*Call) []*Call {
+func (cn *connection) settleGroup(first *Call, err error, firsts []*Call) []*Call {
 	if first.next(err) {
 		return append(firsts, first)
 	}
 	answer, answered := errors.AsType[redis.Error](err)
 	apart := answered && strings.HasPrefix(answer.Error(), "CROSSSLOT")
 	if apart {
-		c.apart.Store(true)
+		cn.apart = true
 	}
 	if apart || answered && strings.HasPrefix(answer.Error(), "NOPERM") {
 		return first.part(firsts)
@@ -132,9 +129,9 @@ func (c *client) settleGroup(first *Call, err error, firsts []*Call) []*Call {
 		line, lines, _ = strings.Cut(lines, "\n")
 		text, failed := strings.CutPrefix(line, "-")
 		if failed {
-			m.Reply = c.signed(refusal(m.Request, serverError(strings.Clone(text))))
+			m.Reply = refusal(m.Request, serverError(strings.Clone(text)))
 		} else {
-			m.Reply = c.signed(replyTo(m.Request, err, line))
+			m.Reply = replyTo(m.Request, err, line)
 		}
 	}
 	return firsts

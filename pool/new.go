@@ -1,14 +1,14 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"sync"
+	"time"
 	"weak"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // An Option sets up what [New] makes.
@@ -23,9 +23,20 @@ func (o option) apply(c *client) { o(c) }
 // go-redis tells neither master nor sentinels: it is numbered, unless it is given its master's name here.
 func WithAddr(addr string) Option { return option(func(c *client) { c.addr = addr }) }
 
+// WithTimeout sets how long making a connection may take, as [Dialer].Timeout does. The default is the longer of the client's
+// own DialTimeout and ReadTimeout.
+func WithTimeout(d time.Duration) Option {
+	return option(func(c *client) { c.timeout = patience(max(d, 0), c.secured) })
+}
+
+// WithMaxIdle sets how long a connection may rest, as [Dialer].MaxIdle does.
+func WithMaxIdle(d time.Duration) Option {
+	return option(func(c *client) { c.maxIdle = cmp.Or(max(d, 0), defaultMaxIdle) })
+}
+
 // New makes a node of what the user's own client leads to: a server, the master that a sentinel names, or a whole cluster as one node. It takes
 // the client's address, dialer, TLS and credentials, and makes connections of its own from them, with the settings that [Dial] uses: so
-// it does not matter what retries, timeouts and pool the client has, and neither can use up the other's connections. The client stays the
+// it does not matter what retries and pool the client has, and neither can use up the other's connections. The client stays the
 // user's, and is neither used nor closed.
 //
 // A redis.Ring is no node, for it spreads keys over servers that do not agree. For it, and for nil, New returns nil, which
@@ -38,8 +49,8 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 			return nil
 		}
 		o := *r.Options()
-		harden(&o, defaultTimeout, defaultPoolSize)
-		c = standalone(&o)
+		harden(&o, defaultPoolSize)
+		c = standalone(o, max(r.Options().DialTimeout, r.Options().ReadTimeout), defaultMaxIdle)
 		if o.Addr == failoverAddr {
 			c.addr = numbered(failoverAddr, weak.Make(r))
 		}
@@ -82,25 +93,6 @@ func numbered(addr string, client any) string {
 		unnamed.numbers[client] = n
 	}
 	return fmt.Sprintf("%s %d", addr, n)
-}
-
-// wholeCluster makes one node of a cluster.
-func wholeCluster(o redis.ClusterOptions) *client {
-	o.MaxRetries = -1
-	o.DialTimeout, o.DialerRetries = defaultTimeout, 1
-	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = 2*defaultTimeout, 2*defaultTimeout, true
-	o.PoolSize, o.PoolTimeout = defaultPoolSize, defaultTimeout
-	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
-	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	o.OnConnect, o.CredentialsProviderContext = introduced(o.ClientName, punctual(o.OnConnect)), punctualCredentials(o.CredentialsProviderContext)
-	o.ClientName = ""
-	c := &client{addr: strings.Join(append([]string{"cluster"}, o.Addrs...), " "), cluster: true}
-	c.own = func() redis.UniversalClient {
-		copied := o
-		return redis.NewClusterClient(&copied)
-	}
-	return c
 }
 
 // introduced tells the server the client's name before it calls a user's function. Where the server does not let the

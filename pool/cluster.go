@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"context"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// wholeCluster makes one node of a cluster. go-redis keeps the connections to its servers, which it
+// makes while a request waits. So that this need not be, a connection of ours stands for one to each
+// master: to make it is to have go-redis connect to all, in a time of its own.
+func wholeCluster(o redis.ClusterOptions) *client {
+	c := &client{
+		addr:    strings.Join(append([]string{"cluster"}, o.Addrs...), " "),
+		secured: o.TLSConfig != nil, maxIdle: defaultMaxIdle,
+	}
+	c.timeout = patience(max(o.DialTimeout, o.ReadTimeout), c.secured)
+	o.MaxRetries = -1
+	o.DialerRetries = 1
+	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = longest, longest, true
+	o.PoolSize, o.PoolTimeout = defaultPoolSize, longest
+	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
+	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	o.OnConnect, o.CredentialsProviderContext = introduced(o.ClientName, punctual(o.OnConnect)), punctualCredentials(o.CredentialsProviderContext)
+	o.ClientName = ""
+	dial := dialer(&redis.Options{Dialer: o.Dialer, TLSConfig: o.TLSConfig})
+	c.own = func() *connections {
+		copied := o
+		copied.DialTimeout, copied.ConnMaxIdleTime = c.timeout, c.maxIdle
+		s := newConnections(c.timeout, c.maxIdle, defaultPoolSize)
+		copied.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, c.timeout)
+			defer cancel()
+			defer context.AfterFunc(s.ctx, cancel)()
+			return dial(ctx, network, addr)
+		}
+		client := redis.NewClusterClient(&copied)
+		context.AfterFunc(s.ctx, func() { _ = client.Close() })
+		s.connect = func(ctx context.Context) (*connection, error) {
+			if err := meet(ctx, s, client); err != nil {
+				return nil, err
+			}
+			return &connection{carrier: client, end: func() {}}, nil
+		}
+		return s
+	}
+	return c
+}
+
+// meet has go-redis connect to each master of the cluster. It returns once all have answered, but does not wait for
+// those that take more than twice as long as the first: their locks are not the others'.
+func meet(ctx context.Context, s *connections, client *redis.ClusterClient) error {
+	began, all, first := now(), make(chan error, 1), make(chan time.Duration, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(s.ctx, s.timeout)
+		defer cancel()
+		all <- client.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
+			err := master.Ping(ctx).Err()
+			if err == nil {
+				select {
+				case first <- now().Sub(began):
+				default:
+				}
+			}
+			return err //nolint:wrapcheck // failure looks at it
+		})
+	}()
+	select {
+	case err := <-all:
+		if len(first) > 0 {
+			return nil
+		}
+		return err
+	case took := <-first:
+		ctx, cancel := context.WithTimeout(ctx, took)
+		defer cancel()
+		select {
+		case <-all:
+		case <-ctx.Done():
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,313 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrConnecting is the cause of [Unavailable] where a request has waited in vain for a connection
+// that is still being made. Nothing was sent. The connection is kept for the next request, so that
+// one finds it sooner or later, however far away the node is.
+var ErrConnecting = errors.New("the connection is still being made")
+
+var errInUse = errors.New("all connections to the node are in use")
+
+const (
+	// redialPause is for how long the failure to connect answers for further requests. A node that
+	// refuses connections would cost an attempt for each; one that is back is found this much later.
+	redialPause = 20 * time.Millisecond
+	// hedge is after how long without an answer a further attempt begins, while requests wait. The
+	// kernel sends a lost SYN again after 1, 3 and 7 s: a new attempt finds a node that is back sooner.
+	hedge = time.Second
+)
+
+// A connection carries requests to a node, those of one goroutine at a time.
+type connection struct {
+	carrier
+	raw    *conn         // nil: a cluster's, which has many
+	server string        // run id of the server at its end, "" where it does not tell
+	trip   time.Duration // a round trip, as measured when the connection was made; 0: unknown
+	end    func()        // closes it, also while it is in use
+
+	apart  bool // the server does not take commands for several locks
+	broken bool // it cannot be used again
+	gone   bool // the address leads to another server now; with connections.mu
+}
+
+// A carrier takes commands to a server: a connection of go-redis, or its client for a cluster.
+type carrier interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+	Pipeline() redis.Pipeliner
+}
+
+// connections are those to one node. A request takes one that rests. Where none does, it has one
+// made, in the background and on a time that is not the request's: masters may be so far apart that
+// connecting takes longer than a request may. What is made once the request has given up is kept
+// for the next.
+type connections struct {
+	connect func(context.Context) (*connection, error) // makes one
+	timeout time.Duration                              // how long that may take at least
+	size    int                                        // how many there may be
+	maxIdle time.Duration                              // how long one may rest
+
+	ctx    context.Context //nolint:containedctx // of the attempts: it ends them when no request will come
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	ready   []*connection            // those that rest, the last used at the end
+	all     map[*connection]struct{} // those that rest or are in use
+	server  *string                  // run id of the server that they lead to; nil before the first
+	making  int                      // attempts under way
+	begun   time.Time                // when the latest of them began
+	longest time.Duration            // that a request would have waited
+	failed  error                    // of the latest attempt; nil if it succeeded
+	when    time.Time                // it failed
+	waiting []*waiter                // requests, in the order they came
+	closed  bool
+}
+
+// A waiter is a request that waits for a connection.
+type waiter struct{ got chan offer }
+
+// An offer is a connection, or why there is none.
+type offer struct {
+	cn  *connection
+	err error
+}
+
+func newConnections(timeout, maxIdle time.Duration, size int) *connections {
+	s := &connections{timeout: timeout, maxIdle: maxIdle, size: size, all: make(map[*connection]struct{})}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// take returns a connection, which the caller gives back. It waits for one no longer than until the
+// deadline of ctx, also where ctx does not end then.
+func (s *connections) take(ctx context.Context) (*connection, error) {
+	s.mu.Lock()
+	if last := len(s.ready) - 1; last >= 0 {
+		cn := s.ready[last]
+		s.ready[last] = nil
+		s.ready = s.ready[:last]
+		s.mu.Unlock()
+		return cn, nil
+	}
+	w, err := s.enqueue(ctx)
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	cn, err := s.await(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	if until, bounded := ctx.Deadline(); bounded && until.Sub(now()) < cn.trip+cn.trip/8 {
+		s.give(cn) // an answer could not come in time, and the connection would be lost with it
+		return nil, ErrConnecting
+	}
+	return cn, nil
+}
+
+// enqueue has the request wait for a connection. With mu held.
+func (s *connections) enqueue(ctx context.Context) (*waiter, error) {
+	switch {
+	case s.closed:
+		return nil, redis.ErrClosed
+	case s.failed != nil && s.making == 0 && now().Sub(s.when) < redialPause:
+		return nil, s.failed
+	}
+	if until, bounded := ctx.Deadline(); bounded {
+		s.longest = max(s.longest, until.Sub(now()))
+	}
+	w := &waiter{make(chan offer, 1)}
+	s.waiting = append(s.waiting, w)
+	s.grow()
+	return w, nil
+}
+
+// grow begins an attempt to connect if requests wait for more connections than are being made: one
+// at a time where the latest has failed, and one more where nothing has come of it for long. With mu held.
+func (s *connections) grow() {
+	most := min(len(s.waiting), s.size-len(s.all))
+	if s.failed != nil {
+		most = min(most, 1)
+	}
+	for s.making < most || s.making > 0 && len(s.waiting) > 0 && s.making+len(s.all) < s.size && now().Sub(s.begun) >= hedge {
+		s.making++
+		s.begun = now()
+		go s.attempt(max(s.timeout, s.longest))
+	}
+}
+
+// patience is how long making a connection may take.
+func (s *connections) patience() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.timeout, s.longest)
+}
+
+// attempt makes a connection.
+func (s *connections) attempt(timeout time.Duration) {
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	defer cancel()
+	cn, err := func() (cn *connection, err error) {
+		defer func() {
+			if recover() != nil { // a user's function, or an answer of a length that there is no room for
+				cn, err = nil, ErrBadReply
+			}
+		}()
+		return s.connect(ctx)
+	}()
+	s.made(cn, err)
+}
+
+// made hands out the connection that an attempt has made, or tells that it has failed.
+func (s *connections) made(cn *connection, err error) {
+	s.mu.Lock()
+	s.making--
+	var end []*connection
+	switch {
+	case err != nil:
+		s.failed, s.when = failure(&Request{}, err).Err, now() // which holds no secret
+		if s.making == 0 {
+			s.refuse(s.failed)
+		}
+	case s.closed:
+		end = append(end, cn)
+	default:
+		s.failed = nil
+		end = s.identify(cn)
+		s.all[cn] = struct{}{}
+		s.offer(cn)
+		s.grow()
+	}
+	s.mu.Unlock()
+	for _, cn := range end {
+		cn.end()
+	}
+}
+
+// identify notes which server the new connection leads to. If the earlier ones led to another, which
+// may be another node's too, what comes over them would count as a vote of this one: so all of them
+// go, and no request that they carry counts. A server that does not tell its run id may be any. With mu held.
+func (s *connections) identify(cn *connection) (earlier []*connection) {
+	if s.server == nil || *s.server != cn.server {
+		for old := range s.all {
+			old.gone = true
+			earlier = append(earlier, old)
+		}
+		clear(s.all)
+		clear(s.ready)
+		s.ready = s.ready[:0]
+	}
+	s.server = &cn.server
+	return earlier
+}
+
+// offer has the connection used by the request that has waited longest, or rest. With mu held.
+func (s *connections) offer(cn *connection) {
+	if len(s.waiting) == 0 {
+		s.ready = append(s.ready, cn)
+		return
+	}
+	w := s.waiting[0]
+	s.waiting = slices.Delete(s.waiting, 0, 1)
+	w.got <- offer{cn: cn}
+}
+
+// refuse answers all requests that wait. With mu held.
+func (s *connections) refuse(err error) {
+	for _, w := range s.waiting {
+		w.got <- offer{err: err}
+	}
+	s.waiting = nil
+}
+
+// await waits until the request has a connection, or its time is over.
+func (s *connections) await(ctx context.Context, w *waiter) (*connection, error) {
+	ctx, cancel := ending(ctx)
+	defer cancel()
+	select {
+	case o := <-w.got:
+		return o.cn, o.err
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	i := slices.Index(s.waiting, w)
+	if i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+	}
+	s.mu.Unlock()
+	if i >= 0 {
+		return nil, s.inVain()
+	}
+	o := <-w.got
+	return o.cn, o.err
+}
+
+// inVain is the error of a request that has no connection at the end of its time.
+func (s *connections) inVain() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.making == 0 && s.failed == nil:
+		return errInUse
+	case s.failed != nil:
+		return fmt.Errorf("%w; the last attempt: %w", ErrConnecting, s.failed)
+	default:
+		return ErrConnecting
+	}
+}
+
+// give takes a connection back. It returns false if the address leads to another server than the
+// one at the end of this.
+func (s *connections) give(cn *connection) (same bool) {
+	s.mu.Lock()
+	same = !cn.gone
+	var end []*connection
+	if s.closed || cn.broken || cn.gone {
+		delete(s.all, cn)
+		end = append(end, cn)
+		s.grow()
+	} else {
+		s.offer(cn)
+		end = s.rested(cn)
+	}
+	s.mu.Unlock()
+	for _, cn := range end {
+		cn.end()
+	}
+	return same
+}
+
+// rested returns the connection that has rested longest, if that is too long: those above it have
+// done all work since. With mu held.
+func (s *connections) rested(latest *connection) []*connection {
+	if len(s.ready) < 2 || latest.raw == nil || latest.raw.used.Sub(s.ready[0].raw.used) <= s.maxIdle {
+		return nil
+	}
+	oldest := s.ready[0]
+	s.ready = slices.Delete(s.ready, 0, 1)
+	delete(s.all, oldest)
+	return []*connection{oldest}
+}
+
+// close ends all connections, those in use and in the making too.
+func (s *connections) close() {
+	s.cancel()
+	s.mu.Lock()
+	s.closed = true
+	all := s.all
+	s.all, s.ready = make(map[*connection]struct{}), nil
+	s.refuse(redis.ErrClosed)
+	s.mu.Unlock()
+	for cn := range all {
+		cn.end()
+	}
+}

@@ -1,0 +1,179 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A connector makes connections to one server.
+type connector struct {
+	options redis.Options // of the go-redis client that each connection has for itself
+	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	name    string         // what CLIENT LIST shows
+	maxIdle *time.Duration // how long a connection may rest
+	made    func(net.Conn)
+	trip    *atomic.Int64 // the latest round trip that was measured
+
+	ahead []byte      // what is sent with the first command, see conn
+	plain atomic.Bool // nothing is: the server does not answer as expected
+}
+
+// newConnector makes a connector of the options for a server.
+func newConnector(o redis.Options) *connector {
+	k := &connector{name: o.ClientName, dial: dialer(&o)}
+	o.ClientName = "" // see who
+	if o.Network == "" {
+		o.Network = "tcp"
+		if strings.HasPrefix(o.Addr, "/") {
+			o.Network = "unix"
+		}
+	}
+	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
+	k.options = o
+	if static := o.OnConnect == nil && o.CredentialsProvider == nil && o.CredentialsProviderContext == nil &&
+		o.StreamingCredentialsProvider == nil && len(o.Username)+len(o.Password) < bufferSize/2; static {
+		k.ahead = k.greeting()
+	}
+	return k
+}
+
+// greeting is what a new connection is asked after HELLO.
+func (k *connector) greeting() (b []byte) {
+	if k.options.DB > 0 {
+		b = appendCommand(b, "select", strconv.Itoa(k.options.DB))
+	}
+	if k.name != "" {
+		b = appendCommand(b, "client", "setname", k.name)
+	}
+	return appendCommand(b, "info", "server")
+}
+
+// appendCommand appends a command as go-redis writes it.
+func appendCommand(b []byte, words ...string) []byte {
+	b = fmt.Appendf(b, "*%d\r\n", len(words))
+	for _, w := range words {
+		b = fmt.Appendf(b, "$%d\r\n%s\r\n", len(w), w)
+	}
+	return b
+}
+
+// open dials. The client that it returns works on that connection alone. The end of ctx ends what goes on
+// over it until stop.
+func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *redis.Client, stop func() bool, err error) {
+	under, err := k.dial(ctx, k.options.Network, k.options.Addr)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	k.made(under)
+	raw = &conn{Conn: under, maxIdle: *k.maxIdle, ahead: ahead}
+	o := k.options
+	o.Dialer = func(context.Context, string, string) (net.Conn, error) { return raw, nil }
+	return raw, redis.NewClient(&o), context.AfterFunc(ctx, func() { _ = raw.Close() }), nil
+}
+
+// connect makes a connection, and learns which server is at the other end.
+func (k *connector) connect(ctx context.Context) (*connection, error) {
+	ahead := k.ahead
+	if k.plain.Load() {
+		ahead = nil
+	}
+	cn, err := k.greet(ctx, ahead)
+	if errors.Is(err, errAhead) {
+		k.plain.Store(true)
+		return k.greet(ctx, nil)
+	}
+	return cn, err
+}
+
+func (k *connector) greet(ctx context.Context, ahead []byte) (*connection, error) {
+	raw, client, stop, err := k.open(ctx, ahead)
+	if err != nil {
+		return nil, err
+	}
+	cn := &connection{carrier: client.Conn(), raw: raw, end: func() { _ = raw.Close(); _ = client.Close() }}
+	if cn.server, err = k.who(ctx, cn); err == nil && !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		cn.end()
+		return nil, err
+	}
+	cn.trip = raw.trip
+	k.trip.Store(int64(raw.trip))
+	return cn, nil
+}
+
+// who asks which server is at the other end, and tells it the connection's name, if it wants to know.
+func (k *connector) who(ctx context.Context, cn carrier) (id string, err error) {
+	pipe := cn.Pipeline()
+	if k.name != "" {
+		pipe.ClientSetName(ctx, k.name)
+	}
+	answer := pipe.Info(ctx, "server")
+	_, failed := pipe.Exec(ctx)
+	info, err := answer.Result()
+	switch _, answered := errors.AsType[redis.Error](err); {
+	case answered: // INFO is not allowed, or not now: nobody knows which server this is
+		return "", nil
+	case err != nil:
+		return "", err
+	case failed != nil && info == "":
+		return "", failed
+	case tooOld(info):
+		return "", ErrTooOld
+	}
+	return infoField(info, "run_id"), nil
+}
+
+// dialer is the one that the options name. In place of go-redis's own, which over TLS heeds its timeout alone,
+// it is one that ends with its context.
+func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if o.Dialer != nil && !isDefault(o.Dialer) {
+		return o.Dialer
+	}
+	plain := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}} // as go-redis does
+	if o.TLSConfig == nil {
+		return plain.DialContext
+	}
+	return (&tls.Dialer{NetDialer: plain, Config: o.TLSConfig}).DialContext
+}
+
+// isDefault reports whether the function is one that redis.NewDialer returns.
+func isDefault(dial func(context.Context, string, string) (net.Conn, error)) bool {
+	f := runtime.FuncForPC(reflect.ValueOf(dial).Pointer())
+	return f != nil && strings.HasPrefix(f.Name(), "github.com/redis/go-redis/v9.") && strings.Contains(f.Name(), ".NewDialer.")
+}
+
+// tooOld reports whether the server is older than what the scripts need.
+func tooOld(info string) bool {
+	version, least := infoField(info, "valkey_version"), [2]int{7, 2}
+	if version == "" {
+		version, least = infoField(info, "redis_version"), [2]int{7, 0}
+	}
+	major, rest, _ := strings.Cut(version, ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	a, errA := strconv.Atoi(major)
+	b, errB := strconv.Atoi(minor)
+	return errA == nil && errB == nil && (a < least[0] || a == least[0] && b < least[1])
+}
+
+// infoField returns a field of what INFO answers, or "".
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
