@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -43,6 +44,19 @@ func commands(app *kong.Application) (nodes []*kong.Node) {
 	return nodes
 }
 
+// common are the flags that may stand before any subcommand that takes nodes.
+func common(app *kong.Application) (flags []*kong.Flag) {
+	for _, n := range commands(app) {
+		for _, f := range n.Flags {
+			known := slices.ContainsFunc(flags, func(other *kong.Flag) bool { return other.Name == f.Name })
+			if f.Group != nil && f.Group.Key == "Nodes" && !known {
+				flags = append(flags, f)
+			}
+		}
+	}
+	return flags
+}
+
 func bashScript(app *kong.Application) string {
 	var names []string
 	var cases strings.Builder
@@ -57,44 +71,54 @@ func bashScript(app *kong.Application) string {
 		}
 		fmt.Fprintf(&cases, "    %s) words=%q ;;\n", n.Name, strings.Join(words, " "))
 	}
+	fmt.Fprintf(&cases, "    help) words=%q ;;\n", strings.Join(names, " "))
+	first := append(slices.Clone(names), "help", "--help", "--version")
+	for _, f := range common(app) {
+		first = append(first, "--"+f.Name)
+	}
 	return fmt.Sprintf(`_redlock() {
-  local word=${COMP_WORDS[COMP_CWORD]} words i
+  local word=${COMP_WORDS[COMP_CWORD]} words cmd= i
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
-    if [[ ${COMP_WORDS[i]} == -- ]]; then # the command to run
-      COMPREPLY=($(compgen -c -f -- "$word"))
-      return
-    fi
+    case ${COMP_WORDS[i]} in
+      --) COMPREPLY=($(compgen -c -f -- "$word")); return ;; # the command to run
+      %s|help) cmd=${cmd:-${COMP_WORDS[i]}} ;;
+    esac
   done
   case ${COMP_WORDS[COMP_CWORD-1]} in
     --*-file | --ca-cert | --cert | --key) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
-  if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W %q -- "$word"))
-    return
-  fi
-  case ${COMP_WORDS[1]} in
-%s  esac
+  case $cmd in
+%s    *) words=%q ;;
+  esac
   COMPREPLY=($(compgen -W "$words" -- "$word"))
 }
 complete -F _redlock redlock
-`, strings.Join(names, " ")+" --help", cases.String())
+`, strings.Join(names, "|"), cases.String(), strings.Join(first, " "))
 }
 
 func fishScript(app *kong.Application) string {
 	var b strings.Builder
 	b.WriteString("complete -c redlock -f\n")
+	flag := func(when string, f *kong.Flag) {
+		argument := ""
+		if !f.IsBool() {
+			argument = " -r"
+		}
+		if strings.HasSuffix(f.Name, "file") || f.Name == "ca-cert" || f.Name == "cert" || f.Name == "key" {
+			argument = " -r -F"
+		}
+		fmt.Fprintf(&b, "complete -c redlock -n %s -l %s%s -d %s\n", quote(when), f.Name, argument, quote(f.Help))
+	}
+	b.WriteString("complete -c redlock -n __fish_use_subcommand -a help -d 'Explain a subcommand.'\n")
+	b.WriteString("complete -c redlock -n __fish_use_subcommand -l version -d 'Print the version.'\n")
+	for _, f := range common(app) {
+		flag("__fish_use_subcommand", f)
+	}
 	for _, n := range commands(app) {
 		fmt.Fprintf(&b, "complete -c redlock -n __fish_use_subcommand -a %s -d %s\n", n.Name, quote(n.Help))
 		for _, f := range n.Flags {
-			argument := ""
-			if !f.IsBool() {
-				argument = " -r"
-			}
-			if strings.HasSuffix(f.Name, "file") || f.Name == "ca-cert" || f.Name == "cert" || f.Name == "key" {
-				argument = " -r -F"
-			}
-			fmt.Fprintf(&b, "complete -c redlock -n '__fish_seen_subcommand_from %s' -l %s%s -d %s\n", n.Name, f.Name, argument, quote(f.Help))
+			flag("__fish_seen_subcommand_from "+n.Name, f)
 		}
 	}
 	b.WriteString("complete -c redlock -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n")

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"text/tabwriter"
 	"time"
+
+	"github.com/go-redlock/redlock"
 )
 
 // A doctorCmd is `redlock doctor`.
@@ -53,6 +55,7 @@ type finding struct {
 // A patient is one node, and what the doctor sees of it.
 type patient struct {
 	server
+	limit    time.Duration // the node timeout
 	info     map[string]string
 	runID    string
 	rtt      time.Duration
@@ -68,6 +71,13 @@ func (p *patient) find(s severity, check, problem, mend string) {
 
 // Run examines all nodes.
 func (c *doctorCmd) Run(ctx context.Context, s streams) error {
+	if c.TTL < redlock.MinTTL || c.TTL > redlock.MaxTTL {
+		return usageError{fmt.Errorf("--ttl=%v: from %v to %v", c.TTL, redlock.MinTTL, redlock.MaxTTL)}
+	}
+	limit := min(max(c.TTL/20, 20*time.Millisecond), 250*time.Millisecond) // as the library has it
+	if c.NodeTimeout != nil {
+		limit = *c.NodeTimeout
+	}
 	servers, closeAll, err := c.servers()
 	if err != nil {
 		return err
@@ -76,7 +86,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	patients := make([]*patient, len(servers))
 	var all sync.WaitGroup
 	for i, one := range servers {
-		patients[i] = &patient{server: one}
+		patients[i] = &patient{server: one, limit: limit}
 		all.Go(func() { patients[i].examine(ctx, c.TTL) })
 	}
 	all.Wait()

@@ -33,7 +33,7 @@ func (p *patient) examine(ctx context.Context, ttl time.Duration) {
 		return
 	}
 	p.reached = true
-	p.clocks(ctx, ttl)
+	p.clocks(ctx)
 	p.readInfo(ctx)
 	if p.info != nil {
 		p.judgeVersion()
@@ -61,7 +61,7 @@ func (p *patient) unreachable(err error) {
 }
 
 // clocks measures the round trip and the clock.
-func (p *patient) clocks(ctx context.Context, ttl time.Duration) {
+func (p *patient) clocks(ctx context.Context) {
 	var trips []time.Duration
 	for range samples {
 		began := time.Now()
@@ -81,8 +81,8 @@ func (p *patient) clocks(ctx context.Context, ttl time.Duration) {
 	}
 	slices.Sort(trips)
 	p.rtt = trips[len(trips)/2]
-	if timeout := min(max(ttl/20, 20*time.Millisecond), 250*time.Millisecond); p.rtt > timeout/2 {
-		p.find(warning, "round-trip", fmt.Sprintf("a round trip takes %v; a node that takes longer than %v counts as unavailable", p.rtt.Round(time.Millisecond), timeout),
+	if p.rtt > p.limit/2 {
+		p.find(warning, "round-trip", fmt.Sprintf("a round trip takes %v; a node that takes longer than %v counts as unavailable", p.rtt.Round(time.Millisecond), p.limit),
 			"Move the nodes nearer, relieve them, or raise the TTL or WithNodeTimeout.")
 	}
 }

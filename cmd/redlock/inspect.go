@@ -17,9 +17,11 @@ type inspectCmd struct {
 	connection
 
 	Name  string        `arg:"" help:"The lock's name."`
-	Watch bool          `help:"Look again and again, until interrupted." short:"w"`
+	Watch bool          `help:"Look again and again, until interrupted." short:"w" xor:"watch"`
 	Every time.Duration `help:"How often to look with --watch (default ${default})." default:"500ms" placeholder:"TIME"`
 	JSON  bool          `name:"json" help:"Print JSON, one object a line."`
+
+	ExitCode bool `help:"Tell by the exit code whether the lock is held: 0, or else 1." xor:"watch"`
 }
 
 // Help implements kong.HelpProvider.
@@ -27,7 +29,7 @@ func (*inspectCmd) Help() string {
 	return `Changes nothing. The states of a lock: held, by an owner that has it on a quorum of the nodes; remnant, where nodes have an owner but none
 has a quorum: what is left of an attempt or of a holder that died, or an attempt under way; free. OWNER tells owners apart and cannot be turned into an owner id.
 
-Exit codes: 0 whoever has the lock, 69 if fewer nodes than a quorum answered (what the others said is shown).`
+Exit codes: 0 whoever has the lock, or nobody (with --exit-code then 1, and for a remnant), 69 if fewer nodes than a quorum answered (what the others said is shown).`
 }
 
 // Run looks at the lock, once or until interrupted.
@@ -60,7 +62,11 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 				return err
 			}
 		}
-		if !c.Watch {
+		switch {
+		case c.Watch:
+		case err == nil && c.ExitCode && state(in) != "held":
+			return code(1)
+		default:
 			return err
 		}
 		select {

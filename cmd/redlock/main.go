@@ -32,13 +32,15 @@ const (
 
 // A cli is the command line.
 type cli struct {
-	Run        runCmd        `cmd:"" help:"Run a command while holding a lock."`
-	Inspect    inspectCmd    `cmd:"" help:"Show who has a lock, node by node."`
-	Ls         lsCmd         `cmd:"" name:"ls" help:"List locks."`
-	Release    releaseCmd    `cmd:"" help:"Take a lock from its holder."`
-	Bootstrap  bootstrapCmd  `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
-	Doctor     doctorCmd     `cmd:"" help:"Examine the nodes, and say how to mend what is wrong."`
-	Demo       demoCmd       `cmd:"" help:"Show how it works, on five nodes in this process."`
+	Run       runCmd           `cmd:"" help:"Run a command while holding a lock."`
+	Inspect   inspectCmd       `cmd:"" help:"Show who has a lock, node by node."`
+	Ls        lsCmd            `cmd:"" name:"ls" help:"List locks."`
+	Release   releaseCmd       `cmd:"" help:"Take a lock from its holder."`
+	Bootstrap bootstrapCmd     `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
+	Doctor    doctorCmd        `cmd:"" help:"Examine the nodes, and say how to mend what is wrong."`
+	Demo      demoCmd          `cmd:"" help:"Show how it works, on five nodes in this process."`
+	Version   kong.VersionFlag `help:"Print the version."`
+
 	Completion completionCmd `cmd:"" help:"Print a script that completes redlock's commands and flags in a shell."`
 }
 
@@ -89,12 +91,12 @@ func run(args []string, out, errOut io.Writer) (status int) {
 	exited := -1
 	parser := kong.Must(&c, kong.Name("redlock"), kong.Description(about), kong.Writers(out, errOut),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Exit(func(code int) { exited = code }),
-		kong.Vars{"ttl": redlock.DefaultTTL.String()})
+		kong.Vars{"ttl": redlock.DefaultTTL.String(), "version": build()})
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	parsed, err := parser.Parse(args)
-	if exited >= 0 { // --help
+	parsed, err := parser.Parse(arrange(parser.Model, args))
+	if exited >= 0 { // --help or --version
 		return exited
 	}
 	ctx, stop := interruptible(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -21,7 +21,7 @@ type runCmd struct {
 	Shell bool           `help:"The command is a line for /bin/sh." short:"c" group:"Command"`
 	Grace *time.Duration `help:"How long the command has to end after SIGTERM before it is killed (default: a quarter of the TTL, 10s at most)." placeholder:"TIME" group:"Command"`
 
-	IgnoreSignal []string `help:"Signals that redlock and the command are to ignore, such as TERM." placeholder:"NAME,…" group:"Command"`
+	IgnoreSignal []string `help:"Signals that redlock and the command are to ignore, such as TERM." placeholder:"NAME" group:"Command"`
 }
 
 // Help implements kong.HelpProvider.
