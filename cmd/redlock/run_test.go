@@ -124,6 +124,14 @@ func TestCommandIsGoneBeforeAnotherStartsWhereRedlockIsKilled(t *testing.T) {
 	s.second()
 }
 
+func TestCommandOfARunInsideARunIsGoneBeforeAnotherStarts(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	first := s.first("exec redlock run --ttl 2s inner -- sh -c '" + s.family(stubborn) + "'")
+	_ = first.Process.Kill()
+	s.second()
+}
+
 func TestCommandIsGoneBeforeAnotherStartsWhereRedlockIsFrozen(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)

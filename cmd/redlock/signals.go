@@ -10,11 +10,14 @@ import (
 
 // keepIgnored has the signals stay ignored that were ignored when redlock was started, here and in the command, as they do
 // under env or flock: nohup ignores SIGHUP; a script's shell ignores SIGINT and SIGQUIT in what it runs in the background.
-// Go tells of SIGHUP and SIGINT alone, and handles the others before main is called; so SIGQUIT goes with SIGINT, and
+// Of SIGHUP and SIGINT Go sees to that itself. Where it is not known how the others were found, SIGQUIT goes with SIGINT, and
 // --ignore-signal names the rest.
 func keepIgnored() {
 	if signal.Ignored(syscall.SIGINT) {
 		signal.Ignore(syscall.SIGQUIT)
+	}
+	if found := foundIgnored(); len(found) > 0 { // none would stand for all
+		signal.Ignore(found...)
 	}
 }
 

@@ -4,33 +4,39 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 // An ignorance is a way to have signals ignored from the start. Each test sends those.
 type ignorance struct {
+	redlock string // the program
 	start   string // what a shell does before it executes redlock
 	flag    string
 	signals []syscall.Signal
 }
 
 var ignorances = map[string]ignorance{
-	"nohup":                    {`trap "" HUP`, "", []syscall.Signal{syscall.SIGHUP}},
-	"a script's background":    {`trap "" INT QUIT`, "", []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT}},
-	"the flag":                 {":", "--ignore-signal=TERM,SIGUSR1", []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR1}},
-	"both, and an end to none": {`trap "" HUP CHLD`, "--ignore-signal=term", []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM}},
+	"nohup":                    {"redlock", `trap "" HUP`, "", []syscall.Signal{syscall.SIGHUP}},
+	"a script's background":    {"redlock", `trap "" INT QUIT`, "", []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT}},
+	"the flag":                 {"redlock", ":", "--ignore-signal=TERM,SIGUSR1", []syscall.Signal{syscall.SIGTERM, syscall.SIGUSR1}},
+	"both, and an end to none": {"redlock", `trap "" HUP CHLD`, "--ignore-signal=term", []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM}},
 }
 
 // under prepares a call of redlock, which a shell executes once it ignores the signals. Like any, the process may be sent
 // signals as soon as it runs.
 func (s *stand) under(i ignorance, args ...string) *exec.Cmd {
-	args = append([]string{"-c", i.start + `; exec redlock "$@"`, "sh"}, args...)
+	args = append([]string{"-c", i.start + `; exec "$@"`, "sh", i.redlock}, args...)
 	c := exec.CommandContext(s.t.Context(), "sh", args...)
 	c.Env = s.redlock().Env
 	return c
@@ -74,9 +80,8 @@ func TestSignalsThatWereIgnoredStayIgnoredWhileTheCommandRuns(t *testing.T) {
 	t.Parallel()
 	for name, i := range ignorances {
 		s := newStand(t)
-		end, w := pipe(t)
-		// The command ends if one of them reaches it, for it has them at their default; the last one it answers.
-		args := []string{"run", "job", "--", "sh", "-c", `trap "echo heard" USR2; echo ready; read line <` + end + `; exit 7`}
+		// Redlock ends if one of them reaches it, and so does the command, unless it ignores them too; the last one it answers.
+		args := []string{"run", "job", "--", "sh", "-c", `trap "echo heard; exit 7" USR2; sleep 1000 & echo ready; wait`}
 		if i.flag != "" {
 			args = append([]string{"run", i.flag}, args[1:]...)
 		}
@@ -87,7 +92,6 @@ func TestSignalsThatWereIgnoredStayIgnoredWhileTheCommandRuns(t *testing.T) {
 			_ = c.Process.Signal(sig)
 		}
 		_ = c.Process.Signal(syscall.SIGUSR2)
-		_, _ = w.WriteString("go\n")
 		await(t, out, "heard")
 		if got := exitCodeOf(c); got != 7 {
 			t.Errorf("%s: exit code %d, not the command's own", name, got)
@@ -197,5 +201,34 @@ func (s *stand) monitor(command string) func() {
 				return
 			}
 		}
+	}
+}
+
+// Go handles the others before main is called. Only a program with its symbol table tells how they were, as `go install` makes it and `go test`
+// does not.
+func TestSignalsThatAShellTrapsToNothingStayIgnored(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" || strconv.IntSize != 64 {
+		t.Skip("not known on this system")
+	}
+	built := filepath.Join(t.TempDir(), "redlock")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildmode=exe", "-o", built, ".").CombinedOutput(); err != nil {
+		servertest.Missing(t, fmt.Sprintf("%v\n%s", err, out))
+	}
+	trapped := ignorance{built, `trap "" TERM USR1 PIPE CHLD`, "", nil}
+	s := newStand(t)
+	end, w := pipe(t)
+	first := s.first("echo ready; read line <" + end)
+	waits := s.monitor(`"subscribe"`)
+	c := s.under(trapped, "run", "job", "--", "sh", "-c", "kill -TERM $PPID; kill -USR1 $PPID; kill -TERM $$; kill -USR1 $$; kill -PIPE $$; exit 7")
+	s.start(c)
+	waits()
+	_ = c.Process.Signal(syscall.SIGTERM)
+	_, _ = w.WriteString("go\n")
+	if got := exitCodeOf(first); got != 0 {
+		t.Errorf("the first ends with %d", got)
+	}
+	if got := exitCodeOf(c); got != 7 {
+		t.Errorf("exit code %d, not the command's own", got)
 	}
 }
