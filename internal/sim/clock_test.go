@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -147,7 +148,25 @@ func (c *client) tire(calls []pool.Call) {
 type link struct {
 	pool.Node
 	client *client
-	number int // of the node
+	number int         // of the node
+	ways   []pool.Node // to all nodes
+
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+// way is where the address leads for the next message.
+func (l *link) way() pool.Node {
+	w := l.client.world
+	if !w.regime.moves || !w.rough.Load() {
+		return l.Node
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.random.IntN(6) > 0 {
+		return l.Node
+	}
+	return l.ways[l.random.IntN(len(l.ways))]
 }
 
 // Addr implements pool.Node. A server that two addresses lead to has two.
@@ -157,8 +176,10 @@ func (l *link) Do(ctx context.Context, calls []pool.Call) {
 	l.client.wait()
 	l.client.tire(calls)
 	sent := time.Now()
-	l.Node.Do(ctx, calls)
+	l.client.begin(calls)
+	l.way().Do(ctx, calls)
 	l.client.world.quarantined(l.number, sent, calls)
+	l.client.world.mourn(ctx, calls)
 	l.client.wait()
 }
 

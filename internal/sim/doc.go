@@ -15,4 +15,12 @@
 //	lagging   also data lost, and clients whose clocks lag, while the nodes' are right: no token falls by
 //	          more than the second within which a node trusts a hint
 //	losses    also data lost, clocks in agreement: tokens are still unique and rise
+//	addresses as tokens, and an address leads to another node's server for a message now and then:
+//	          what that server says of registers is not taken for what the node's own would
+//	moves     the same, but the clients' clocks are steady: no server has two votes
+//	hands     one client, whose goroutines hand the lock on while a majority of the nodes loses it:
+//	          a loss that was told during a hand-over ends the lease that comes of it
+//	turns     one client's short turns, hundreds to thousands of them, and then all registers are
+//	          lost: another client's token is above all of them. One schedule of it comes to a
+//	          hundred of the others
 package sim

@@ -77,3 +77,53 @@ func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {
 		}
 	}
 }
+
+// An extension is known by its owner, and by when its requests count as unanswered.
+type extension struct {
+	owner string
+	until time.Time
+}
+
+// begin notes whose attempt is under way.
+func (c *client) begin(calls []pool.Call) {
+	for i := range calls {
+		if r := calls[i].Request; r.Verb == pool.Acquire {
+			c.owner.Store(&r.Owner)
+		}
+	}
+}
+
+// mourn notes what a node tells of an extension. When a majority has said that the lock is gone, no
+// lease of it is valid any more.
+func (w *world) mourn(ctx context.Context, calls []pool.Call) {
+	if !w.regime.hands {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range calls {
+		r, reply := calls[i].Request, &calls[i].Reply
+		until, _ := ctx.Deadline()
+		if r.Verb != pool.Extend || reply.Verdict != pool.Gone || len(calls) > 1 { // several have one deadline
+			continue
+		}
+		e := extension{r.Owner, until}
+		if w.gone[e]++; w.gone[e] > len(w.nodes)/2 && w.ends[r.Owner].IsZero() {
+			w.ends[r.Owner] = time.Now()
+		}
+	}
+}
+
+// outlived judges a lease that is still valid, of the latest attempt of its client.
+func (c *client) outlived(h *holding) {
+	w := c.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	owner := c.owner.Load()
+	if !w.regime.hands || owner == nil || h.Err() != nil {
+		return
+	}
+	if at := w.ends[*owner]; !at.IsZero() && time.Since(at) > 0 {
+		w.note("client %d: a lease is valid %v after a majority has told that its lock is gone", c.number, time.Since(at))
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-redlock/redlock"
@@ -16,6 +17,10 @@ import (
 // play runs the schedule to its end.
 func (w *world) play() {
 	defer w.hush()
+	if w.regime.turns {
+		w.race()
+		return
+	}
 	timers := make([]*time.Timer, 0, 2*len(w.faults))
 	for _, f := range w.faults {
 		timers = append(timers, time.AfterFunc(f.at, f.begin), time.AfterFunc(f.at+f.lasts, f.end))
@@ -34,7 +39,9 @@ func (w *world) play() {
 	var work sync.WaitGroup
 	for _, c := range w.life {
 		count := 1
-		if !c.alone {
+		if w.regime.hands {
+			count = 3
+		} else if !c.alone {
 			count += 1 + c.random.IntN(2)
 		}
 		for i := range count {
@@ -104,6 +111,10 @@ func (c *client) work(random *rand.Rand) {
 	for w.sent.Load() < w.budget && !w.over.Load() && !w.short.Load() {
 		if w.rush.Load() > 0 {
 			c.dash(random)
+			continue
+		}
+		if w.regime.hands {
+			c.hand(random)
 			continue
 		}
 		time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(spread))))
@@ -287,6 +298,34 @@ func (c *client) hold(name string, random *rand.Rand) {
 	}
 }
 
+// hand takes the lock, often has it extended, and hands it on meanwhile.
+func (c *client) hand(random *rand.Rand) {
+	w := c.world
+	time.Sleep(beat * time.Duration(random.IntN(16)))
+	name := w.names[0]
+	w.mu.Lock()
+	above := w.top[name]
+	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(w.talk, 2*w.pace)
+	defer cancel()
+	le, err := c.locks.Lock(ctx, name, w.terms...)
+	if err != nil {
+		return
+	}
+	h := &holding{Lease: le, client: c.number}
+	w.taken(name, h, above, c.alone)
+	extended := make(chan struct{})
+	if random.IntN(4) > 0 {
+		go func() { defer close(extended); _ = h.Extend(context.Background()) }()
+	} else {
+		close(extended)
+	}
+	h.rest(beat * time.Duration(1+random.IntN(3)))
+	c.outlived(h)
+	_ = h.Unlock(context.Background())
+	<-extended
+}
+
 // rest waits until the lease ends, or d.
 func (h *holding) rest(d time.Duration) {
 	timer := time.NewTimer(d)
@@ -324,4 +363,65 @@ func (c *client) do(name string, random *rand.Rand) {
 		c.wait()
 		return ctx.Err()
 	}, w.terms...)
+}
+
+// race has a few goroutines of one client take the lock again and again. Then all registers are
+// lost: at once, or under the guard one after the other. The clocks agree, so the other client's
+// token is above all.
+func (w *world) race() {
+	one, other := w.life[0], w.life[1]
+	random := rand.New(rand.NewPCG(w.seed, 7000))
+	left := int64(100 + random.IntN(maxTurns))
+	var turns atomic.Int64
+	var work sync.WaitGroup
+	for i := range 2 + random.IntN(2) {
+		rest, hold := 1+random.Int64N(int64(500*time.Microsecond)), 1+random.Int64N(int64(20*time.Microsecond))
+		random := rand.New(rand.NewPCG(w.seed, uint64(7001+i)))
+		work.Go(func() {
+			for turns.Add(1) <= left {
+				w.turn(one, 0, time.Duration(random.Int64N(hold)))
+				time.Sleep(time.Duration(random.Int64N(rest)))
+			}
+		})
+	}
+	work.Wait()
+	if w.regime.guard {
+		for i, n := range w.nodes {
+			n.Restart(false)
+			w.lost(i)
+			w.turn(other, timeout, 0) // the guard begins with the first request
+			time.Sleep(w.ttl + w.ttl/50 + 200*time.Millisecond)
+		}
+	} else {
+		for _, n := range w.nodes {
+			n.Flush()
+		}
+		time.Sleep(lead)
+	}
+	w.turn(other, time.Second, 0)
+	for _, c := range w.life {
+		if err := c.locks.Close(context.Background()); err != nil {
+			w.violate("client %d: Close: %v", c.number, err)
+		}
+	}
+}
+
+// turn takes the lock, for a while.
+func (w *world) turn(c *client, wait, hold time.Duration) {
+	name, ctx := w.names[0], w.talk
+	if wait > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, wait)
+		defer cancel()
+	}
+	w.mu.Lock()
+	above := w.top[name]
+	w.mu.Unlock()
+	le, err := c.locks.Lock(ctx, name)
+	if err != nil {
+		return
+	}
+	w.taken(name, &holding{Lease: le, client: c.number}, above, true)
+	time.Sleep(hold)
+	_ = le.Unlock(w.talk)
 }

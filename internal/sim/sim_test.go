@@ -37,7 +37,11 @@ func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so t
 		t.Run(r.name, func(t *testing.T) {
 			began := time.Now()
 			var ran, messages, most, cut, overlaps int
-			for seed := *first; seed < *first+uint64(*count); seed++ {
+			count := *count
+			if r.turns {
+				count = (count + turnsRarer - 1) / turnsRarer
+			}
+			for seed := *first; seed < *first+uint64(count); seed++ {
 				for try := range *tries {
 					w := run(t, r, seed, try, kept())
 					ran++
@@ -55,7 +59,7 @@ func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so t
 			}
 			took := time.Since(began)
 			t.Logf("%d schedules (seeds %d to %d), %d messages each and %d at most (%d were cut short by that), %d overlaps, %.0f a second",
-				ran, *first, *first+uint64(*count)-1, messages/max(ran, 1), most, cut, overlaps, float64(ran)/took.Seconds())
+				ran, *first, *first+uint64(count)-1, messages/max(ran, 1), most, cut, overlaps, float64(ran)/took.Seconds())
 		})
 	}
 }

@@ -29,6 +29,9 @@ type regime struct {
 	losses    bool // nodes lose their data
 	guard     bool // under the restart guard
 	fierce    bool // most messages are late, lost or doubled, and everybody wants one lock of three nodes all the time
+	moves     bool // an address leads to another node's server for a message now and then
+	hands     bool // one client hands one lock on, and all nodes lose it now and then
+	turns     bool // one client takes up to 2,100 locks, and then all registers are lost
 }
 
 var regimes = []regime{
@@ -39,14 +42,22 @@ var regimes = []regime{
 	{name: "tokens", late: true, wrong: true, fierce: true},
 	{name: "lagging", late: true, restarts: true, losses: true, lag: true},
 	{name: "losses", late: true, restarts: true, losses: true},
+	{name: "addresses", late: true, wrong: true, fierce: true, moves: true},
+	{name: "moves", exclusive: true, late: true, skew: true, moves: true},
+	{name: "hands", hands: true},
+	{name: "turns", exclusive: true, turns: true},
 }
 
 const (
 	timeout     = 20 * time.Millisecond // of a node
 	maxMessages = 400                   // of a schedule: the next does not travel any more
+	maxTurns    = 2000                  // about so many locks are taken in a schedule of turns
+	turnsRarer  = 100                   // one such schedule comes to so many of each other regime
 	maxSkew     = 2 * time.Hour
-	slack       = 1_000_000        // by how much, in µs, a token may fall where registers are lost and a client's clock lags
-	patience    = 60 * time.Second // within which each waiter gets its turn once all faults are over
+	slack       = 1_000_000              // by how much, in µs, a token may fall where registers are lost and a client's clock lags
+	lead        = 10 * time.Millisecond  // by how much a token may be ahead of the clocks: what a turn may last
+	beat        = 250 * time.Microsecond // in which hands moves
+	patience    = 60 * time.Second       // within which each waiter gets its turn once all faults are over
 )
 
 // A world is one schedule.
@@ -64,6 +75,7 @@ type world struct {
 	calm   bool        // few messages are late or lost
 	rough  atomic.Bool // some are: the network's own faults have begun
 	budget int64
+	most   int64 // messages
 	sent   atomic.Int64
 	over   atomic.Bool // faults have ended
 
@@ -76,8 +88,10 @@ type world struct {
 	mu         sync.Mutex
 	held       map[string][]*holding
 	tokens     map[string]map[uint64]bool
-	top        map[string]uint64 // the greatest token returned
-	losses     map[int]time.Time // when a node lost its data last
+	top        map[string]uint64    // the greatest token returned
+	losses     map[int]time.Time    // when a node lost its data last
+	gone       map[extension]int    // how many nodes told that the lock is gone
+	ends       map[string]time.Time // by owner, when a majority had
 	violations []violation
 	overlaps   int
 }
@@ -103,7 +117,8 @@ type client struct {
 	locks  *redlock.Locker
 	alone  bool // it has one goroutine: nothing is handed over
 	cut    []atomic.Bool
-	tired  atomic.Int64 // for how long it is to stop when it has asked for an extension
+	owner  atomic.Pointer[string] // of the latest attempt
+	tired  atomic.Int64           // for how long it is to stop when it has asked for an extension
 }
 
 func newWorld(r regime, seed uint64) *world {
@@ -115,11 +130,18 @@ func newWorld(r regime, seed uint64) *world {
 		calm:   random.IntN(2) == 0,
 		budget: int64(60 + random.IntN(maxMessages/2)), // what the work under way still needs comes on top
 		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
-		losses: make(map[int]time.Time),
+		losses: make(map[int]time.Time), gone: make(map[extension]int), ends: make(map[string]time.Time), most: maxMessages,
 	}
 	w.talk, w.hush = context.WithCancel(context.Background())
 	if r.fierce {
 		w.calm, w.names, w.pace = false, w.names[:1], w.pace/4
+	}
+	if r.hands {
+		w.budget, w.most = 3*w.budget, 3*w.most
+	}
+	if r.turns {
+		r.guard = random.IntN(2) == 0
+		w.regime, w.most = r, 100*maxTurns
 	}
 	if r.drift && random.IntN(3) == 0 {
 		w.pace *= 4 // long enough for clocks to come apart
@@ -127,11 +149,11 @@ func newWorld(r regime, seed uint64) *world {
 	if w.ttl = w.pace; r.fierce || r.tidy && random.IntN(2) == 0 {
 		w.ttl *= 20 // nothing expires before the end, whatever the clocks: what was left behind is seen
 	}
-	if r.exclusive && random.IntN(4) == 0 {
+	if r.exclusive && !r.turns && random.IntN(4) == 0 {
 		w.terms = append(w.terms, redlock.WithoutFencing())
 	}
 	nodes := []int{3, 5, 3, 5, 3, 4, 2, 1}[random.IntN(8)]
-	if r.fierce {
+	if r.fierce || r.hands {
 		nodes = 3
 	}
 	for i := range nodes {
@@ -144,10 +166,17 @@ func newWorld(r regime, seed uint64) *world {
 		}
 		w.nodes = append(w.nodes, n)
 	}
-	if nodes > 2 && random.IntN(10) == 0 {
+	if nodes > 2 && random.IntN(10) == 0 && !r.moves && !r.hands && !r.turns {
 		w.nodes[nodes-1] = w.nodes[0] // one server at two addresses
 	}
-	for i := range 2 + random.IntN(3) {
+	clients := 2 + random.IntN(3)
+	switch {
+	case r.hands:
+		clients = 1
+	case r.turns:
+		clients = 2
+	}
+	for i := range clients {
 		w.life = append(w.life, newClient(w, i, random))
 	}
 	w.plan(random)
@@ -180,9 +209,11 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 	case r.skew:
 		c.set(randomSkew(random), 1)
 	}
-	nodes := make([]pool.Node, len(w.nodes))
+	ways, nodes := make([]pool.Node, len(w.nodes)), make([]pool.Node, len(w.nodes))
 	for i, n := range w.nodes {
-		nodes[i] = &link{Node: n.Through(c.network(i)), client: c, number: i}
+		ways[i] = n.Through(c.network(i))
+		luck := rand.New(rand.NewPCG(w.seed, uint64(c.number*100+i+9000)))
+		nodes[i] = &link{Node: ways[i], client: c, number: i, ways: ways, random: luck}
 	}
 	opts := []redlock.Option{redlock.WithTTL(w.ttl), redlock.WithNodeTimeout(timeout), redlock.WithClock(c.clock)}
 	if !w.regime.wrong {
@@ -223,6 +254,9 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(w.seed, uint64(c.number*100+node+1)))
 	base := time.Duration(50+random.IntN(950)) * time.Microsecond
+	if w.regime.turns {
+		base /= 10
+	}
 	return func(m memnode.Message) (f memnode.Fate) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -231,6 +265,9 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 		}
 		f.Delay = base + time.Duration(random.Int64N(int64(base)))
 		f.DelayBack = base + time.Duration(random.Int64N(int64(base)))
+		if w.regime.hands { // so that many things happen at the same time, and overtake one another
+			f.Delay, f.DelayBack = beat*time.Duration(1+random.IntN(4)), beat*time.Duration(1+random.IntN(8))
+		}
 		luck, how := random.IntN(100), random.Int64()
 		again := time.Duration(random.Int64N(int64(timeout)))
 		if w.over.Load() {
@@ -270,7 +307,7 @@ func takes(r *pool.Request) bool { return r.Verb == pool.Acquire || r.Verb == po
 
 // spend counts messages, and reports whether they travel.
 func (w *world) spend(messages int) bool {
-	if sent := w.sent.Add(int64(messages)); sent <= maxMessages {
+	if sent := w.sent.Add(int64(messages)); sent <= w.most {
 		return true
 	}
 	w.sent.Add(-int64(messages))
@@ -319,6 +356,12 @@ func (w *world) plan(random *rand.Rand) {
 	}
 	if w.regime.fierce {
 		kinds = []string{"shed", "shed", "shed", "delete", "cut", "freeze"}
+	}
+	if w.regime.hands {
+		kinds = []string{"wipe", "wipe", "wipe", "cut", "freeze"}
+	}
+	if w.regime.turns {
+		return
 	}
 	if w.regime.exclusive {
 		kinds = slices.DeleteFunc(kinds, func(k string) bool { return k == "delete" })
@@ -370,6 +413,8 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 		f.begin = func() { n.Delete(name) }
 	case "shed":
 		f.begin, f.end = w.shed(f.lasts, name, rand.New(rand.NewPCG(random.Uint64(), 0)))
+	case "wipe":
+		f.begin, f.end = w.wipe(f.lasts, name, rand.New(rand.NewPCG(random.Uint64(), 0)))
 	case "flush":
 		f.begin = n.Flush
 	case "older":
@@ -403,6 +448,24 @@ func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin
 				return
 			case <-time.After(time.Duration(random.IntN(pause)) * time.Microsecond):
 				w.nodes[random.IntN(len(w.nodes))].Delete(name)
+			}
+		}
+	}
+	return begin, sync.OnceFunc(func() { close(stop) })
+}
+
+// wipe has all nodes lose the lock at the same time, again and again.
+func (w *world) wipe(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
+	stop := make(chan struct{})
+	begin = func() {
+		for over := time.Now().Add(lasts); time.Now().Before(over); {
+			select {
+			case <-stop:
+				return
+			case <-time.After(beat * time.Duration(random.IntN(20))):
+				for _, n := range w.nodes {
+					n.Delete(name)
+				}
 			}
 		}
 	}
