@@ -541,6 +541,8 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	}
 	for i := range c.debts {
 		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: freed}
+	}
+	for i := range c.debts { // an answer to one looks at the others
 		own = c.free(i, now, vote != nil) // one only, of a lone node
 	}
 	return own
@@ -662,7 +664,12 @@ func (v *releaseVote) count(d *debt, reply *pool.Reply) {
 
 // voted reports whether that server has voted over another line. With mu held.
 func (v *releaseVote) voted(server string) bool {
-	return server != "" && slices.ContainsFunc(v.debts, func(d debt) bool { return d.server == server })
+	for i := range v.debts { // of which nothing else is the vote's to read
+		if server != "" && v.debts[i].server == server {
+			return true
+		}
+	}
+	return false
 }
 
 // postpone has the release to a twin wait until the vote is over: should it come first, the line that votes for the
