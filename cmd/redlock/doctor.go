@@ -124,15 +124,15 @@ func (c *doctorCmd) report(s streams, patients []*patient, findings []finding) e
 			fmt.Fprintf(table, "%s\tnot reached\t\t\t\t\t\n", one.addr)
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%v\t%+.3fs\t%v\t%s\t%s\n", one.addr, one.version(), one.rtt.Round(10*time.Microsecond), one.offset.Seconds(),
-			one.uptime(), one.persistence(), dash(one.info["maxmemory_policy"]))
+		fmt.Fprintf(table, "%s\t%s\t%v\t%+.3fs\t%v\t%s\t%s\n", one.addr, shown(one.version()), one.rtt.Round(10*time.Microsecond), one.offset.Seconds(),
+			one.uptime(), shown(one.persistence()), shown(dash(one.info["maxmemory_policy"])))
 	}
 	if err := table.Flush(); err != nil {
 		return err //nolint:wrapcheck // a write error speaks for itself
 	}
 	for _, f := range merge(findings) {
 		colour := [...]string{blue, yellow, red}[f.Severity]
-		fmt.Fprintf(s.out, "\n%s %s: %s\n  %s\n", p.in(colour, strings.ToUpper(f.Severity.String())), f.Node, f.Problem, f.Mend)
+		fmt.Fprintf(s.out, "\n%s %s: %s\n  %s\n", p.in(colour, strings.ToUpper(f.Severity.String())), f.Node, shown(f.Problem), f.Mend)
 	}
 	if len(findings) == 0 {
 		fmt.Fprintf(s.out, "\n%s\n", p.in(green, "nothing found"))

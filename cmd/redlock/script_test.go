@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -90,6 +91,9 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			e.Setenv("SLOW3", proxy(e, addrs[2], func(text []byte) []byte { <-time.After(30 * time.Millisecond); return text }))
 			e.Setenv("OLD3", proxy(e, addrs[2], func(text []byte) []byte {
 				return version.ReplaceAll(text, []byte("${1}6"))
+			}))
+			e.Setenv("RUDE3", proxy(e, addrs[2], func(text []byte) []byte {
+				return bytes.ReplaceAll(text, []byte("noeviction"), []byte("\x1b[2Jevicti"))
 			}))
 			e.Setenv("AHEAD3", proxy(e, addrs[2], func(text []byte) []byte {
 				return timeReply.ReplaceAllFunc(text, func(reply []byte) []byte {
