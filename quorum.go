@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -49,6 +48,8 @@ type claim struct {
 	mu      sync.Mutex
 	rings   time.Time // when the timer does, or zero
 	until   time.Time // when nodes that have not answered have failed
+	again   time.Time // when the nodes that others have may be asked again, and how often they were: see insist
+	rounds  int
 	phase   phase
 	verdict error  // why it was lost
 	token   uint64 // the fencing token, once chosen
@@ -126,12 +127,6 @@ func (c *claim) newOwner(holder string) string {
 		id = append(append(id, ':'), holder...)
 	}
 	return string(id)
-}
-
-// fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
-func (c *claim) fingerprint() string {
-	sum := sha1.Sum([]byte(c.acquire.Owner)) //nolint:gosec // Redis's own
-	return hex.EncodeToString(sum[:8])
 }
 
 // claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place. The caller goes on with wait.
@@ -239,10 +234,10 @@ func (c *claim) alarm() {
 	case asking:
 		if !c.locker.clock.Now().Before(c.until) {
 			c.fail()
-		}
-		if c.decide(); c.phase == asking {
+		} else {
 			c.ring(c.until)
 		}
+		c.decide()
 	case won:
 		if c.lease != nil {
 			c.lease.alarm()
@@ -460,16 +455,40 @@ func (c *claim) decide() {
 		}
 	case t.granted+t.held+t.open < q:
 		c.conclude(over, c.error(ErrNoQuorum))
-	case t.granted+t.open < q, c.chosen && t.accepted+t.settling+t.open < q:
-		c.conclude(over, c.error(ErrHeld))
-	case t.held > 0 && c.stuck(t):
-		c.conclude(over, c.error(ErrHeld))
+	case c.chosen && t.accepted+t.settling+t.open < q:
+		c.lose()
+	case t.granted+t.open < q, t.held > 0 && t.granted+t.held >= q && !c.awaited():
+		c.outvoted(t)
 	}
 }
 
-// stuck reports whether others hold so many of the nodes which answer that only silent ones could still make a majority. Then the
-// claim does not wait for those until the node timeout: meanwhile what it holds would keep others from one. With mu held.
-func (c *claim) stuck(t tally) bool {
+// outvoted concludes a claim that others keep from a majority, if it has to give way to them or knows who has the lock. With mu
+// held.
+func (c *claim) outvoted(t tally) {
+	switch {
+	case c.most() >= c.locker.quorum:
+		c.lose()
+	case t.granted > 0:
+		if !c.insist() {
+			c.lose()
+		}
+	case !c.awaited():
+		c.lose()
+	}
+}
+
+// lose concludes a claim that others keep from a majority. With mu held.
+func (c *claim) lose() {
+	e := c.error(ErrHeld)
+	if !e.owned {
+		e.verdict = errSplit
+	}
+	c.conclude(over, e)
+}
+
+// awaited reports whether a node that has not answered may yet do so soon. A claim that others may have outvoted does not wait for
+// silent ones until the node timeout: meanwhile what it holds would keep the others from a majority. With mu held.
+func (c *claim) awaited() bool {
 	now := ioNow()
 	for i, ln := range c.locker.lines {
 		if c.nodes[i].ballot != open {
@@ -477,14 +496,41 @@ func (c *claim) stuck(t tally) bool {
 		}
 		switch left, known := ln.silence(now); {
 		case !known:
-			return false
+			return true
 		case left > 0:
 			c.ring(c.locker.clock.Now().Add(left))
-			return false
+			return true
 		}
 	}
-	q := c.locker.quorum // of those that answer, or nobody can be told yet that there is none
-	return t.granted < q && t.granted+t.held >= q
+	return false
+}
+
+// most is how many of the nodes the owner has that has the most, with those that are reserved for the next owner. With mu held.
+func (c *claim) most() (most int) {
+	passing := 0
+	for i := range c.nodes {
+		r, same := c.nodes[i].other(), 0
+		if r != nil && r.TTL == 0 {
+			passing++
+			continue
+		}
+		for j := range c.nodes {
+			if o := c.nodes[j].other(); r != nil && o != nil && o.TTL != 0 && o.Fingerprint == r.Fingerprint {
+				same++
+			}
+		}
+		most = max(most, same)
+	}
+	return most + passing
+}
+
+// other is what the node told of another owner that has the lock there, or will next; nil if it did not. What a node without a
+// vote tells does not count.
+func (n *standing) other() *pool.Reply {
+	if n.ballot != held || n.refusal.Verdict != pool.Held {
+		return nil
+	}
+	return n.refusal
 }
 
 // repairs is how many nodes needed a second request for the token.
@@ -536,7 +582,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	now := ioNow()
 	until := now.Add(max(c.terms.ttl, remainder))
 	freed := &c.freed
-	if errors.Is(c.verdict, ErrHeld) { // lost in time, to somebody else: to try at once would be to lose at once
+	if errors.Is(c.verdict, ErrHeld) || errors.Is(c.verdict, errSplit) { // lost in time, to somebody else: to try at once would be to lose at once
 		freed = nil
 	}
 	for i := range c.debts {
@@ -599,7 +645,7 @@ func (c *claim) error(verdict error) *QuorumError {
 			waits = append(waits, r.TTL)
 		}
 		switch {
-		case n.ballot != held || r.Verdict != pool.Held: // a twin's word does not count
+		case n.other() == nil:
 		case r.TTL == 0:
 			passing++ // it is reserved for the next owner
 		default:

@@ -99,8 +99,9 @@ func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*L
 }
 
 // TryLock takes the lock of that name if it can be had now. It does not wait for a holder or for nodes to return, and so
-// ends within the node timeout; only where simultaneous callers have split the nodes between them do they try again, for a
-// few node timeouts, so that one of them succeeds. A quorum that is missing only because connections to the nodes are still being
+// ends within the node timeout; only where simultaneous callers have split the nodes between them do they go on, for about
+// four node timeouts at most, so that one of them succeeds. It says [ErrHeld] only where it has seen one owner on a majority of
+// the nodes; where the votes stay split it is ErrNoQuorum. A quorum that is missing only because connections to the nodes are still being
 // made, as in a process that has just started far away from them, is waited for: for a second and the node timeout at most.
 //
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked; errors are those of Lock.

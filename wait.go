@@ -20,8 +20,11 @@ const (
 	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
 	foreignPatience = 200 * time.Millisecond
 
-	// splitTimeouts is for how many node timeouts TryLock goes on when the votes were split.
-	splitTimeouts = 4
+	// splitTimeouts is for how many node timeouts TryLock makes further attempts when the votes were split. With the last of
+	// them it takes a node timeout or two longer.
+	splitTimeouts = 3
+	// minCourtesy is how long one gives way at least.
+	minCourtesy = 2 * time.Millisecond
 )
 
 // await takes the lock, however long that takes within ctx and the terms' wait.
@@ -106,7 +109,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 		l.saw(r, last)
 		p = l.seat(r, m.keys, true)
-		held := errors.Is(last, ErrHeld)
+		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
 		switch {
 		case held && queued:
 			err = p.wait(ctx, last.patience())
@@ -148,30 +151,45 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 			l.leave(r)
 		}
 	}()
-	patience := present(l.clock).add(splitTimeouts * l.timeout(t))
-	var own []string // fingerprints of earlier attempts, which may arrive late
+	var own []string // fingerprints of earlier attempts, which a node may carry out late
+	began := present(l.clock)
 	for n := 0; ; n++ {
-		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, nil, false)
-		last := verdictOf(err)
-		switch {
-		case err == nil:
+		if err == nil {
 			has = true
 			return c.grant(), nil
-		case last == nil, ctx.Err() != nil:
+		}
+		last := verdictOf(err)
+		if last == nil || ctx.Err() != nil {
 			return grant{}, m.waitOver(ctx, last)
+		}
+		split := errors.Is(last, errSplit)
+		if last.owned && slices.Contains(own, last.owner) {
+			split, last.verdict = true, errSplit
+		}
+		switch {
 		case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):
-			own = append(own, last.self)
-			continue // the next attempt waits for them
-		case last.owned && !slices.Contains(own, last.owner), errors.Is(last, ErrNoQuorum), patience.until(present(l.clock)) <= 0:
+		case !split, began.add(splitTimeouts*l.timeout(t)).until(present(l.clock)) <= 0:
 			return grant{}, last
+		default:
+			if err := l.pause(ctx, l.courtesy(n, t)); err != nil {
+				return grant{}, m.stopped(ctx, last)
+			}
 		}
 		own = append(own, last.self)
-		spread := max(l.clock.Now().Sub(began), time.Millisecond) << min(n+2, 8)
-		if err := l.pause(ctx, jitter.N(min(spread, l.timeout(t)))); err != nil {
-			return grant{}, m.stopped(ctx, last)
+	}
+}
+
+// courtesy is how long to give way after the n-th attempt that has split the votes: the one that comes first has to learn of the others'
+// releases, and to ask once more. If that was not enough, or all gave way, it is better not to meet again.
+func (l *Locker) courtesy(n int, t *terms) time.Duration {
+	d := minCourtesy
+	for _, ln := range l.lines {
+		if left, known := ln.silence(ioNow()); known && left > 0 {
+			d = max(d, ln.due())
 		}
 	}
+	return min(d+jitter.N(d<<min(n+1, 8)), l.timeout(t))
 }
 
 // backoff is how long to wait after the n-th attempt, unless the nodes have told that the lock may be had sooner.

@@ -311,7 +311,7 @@ func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Lock(t.Context(), "a", redlock.WithWait(10*time.Second)); !errors.Is(err, redlock.ErrHeld) {
+		if _, err := l.Lock(t.Context(), "a", redlock.WithWait(10*time.Second)); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("Lock: %v", err)
 		}
 		if n := c.count(pool.Acquire); n > 200 {

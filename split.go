@@ -1,0 +1,82 @@
+package redlock
+
+import (
+	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// When simultaneous attempts have split the nodes between them, so that none has a majority, one of them has to go on and
+// the others have to give way. The nodes tell each whom the others are: every refusal carries the owner's fingerprint. So all
+// see one order: who has more of the nodes comes first, and of two that have as many the one with the smaller fingerprint.
+// The first keeps what it has and asks the others' nodes again; the rest release theirs. This rests on no clock, and decides
+// nothing but who asks: where attempts see different orders, two of them insist for a while, or none does, and they try again.
+
+const (
+	// maxRounds is how often an attempt asks the others' nodes again. The pauses before grow to 8 times the first, and to no more:
+	// it has to find the moment between two others.
+	maxRounds, maxGrowth = 16, 3
+	// minPause is the least pause before a node is asked again: what timers keep to.
+	minPause = time.Millisecond
+	// maxInsist is for how many node timeouts from its start an attempt may do so.
+	maxInsist = 2
+)
+
+// errSplit is the verdict where no owner was seen on a majority, though enough nodes answered.
+var errSplit = fmt.Errorf("%w: the votes are split between owners", ErrNoQuorum)
+
+// fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
+func (c *claim) fingerprint() string {
+	sum := sha1.Sum([]byte(c.acquire.Owner)) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:8])
+}
+
+// insist has the nodes asked again that others have, if the claim comes before those: at once, and after a while when that was
+// to no avail. It returns false if the claim has to give way. With mu held.
+func (c *claim) insist() bool {
+	now := c.locker.clock.Now()
+	switch {
+	case now.Before(c.again): // not yet
+		c.ring(c.again)
+		return true
+	case c.rounds == maxRounds, now.Sub(c.start.mono) >= maxInsist*c.timeout, !c.first():
+		return false
+	}
+	c.until = now.Add(c.timeout)
+	c.ring(c.until)
+	until, pause := ioNow().Add(c.timeout), minPause
+	for i, ln := range c.locker.lines {
+		if n := &c.nodes[i]; n.other() != nil {
+			n.ballot, n.refusal, n.flying = open, nil, true
+			ln.send(call{to: c, request: &c.acquire, until: until})
+			pause = max(pause, ln.due()/dueTrips)
+		}
+	}
+	c.again = now.Add(pause << min(c.rounds, maxGrowth))
+	c.rounds++
+	return true
+}
+
+// first reports whether the claim comes before all others that have one of the nodes. With mu held.
+func (c *claim) first() bool {
+	own, others := 0, make(map[string]int)
+	for i := range c.nodes {
+		switch r := c.nodes[i].other(); {
+		case c.nodes[i].ballot == granted:
+			own++
+		case r == nil || r.TTL == 0: // it is reserved: nobody has it yet
+		case r.Foreign: // who does not know of this order
+			return false
+		default:
+			others[r.Fingerprint]++
+		}
+	}
+	self := c.fingerprint()
+	for o, count := range others {
+		if count > own || count == own && o < self {
+			return false
+		}
+	}
+	return true
+}

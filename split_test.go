@@ -1,0 +1,135 @@
+package redlock_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+const stampede = 10 // processes of a job that is to run once
+
+// Of simultaneous TryLocks one wins, whatever a minority of the nodes does, and the others are told that the lock is held.
+func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
+	t.Parallel()
+	const timeout = 250 * time.Millisecond
+	var losers, unsure atomic.Int64
+	t.Cleanup(func() {
+		if losers.Load() < 100*unsure.Load() {
+			t.Errorf("%d of %d losers have not seen whose the lock is", unsure.Load(), losers.Load())
+		}
+	})
+	for name, away := range map[string]func(*cluster){
+		"healthy": func(*cluster) {},
+		"refused": func(c *cluster) { c.refuse(3, 4) },
+		"frozen":  func(c *cluster) { c.freeze(3, 4) },
+	} {
+		for _, jitter := range []time.Duration{time.Millisecond, 30 * time.Millisecond} {
+			for _, warm := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%v/warm=%t", name, jitter, warm), func(t *testing.T) {
+					t.Parallel()
+					var all []time.Duration
+					for i := range max(*rounds/5, 10) {
+						synctest.Test(t, func(t *testing.T) {
+							c := newCluster(5)
+							c.jitter(jitter)
+							lockers := c.lockers(t, stampede, redlock.WithNodeTimeout(timeout))
+							if warm {
+								for _, l := range lockers {
+									mustUnlock(t, mustLock(t, l, "warm"))
+								}
+								time.Sleep(time.Second)
+							}
+							away(c)
+							won, without, times := rush(t, lockers, fmt.Sprint("job", i))
+							losers.Add(int64(stampede - won))
+							unsure.Add(int64(without))
+							if won != 1 {
+								t.Errorf("round %d: %d of %d won", i, won, stampede)
+							}
+							all = append(all, times...)
+						})
+					}
+					slices.Sort(all)
+					if p99 := all[len(all)*99/100]; p99 > 4*timeout {
+						t.Errorf("p99 of TryLock is %v", p99)
+					}
+					t.Logf("p50 %v p99 %v max %v", all[len(all)/2], all[len(all)*99/100], all[len(all)-1])
+				})
+			}
+		}
+	}
+}
+
+// Who comes first asks the others' nodes again under the same owner id, and so loses to nobody what it has.
+func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
+	t.Parallel()
+	const callers, races = 3, 20
+	once := 0
+	for range races {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			var lockers []*redlock.Locker
+			var seen []*recorder
+			for k := range callers {
+				r := new(recorder)
+				l := c.lockerAs(t, fmt.Sprint(k), redlock.WithObserver(r))
+				lockers, seen = append(lockers, l), append(seen, r)
+				for i, tap := range c.taps { // each node is nearest to another
+					tap.latencyOf(fmt.Sprint(k), 5*time.Millisecond)
+					if i%callers == k {
+						tap.latencyOf(fmt.Sprint(k), time.Millisecond)
+					}
+				}
+			}
+			if won, _, _ := rush(t, lockers, "a"); won != 1 {
+				t.Errorf("%d of %d callers won", won, callers)
+			}
+			for _, r := range seen {
+				if a := eventsOf[redlock.AttemptEvent](r); a[0].Err == nil {
+					once++
+				}
+			}
+		})
+	}
+	if once < races*3/4 {
+		t.Errorf("the winner's first attempt won in %d of %d races", once, races)
+	}
+}
+
+// rush has all lockers try the lock at the same time. It returns how many have it, how many were told neither that nor that
+// it is held, and how long each took. Who is told that the lock is held must have seen it held by a majority.
+func rush(t *testing.T, lockers []*redlock.Locker, name string) (won, unsure int, times []time.Duration) {
+	t.Helper()
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	for _, l := range lockers {
+		all.Go(func() {
+			var le *redlock.Lease
+			var err error
+			d := took(func() { le, err = l.TryLock(t.Context(), name) })
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, d)
+			q, told := errors.AsType[*redlock.QuorumError](err)
+			switch {
+			case le != nil:
+				won++
+			case !told:
+				t.Errorf("TryLock: %v", err)
+			case errors.Is(err, redlock.ErrNoQuorum):
+				unsure++
+			case !errors.Is(err, redlock.ErrHeld) || q.Held < q.Needed:
+				t.Errorf("TryLock: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	return won, unsure, times
+}
