@@ -101,6 +101,7 @@ var mutants = []mutant{
 	{"permanent-refusal-waits", "wait.go", "if last = verdict; last.permanent() {", "if last = verdict; false {", test(".", "TestLockReturnsAtOnceWhereAMajorityRefusesForGood")},
 	{"try-gives-up-on-a-split", "wait.go", "case !split, began", "case true, began", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
 	{"silent-nodes-are-awaited", "roundtrip.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return max(due, minSilence), true", test(".", "TestAFrozenMinorityDoesNotProlongASplitVote")},
+	{"silent-nodes-hold-up-a-crowd", "roundtrip.go", "return 0, true\n\tcase due == 0:", "return time.Hour, true\n\tcase true:", test("./internal/sim", "TestAFrozenMinorityLeavesNoWantedLockIdle")},
 	{"far-nodes-are-silent", "roundtrip.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return minSilence - now.Sub(ln.asked), true", test(".", "TestAFarNodeIsNotTakenForSilent")},
 	{"nobody-insists", "quorum.go", "if !c.insist() {", "if true {", test(".", "TestTheFirstOfASplitVoteKeepsWhatItHas")},
 	{"everybody-insists", "split.go", "count > own || count == own && o < self", "count > own && count == own && o < self", test(".", "TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway")},

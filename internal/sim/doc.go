@@ -23,4 +23,7 @@
 //	turns     one client's short turns, hundreds to thousands of them, and then all registers are
 //	          lost: another client's token is above all of them. One schedule of it comes to a
 //	          hundred of the others
+//
+// Beside the schedules there are scenes of progress (progress_test.go): a minority of the nodes frozen again and again, for many node
+// timeouts, while everybody wants one lock. There a lock that somebody waits for must not be idle, and one of several TryLocks wins.
 package sim
