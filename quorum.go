@@ -164,6 +164,7 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
+		until := until.Add(l.spare(t, ln))
 		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, waits: lasts(ctx, until)}) // one only, of a lone node
 	}
 	return c
@@ -232,7 +233,11 @@ func (c *claim) alarm() {
 	c.rings = time.Time{}
 	switch c.phase {
 	case asking:
-		if !c.locker.clock.Now().Before(c.until) {
+		now := c.locker.clock.Now()
+		if longer := c.start.mono.Add(c.locker.timeout(c.terms)); longer.After(c.until) {
+			c.until = longer // meanwhile a connection has told how far its node is
+		}
+		if !now.Before(c.until) {
 			c.fail()
 		} else {
 			c.ring(c.until)

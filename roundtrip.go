@@ -109,6 +109,15 @@ func (l *Locker) timeout(t *terms) time.Duration {
 	return d
 }
 
+// spare is for how much longer than the node timeout a request to the node is let live, for that may rise meanwhile: when the
+// connection that the request waits for tells how far away the node is.
+func (l *Locker) spare(t *terms, ln *line) time.Duration {
+	if _, far := ln.node.(distant); !far || l.nodeTimeout != 0 || ln.rtt.due.Load() != 0 {
+		return 0
+	}
+	return max(min(connectGrace, validity(t.ttl)/timeoutDivisor)-l.timeout(t), 0)
+}
+
 // connecting reports whether the quorum that e lacks is missing only because of connections that are still being made, and
 // have been for less than connectGrace. What was found out when the attempt ended takes a moment to be known.
 func (l *Locker) connecting(ctx context.Context, e *QuorumError) bool {

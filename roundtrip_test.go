@@ -17,11 +17,17 @@ import (
 type far struct {
 	pool.Node
 	trip  time.Duration
+	told  time.Time // when that is known
 	ready time.Time // when its connection has been made
 	asked atomic.Int64
 }
 
-func (f *far) RoundTrip() time.Duration { return f.trip }
+func (f *far) RoundTrip() time.Duration {
+	if time.Now().Before(f.told) {
+		return 0
+	}
+	return f.trip
+}
 
 func (f *far) Do(ctx context.Context, calls []pool.Call) {
 	f.asked.Add(1)
@@ -141,6 +147,26 @@ func TestTryLockWaitsForConnectionsInTheMaking(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The node timeout of an attempt that is under way rises when a connection that it waits for tells how far its node is.
+func TestTheFirstAttemptOutlastsConnectionsThatTellHowFarTheyGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		all, nodes := farAway(c, 120*time.Millisecond, 120*time.Millisecond, 120*time.Millisecond)
+		for _, f := range all {
+			f.told, f.ready = time.Now().Add(120*time.Millisecond), time.Now().Add(240*time.Millisecond)
+		}
+		seen := new(recorder)
+		l := over(t, nodes, redlock.WithObserver(seen))
+		le := mustLock(t, l, "a")
+		if a := eventsOf[redlock.AttemptEvent](seen); len(a) != 1 || a[0].Took != 360*time.Millisecond {
+			t.Errorf("attempts: %+v", a)
+		}
+		mustUnlock(t, le)
+		mustClose(t, l)
+	})
 }
 
 func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {

@@ -82,7 +82,7 @@ func main() {
 		return
 	}
 	missed := 0
-	for _, part := range strings.Split(*only, ",") {
+	for part := range strings.SplitSeq(*only, ",") {
 		n, err := map[string]func(time.Duration, int) (int, error){
 			"contended": contended, "processes": apart, "stampedes": stampedes,
 		}[part](*length, *rounds)

@@ -108,6 +108,7 @@ var mutants = []mutant{
 	{"a-split-is-held", "quorum.go", "if !e.owned {", "if false {", test(".", "TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce")},
 	{"timeout-stays", "roundtrip.go", "l.nodeTimeout == 0 && d < most", "false", test(".", "TestDefaultNodeTimeoutFollowsTheFarthestNode")},
 	{"timeout-follows-beyond-the-ttl", "roundtrip.go", "d = max(d, min(ln.due(), most))", "d = max(d, ln.due())", test(".", "TestDefaultNodeTimeoutFollowsTheFarthestNode")},
+	{"first-attempt-stays-short", "roundtrip.go", "if _, far := ln.node.(distant); !far || l.nodeTimeout != 0", "if _, far := ln.node.(distant); true || !far || l.nodeTimeout != 0", test(".", "TestTheFirstAttemptOutlastsConnectionsThatTellHowFarTheyGo")},
 	{"connections-are-not-awaited", "wait.go", "case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):", "case false:", test(".", "TestTryLockWaitsForConnectionsInTheMaking")},
 	{"connections-are-awaited-for-ever", "roundtrip.go", "ioNow().Sub(at) < connectGrace", "true", test(".", "TestTryLockDoesNotWaitForConnectionsForLong")},
 	{"no-courtesy", "inbox.go", "return min(4*took, maxCourtesy)", "return 0 * took", test(".", "TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst")},
