@@ -461,7 +461,7 @@ func (c *claim) decide() {
 	case t.granted+t.held+t.open < q:
 		c.conclude(over, c.error(ErrNoQuorum))
 	case c.chosen && t.accepted+t.settling+t.open < q:
-		c.lose()
+		c.yield()
 	case t.granted+t.open < q, t.held > 0 && t.granted+t.held >= q && !c.awaited():
 		c.outvoted(t)
 	}
@@ -472,18 +472,18 @@ func (c *claim) decide() {
 func (c *claim) outvoted(t tally) {
 	switch {
 	case c.most() >= c.locker.quorum:
-		c.lose()
+		c.yield()
 	case t.granted > 0:
 		if !c.insist() {
-			c.lose()
+			c.yield()
 		}
 	case !c.awaited():
-		c.lose()
+		c.yield()
 	}
 }
 
-// lose concludes a claim that others keep from a majority. With mu held.
-func (c *claim) lose() {
+// yield concludes a claim that others keep from a majority. With mu held.
+func (c *claim) yield() {
 	e := c.error(ErrHeld)
 	if !e.owned {
 		e.verdict = errSplit
