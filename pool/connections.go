@@ -51,10 +51,11 @@ type carrier interface {
 // connecting takes longer than a request may. What is made once the request has given up is kept
 // for the next.
 type connections struct {
-	connect func(context.Context) (*connection, error) // makes one
-	timeout time.Duration                              // how long that may take at least
-	size    int                                        // how many there may be
-	maxIdle time.Duration                              // how long one may rest
+	connect   func(context.Context) (*connection, error) // makes one
+	timeout   time.Duration                              // how long that may take at least
+	size      int                                        // how many there may be
+	maxIdle   time.Duration                              // how long one may rest
+	sentinels bool                                       // are asked where to
 
 	ctx    context.Context //nolint:containedctx // of the attempts: it ends them when no request will come
 	cancel context.CancelFunc
@@ -107,7 +108,7 @@ func (s *connections) take(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if until, bounded := ctx.Deadline(); bounded && until.Sub(now()) < cn.trip+cn.trip/8 {
+	if until, bounded := ctx.Deadline(); bounded && until.Sub(now()) < cn.trip+cn.trip/16 {
 		s.give(cn) // an answer could not come in time, and the connection would be lost with it
 		return nil, ErrConnecting
 	}
@@ -260,6 +261,8 @@ func (s *connections) inVain() error {
 		return errInUse
 	case s.failed != nil:
 		return fmt.Errorf("%w; the last attempt: %w", ErrConnecting, s.failed)
+	case s.sentinels:
+		return fmt.Errorf("%w: the sentinels are asked for the master, or it does not answer", ErrConnecting)
 	default:
 		return ErrConnecting
 	}

@@ -160,7 +160,7 @@ func standalone(opt redis.Options, timeout, maxIdle time.Duration) *client {
 	}
 	c.own = func() *connections {
 		s := newConnections(c.timeout, c.maxIdle, opt.PoolSize)
-		s.connect = c.connector.connect
+		s.connect, s.sentinels = c.connector.connect, opt.Addr == failoverAddr
 		return s
 	}
 	return c

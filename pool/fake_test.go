@@ -19,6 +19,7 @@ type fake struct {
 	answer func(command []string) string // RESP; "" hangs up
 	info   string                        // what it says of itself, besides its run id
 	run    string                        // its run id
+	hello  string                        // what it answers to HELLO
 
 	mu      sync.Mutex
 	secret  string     // the error by which INFO is refused; "": it is not
@@ -44,7 +45,7 @@ func newFake(t testing.TB, answer func(command []string) string) *fake {
 // newFakeAt is newFake on a listener of the test's.
 func newFakeAt(t testing.TB, l net.Listener, answer func(command []string) string) *fake {
 	t.Helper()
-	f := &fake{addr: l.Addr().String(), listen: l, answer: answer, run: "f00d"}
+	f := &fake{addr: l.Addr().String(), listen: l, answer: answer, run: "f00d", hello: greeting}
 	f.serving.Go(f.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -92,7 +93,7 @@ func (f *fake) serve(c net.Conn) {
 		var out string
 		switch strings.ToLower(command[0]) {
 		case "hello":
-			out = greeting
+			out = f.hello
 		case "info":
 			if out = f.refusal(); out == "" {
 				out = bulk(f.info + "run_id:" + f.run + "\r\n")

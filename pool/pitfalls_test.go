@@ -112,7 +112,7 @@ func backSoon(t *testing.T) bool {
 	if l, err = net.Listen("tcp", addr); err != nil {
 		return false
 	}
-	f := &fake{addr: addr, listen: l, answer: func([]string) string { return bulk("OK 1") }}
+	f := &fake{addr: addr, listen: l, hello: greeting, answer: func([]string) string { return bulk("OK 1") }}
 	f.serving.Go(f.accept)
 	t.Cleanup(func() { l.Close(); f.hangUp(); f.serving.Wait() })
 	back := time.Now()
@@ -260,7 +260,7 @@ func TestAServerThatIsTooOldIsToldSo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := &fake{addr: l.Addr().String(), listen: l, info: info, answer: func([]string) string { return bulk("OK 1") }}
+		f := &fake{addr: l.Addr().String(), listen: l, hello: greeting, info: info, answer: func([]string) string { return bulk("OK 1") }}
 		f.serving.Go(f.accept)
 		reply := do(t, dial(t, f.addr), acquire(keys(t, "lock"), alice, 1))
 		if errors.Is(reply.Err, pool.ErrTooOld) != old || (reply.Verdict == pool.Refused) != old {

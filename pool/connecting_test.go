@@ -1,0 +1,332 @@
+package pool_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+const ms = time.Millisecond
+
+func granted([]string) string { return bulk("OK 1") }
+
+// A master may be so far away that no request has the time to connect.
+func TestAConnectionIsMadeInATimeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for _, trip := range []time.Duration{90 * ms, 200 * ms, 600 * ms} {
+		synctest.Test(t, func(t *testing.T) {
+			l, f := newFar(t, trip, granted)
+			n := l.open(t, redis.Options{})
+			k := keys(t, "lock")
+			began := time.Now()
+			for time.Since(began) < 2*trip { // it takes no request as long as this
+				own := trip / 4
+				reply, took := in(t, n, own, acquire(k, alice, 1))
+				expect(t, "while connecting", reply, pool.Unavailable)
+				if !reply.Unsent || !errors.Is(reply.Err, pool.ErrConnecting) || took > own {
+					t.Fatalf("%v: %+v after %v", trip, reply, took)
+				}
+			}
+			reply, took := in(t, n, trip+trip/8, acquire(k, alice, 1))
+			expect(t, "connected", reply, pool.OK)
+			if took != trip || l.dials.Load() > 1+int64(2*trip/time.Second) || len(f.commands("evalsha")) != 1 {
+				t.Errorf("%v: it took %v, %d connections and %d requests", trip, took, l.dials.Load(), len(f.commands("evalsha")))
+			}
+			if d, ok := n.(interface{ RoundTrip() time.Duration }); !ok || d.RoundTrip() != trip {
+				t.Errorf("%v: the node tells another round trip", trip)
+			}
+		})
+	}
+}
+
+func TestARequestWithTimeEnoughWaitsForItsConnection(t *testing.T) {
+	t.Parallel()
+	const trip = 600 * ms
+	for name, test := range map[string]struct {
+		options redis.Options
+		unknown bool // the script
+		flights time.Duration
+	}{
+		"plain":                    {redis.Options{}, false, 3},
+		"everything that is asked": {redis.Options{Username: "locks", Password: "secret", DB: 3, ClientName: "locks"}, false, 3},
+		"scripts are unknown":      {redis.Options{}, true, 4},
+		"a user's greeting": {redis.Options{DB: 1, OnConnect: func(ctx context.Context, cn *redis.Conn) error {
+			return cn.Ping(ctx).Err()
+		}}, false, 6},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, f := newFar(t, trip, func(command []string) string {
+				switch {
+				case command[0] == "evalsha" && test.unknown:
+					return "-NOSCRIPT No matching script.\r\n"
+				case command[0] == "select", command[0] == "ping":
+					return "+OK\r\n"
+				}
+				return bulk("OK 1")
+			})
+			n := l.open(t, test.options)
+			reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
+			expect(t, name, reply, pool.OK)
+			if took != test.flights*trip || reply.Server != f.run {
+				t.Errorf("%s: %v, not %d round trips of %v; server %q", name, took, test.flights, trip, reply.Server)
+			}
+			if c := f.commands("client"); (len(c) == 1) != (test.options.ClientName != "") {
+				t.Errorf("%s: %q", name, c)
+			}
+		})
+	}
+}
+
+// The answer could not come in time: the request would cost the connection, and be given up though it is carried out.
+func TestARequestIsNotSentOverAConnectionThatComesTooLateForIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const trip = 100 * ms
+		l, f := newFar(t, trip, granted)
+		n := l.open(t, redis.Options{})
+		reply, took := in(t, n, 250*ms, acquire(keys(t, "lock"), alice, 1))
+		if !reply.Unsent || !errors.Is(reply.Err, pool.ErrConnecting) || took > 250*ms || len(f.commands("evalsha")) != 0 {
+			t.Errorf("%+v after %v", reply, took)
+		}
+		reply, took = in(t, n, 250*ms, acquire(keys(t, "lock"), alice, 1))
+		if expect(t, "the next", reply, pool.OK); took != trip || l.dials.Load() != 1 {
+			t.Errorf("it took %v and %d connections", took, l.dials.Load())
+		}
+	})
+}
+
+// A packet that is lost while connecting is sent again by the kernel after 1, 3 and 7 seconds.
+func TestANodeThatWasCutOffIsFoundSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newFar(t, ms, granted)
+		l.lost.Store(3) // the first attempts lead nowhere
+		n := l.open(t, redis.Options{})
+		began := time.Now()
+		for {
+			reply, _ := in(t, n, 250*ms, acquire(keys(t, "lock"), alice, 1))
+			if reply.Verdict == pool.OK {
+				break
+			}
+		}
+		if d := time.Since(began); d > 4*time.Second || l.dials.Load() != 4 {
+			t.Errorf("after %v, with %d attempts", d, l.dials.Load())
+		}
+	})
+}
+
+// A proxy, a balancer or a NAT forgets connections that rest, without a word to either side.
+func TestTheFirstRequestAfterARestGoesOverAConnectionThatIsAlive(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		rest  time.Duration
+		dials int64
+		opts  []pool.Option
+	}{
+		"a short one":             {29 * time.Second, 1, nil},
+		"a long one":              {31 * time.Second, 2, nil},
+		"long for those settings": {5 * time.Second, 2, []pool.Option{pool.WithMaxIdle(4 * time.Second)}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l, f := newFar(t, ms, granted)
+			n := l.open(t, redis.Options{}, test.opts...)
+			reply, _ := in(t, n, 50*ms, acquire(keys(t, "lock"), alice, 1))
+			expect(t, name, reply, pool.OK)
+			time.Sleep(test.rest)
+			l.forget.Store(test.dials > 1)
+			reply, _ = in(t, n, 50*ms, by(pool.Release, keys(t, "lock"), alice, 0))
+			if reply.Verdict == pool.Unavailable || l.dials.Load() != test.dials || len(f.commands("evalsha")) != 2 {
+				t.Errorf("%s: %+v over %d connections, %d requests", name, reply, l.dials.Load(), len(f.commands("evalsha")))
+			}
+		})
+	}
+}
+
+func TestClosingANodeEndsWhatIsConnecting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		user := redis.NewClient(&redis.Options{Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return nil, ctx.Err()
+		}})
+		defer user.Close()
+		n := pool.New(user)
+		end := n.Open()
+		waiting := make(chan pool.Reply)
+		go func() {
+			reply, _ := in(t, n, time.Minute, acquire(keys(t, "lock"), alice, 1))
+			waiting <- reply
+		}()
+		synctest.Wait()
+		began := time.Now()
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		if reply := <-waiting; reply.Verdict != pool.Unavailable || !reply.Unsent {
+			t.Errorf("who waited: %+v", reply)
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) || time.Since(began) != 0 {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// tls.DialWithDialer, by which go-redis dials, heeds its timeout alone.
+func TestClosingANodeEndsAHandshake(t *testing.T) {
+	t.Parallel()
+	secured := &tls.Config{MinVersion: tls.VersionTLS12}
+	for name, node := range map[string]func(addr string) pool.Node{
+		"dialled": func(addr string) pool.Node {
+			nodes, err := pool.Dialer{TLS: secured}.Dial(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return nodes[0]
+		},
+		"a client's": func(addr string) pool.Node {
+			user := redis.NewClient(&redis.Options{Addr: addr, TLSConfig: secured, DialTimeout: time.Hour})
+			t.Cleanup(func() { _ = user.Close() })
+			return pool.New(user)
+		},
+		"a cluster's": func(addr string) pool.Node {
+			user := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, TLSConfig: secured, DialTimeout: time.Hour})
+			t.Cleanup(func() { _ = user.Close() })
+			return pool.New(user)
+		},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never shakes hands
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			_, _ = io.Copy(io.Discard, c)
+		}()
+		n := node(l.Addr().String())
+		end := n.Open()
+		reply, _ := in(t, n, 20*ms, acquire(keys(t, "lock"), alice, 1))
+		expect(t, name, reply, pool.Unavailable)
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: the handshake goes on", name)
+		}
+		l.Close()
+	}
+}
+
+// A name may have two addresses, of which the first leads nowhere: Go tries the other one 300 ms later.
+func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, granted)
+	_, port, _ := net.SplitHostPort(f.addr)
+	user := redis.NewClient(&redis.Options{Addr: "localhost:" + port, Dialer: (&net.Dialer{
+		ControlContext: func(ctx context.Context, network, _ string, _ syscall.RawConn) error {
+			if network == "tcp6" {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			select { // where there is no other address
+			case <-time.After(300 * ms):
+			case <-ctx.Done():
+			}
+			return nil
+		},
+	}).DialContext})
+	defer user.Close()
+	n := pool.New(user)
+	defer n.Open()() //nolint:errcheck // nothing to lose
+	for range 200 {
+		reply, _ := in(t, n, 50*ms, acquire(keys(t, "lock"), alice, 1))
+		if reply.Verdict == pool.OK {
+			return
+		}
+	}
+	t.Error("it never connected")
+}
+
+func TestRequestsShareTheConnectionsThatThereMayBe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const trip = 10 * ms
+		l, _ := newFar(t, trip, granted)
+		n := l.open(t, redis.Options{})
+		var all sync.WaitGroup
+		for range 40 { // more than there may be connections
+			all.Go(func() {
+				reply, _ := in(t, n, time.Second, acquire(keys(t, "lock"), alice, 1))
+				expect(t, "acquire", reply, pool.OK)
+			})
+		}
+		all.Wait()
+		if c := l.dials.Load(); c > 16 {
+			t.Errorf("%d connections", c)
+		}
+		for range 16 {
+			all.Go(func() { in(t, n, time.Second, acquire(keys(t, "lock"), alice, 1)) })
+		}
+		synctest.Wait()
+		late, _ := in(t, n, trip/2, acquire(keys(t, "lock"), alice, 1))
+		all.Wait()
+		if late.Err == nil || errors.Is(late.Err, pool.ErrConnecting) || !strings.Contains(late.Err.Error(), "in use") {
+			t.Errorf("who found all in use: %+v", late)
+		}
+	})
+}
+
+// A proxy may know no HELLO: go-redis then sends AUTH, and not what was sent ahead.
+func TestAServerThatKnowsNoGreetingIsAskedOneByOne(t *testing.T) {
+	t.Parallel()
+	in := newFake(t, func(command []string) string {
+		if strings.EqualFold(command[0], "auth") {
+			return "+OK\r\n"
+		}
+		return bulk("OK 1")
+	})
+	in.hello = "-ERR unknown command 'hello'\r\n"
+	n := dialWith(t, pool.Dialer{Password: "secret"}, in.addr)
+	for range 3 {
+		reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
+		expect(t, "acquire", reply, pool.OK)
+		if reply.Server != "f00d" {
+			t.Errorf("server %q", reply.Server)
+		}
+	}
+	if c := in.connections(); c != 2 {
+		t.Errorf("%d connections", c)
+	}
+}
+
+func TestAUsersFunctionThatPanicsWhileConnectingIsAnError(t *testing.T) {
+	t.Parallel()
+	user := redis.NewClient(&redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) { panic("no") }})
+	defer user.Close()
+	reply := do(t, pool.New(user), acquire(keys(t, "lock"), alice, 1))
+	expect(t, "acquire", reply, pool.Unavailable)
+	if !reply.Unsent || reply.Err == nil {
+		t.Errorf("%+v", reply)
+	}
+}

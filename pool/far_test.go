@@ -1,0 +1,115 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A far listener is a round trip away from those who dial it.
+type far struct {
+	trip   time.Duration
+	conns  chan net.Conn
+	closed chan struct{}
+	dials  atomic.Int64
+	lost   atomic.Int64 // so many dials lead nowhere
+	forget atomic.Bool  // what is sent vanishes, as where a proxy has forgotten a connection
+}
+
+// newFar starts a fake at that distance, in the bubble of the test.
+func newFar(t *testing.T, trip time.Duration, answer func(command []string) string) (*far, *fake) {
+	t.Helper()
+	l := &far{trip: trip, conns: make(chan net.Conn), closed: make(chan struct{})}
+	return l, newFakeAt(t, l, answer)
+}
+
+func (l *far) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *far) Close() error   { close(l.closed); return nil }
+func (l *far) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 6379} }
+
+// dial takes a round trip.
+func (l *far) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	n := l.dials.Add(1)
+	after := time.After(l.trip)
+	if n <= l.lost.Load() {
+		after = nil
+	}
+	select {
+	case <-after:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	here, there := net.Pipe()
+	select {
+	case l.conns <- &delayed{Conn: there, far: l}:
+		return here, nil
+	case <-l.closed:
+		return nil, errors.New("connection refused")
+	}
+}
+
+// A delayed connection answers a round trip after it was asked.
+type delayed struct {
+	net.Conn
+	far  *far
+	came time.Time
+	old  bool // it was there when it was forgotten
+}
+
+func (d *delayed) Read(b []byte) (int, error) {
+	for {
+		n, err := d.Conn.Read(b)
+		if d.came.IsZero() {
+			d.old = d.far.forget.Load()
+		}
+		d.came = time.Now()
+		if err != nil || d.old || !d.far.forget.Load() {
+			return n, err
+		}
+	}
+}
+
+func (d *delayed) Write(b []byte) (int, error) {
+	time.Sleep(time.Until(d.came.Add(d.far.trip)))
+	return d.Conn.Write(b)
+}
+
+// open makes a node that dials l, and has it closed.
+func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) pool.Node {
+	t.Helper()
+	o.Addr, o.Dialer = l.Addr().String(), l.dial
+	user := redis.NewClient(&o)
+	n := pool.New(user, opts...)
+	end := n.Open()
+	t.Cleanup(func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		_ = user.Close()
+	})
+	return n
+}
+
+// in makes the request in a time of its own, which only its context's deadline tells, as with a Locker.
+func in(t *testing.T, n pool.Node, d time.Duration, r *pool.Request) (reply pool.Reply, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	calls := []pool.Call{{Request: r}}
+	n.Do(deadline{t.Context(), began.Add(d)}, calls)
+	return calls[0].Reply, time.Since(began)
+}
