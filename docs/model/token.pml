@@ -13,10 +13,14 @@
  *                WON      the first attempt has won with token 1 already, and lost its lock keys
  *                SERIAL   the third attempt begins after the second has won
  *                BLOCK=k  a winner reserves k more tokens, and hands them on
+ *                TURNS=t  the first attempt has won with token 1, and has the lock of two nodes; it alone does so, up
+ *                         to t times, and hands on the last token of each block
+ *                AHEAD=k  a block ends no later than k after the true time (with CLOCKS)
+ *                MOVES    the address of node i may lead to the next node for repairs and blocks
  *                GROW=m   the first attempt knows m of the N nodes, the others know all
  *                START=n  F of node 0 begins at n: histories differ
  *                CLOCKS   tokens grow from the clients' clocks, of which any may lag
- *                LOSE     node 0 loses L and F, once
+ *                LOSE     node 0 loses L and F, once; WAIT=k: and k of the time passes before it serves again
  * Rules left out NOEQUAL     a majority of grants wins, whatever their tokens
  *                NORAISED    a repair is accepted although F is above the token
  *                NOOWNER     a repair is accepted although the lock is another's
@@ -24,6 +28,7 @@
  *                NOBLOCKTOP  a block is used without a majority for its top
  *                NORULE      a node without F trusts any client's clock (NOKEEPRULE: when it keeps F for a lease)
  *                NODELAG     that node's own clock lags too
+ *                NOSAMESERVER  a repair counts though another node carried it out; NOSAMEBLOCK: a block's does
  */
 #ifndef N
 #define N 3
@@ -36,6 +41,12 @@
 #endif
 #ifndef START
 #define START 0
+#endif
+#ifndef TURNS
+#define TURNS 1
+#endif
+#ifndef WAIT
+#define WAIT 0
 #endif
 #ifdef TWICE
 #define RUNS 2
@@ -60,6 +71,8 @@ bit  lost;
 #define ON(set, i)  ((set) & (1 << (i)))
 #define COUNT(set)  (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1) + (((set) >> 4) & 1))
 #define MAX(x, y)   ((x) > (y) -> (x) : (y))
+#define MIN(x, y)   ((x) < (y) -> (x) : (y))
+#define NEXT(i)     ((i + 1) % N)
 
 /* What a node without F trusts no hint below. */
 #if defined(NORULE) || defined(NODELAG)
@@ -130,7 +143,31 @@ bit  lost;
   :: d_step { ON(low, i) && OURS(i) && LOWER(i, token) -> \
        low = low & ~(1 << i); F[i] = token; accepted = accepted | (1 << i) } \
   :: d_step { ON(low, i) && OURS(i) && LOWER(i, token) -> \
-       low = low & ~(1 << i); F[i] = token } /* its answer is lost */
+       low = low & ~(1 << i); F[i] = token } /* its answer is lost */ \
+  MOVED_REPAIR(i)
+
+/* What happens to a request that another node carries out. Its answer counts for nothing. */
+#ifdef NOSAMESERVER
+#define REPAIRED(i) accepted = accepted | (1 << i)
+#else
+#define REPAIRED(i) skip
+#endif
+#ifdef NOSAMEBLOCK
+#define RESERVED(i) reserved = reserved | (1 << i)
+#else
+#define RESERVED(i) skip
+#endif
+#ifdef MOVES
+#define MOVED_REPAIR(i) \
+  :: d_step { ON(low, i) && OURS(NEXT(i)) && LOWER(NEXT(i), token) -> \
+       low = low & ~(1 << i); F[NEXT(i)] = token; REPAIRED(i) }
+#define MOVED_BLOCK(i) \
+  :: d_step { step == 4 && i < nodes && !ON(reserved, i) && OURS(NEXT(i)) && LOWER(NEXT(i), top) -> \
+       F[NEXT(i)] = top; RESERVED(i) }
+#else
+#define MOVED_REPAIR(i)
+#define MOVED_BLOCK(i)
+#endif
 
 #ifdef REJOIN
 #define TAKE(i) \
@@ -143,8 +180,21 @@ bit  lost;
 
 #ifdef BLOCK
 #define RESERVE(i) \
-  :: d_step { step == 4 && i < nodes && !ON(reserved, i) && OURS(i) && LOWER(i, token + BLOCK) -> \
-       reserved = reserved | (1 << i); F[i] = token + BLOCK }
+  :: d_step { step == 4 && i < nodes && !ON(reserved, i) && OURS(i) && LOWER(i, top) -> \
+       reserved = reserved | (1 << i); F[i] = top } \
+  MOVED_BLOCK(i)
+#ifdef AHEAD
+#define GOAL MIN(top + BLOCK, now + AHEAD)
+#else
+#define GOAL (top + BLOCK)
+#endif
+#if TURNS > 1
+#define SPEND spent = top
+#define MINE me == 0
+#else
+#define SPEND spent++
+#define MINE true
+#endif
 #else
 #define RESERVE(i)
 #endif
@@ -164,10 +214,16 @@ proctype attempt(byte me) {
   byte before, hint, token, i;
   byte ran, again, heard, low, accepted, back, reserved;
   byte val[N];
-  byte spent;
+#ifdef BLOCK
+  byte top, spent, turns;
+#endif
   if :: me == 0 -> nodes = GROW; quorum = GROW / 2 + 1 :: else fi;
 #ifdef WON
   d_step { if :: me == 0 -> begun = 1; step = 3; token = 1; ran = 7; F[0] = 1; F[1] = 1; F[2] = 1; RETURN(1) :: else fi }
+#endif
+#if TURNS > 1
+  d_step { if :: me == 0 -> begun = 1; step = 3; token = 1; top = 1; ran = 7; accepted = 3; now = 1;
+    L[0] = 1; L[1] = 1; F[0] = 1; F[1] = 1; RETURN(1) :: else fi }
 #endif
 end:
   do
@@ -193,11 +249,17 @@ end:
        accepted = heard;
 #endif
        i = 0; step = 2 }
-  :: d_step { step == 2 && COUNT(accepted) >= quorum -> RETURN(token); before = 0; hint = 0; step = 3 }
+  :: d_step { step == 2 && COUNT(accepted) >= quorum -> RETURN(token); before = 0; hint = 0; step = 3
 #ifdef BLOCK
-  :: d_step { step == 3 -> before = greatest; spent = token; step = 4 }
-  :: d_step { step == 4 && TOPPED -> step = 5; accepted = 0; reserved = 0 }
-  :: d_step { step == 5 && spent < token + BLOCK -> spent++; RETURN(spent) }
+       ; top = token
+#endif
+     }
+#ifdef BLOCK
+  :: d_step { step == 3 && MINE && turns < TURNS && GOAL > top -> before = greatest; spent = top; top = GOAL; turns++; step = 4 }
+  :: d_step { step == 4 && TOPPED -> step = 5; reserved = 0;
+       if :: turns == TURNS -> accepted = 0 :: else fi }
+  :: d_step { step == 5 && spent < top -> SPEND; RETURN(spent) }
+  :: d_step { step == 5 && spent == top && turns < TURNS -> step = 3 }
 #endif
   od
 }
@@ -215,7 +277,7 @@ end:
   VANISH(4)
 #endif
 #ifdef LOSE
-  :: d_step { !lost -> lost = 1; L[0] = 0; F[0] = 0; gone[0] = 1 }
+  :: d_step { !lost -> lost = 1; L[0] = 0; F[0] = 0; gone[0] = 1; now = now + WAIT }
 #endif
   od
 }
