@@ -4,6 +4,7 @@
 //	go -C bench run . -short                # a quick look, which writes nothing
 //	go -C bench run . -workloads one,64     # these again; the rest of the page stays as it is
 //	go -C bench run . -render               # only the page, from the raw figures
+//	go -C bench run . -distance             # masters some way off, as root; writes docs/benchmarks-distance.md
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 )
 
 func main() {
+	distanceChild()
 	var err error
 	switch part := os.Getenv(childVar); part {
 	case "":
@@ -44,6 +46,7 @@ type settings struct {
 	rounds    int
 	short     bool
 	render    bool
+	distance  bool
 	strict    bool
 	profile   string
 	docs      string
@@ -57,6 +60,7 @@ func benchMain() error {
 	flag.IntVar(&s.rounds, "rounds", 5, "how often each workload puts all its contestants to it, in turn")
 	flag.BoolVar(&s.short, "short", false, "one short round of each; writes nothing")
 	flag.BoolVar(&s.render, "render", false, "write the page from the raw figures, measure nothing")
+	flag.BoolVar(&s.distance, "distance", false, "measure over masters that are some way off, as root, and write that page (-workloads: its scenarios, by semicolons)")
 	flag.BoolVar(&s.strict, "strict", false, "exit with 1 if a mark is missed")
 	flag.StringVar(&s.profile, "profile", "", "write a CPU and an allocation profile of all that runs to this `directory`; writes nothing else")
 	flag.StringVar(&s.docs, "docs", "../docs", "`directory` of the page")
@@ -65,6 +69,9 @@ func benchMain() error {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if s.distance {
+		return benchDistance(ctx, s)
+	}
 	all, err := readResults(filepath.Join(s.raw, "results.json"))
 	if err != nil {
 		return err

@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-const redisPort = 6379
+// RedisPort is the port of each of Masters.
+const RedisPort = 6379
 
 // Masters starts a redis-server or valkey-server for each round-trip time, without persistence, and
 // returns their addresses once they accept connections. args are further arguments of each.
@@ -23,8 +24,8 @@ func (l *Link) Masters(args ...string) ([]string, error) {
 	}
 	addrs := make([]string, len(l.servers))
 	for i, ip := range l.servers {
-		addrs[i] = l.Addr(i, redisPort)
-		own := []string{"--bind", ip.String(), "--port", strconv.Itoa(redisPort), "--protected-mode", "no", "--save", "", "--dir", "/"}
+		addrs[i] = l.Addr(i, RedisPort)
+		own := []string{"--bind", ip.String(), "--port", strconv.Itoa(RedisPort), "--protected-mode", "no", "--save", "", "--dir", "/"}
 		cmd := exec.Command(program, append(own, args...)...) //nolint:noctx // it lives until Close
 		out, err := cmd.StdoutPipe()
 		if err != nil {
