@@ -10,9 +10,9 @@
 // # What a node does
 //
 // Each [Verb] is one Lua script, so one atomic step on the server; the scripts are in the folder lua. A lock without a token is first asked for
-// by SET NX PX, which takes half the server's time, and by the script where somebody has it. Several requests may share a round trip, and a run of a script. A request is carried out at most once, and what became of it is a [Verdict]: an error of the network, or of a server that
-// is loading, full or a replica, is [Unavailable], and may have been executed unless the [Reply] says that it was never sent; an
-// error that trying again does not mend is [Refused]. No error holds a password or an owner id.
+// by SET NX PX, which takes half the server's time, and by the script where somebody has it. Several requests may share a round trip, and a run of a script. A request is carried out at most once, and what became of it is a [Verdict]: an error of the network is [Unavailable], and so is what a server or a
+// proxy says (it is loading, full, failing over, a replica), unless it is known to stay: that is [Refused]. What is unavailable may have
+// been executed, unless the [Reply] says that it was never sent. No error holds a password or an owner id.
 //
 // # What servers need
 //

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,17 +22,29 @@ var (
 	errReplaced = errors.New("the address leads to another server than before")
 )
 
-// passing are the first words of errors that may pass: the node is unavailable for now.
-var passing = map[string]bool{
-	"LOADING": true, "READONLY": true, "MASTERDOWN": true, "CLUSTERDOWN": true, "TRYAGAIN": true, "MOVED": true, "ASK": true,
-	"OOM": true, "BUSY": true, "MISCONF": true, "NOREPLICAS": true, "NOSCRIPT": true,
-}
+// What a server or a proxy answers may pass: masters fail over, fill up, restart, and so do those between here and them, each in
+// words of its own. So only what is known to stay ends a wait: somebody has to change the server, the user's rights or the program.
+//
+// lastingWords are the first words of such errors, lastingTexts what the others say somewhere, in lower case: those of Redis and
+// Valkey, which put what a user lacks in a script behind ERR, of Envoy, and of services that lack a command.
+var (
+	lastingWords = map[string]bool{
+		"NOPERM": true, "NOAUTH": true, "WRONGPASS": true, "WRONGTYPE": true, "NOPROTO": true, "CROSSSLOT": true, "DENIED": true,
+	}
+	lastingTexts = []string{
+		"acl failure in script", "user executing the script can't", // no permission
+		"unknown command", "unknown redis command", "unknown subcommand", "unsupported command", "is not allowed", // no such command
+		"invalid password", "without any password configured", "but no password is set", // a password too much, or a wrong one
+		"db index", "cluster support disabled", "do not hash to the same slot", "error compiling script", // another kind of server
+	}
+	// tooOldTexts are what servers say that lack an option of a command which our scripts use.
+	tooOldTexts = []string{"syntax error", "wrong number of arg"}
+)
 
 // failure is the Reply to a request that go-redis returned an error for.
 func failure(r *Request, err error) Reply {
 	var answer redis.Error
 	var network *net.OpError
-	var stranger *tls.CertificateVerificationError
 	switch {
 	case errors.Is(err, ErrTooOld):
 		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
@@ -40,8 +54,8 @@ func failure(r *Request, err error) Reply {
 		return nonsense(r.Verb)
 	case errors.As(err, &answer):
 		return refusal(r, answer)
-	case errors.As(err, &stranger):
-		return Reply{Verdict: Refused, Unsent: true, Err: stranger}
+	case distrusted(err):
+		return Reply{Verdict: Refused, Unsent: true, Err: err}
 	case errors.As(err, &network):
 		return Reply{Verdict: Unavailable, Unsent: network.Op == "dial", Err: err}
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
@@ -65,21 +79,42 @@ func broken(err error) bool {
 		errors.Is(err, io.ErrClosedPipe) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
-// full is what a server answers that has no connection to spare. It is the only error to pass that has no word of its own.
-const full = "ERR max number of clients reached"
+// distrusted reports whether no connection can be had for a reason that stays: one side does not accept the other's certificate or
+// version of TLS, or the server speaks none. Nothing was sent over it.
+func distrusted(err error) bool {
+	var ours *tls.CertificateVerificationError
+	var plain tls.RecordHeaderError
+	var theirs *net.OpError
+	switch {
+	case errors.As(err, &ours):
+		return true
+	case errors.As(err, &plain):
+		return plain.Conn != nil // it was the server's first word
+	case errors.As(err, &theirs) && theirs.Op == "remote error": // an alert, which has no type of its own
+		return containsAny(theirs.Err.Error(), "certificate", "access denied", "handshake failure", "protocol version")
+	}
+	return false
+}
 
 // refusal is the Reply to a request that the server answered with an error.
 func refusal(r *Request, answer error) Reply {
 	text := harmless(answer.Error(), r.Owner, r.Inbox)
-	if text == "" {
-		return Reply{Verdict: Refused, Err: errNoWord}
-	}
 	word, _, _ := strings.Cut(text, " ")
-	reply := Reply{Verdict: Refused, Err: serverError(text)}
-	if passing[word] || text == full {
-		reply.Verdict = Unavailable
+	switch lower := strings.ToLower(text); {
+	case text == "":
+		return Reply{Verdict: Unavailable, Err: errNoWord}
+	case lastingWords[word], containsAny(lower, lastingTexts...):
+		return Reply{Verdict: Refused, Err: serverError(text)}
+	case containsAny(lower, tooOldTexts...):
+		return Reply{Verdict: Refused, Err: fmt.Errorf("%w: %w", ErrTooOld, serverError(text))}
+	default:
+		return Reply{Verdict: Unavailable, Err: serverError(text)}
 	}
-	return reply
+}
+
+// containsAny reports whether text contains one of the parts.
+func containsAny(text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
 // maxText is how much of what a server says is repeated, in bytes.

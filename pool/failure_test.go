@@ -3,10 +3,12 @@ package pool_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -87,5 +89,67 @@ func TestAnAnswerThatCannotBeReadIsNotTakenForABrokenConnection(t *testing.T) {
 		if reply.Err == nil || !errors.Is(reply.Err, pool.ErrBadReply) {
 			t.Errorf("%q: %v, %v", text, reply.Verdict, reply.Err)
 		}
+	}
+}
+
+// What one side does not accept of the other's certificate it will not accept the next time.
+func TestACertificateThatIsNotAcceptedIsRefusedForGood(t *testing.T) {
+	t.Parallel()
+	lent := httptest.NewTLSServer(nil)
+	t.Cleanup(lent.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(lent.Certificate())
+	for name, test := range map[string]struct {
+		client *tls.Config
+		server *tls.Config
+		says   string
+	}{
+		"an unknown authority":           {&tls.Config{MinVersion: tls.VersionTLS12}, &tls.Config{}, "certificate"},
+		"another name":                   {&tls.Config{RootCAs: roots, ServerName: "redis.test", MinVersion: tls.VersionTLS12}, &tls.Config{}, "redis.test"},
+		"no certificate of ours":         {&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, "certificate"},
+		"no certificate of ours, TLS1.2": {&tls.Config{RootCAs: roots, MaxVersion: tls.VersionTLS12}, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, "handshake failure"},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conf := test.server.Clone()
+		conf.Certificates = lent.TLS.Certificates
+		f := newFakeAt(t, tls.NewListener(l, conf), func([]string) string { return bulk("OK 1") })
+		reply := do(t, dialWith(t, pool.Dialer{Timeout: patience, TLS: test.client}, f.addr), acquire(keys(t, "lock"), alice, 1))
+		if reply.Verdict != pool.Refused || !reply.Unsent || !strings.Contains(reply.Err.Error(), test.says) {
+			t.Errorf("%s: %v (unsent: %v): %v", name, reply.Verdict, reply.Unsent, reply.Err)
+		}
+	}
+}
+
+func TestAServerThatSpeaksNoTLSIsRefusedForGood(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "-ERR Protocol error: unauthenticated\r\n")
+			_ = c.(*net.TCPConn).CloseWrite()
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-served
+	})
+	d := pool.Dialer{Timeout: patience, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
+	reply := do(t, dialWith(t, d, l.Addr().String()), acquire(keys(t, "lock"), alice, 1))
+	if reply.Verdict != pool.Refused || !reply.Unsent || !strings.Contains(reply.Err.Error(), "TLS") {
+		t.Errorf("%v (unsent: %v): %v", reply.Verdict, reply.Unsent, reply.Err)
 	}
 }

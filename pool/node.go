@@ -126,10 +126,10 @@ const (
 	Raised
 	// Quarantined: refused, for the node has restarted lately (restart guard). TTL says how much longer.
 	Quarantined
-	// Refused: the node answered with an error that trying again does not mend (no permission, wrong type, a foreign value in
-	// the fencing register, too old a server).
+	// Refused: the node answered with one of the errors that trying again does not mend: no permission, no such command, wrong
+	// type, a foreign value in the fencing register, too old a server, a certificate that is not accepted.
 	Refused
-	// Unavailable: the node could not be reached, did not answer in time, or answered with an error that may pass.
+	// Unavailable: the node could not be reached, did not answer in time, or answered with any other error, which may pass.
 	Unavailable
 )
 

@@ -200,34 +200,75 @@ func TestAnUnknownScriptIsSentInFullOnce(t *testing.T) {
 	}
 }
 
+// passingErrors are what servers and proxies say while they cannot serve, each in words of its own.
+var passingErrors = []string{
+	// Redis and Valkey
+	"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.",
+	"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "CLUSTERDOWN The cluster is down",
+	"TRYAGAIN Multiple keys request during rehashing of slot", "OOM command not allowed when used memory > 'maxmemory'.",
+	"BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+	"MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+	"NOREPLICAS Not enough good replicas to write.", "NOMASTERLINK Can't SYNC while not connected with my master",
+	"ERR max number of clients reached", "ERR max number of clients + cluster connections reached", "ERR Server is shutting down",
+	"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)", "REDIRECT 10.0.0.2:6379",
+	"FAILOVER in progress", "STALE the replica's data is too old", "IOERR error or timeout writing to target instance",
+	"ERR Script killed by user with SCRIPT KILL... script: 694a5fe1ddb97a4c6a1bf299d9537c7d3d0f84e7, on @user_script:1.",
+	"ERR Error running script (call to f_fe232d1d3af2b27d3b362b87b7343dfb388f8a16): @user_script:1: @user_script: 1: " +
+		"-OOM command not allowed when used memory > 'maxmemory'.",
+	// Envoy, twemproxy, predixy, HAProxy and services
+	"upstream failure", "no upstream host", "upstream timeout", "ERR Connection refused", "ERR Connection timed out", "ERR Host is down",
+	"ERR Connection reset by peer", "ERR server connection close", "ERR backend timed out, " + alice, "ERR proxy internal error", "ERR",
+	"ERR " + alice + " " + strings.Repeat("x", 4096), "",
+}
+
+// lastingErrors are what servers and proxies say that will say so for ever.
+var lastingErrors = []string{
+	"NOAUTH Authentication required.", "WRONGPASS invalid username-password pair or user is disabled.", "ERR invalid password",
+	"ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+	"ERR Client sent AUTH, but no password is set", "NOPROTO unsupported protocol version",
+	"DENIED Redis is running in protected mode because protected mode is enabled", "ERR DB index is out of range",
+	"ERR SELECT is not allowed in cluster mode", "ERR This instance has cluster support disabled",
+	"NOPERM this user has no permissions to run the 'evalsha' command",
+	"ERR The user executing the script can't run this command or subcommand script: 104ae65, on @user_script:1.", // Redis 7.0
+	"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: f2e0927, on @user_script:1.",
+	"ERR ACL failure in script: User u has no permissions to run the 'time' command script: 104ae65, on @user_script:1.", // 7.2 on, Valkey
+	"ERR ACL failure in script: No permissions to access a channel script: on @user_script:1.",
+	"ERR Unknown Redis command called from script script: 4b6c3ef, on @user_script:1.", "ERR Unknown command called from script script: on @user_script:1.",
+	"ERR This Redis command is not allowed from script script: 2427e45, on @user_script:1.", "ERR unsupported command 'evalsha'",
+	"ERR unknown command 'evalsha', with args beginning with: '" + alice + "'", "WRONGTYPE Operation against a key holding the wrong kind of value",
+}
+
 func TestErrorsOfServersAreToldApart(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]pool.Verdict{
-		"LOADING Redis is loading the dataset in memory":                           pool.Unavailable,
-		"READONLY You can't write against a read only replica.":                    pool.Unavailable,
-		"MASTERDOWN Link with MASTER is down":                                      pool.Unavailable,
-		"CLUSTERDOWN The cluster is down":                                          pool.Unavailable,
-		"TRYAGAIN Multiple keys request during rehashing of slot":                  pool.Unavailable,
-		"OOM command not allowed when used memory > 'maxmemory'.":                  pool.Unavailable,
-		"BUSY Redis is busy running a script.":                                     pool.Unavailable,
-		"MISCONF Redis is configured to save RDB snapshots":                        pool.Unavailable,
-		"NOREPLICAS Not enough good replicas to write.":                            pool.Unavailable,
-		"ERR max number of clients reached":                                        pool.Unavailable,
-		"NOAUTH Authentication required.":                                          pool.Refused,
-		"WRONGPASS invalid username-password pair or user is disabled.":            pool.Refused,
-		"NOPERM this user has no permissions to run the 'evalsha' command":         pool.Refused,
-		"WRONGTYPE Operation against a key holding the wrong kind of value":        pool.Refused,
-		"ERR unknown command 'evalsha', with args beginning with: '" + alice + "'": pool.Refused,
-		"ERR " + alice + " " + strings.Repeat("x", 4096):                           pool.Refused,
-		"": pool.Refused,
-	} {
-		f := newFake(t, func([]string) string { return "-" + text + "\r\n" })
-		reply := do(t, dial(t, f.addr), acquire(keys(t, "lock"), alice, 1))
-		expect(t, text, reply, want)
-		if reply.Err == nil || reply.Err.Error() == "" || len(reply.Err.Error()) > 400 {
-			t.Errorf("%q: %v", text, reply.Err)
-		} else if strings.Contains(reply.Err.Error(), alice[:32]) {
-			t.Errorf("the error holds an owner id: %v", reply.Err)
+	for want, texts := range map[pool.Verdict][]string{pool.Unavailable: passingErrors, pool.Refused: lastingErrors} {
+		for _, text := range texts {
+			f := newFake(t, func([]string) string { return "-" + text + "\r\n" })
+			reply := do(t, dial(t, f.addr), acquire(keys(t, "lock"), alice, 1))
+			if reply.Verdict != want {
+				t.Errorf("%q: %v, not %v", text, reply.Verdict, want)
+			}
+			if reply.Err == nil || reply.Err.Error() == "" || len(reply.Err.Error()) > 400 {
+				t.Errorf("%q: %v", text, reply.Err)
+			} else if strings.Contains(reply.Err.Error(), alice[:32]) {
+				t.Errorf("the error holds an owner id: %v", reply.Err)
+			}
+		}
+	}
+}
+
+// What happens to one of several locks in a script is told in a line of the answer.
+func TestErrorsOfOneLockOfAGroupAreToldApart(t *testing.T) {
+	t.Parallel()
+	for want, texts := range map[pool.Verdict][]string{pool.Unavailable: passingErrors, pool.Refused: lastingErrors} {
+		for _, text := range texts {
+			f := newFake(t, func([]string) string { return bulk("OK 1\n-" + text) })
+			replies := send(t, dial(t, f.addr), acquire(keys(t, "a"), bob, 1), acquire(keys(t, "b"), alice, 1))
+			if replies[0].Verdict != pool.OK || replies[1].Verdict != want {
+				t.Errorf("%q: %v and %v, not %v", text, replies[0].Verdict, replies[1].Verdict, want)
+			}
+			if err := replies[1].Err; err == nil || strings.Contains(err.Error(), alice[:32]) {
+				t.Errorf("%q: %v", text, err)
+			}
 		}
 	}
 }
