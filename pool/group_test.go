@@ -306,17 +306,19 @@ func TestAReleaseThatFailsHalfWayIsNotTheOthersInItsGroup(t *testing.T) {
 	listen(t, n, "inbox")
 	var give []*pool.Request
 	for i, k := range locks {
-		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
-		if i != 1 {
-			client.ZAdd(ctx, k.Queue, redis.Z{Score: 1, Member: "inbox"})
+		owner := alice
+		if i == 1 {
+			owner = bob
 		}
+		expect(t, "take", do(t, n, acquire(k, owner, now())), pool.OK)
+		client.ZAdd(ctx, k.Queue, redis.Z{Score: 1, Member: "inbox"})
 		give = append(give, release(k, alice))
 	}
-	if err := client.Do(ctx, "acl", "setuser", "default", "-del").Err(); err != nil {
+	if err := client.Do(ctx, "acl", "setuser", "default", "-del", "-set").Err(); err != nil {
 		t.Fatal(err)
 	}
 	for i, reply := range send(t, n, give...) {
-		expect(t, give[i].Lock, reply, []pool.Verdict{pool.OK, pool.Refused, pool.OK}[i])
+		expect(t, give[i].Lock, reply, []pool.Verdict{pool.Refused, pool.Gone, pool.Refused}[i])
 	}
 }
 

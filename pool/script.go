@@ -17,6 +17,10 @@ var (
 	noGuardLua string
 	//go:embed lua/guard.lua
 	guardLua string
+	//go:embed lua/owner.lua
+	ownerLua string
+	//go:embed lua/drop.lua
+	dropLua string
 	//go:embed lua/keep.lua
 	keepLua string
 	//go:embed lua/acquire.lua
@@ -50,12 +54,12 @@ func newScript(parts ...string) *script {
 
 // scripts are the scripts by verb, without the restart guard and with it.
 var scripts = map[Verb][2]*script{
-	Acquire:   {newScript(noGuardLua, acquireLua), newScript(guardLua, acquireLua)},
-	Repair:    {newScript(noGuardLua, repairLua), newScript(guardLua, repairLua)},
-	Rejoin:    {newScript(noGuardLua, keepLua, rejoinLua), newScript(guardLua, keepLua, rejoinLua)},
-	Extend:    both(newScript(keepLua, extendLua)),
-	Release:   both(newScript(passLua, releaseLua)),
-	Leave:     both(newScript(passLua, leaveLua)),
+	Acquire:   {newScript(noGuardLua, dropLua, acquireLua), newScript(guardLua, dropLua, acquireLua)},
+	Repair:    {newScript(noGuardLua, ownerLua, repairLua), newScript(guardLua, ownerLua, repairLua)},
+	Rejoin:    {newScript(noGuardLua, ownerLua, keepLua, rejoinLua), newScript(guardLua, ownerLua, keepLua, rejoinLua)},
+	Extend:    both(newScript(ownerLua, keepLua, extendLua)),
+	Release:   both(newScript(ownerLua, dropLua, passLua, releaseLua)),
+	Leave:     both(newScript(ownerLua, dropLua, passLua, leaveLua)),
 	Inspect:   both(newScript(inspectLua)),
 	Bootstrap: both(newScript(bootstrapLua)),
 }

@@ -4,15 +4,46 @@
 -- ARGV  owner and hint (token) of each lock; then ttl (ms)  retention (ms; 0: without fencing)
 --       [inbox  ticket (us)  age (us): a refusal queues the inbox]  [last: longest TTL]
 -- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
---        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, 0: it is reserved for a waiter; the label is the
---                                          rest, and may be empty
---        FOREIGN <pttl> <fingerprint>      another program's owner has it, who will not tell waiters when it is done
+--        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, or unknown, 0: it is reserved for a waiter; the
+--                                          label is the rest, and may be empty
+--        FOREIGN <pttl> <fingerprint>      another has it, and the inbox will not be told when it is done: it is another
+--                                          program's owner, or the inbox could not be queued
 --        WAIT <ms>                         the node is kept out of new locks for that long
 --        BADFENCE                          F holds what is no token; it is left there, and the lock is not taken
 --        and for several locks a line for each: one of these, or "-" and an error
+--
+-- An error has changed nothing but the life of what is the owner's already: what was written is taken back.
+
+-- life is how long another's lock lives yet, in ms, rounded up; -1: for ever, or it may not be told.
+local function life(lock)
+  local pttl = redis.pcall('PTTL', lock)
+  return type(pttl) ~= 'number' and -1 or pttl == 0 and 1 or pttl
+end
+
+-- enqueue reports whether the inbox is in the queue now: in the order of the tickets, on which all nodes agree; but a clock that is
+-- wrong buys no better place than a second, where this node's own may be asked.
+local function enqueue(queue, inbox, ticket, age)
+  local since, t = tonumber(ticket), redis.pcall('TIME')
+  if not t.err then
+    local seen = t[1] * 1000000 + t[2] - tonumber(age)
+    if math.abs(since - seen) > 1000000 then
+      since = seen
+    end
+  end
+  if type(redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)) ~= 'number' then
+    return false
+  end
+  if redis.pcall('PEXPIRE', queue, 60000) == 1 then
+    return true
+  end
+  redis.pcall('ZREM', queue, inbox) -- what has no end must not stay
+  return false
+end
+
 local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, inbox, ticket, age)
   -- A request that comes twice is one request: its owner is found, not refused.
   local was = redis.call('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
+  local deaf = false
   if queue then
     if was == 'R:' .. inbox then
       redis.call('SET', lock, owner, 'PX', ttl)
@@ -21,17 +52,10 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     if not was or was == owner then
       redis.pcall('ZREM', queue, inbox)
     else
-      -- In the order of the tickets, on which all nodes agree; but a clock that is wrong buys no better place than a second.
-      local t = redis.call('TIME')
-      local since, wanted = t[1] * 1000000 + t[2] - tonumber(age), tonumber(ticket)
-      if math.abs(wanted - since) <= 1000000 then
-        since = wanted
-      end
-      redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)
-      redis.pcall('PEXPIRE', queue, 60000)
-      if string.sub(was, 1, 2) == 'R:' and redis.pcall('ZRANGE', queue, 0, 0)[1] == inbox then
+      deaf = not enqueue(queue, inbox, ticket, age)
+      if not deaf and string.sub(was, 1, 2) == 'R:' and redis.pcall('ZRANGE', queue, 0, 0)[1] == inbox then
         -- It is the next in line, which nobody was when the lock was passed on.
-        redis.pcall('PUBLISH', inbox, 'next ' .. math.max(redis.call('PTTL', lock), 1) .. ' ' .. lock)
+        redis.pcall('PUBLISH', inbox, 'next ' .. math.max(life(lock), 1) .. ' ' .. lock)
       end
     end
   end
@@ -39,16 +63,12 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     local reserved = string.sub(was, 1, 2) == 'R:'
     -- An owner of ours is 32 digits, or those and a label of no great length; nil: it is another program's.
     local label = #was <= 1024 and string.match(was .. ':', '^' .. string.rep('%x', 32) .. ':(.*)$') or nil
-    local pttl = reserved and 0 or redis.call('PTTL', lock)
-    if pttl == 0 and not reserved then
-      pttl = 1 -- less than a millisecond
-    end
-    local tail = pttl .. ' ' .. string.sub(redis.sha1hex(was), 1, 16)
-    if not label and not reserved then
-      return 'FOREIGN ' .. tail
+    local tail = ' ' .. string.sub(redis.sha1hex(was), 1, 16)
+    if deaf or not label and not reserved then
+      return 'FOREIGN ' .. life(lock) .. tail
     end
     label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- a line for each
-    return 'HELD ' .. tail .. ' ' .. label
+    return 'HELD ' .. (reserved and 0 or life(lock)) .. tail .. ' ' .. label
   end
   if not fence then
     return 'OK 0'
@@ -65,10 +85,16 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
   if old then
     f = type(old) == 'string' and #old <= 16 and string.find(old, '^%d+$') and tonumber(old) or max
     if f >= max then
+      local unknown = type(old) == 'table' and string.sub(old.err, 1, 9) ~= 'WRONGTYPE'
       if type(old) == 'string' and not was then
         redis.call('SET', fence, old) -- its expiry is gone: better kept too long than lost
       end
-      redis.call('DEL', lock)
+      if not (unknown and was) then
+        drop(lock, owner)
+      end
+      if unknown then
+        error(old)
+      end
       return 'BADFENCE'
     end
     if was then
@@ -82,7 +108,18 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
   end
   if not old or token - f > idle then
     -- F is missing, or idle for so long that it might as well be: the hint is trusted near this node's own clock only.
-    local t = redis.call('TIME')
+    local t = redis.pcall('TIME')
+    if t.err then -- then not at all
+      if old then
+        redis.call('SET', fence, old, 'PX', retention)
+      elseif not was then
+        drop(fence, hint)
+      end
+      if not was then
+        drop(lock, owner)
+      end
+      error(t)
+    end
     local now = t[1] * 1000000 + t[2]
     if token < now - 1000000 then
       token = now

@@ -3,7 +3,7 @@
 -- KEYS  1 lock  [2 fencing register]
 -- ARGV  1 owner  2 token  3 ttl (ms)  4 retention (ms; 0: without fencing)
 -- Reply  OK | GONE (the lock is not the owner's)
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
+if owner_of(KEYS[1]) ~= ARGV[1] then
   return 'GONE'
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3], 'GT')

@@ -3,13 +3,14 @@
 -- KEYS  1 lock  [2 fencing register]  [last: restart marker]
 -- ARGV  1 owner  2 token  3 ttl (ms)  4 retention (ms; 0: without fencing)  [last: longest TTL]
 -- Reply  OK | HELD <pttl> <fingerprint> <label> | WAIT <ms>
-if wait > 0 and redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
+if wait > 0 and owner_of(KEYS[1]) ~= ARGV[1] then
   return 'WAIT ' .. string.format('%.0f', wait)
 end
 local was = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[3])
 if was and was ~= ARGV[1] then
   local label = #was <= 1024 and string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
-  return 'HELD ' .. redis.call('PTTL', KEYS[1]) .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
+  local pttl = redis.pcall('PTTL', KEYS[1])
+  return 'HELD ' .. (tonumber(pttl) or -1) .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
 end
 if was then
   redis.call('PEXPIRE', KEYS[1], ARGV[3], 'GT')

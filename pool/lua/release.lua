@@ -5,7 +5,7 @@
 --       [remaining life (ms), of one lock]]
 -- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of these, or "-" and an error
 local function release(lock, queue, owner, reserve, own, life)
-  local was = redis.pcall('GET', lock)
+  local was = owner_of(lock)
   if was ~= owner then
     if queue and own and was == 'R:' .. own then -- reserved for us, who have had our turn on the other nodes
       pass(lock, queue, reserve, own)
@@ -13,11 +13,11 @@ local function release(lock, queue, owner, reserve, own, life)
     return 'GONE'
   end
   if life then
-    redis.call('PEXPIRE', lock, life)
+    redis.call('SET', lock, owner, 'PX', life)
   elseif queue then
     pass(lock, queue, reserve, own)
   else
-    redis.call('DEL', lock)
+    drop(lock, owner)
   end
   return 'OK'
 end

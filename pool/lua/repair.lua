@@ -7,7 +7,7 @@
 if wait > 0 then
   return 'WAIT ' .. string.format('%.0f', wait)
 end
-if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then
+if owner_of(KEYS[1]) ~= ARGV[1] then
   return 'GONE'
 end
 local f = redis.pcall('GET', KEYS[2])

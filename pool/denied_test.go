@@ -1,0 +1,281 @@
+package pool_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// handbookUser is what the handbook has an administrator allow a user: the words behind ACL SETUSER.
+func handbookUser(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, found := strings.Cut(string(text), "ACL SETUSER ")
+	if !found {
+		t.Fatal("docs/operations.md has no ACL SETUSER any more")
+	}
+	rule, _, _ = strings.Cut(rule, "\n```")
+	return strings.Fields(strings.ReplaceAll(rule, "\\\n", " "))
+}
+
+// scriptCommands are the commands that the scripts call.
+func scriptCommands(t *testing.T) (all []string) {
+	t.Helper()
+	files, err := filepath.Glob("lua/*.lua")
+	if err != nil || len(files) < 10 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range regexp.MustCompile(`redis\.p?call\('(\w+)'`).FindAllStringSubmatch(string(text), -1) {
+			all = append(all, strings.ToLower(call[1]))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// A deed is something that a user does to a lock, once an administrator has prepared it.
+type deed struct {
+	name    string
+	prepare func(s *denial)
+	does    func(s *denial) *pool.Request
+	want    pool.Verdict
+}
+
+// A denial is a server, one of whose users lacks a command.
+type denial struct {
+	*testing.T
+
+	admin pool.Node
+	look  *redis.Client
+	user  pool.Node
+	k     pool.KeySet
+	token uint64
+}
+
+// taken has alice hold the lock.
+func (s *denial) taken() {
+	s.token = do(s.T, s.admin, acquire(s.k, alice, now())).Token
+}
+
+// another has bob hold it.
+func (s *denial) another() { do(s.T, s.admin, acquire(s.k, bob, now())) }
+
+func (s *denial) plain() *pool.Request {
+	r := acquire(s.k, alice, 0)
+	r.Fence = ""
+	return r
+}
+
+// waits has a refusal of r queue alice's inbox.
+func (s *denial) waits(r *pool.Request) *pool.Request {
+	r.Queue, r.Inbox, r.Ticket = s.k.Queue, "redlock:inbox:alice", now()
+	return r
+}
+
+func (s *denial) owner(v pool.Verb) *pool.Request { return by(v, s.k, alice, s.token) }
+
+// queued has somebody who listens wait for the lock.
+func (s *denial) queued() {
+	r := acquire(s.k, bob, now())
+	r.Queue, r.Inbox, r.Ticket = s.k.Queue, "redlock:inbox:bob", now()
+	expect(s.T, "bob waits", do(s.T, s.admin, r), pool.Held)
+}
+
+var deeds = []deed{
+	{"plain", func(*denial) {}, (*denial).plain, pool.OK},
+	{"plain, the second to wait", (*denial).another, func(s *denial) *pool.Request { return s.waits(s.plain()) }, pool.Held},
+	{"plain, of what is reserved for it", func(s *denial) {
+		s.look.Set(s.Context(), s.k.Lock, "R:redlock:inbox:alice", time.Minute)
+	}, func(s *denial) *pool.Request { return s.waits(s.plain()) }, pool.OK},
+	{"fenced", func(*denial) {}, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"fenced, once more", func(s *denial) {
+		do(s.T, s.user, acquire(s.k, alice, now()))
+		do(s.T, s.user, by(pool.Release, s.k, alice, 0))
+		s.look.Del(s.Context(), s.k.Lock)
+	}, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"fenced, with a register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, now()-1, time.Hour) },
+		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"fenced, with a register that was idle for long", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, 7, time.Hour) },
+		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"fenced, with a foreign register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, "theirs", time.Hour) },
+		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.Refused},
+	{"fenced, the second to wait", (*denial).another, func(s *denial) *pool.Request { return s.waits(acquire(s.k, alice, now())) }, pool.Held},
+	{"fenced, asked for twice", (*denial).taken, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"repair", (*denial).taken, func(s *denial) *pool.Request { s.token++; return s.owner(pool.Repair) }, pool.OK},
+	{"extend", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Extend) }, pool.OK},
+	{"extend without a register", func(s *denial) {
+		s.taken()
+		s.look.Del(s.Context(), s.k.Fence)
+	}, func(s *denial) *pool.Request { return s.owner(pool.Extend) }, pool.OK},
+	{"extend another's", (*denial).another, func(s *denial) *pool.Request { return s.owner(pool.Extend) }, pool.Gone},
+	{"rejoin", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Rejoin) }, pool.OK},
+	{"rejoin what is lost", func(s *denial) {
+		s.taken()
+		s.look.Del(s.Context(), s.k.Lock)
+	}, func(s *denial) *pool.Request { return s.owner(pool.Rejoin) }, pool.OK},
+	{"rejoin another's", (*denial).another, func(s *denial) *pool.Request { return s.owner(pool.Rejoin) }, pool.Held},
+	{"release", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Release) }, pool.OK},
+	{"release to a waiter", func(s *denial) { s.taken(); s.queued() }, func(s *denial) *pool.Request { return release(s.k, alice) }, pool.OK},
+	{"release after a minimum hold", (*denial).taken, func(s *denial) *pool.Request {
+		r := s.owner(pool.Release)
+		r.TTL = time.Second
+		return r
+	}, pool.OK},
+	{"release another's", (*denial).another, func(s *denial) *pool.Request { return s.owner(pool.Release) }, pool.Gone},
+	{"leave", (*denial).another, func(s *denial) *pool.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
+	{"inspect", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Inspect) }, pool.OK},
+	{"bootstrap", func(*denial) {}, func(s *denial) *pool.Request { return &pool.Request{Verb: pool.Bootstrap} }, pool.OK},
+	{"guarded", func(s *denial) { do(s.T, s.admin, &pool.Request{Verb: pool.Bootstrap}) }, func(s *denial) *pool.Request {
+		r := acquire(s.k, alice, now())
+		r.Guard = time.Minute
+		return r
+	}, pool.OK},
+}
+
+// changed is what comes of a deed where a command is denied, if it is not the same.
+var changed = map[string]map[string]pool.Verdict{
+	"set": {
+		"plain": pool.Refused, "plain, the second to wait": pool.Refused, "plain, of what is reserved for it": pool.Refused,
+		"fenced": pool.Refused, "fenced, once more": pool.Refused, "fenced, with a register": pool.Refused,
+		"fenced, with a register that was idle for long": pool.Refused, "fenced, the second to wait": pool.Refused, "fenced, asked for twice": pool.Refused,
+		"repair": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
+		"rejoin another's": pool.Refused, "release after a minimum hold": pool.Refused, "guarded": pool.Refused,
+	},
+	"get": {
+		"fenced, asked for twice": pool.Refused, "repair": pool.Refused, "extend": pool.Refused, "extend without a register": pool.Refused,
+		"extend another's": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused, "release": pool.Refused,
+		"release to a waiter": pool.Refused, "release after a minimum hold": pool.Refused, "release another's": pool.Refused, "leave": pool.Refused,
+		"inspect": pool.Refused,
+	},
+	"pexpire": {
+		"extend": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
+	},
+	"pttl": {"inspect": pool.Refused},
+	"zrem": {"leave": pool.Refused},
+	"time": {
+		"fenced": pool.Refused, "fenced, once more": pool.Refused, "fenced, with a register that was idle for long": pool.Refused,
+		"bootstrap": pool.Refused, "guarded": pool.Refused,
+	},
+	"info":  {"bootstrap": pool.Refused, "guarded": pool.Refused},
+	"hset":  {"bootstrap": pool.Refused},
+	"hmget": {"guarded": pool.Refused},
+}
+
+// A user who lacks a command gets what can be had without it, or is told; and leaves nothing behind.
+func TestScriptsWithoutACommandDoTheRestOrTakeBackWhatTheyDid(t *testing.T) {
+	t.Parallel()
+	commands := scriptCommands(t)
+	for _, c := range []string{"set", "get", "del", "time", "zadd", "info"} {
+		if !slices.Contains(commands, c) {
+			t.Fatalf("%s is not found in the scripts: %v", c, commands)
+		}
+	}
+	admin, look := real(t)
+	bob := look.Subscribe(t.Context(), "redlock:inbox:bob")
+	t.Cleanup(func() { bob.Close() })
+	if _, err := bob.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rule := handbookUser(t)
+	for _, lacks := range append([]string{""}, commands...) {
+		user := append(append([]any{"acl", "setuser", "lacks" + lacks, "reset"}, words(rule[1:])...), "~*")
+		if lacks != "" {
+			user = append(user, "-"+lacks)
+		}
+		if err := look.Do(t.Context(), user...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		n := dial(t, "redis://lacks"+lacks+":secret@"+look.Options().Addr)
+		for i, d := range deeds {
+			s := &denial{T: t, admin: admin, look: look, user: n, k: keys(t, "app:"+lacks+strconv.Itoa(i))}
+			d.prepare(s)
+			want, other := changed[lacks][d.name]
+			if !other {
+				want = d.want
+			}
+			s.check(lacks, d, want)
+		}
+	}
+}
+
+func words(rule []string) (all []any) {
+	for _, w := range rule {
+		all = append(all, w)
+	}
+	return all
+}
+
+// check does the deed, and looks at the answer and at what is left on the server.
+func (s *denial) check(lacks string, d deed, want pool.Verdict) {
+	s.Helper()
+	ctx := s.Context()
+	before := map[string]string{}
+	for _, key := range []string{s.k.Lock, s.k.Fence} {
+		before[key] = s.look.Get(ctx, key).Val()
+	}
+	r := d.does(s)
+	reply := do(s.T, s.user, r)
+	if reply.Verdict != want {
+		s.Errorf("-%s: %s: %v (%v), not %v", lacks, d.name, reply.Verdict, reply.Err, want)
+		return
+	}
+	for _, key := range s.look.Keys(ctx, "*").Val() {
+		if life := s.look.PTTL(ctx, key).Val(); life == -1 && key != "redlock:restart" && s.look.Get(ctx, key).Val() != "theirs" {
+			s.Errorf("-%s: %s: %s is there for ever", lacks, d.name, key)
+		}
+	}
+	switch reply.Verdict {
+	case pool.Held:
+		if unheard := lacks == "zadd" || lacks == "pexpire"; reply.Foreign != unheard && r.Queue != "" {
+			s.Errorf("-%s: %s: foreign: %v", lacks, d.name, reply.Foreign)
+		}
+		if wants := lacks != "pttl"; wants != (reply.TTL > 0) {
+			s.Errorf("-%s: %s: another has it for %v", lacks, d.name, reply.TTL)
+		}
+	case pool.Refused:
+		if text := reply.Err.Error(); lacks != "" && !regexp.MustCompile("permission|can't run this command|foreign").MatchString(text) {
+			s.Errorf("-%s: %s: the reason is %q", lacks, d.name, text)
+		}
+		if r.Verb == pool.Acquire { // nothing is there that was not, after a millisecond at most
+			for key, was := range before {
+				if left := s.later(key); left != was {
+					s.Errorf("-%s: %s: %s is %q, and was %q", lacks, d.name, key, left, was)
+				}
+			}
+		}
+	case pool.OK:
+		if r.Verb == pool.Release && r.TTL == 0 {
+			if s.later(s.k.Lock) == r.Owner {
+				s.Errorf("-%s: %s: the lock is left", lacks, d.name)
+			}
+		}
+	default: // there is no more to see
+	}
+}
+
+// later returns the value of the key once what has a moment to live is gone.
+func (s *denial) later(key string) string {
+	s.Helper()
+	for {
+		if life := s.look.PTTL(s.Context(), key).Val(); life < 0 || life > 10*time.Millisecond {
+			return s.look.Get(s.Context(), key).Val()
+		}
+	}
+}
