@@ -195,7 +195,7 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		t.Fatal("docs/operations.md has no ACL SETUSER any more")
 	}
 	rule, _, _ = strings.Cut(rule, "\n")
-	keys, err := pool.Keys("", "job")
+	keys, err := pool.Keys("app:", "job")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,11 +213,11 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		admin = c
 		addrs[i] = "redis://locks:secret@" + a
 	}
-	locks := dialled(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithNodeTimeout(generous))
+	locks := dialled(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithKeyPrefix("app:"), redlock.WithNodeTimeout(generous))
 	if err := locks.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	other := dialled(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithNodeTimeout(generous))
+	other := dialled(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithKeyPrefix("app:"), redlock.WithNodeTimeout(generous))
 	lease, err := locks.Lock(t.Context(), "job")
 	if err != nil {
 		t.Fatal(err)
@@ -247,6 +247,13 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 	}
 	if err := <-waiting; err != nil || time.Since(began) > 5*time.Second {
 		t.Errorf("the waiter was told nothing: %v after %v", err, time.Since(began))
+	}
+	plain, err := locks.TryLock(t.Context(), "plain", redlock.WithoutFencing(), redlock.WithMinHold(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(plain.Extend(t.Context()), plain.Unlock(t.Context())); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -151,7 +151,8 @@ type Reply struct {
 	Fingerprint string
 	// Holder is the label of the owner (WithHolder), empty if it has none or is not one of ours.
 	Holder string
-	// Foreign is true with Held, to an Acquire, if the owner is another program's: it will not tell waiters when it is done.
+	// Foreign is true with Held, to an Acquire, if nobody will tell the inbox when the owner is done: it is another program's, or
+	// the inbox could not be queued.
 	Foreign bool
 
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id are one server.
