@@ -1,6 +1,6 @@
 # The face of what there is: `make` lists it. `make ci` is what decides whether a change lands.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint format integration conformance simulation models mutants fuzz bench chaos docs ci
+.PHONY: help test race lint format integration conformance simulation models proof distance mutants fuzz bench chaos docs ci
 
 tool = go tool -modfile=tools/go.mod
 
@@ -30,6 +30,12 @@ simulation: ## 100,000 schedules, on all processors
 
 models: ## the protocol's models; needs spin and gcc
 	bash docs/model/check.sh
+
+proof: ## the fencing tokens, for any number of nodes; needs z3
+	python3 docs/proof/prove.py
+
+distance: ## masters some way off; needs root, /dev/net/tun and iproute2
+	go -C integration test -count=1 ./distance
 
 mutants: ## each mutant, with the test that finds it; takes long
 	go run ./internal/mutation
