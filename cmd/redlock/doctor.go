@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
 )
 
 // A doctorCmd is `redlock doctor`.
@@ -23,8 +24,9 @@ type doctorCmd struct {
 // Help implements kong.HelpProvider.
 func (*doctorCmd) Help() string {
 	return `Reaches each node and looks at: its version; the round-trip time; its clock beside the others'; what it does when memory is full; whether it
-keeps locks over a restart; replicas and cluster mode; restarts; permissions to EVAL, INFO, PUBLISH and SUBSCRIBE; and over all nodes: addresses that are one
-server, an even number, a quorum. It writes nothing.
+keeps locks over a restart; replicas and cluster mode; restarts; permissions, by what locks need under --key-prefix, and a lock of its
+own that it takes and releases; and over all nodes: addresses that are one
+server, an even number, a quorum.
 
 Exit codes: 0 nothing found, or remarks only; 1 warnings; 2 errors: locks can be lost, or not be had.`
 }
@@ -55,6 +57,8 @@ type finding struct {
 // A patient is one node, and what the doctor sees of it.
 type patient struct {
 	server
+	node     pool.Node     // the same in lock verbs
+	prefix   string        // of keys
 	limit    time.Duration // the node timeout
 	info     map[string]string
 	runID    string
@@ -83,10 +87,14 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer closeAll()
+	nodes, err := c.nodes()
+	if err != nil {
+		return err
+	}
 	patients := make([]*patient, len(servers))
 	var all sync.WaitGroup
 	for i, one := range servers {
-		patients[i] = &patient{server: one, limit: limit}
+		patients[i] = &patient{server: one, node: nodes[i], prefix: c.KeyPrefix, limit: limit}
 		all.Go(func() { patients[i].examine(ctx, c.TTL) })
 	}
 	all.Wait()

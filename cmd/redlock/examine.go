@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -19,9 +17,6 @@ const (
 	maxOffset = time.Second
 	// samples is how many round trips are measured.
 	samples = 5
-	// doctorKey and doctorChannel are what permissions are tried with. Nothing is written.
-	doctorKey     = "redlock:doctor"
-	doctorChannel = "redlock:inbox:doctor"
 )
 
 // examine looks at one node.
@@ -76,7 +71,7 @@ func (p *patient) clocks(ctx context.Context) {
 		trips = append(trips, took)
 	}
 	if len(trips) == 0 {
-		p.find(warning, "permission", "TIME is not allowed or not answered", "Let the user call TIME: ACL SETUSER … +time. Tokens need it where a node has lost its own.")
+		p.find(warning, "permission", "its clock cannot be read", "Let the user call TIME, if it may not.")
 		return
 	}
 	slices.Sort(trips)
@@ -182,42 +177,17 @@ func (p *patient) uptime() time.Duration {
 }
 
 func (p *patient) judgeUptime(ctx context.Context, ttl time.Duration) {
-	guarded, _ := p.Exists(ctx, markerKey).Result()
+	marker, err := p.HMGet(ctx, markerKey, "run").Result()
+	guarded := err == nil && len(marker) == 1 && marker[0] != nil
 	switch up := p.uptime(); {
 	case p.info["loading"] == "1":
 		p.find(failure, "loading", "it is loading its data", "Wait until it is done.")
 	case up > 10*time.Minute && up > 2*ttl:
-	case up <= ttl && guarded == 0:
+	case up <= ttl && !guarded:
 		p.find(warning, "restart", fmt.Sprintf("it was started %v ago: a lock of before that may still be held, and it may have forgotten it", up), "Wait for the longest TTL before you rely on it; WithRestartGuard does so by itself.")
 	default:
 		p.find(remark, "restart", fmt.Sprintf("it was started %v ago", up), "Was it meant to? If not, look at its log.")
 	}
-}
-
-// permissions tries what locks need. The key and the channel are named as those of locks are.
-func (p *patient) permissions(ctx context.Context) {
-	try := func(s severity, what string, err error, mend string) {
-		if err != nil && !errors.Is(err, redis.Nil) {
-			p.find(s, "permission", fmt.Sprintf("%s is not allowed: %s", what, reason(err)), mend)
-		}
-	}
-	eval := p.Eval(ctx, "return redis.call('GET', KEYS[1])", []string{doctorKey}).Err()
-	try(failure, "EVAL", eval, "Let the user run scripts: ACL SETUSER … +eval +evalsha +@string +@sortedset +@keyspace, and ~ for the keys of locks.")
-	if eval == nil || errors.Is(eval, redis.Nil) {
-		err := p.Eval(ctx, "return redis.call('INFO', 'server')", nil).Err()
-		if p.info != nil { // else it is known already
-			try(warning, "INFO in a script", err, "Let the user call INFO: the restart guard needs it.")
-		}
-	}
-	err := p.Publish(ctx, doctorChannel, "").Err()
-	try(warning, "PUBLISH", err, "ACL SETUSER … +publish &redlock:inbox:*, else those that wait for a lock must poll.")
-	sub := p.Subscribe(ctx)
-	defer sub.Close() //nolint:errcheck // it was only tried
-	err = sub.Subscribe(ctx, doctorChannel)
-	if err == nil {
-		_, err = sub.ReceiveTimeout(ctx, serverTimeout)
-	}
-	try(warning, "SUBSCRIBE", err, "ACL SETUSER … +subscribe &redlock:inbox:*, else those that wait for a lock must poll.")
 }
 
 // number is a figure of INFO, 0 if it has none.

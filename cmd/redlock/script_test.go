@@ -187,6 +187,18 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Fatalf("exit code %d, not %s\n%s%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 		}
 	},
+	// allow RULE…: the handbook's user is made anew on the first server, with further rules.
+	"allow": func(ts *testscript.TestScript, _ bool, args []string) {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+		ts.Check(err)
+		_, rule, found := strings.Cut(string(text), "ACL SETUSER locks ")
+		if !found {
+			ts.Fatalf("docs/operations.md has no ACL SETUSER any more")
+		}
+		rule, _, _ = strings.Cut(rule, "\n")
+		words := append([]string{"-p", ts.Getenv("PORT1"), "ACL", "SETUSER", "locks", "reset"}, strings.Fields(rule)...)
+		ts.Check(ts.Exec("redis-cli", append(words, args...)...))
+	},
 	// fifo NAME…: makes named pipes, by which background commands are waited for.
 	"fifo": func(ts *testscript.TestScript, _ bool, args []string) {
 		for _, a := range args {
