@@ -16,7 +16,8 @@ var (
 	// ErrHeld: another owner has the lock. Nothing of the attempt is left behind once the background work is done.
 	ErrHeld = errors.New("held by another owner")
 
-	// ErrNoQuorum: too few nodes could be reached, or would serve, to decide.
+	// ErrNoQuorum: too few nodes could be reached, or would serve, to decide; or no one owner was seen on a majority of them, for
+	// simultaneous attempts have split the votes.
 	ErrNoQuorum = errors.New("no quorum of nodes")
 
 	// ErrTooLate: a majority granted the lock, but only after its validity had gone; it was rolled back.
