@@ -110,12 +110,18 @@ var deeds = []deed{
 		do(s.T, s.user, by(pool.Release, s.k, alice, 0))
 		s.look.Del(s.Context(), s.k.Lock)
 	}, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
-	{"fenced, with a register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, now()-1, time.Hour) },
-		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
-	{"fenced, with a register that was idle for long", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, 7, time.Hour) },
-		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
-	{"fenced, with a foreign register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, "theirs", time.Hour) },
-		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.Refused},
+	{
+		"fenced, with a register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, now()-1, time.Hour) },
+		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK,
+	},
+	{
+		"fenced, with a register that was idle for long", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, 7, time.Hour) },
+		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK,
+	},
+	{
+		"fenced, with a foreign register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, "theirs", time.Hour) },
+		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.Refused,
+	},
 	{"fenced, the second to wait", (*denial).another, func(s *denial) *pool.Request { return s.waits(acquire(s.k, alice, now())) }, pool.Held},
 	{"fenced, asked for twice", (*denial).taken, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
 	{"repair", (*denial).taken, func(s *denial) *pool.Request { s.token++; return s.owner(pool.Repair) }, pool.OK},

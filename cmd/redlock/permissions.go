@@ -54,8 +54,9 @@ func (p *patient) permissions(ctx context.Context) {
 		return
 	}
 	found := len(p.findings)
-	for what, key := range map[string]string{"lock": keys.Lock, "fencing register": keys.Fence, "queue": keys.Queue} {
-		p.touch(ctx, failure, what, key, strings.TrimSuffix(key[:strings.Index(key, name)], name))
+	for _, k := range [][2]string{{"lock", keys.Lock}, {"fencing register", keys.Fence}, {"queue", keys.Queue}} {
+		before, _, _ := strings.Cut(k[1], name)
+		p.touch(ctx, failure, k[0], k[1], before+"*")
 	}
 	p.touch(ctx, warning, "restart guard", "redlock:restart", "redlock:restart")
 	for _, n := range needs {
@@ -87,9 +88,6 @@ func (p *patient) permissions(ctx context.Context) {
 // touch tries whether the user may use a key. ZREM does nothing to one that is missing, or of another type.
 func (p *patient) touch(ctx context.Context, s severity, what, key, pattern string) {
 	if err := p.ZRem(ctx, key, "doctor").Err(); lacking(err) && access(err) {
-		if !strings.HasSuffix(key, pattern) {
-			pattern += "*"
-		}
 		p.find(s, "permission", fmt.Sprintf("the key of the %s is not allowed (%s): %s", what, pattern, reason(err)), "ACL SETUSER … ~"+pattern)
 	}
 }
