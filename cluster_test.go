@@ -41,7 +41,7 @@ func newCluster(n int) *cluster {
 		c.taps = append(c.taps, &tap{
 			cluster: c, addr: fmt.Sprintf("node%d:6379", i), master: memnode.New(fmt.Sprintf("node%d:6379", i)),
 			sentOf:    make(map[pool.Verb]int),
-			latencies: make(map[string]time.Duration), slowness: make(map[pool.Verb]time.Duration), lossOf: make(map[pool.Verb]int),
+			latencies: make(map[string]time.Duration), slowness: make(map[pool.Verb]time.Duration), lossOf: make(map[pool.Verb]int), denied: make(map[pool.Verb]error),
 			cutOff: make(map[string]bool), subs: make(map[*subscription]bool),
 		})
 	}
@@ -253,6 +253,8 @@ type tap struct {
 	random            time.Duration
 	slowness          map[pool.Verb]time.Duration
 	lossOf            map[pool.Verb]int // replies to be lost
+	denied            map[pool.Verb]error
+	deniedLock        string // the only one for which they are; "": all
 	refused           bool
 	frozen            bool
 	backlog           []func()
@@ -278,6 +280,8 @@ func (n *tap) latency(d time.Duration)               { n.latencyOf("", d) }
 func (n *tap) latencyOf(who string, d time.Duration) { n.with(func() { n.latencies[who] = d }) }
 func (n *tap) slow(v pool.Verb, d time.Duration)     { n.with(func() { n.slowness[v] = d }) }
 func (n *tap) dropReply(v pool.Verb, times int)      { n.with(func() { n.lossOf[v] = times }) }
+func (n *tap) deny(v pool.Verb, why error)           { n.with(func() { n.denied[v] = why }) } // nil: no longer
+func (n *tap) denyLock(name string)                  { n.with(func() { n.deniedLock = name }) }
 func (n *tap) refuse()                               { n.with(func() { n.refused = true }) }
 func (n *tap) heal()                                 { n.with(func() { n.refused = false; clear(n.lossOf) }) }
 func (n *tap) freeze()                               { n.with(func() { n.frozen = true }) }
@@ -466,21 +470,23 @@ func (n *tap) whenThawed(f func()) {
 // execute has the master execute the requests. It returns false if the replies get lost.
 func (n *tap) execute(requests []*pool.Request) (replies []pool.Reply, heard bool) {
 	heard = true
-	n.mu.Lock()
+	calls := make([]pool.Call, 1)
 	for _, r := range requests {
-		if n.lossOf[r.Verb] > 0 {
-			n.lossOf[r.Verb]--
-			heard = false
+		var denied error
+		n.with(func() {
+			if n.deniedLock == "" || n.deniedLock == r.Lock {
+				denied = n.denied[r.Verb]
+			}
+			if n.lossOf[r.Verb] > 0 {
+				n.lossOf[r.Verb]--
+				heard = false
+			}
+		})
+		calls[0] = pool.Call{Request: r, Reply: pool.Reply{Verdict: pool.Refused, Err: denied}}
+		if denied == nil {
+			n.master.Do(context.Background(), calls)
 		}
-	}
-	n.mu.Unlock()
-	calls := make([]pool.Call, len(requests))
-	for i, r := range requests {
-		calls[i].Request = r
-	}
-	n.master.Do(context.Background(), calls)
-	for i := range calls {
-		replies = append(replies, calls[i].Reply)
+		replies = append(replies, calls[0].Reply)
 	}
 	return replies, heard
 }

@@ -25,12 +25,17 @@ const (
 // node that was frozen may execute the release, which came on another connection, before it. So the release is sent once more,
 // a node timeout after the node has answered; what slips through even then lasts for its TTL. Nor is "ok" enough where a renewal
 // has won the node back meanwhile: that may be the lock which was released.
+//
+// A node that refuses the release is asked again too, for a refusal may pass: somebody changes the permissions back.
 type debt struct {
 	line    *line
 	request *pool.Request
 	unknown bool      // a request that takes the lock went unanswered
 	refused bool      // or was refused with an error: hardly anything is owed
 	rejoin  bool      // one that was to win the node back was sent too
+	denied  error     // why the node refused the release, when it last did
+	probe   bool      // it is the one that shows whether the node still does
+	hold    time.Time // until when a minimum hold leaves the key in place; zero: it goes at once
 	until   time.Time // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
 	vote    *releaseVote  // counts the first answer, if anybody waits for it
@@ -49,6 +54,18 @@ func (d *debt) send(now time.Time, waits bool) *trip {
 	return d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout), waits: waits})
 }
 
+// resend is send at a later time, when less is left of the minimum hold.
+func (d *debt) resend(now time.Time) {
+	if !d.hold.IsZero() {
+		r := d.request
+		d.request = &pool.Request{
+			Verb: r.Verb, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve,
+			TTL: ceilMillis(max(d.hold.Sub(now), 0)),
+		}
+	}
+	d.send(now, false)
+}
+
 // answered implements recipient.
 func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	again := d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin)
@@ -64,9 +81,12 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 		d.unknown = false
 		d.line.debts.repeat(d)
 	case reply.Verdict == pool.Unavailable:
-		d.line.debts.owe(d)
+		d.line.debts.owe(&d.line.debts.silent, d)
 	case reply.Verdict == pool.Refused && !d.refused:
-		d.line.debts.drop(d)
+		d.denied, d.probe = reply.Err, false
+		d.line.debts.owe(&d.line.debts.denied, d)
+	case d.probe:
+		d.line.debts.settle(&d.line.debts.denied)
 	}
 }
 
@@ -80,26 +100,35 @@ func (d *debt) paid() {
 	}
 }
 
-// A ledger holds the debts to a node that did not answer, until it does, and those that are to be paid twice.
+// A ledger holds the debts to a node that did not answer, until it does; those that it refused, until it refuses them no
+// longer; and those that are to be paid twice.
 type ledger struct {
-	count   atomic.Int64 // of both
+	count   atomic.Int64 // of all
 	dropped atomic.Uint64
+	refused atomic.Uint64
 
 	mu     sync.Mutex
-	owed   []*debt
-	alarm  Timer           // armed while anything is owed
-	pause  time.Duration   // before the node is asked again
+	silent arrears
+	denied arrears
 	twice  map[*debt]Timer // few: a node that does not answer is asked one thing at a time
 	closed bool            // the Locker is: nothing waits any more
+}
+
+// Arrears are debts that wait for a sign from their node. One is sent from time to time, to get it.
+type arrears struct {
+	owed  []*debt
+	alarm Timer         // armed while anything is owed
+	pause time.Duration // before the node is asked again
 }
 
 // full reports whether too much is owed to the node for it to be given new locks.
 func (g *ledger) full() bool { return g.count.Load() >= maxDebts }
 
-// owe keeps d until its node answers.
-func (g *ledger) owe(d *debt) {
+// owe keeps d until its node gives a sign.
+func (g *ledger) owe(a *arrears, d *debt) {
 	switch {
 	case !ioNow().Before(d.until): // nothing is left to release
+		g.expire(d)
 		return
 	case g.full():
 		g.drop(d)
@@ -111,9 +140,9 @@ func (g *ledger) owe(d *debt) {
 		return
 	}
 	d.line.locker.work.begin()
-	g.owed = append(g.owed, d)
+	a.owed = append(a.owed, d)
 	g.count.Add(1)
-	g.arm(d.line.locker.clock)
+	g.arm(a, d.line.locker.clock)
 }
 
 // repeat sends d once more when a node timeout is over.
@@ -121,7 +150,7 @@ func (g *ledger) repeat(d *debt) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		d.send(ioNow(), false)
+		d.resend(ioNow())
 		return
 	}
 	d.line.locker.work.begin()
@@ -142,60 +171,63 @@ func (g *ledger) ring(d *debt) {
 	}
 	g.mu.Unlock()
 	if waits {
-		d.send(ioNow(), false)
+		d.resend(ioNow())
 		d.line.locker.work.end()
 	}
 }
 
 // arm sets the alarm. With mu held.
-func (g *ledger) arm(clock Clock) {
-	if g.alarm == nil && len(g.owed) > 0 {
-		g.pause = min(max(2*g.pause, minRepay), maxRepay)
-		g.alarm = clock.AfterFunc(g.pause, g.probe)
+func (g *ledger) arm(a *arrears, clock Clock) {
+	if a.alarm == nil && len(a.owed) > 0 {
+		a.pause = min(max(2*a.pause, minRepay), maxRepay)
+		a.alarm = clock.AfterFunc(a.pause, func() { g.probe(a) })
 	}
 }
 
 // take removes n debts of those that are owed, the oldest first, and returns them. With mu held.
-func (g *ledger) take(n int) []*debt {
-	taken := slices.Clone(g.owed[:n])
-	g.owed = slices.Delete(g.owed, 0, n)
+func (g *ledger) take(a *arrears, n int) []*debt {
+	taken := slices.Clone(a.owed[:n])
+	a.owed = slices.Delete(a.owed, 0, n)
 	g.count.Add(int64(-n))
 	return taken
 }
 
-// settle sends all that is owed, for the node has answered.
-func (g *ledger) settle() {
+// settle sends all that is owed, for the node has given the sign.
+func (g *ledger) settle(a *arrears) {
 	if g.count.Load() == 0 {
 		return
 	}
 	g.mu.Lock()
-	owed := g.take(len(g.owed))
-	g.pause = 0
+	owed := g.take(a, len(a.owed))
+	a.pause = 0
 	g.mu.Unlock()
 	now := ioNow()
 	for _, d := range owed {
-		d.send(now, false)
+		d.resend(now)
 		d.line.locker.work.end()
 	}
 }
 
-// probe sends one of the debts to see whether the node answers again, and forgets those whose keys have expired.
-func (g *ledger) probe() {
+// probe sends one of the debts to see whether the node gives the sign, and forgets those whose keys have expired.
+func (g *ledger) probe(a *arrears) {
 	now := ioNow()
 	g.mu.Lock()
-	g.alarm = nil
+	a.alarm = nil
 	expired := 0
-	for expired < len(g.owed) && !now.Before(g.owed[expired].until) {
+	for expired < len(a.owed) && !now.Before(a.owed[expired].until) {
 		expired++
 	}
-	due := g.take(min(expired+1, len(g.owed)))
-	if len(g.owed) > 0 {
-		g.arm(g.owed[0].line.locker.clock)
+	due := g.take(a, min(expired+1, len(a.owed)))
+	if len(a.owed) > 0 {
+		g.arm(a, a.owed[0].line.locker.clock)
 	}
 	g.mu.Unlock()
 	for i, d := range due {
-		if i >= expired {
-			d.send(now, false)
+		if i < expired {
+			g.expire(d)
+		} else {
+			d.probe = d.denied != nil
+			d.resend(now)
 		}
 		d.line.locker.work.end()
 	}
@@ -206,24 +238,37 @@ func (g *ledger) close(l *Locker) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
-	if g.alarm != nil {
-		g.alarm.Stop()
-	}
 	for d, t := range g.twice {
 		t.Stop()
 		delete(g.twice, d)
 		g.count.Add(-1)
 		l.work.end()
 	}
-	for range g.take(len(g.owed)) {
-		l.work.end()
+	for _, a := range []*arrears{&g.silent, &g.denied} {
+		if a.alarm != nil {
+			a.alarm.Stop()
+		}
+		for range g.take(a, len(a.owed)) {
+			l.work.end()
+		}
 	}
 }
 
-// drop gives d up: its key lasts until its TTL.
+// drop gives d up because too much is owed to its node: its key lasts until its TTL.
 func (g *ledger) drop(d *debt) {
 	g.dropped.Add(1)
 	l, node := d.line.locker, d.line.node.Addr()
-	l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL", "node", node)
+	l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL: too many are owed to its node", "node", node)
 	l.observe(context.Background(), DroppedEvent{Node: node})
+}
+
+// expire gives d up because its key must have expired. That the node did not let it go sooner is told.
+func (g *ledger) expire(d *debt) {
+	if d.denied == nil {
+		return
+	}
+	g.refused.Add(1)
+	l, node := d.line.locker, d.line.node.Addr()
+	l.logger.Warn("redlock: a node refused the release of a key until its TTL was over", "node", node, "error", d.denied)
+	l.observe(context.Background(), DroppedEvent{Node: node, Err: d.denied})
 }

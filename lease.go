@@ -245,11 +245,12 @@ func (c *claim) remainder() time.Duration {
 	if c.terms.minHold == 0 {
 		return 0
 	}
-	left := c.start.add(c.terms.minHold).until(present(c.locker.clock))
-	if left <= 0 {
-		return 0
-	}
-	return (left + time.Millisecond - 1).Truncate(time.Millisecond)
+	return ceilMillis(max(c.start.add(c.terms.minHold).until(present(c.locker.clock)), 0))
+}
+
+// ceilMillis rounds up to whole milliseconds.
+func ceilMillis(d time.Duration) time.Duration {
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
 }
 
 // Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted it, or no longer can,

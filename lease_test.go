@@ -116,23 +116,30 @@ func TestErrDoesNotWaitForTheTimer(t *testing.T) {
 // While a machine is suspended the monotonic clock may stand still. The servers' clocks do not.
 func TestSuspendedMachineLosesItsLease(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		clock := new(wallClock)
-		l := newCluster(3).locker(t, redlock.WithClock(clock))
-		asked, waiting := mustLock(t, l, "asked"), mustLock(t, l, "waiting")
-		clock.step(time.Hour)
-		if !errors.Is(asked.Err(), redlock.ErrLost) {
-			t.Errorf("the lease that was asked says %v", asked.Err())
-		}
-		woke := time.Now()
-		<-waiting.Done()
-		if d := time.Since(woke); d > 2*time.Second {
-			t.Errorf("the loss was noticed %v after the machine woke", d)
-		}
-		if !errors.Is(context.Cause(waiting.Context()), redlock.ErrLost) {
-			t.Errorf("cause: %v", context.Cause(waiting.Context()))
-		}
-	})
+	for ttl, soon := range map[time.Duration]time.Duration{
+		2 * time.Second:    time.Second,
+		redlock.DefaultTTL: redlock.DefaultTTL / 8,
+		time.Minute:        time.Minute / 8,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			clock := new(wallClock)
+			l := newCluster(3).locker(t, redlock.WithClock(clock), redlock.WithTTL(ttl))
+			asked, waiting := mustLock(t, l, "asked"), mustLock(t, l, "waiting")
+			done := waiting.Done()
+			clock.step(time.Hour)
+			if !errors.Is(asked.Err(), redlock.ErrLost) {
+				t.Errorf("the lease that was asked says %v", asked.Err())
+			}
+			woke := time.Now()
+			<-done
+			if d := time.Since(woke); d > soon {
+				t.Errorf("TTL %v: the loss was noticed %v after the machine woke", ttl, d)
+			}
+			if !errors.Is(context.Cause(waiting.Context()), redlock.ErrLost) {
+				t.Errorf("cause: %v", context.Cause(waiting.Context()))
+			}
+		})
+	}
 }
 
 func TestTimeOfDayNeverLengthensALease(t *testing.T) {

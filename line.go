@@ -167,7 +167,7 @@ func (ln *line) retire() {
 // load gives the trip its next calls, or ends it and returns false.
 func (ln *line) load(t *trip, heard hearing) bool {
 	if heard == answers {
-		ln.debts.settle()
+		ln.debts.settle(&ln.debts.silent)
 	}
 	ln.mu.Lock()
 	defer ln.mu.Unlock()

@@ -81,8 +81,12 @@ type ReleasedEvent struct {
 	Held time.Duration // from the lease's beginning to the call of Unlock
 }
 
-// A DroppedEvent tells that the release of a key was given up for its node, which did not answer: the key lasts until its TTL.
-type DroppedEvent struct{ Node string }
+// A DroppedEvent tells that the release of a key was given up: the key lasts, or has lasted, until its TTL. Either the node did
+// not answer, and too many releases are owed to it; or it refused the release, again and again, until the key had expired.
+type DroppedEvent struct {
+	Node string
+	Err  error // why the node refused the release; nil: too many are owed to it
+}
 
 func (NodeEvent) event()     {}
 func (AttemptEvent) event()  {}

@@ -586,12 +586,16 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	}
 	now := ioNow()
 	until := now.Add(max(c.terms.ttl, remainder))
+	var hold time.Time
+	if remainder > 0 {
+		hold = now.Add(remainder)
+	}
 	freed := &c.freed
 	if errors.Is(c.verdict, ErrHeld) || errors.Is(c.verdict, errSplit) { // lost in time, to somebody else: to try at once would be to lose at once
 		freed = nil
 	}
 	for i := range c.debts {
-		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, until: until, vote: vote, freed: freed}
+		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, hold: hold, until: until, vote: vote, freed: freed}
 	}
 	for i := range c.debts { // an answer to one looks at the others
 		own = c.free(i, now, vote != nil) // one only, of a lone node

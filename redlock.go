@@ -401,8 +401,9 @@ func (w *work) end() {
 // Stats is what a Locker has under way.
 type Stats struct {
 	Leases  int    // held and not ended
-	Pending int    // requests on their way to nodes, and releases that are owed to nodes which did not answer, or are to be sent once more
+	Pending int    // requests on their way to nodes, and releases that are owed to nodes which did not answer, or refused them, or are to be sent once more
 	Dropped uint64 // releases given up because too many were owed to their node: their keys last until their TTL
+	Refused uint64 // releases given up because their node refused them for as long as their keys may have lasted
 }
 
 // Stats returns what the Locker has under way.
@@ -412,6 +413,7 @@ func (l *Locker) Stats() Stats {
 	l.mu.Unlock()
 	for _, ln := range l.lines {
 		s.Dropped += ln.debts.dropped.Load()
+		s.Refused += ln.debts.refused.Load()
 	}
 	return s
 }

@@ -56,7 +56,7 @@ func (t *trip) run() {
 		}
 	}()
 	if heard = t.carry(); heard == answers {
-		ln.debts.settle()
+		ln.debts.settle(&ln.debts.silent)
 	}
 }
 

@@ -65,7 +65,8 @@ const (
 	Extend
 	// Rejoin is Extend, and takes L for Owner if L is free. It raises F to Token at least.
 	Rejoin
-	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL instead. If a Queue is given and
+	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL instead, and its value to another, so
+	// that it is nobody's: a request of the Owner's that comes after it finds the lock gone. If a Queue is given and
 	// somebody waits in it, L is reserved for the first and the first two are told (see Notice). Inbox is the releaser's own, which
 	// is passed over; a reservation for it is passed on too, though the answer is Gone.
 	Release

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -346,4 +348,67 @@ func TestScriptsSurviveScriptFlush(t *testing.T) {
 	expect(t, "before", do(t, n, acquire(k, alice, now())), pool.OK)
 	client.ScriptFlush(t.Context())
 	expect(t, "after", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
+}
+
+// A release under a minimum hold leaves the lock in place. What its owner sent before, and comes after it, must find it gone.
+func TestALockThatIsLeftToLiveIsItsOwnersNoMore(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "acquire", do(t, n, acquire(k, alice, 1)), pool.OK)
+	before := client.Get(t.Context(), k.Lock).Val()
+	release := by(pool.Release, k, alice, 0)
+	release.TTL, release.Queue = 5*time.Second, k.Queue
+	expect(t, "release", do(t, n, release), pool.OK)
+	again := by(pool.Release, k, alice, 0)
+	again.TTL = time.Minute
+	for what, r := range map[string]*pool.Request{
+		"extend": by(pool.Extend, k, alice, 1), "repair": by(pool.Repair, k, alice, 1<<50), "release": by(pool.Release, k, alice, 0), "the same release": again,
+	} {
+		expect(t, what, do(t, n, r), pool.Gone)
+	}
+	for what, r := range map[string]*pool.Request{"rejoin": by(pool.Rejoin, k, alice, 1), "acquire": acquire(k, alice, 1), "another's acquire": acquire(k, bob, 1)} {
+		reply := do(t, n, r)
+		if expect(t, what, reply, pool.Held); reply.Holder != "alice" || reply.Foreign || reply.TTL > 5*time.Second {
+			t.Errorf("%s: %+v", what, reply)
+		}
+	}
+	if after := client.Get(t.Context(), k.Lock).Val(); after == before || len(after) != len(before) {
+		t.Errorf("%q became %q", before, after)
+	}
+}
+
+func TestTheFirstTwoWhoListenAreToldHowLongALockIsLeftToLive(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "acquire", do(t, n, acquire(k, alice, 1)), pool.OK)
+	told := make(map[string]<-chan *redis.Message)
+	for i, inbox := range []string{"first", "gone", "second", "third"} {
+		if inbox != "gone" {
+			sub := client.Subscribe(t.Context(), inbox)
+			t.Cleanup(func() { sub.Close() })
+			if _, err := sub.Receive(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			told[inbox] = sub.Channel()
+		}
+		client.ZAdd(t.Context(), k.Queue, redis.Z{Score: float64(i), Member: inbox})
+	}
+	release := by(pool.Release, k, alice, 0)
+	release.TTL, release.Queue, release.Reserve = 5*time.Second, k.Queue, 15*time.Millisecond
+	expect(t, "release", do(t, n, release), pool.OK)
+	for inbox, want := range map[string]string{"first": "next 5000 lock", "second": "next 5015 lock", "third": ""} {
+		client.Publish(t.Context(), inbox, "end")
+		got := (<-told[inbox]).Payload
+		if got == "end" {
+			got = ""
+		}
+		if got != want {
+			t.Errorf("%s is told %q, not %q", inbox, got, want)
+		}
+	}
+	if n := client.ZCard(t.Context(), k.Queue).Val(); n != 4 {
+		t.Errorf("%d are left in the queue", n)
+	}
 }

@@ -87,7 +87,7 @@ func (t *Telemetry) measure(ctx context.Context, e redlock.Event) {
 			t.lost(ctx, e.Name)
 		}
 	case redlock.DroppedEvent:
-		t.dropped.Add(ctx, 1, attributes(node(e.Node)))
+		t.dropped.Add(ctx, 1, attributes(node(e.Node), attribute.String("redlock.reason", outcome.OfDropped(e.Err))))
 	}
 }
 

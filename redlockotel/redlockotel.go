@@ -21,7 +21,7 @@
 //	redlock.releases                redlock.verdict  calls of Unlock
 //	redlock.node.requests           redlock.node, redlock.verb, redlock.verdict
 //	redlock.node.duration           redlock.node     how long its round trips took
-//	redlock.node.releases.dropped   redlock.node     releases that were given up: the key lasts until its TTL
+//	redlock.node.releases.dropped   redlock.node, redlock.reason
 //
 // # Traces
 //
@@ -38,6 +38,9 @@
 //
 // Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and other; those of nodes ok, held,
 // gone, raised, quarantined, refused and unavailable. An owner id is nowhere, neither in metrics nor in traces.
+//
+// The reason why a release was given up, so that its key lasts until the TTL, is backlog (the node did not answer, and too many
+// were owed to it) or refused (the node refused it until the TTL was over).
 package redlockotel
 
 import (

@@ -107,6 +107,7 @@ func TestEveryEventIsCounted(t *testing.T) {
 		redlock.ReleasedEvent{Name: "job:3", Held: time.Minute},
 		redlock.ReleasedEvent{Name: "job:4", Held: time.Minute, Err: redlock.ErrLost},
 		redlock.DroppedEvent{Node: "b:6379"},
+		redlock.DroppedEvent{Node: "b:6379", Err: errors.New("NOPERM")},
 	} {
 		b.Observe(e)
 	}
@@ -135,7 +136,8 @@ func TestEveryEventIsCounted(t *testing.T) {
 		{"redlock.node.requests", 1, []attribute.KeyValue{node("a:6379"), attribute.String("redlock.verb", "acquire"), verdict("ok")}},
 		{"redlock.node.requests", 1, []attribute.KeyValue{node("b:6379"), attribute.String("redlock.verb", "release"), verdict("unavailable")}},
 		{"redlock.node.duration", 1, []attribute.KeyValue{node("b:6379")}},
-		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b:6379")}},
+		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b:6379"), attribute.String("redlock.reason", "backlog")}},
+		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b:6379"), attribute.String("redlock.reason", "refused")}},
 	} {
 		if got := b.total(t, c.metric, c.attrs...); got != c.want {
 			t.Errorf("%s%v is %d, want %d", c.metric, c.attrs, got, c.want)

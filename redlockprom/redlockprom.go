@@ -22,12 +22,15 @@
 //	redlock_releases_total{lock,verdict}           calls of Unlock
 //	redlock_node_requests_total{node,verb,verdict} what each node answered
 //	redlock_node_latency_seconds{node}             how long its round trips took
-//	redlock_dropped_releases_total{node}           releases that were given up: the key lasts until its TTL
+//	redlock_dropped_releases_total{node,reason}    releases that were given up: the key lasts until its TTL
 //
 // # Verdicts
 //
 // Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and other; those of nodes ok, held, gone,
 // raised, quarantined, refused and unavailable. An owner id is in none of them.
+//
+// The reason why a release was given up is backlog (the node did not answer, and too many were owed to it) or refused (the node
+// refused it until the TTL was over).
 //
 // # What to watch
 //
@@ -84,7 +87,7 @@ func New(opts ...Option) *Metrics {
 		losses:   counter("losses_total", "Leases that ended before they were unlocked, or were found gone then.", "lock"),
 		releases: counter("releases_total", "Calls of Unlock.", "lock", "verdict"),
 		requests: counter("node_requests_total", "What each node answered.", "node", "verb", "verdict"),
-		dropped:  counter("dropped_releases_total", "Releases that were given up: the key lasts until its TTL.", "node"),
+		dropped:  counter("dropped_releases_total", "Releases that were given up: the key lasts until its TTL.", "node", "reason"),
 
 		attempt:  histogram("attempt_duration_seconds", "From before the first request to the decision.", short, "lock"),
 		wait:     histogram("wait_seconds", "From the call to the lease.", long, "lock"),
@@ -184,6 +187,6 @@ func (m *Metrics) Observe(e redlock.Event) {
 			m.losses.WithLabelValues(lock).Inc()
 		}
 	case redlock.DroppedEvent:
-		m.dropped.WithLabelValues(e.Node).Inc()
+		m.dropped.WithLabelValues(e.Node, outcome.OfDropped(e.Err)).Inc()
 	}
 }

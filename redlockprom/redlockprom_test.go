@@ -42,6 +42,7 @@ func TestEveryEventIsCounted(t *testing.T) {
 		redlock.ReleasedEvent{Name: "job:3", Held: time.Minute},
 		redlock.ReleasedEvent{Name: "job:4", Held: time.Minute, Err: redlock.ErrLost},
 		redlock.DroppedEvent{Node: "b:6379"},
+		redlock.DroppedEvent{Node: "b:6379", Err: errors.New("NOPERM")},
 	} {
 		metrics.Observe(e)
 	}
@@ -55,7 +56,8 @@ redlock_attempts_total{lock="job",verdict="ok"} 1
 redlock_danger_total{lock="job"} 1
 # HELP redlock_dropped_releases_total Releases that were given up: the key lasts until its TTL.
 # TYPE redlock_dropped_releases_total counter
-redlock_dropped_releases_total{node="b:6379"} 1
+redlock_dropped_releases_total{node="b:6379",reason="backlog"} 1
+redlock_dropped_releases_total{node="b:6379",reason="refused"} 1
 # HELP redlock_failures_total Calls that gave up without a lease.
 # TYPE redlock_failures_total counter
 redlock_failures_total{lock="job",verdict="no_quorum"} 1

@@ -325,13 +325,25 @@ func (s *state) release(r *pool.Request, now time.Time) pool.Reply {
 		}
 		return gone
 	case r.TTL > 0:
-		s.set(r.Lock, owner, r.TTL, now)
+		s.disown(r, now)
 	case r.Queue != "":
 		s.pass(r, now)
 	default:
 		delete(s.values, r.Lock)
 	}
 	return ok
+}
+
+// disown leaves the lock to live for a while, as nobody's, and tells the first two waiters that listen.
+func (s *state) disown(r *pool.Request, now time.Time) {
+	sum := sha1.Sum([]byte(r.Owner)) //nolint:gosec // see above
+	s.set(r.Lock, hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):], r.TTL, now)
+	told := time.Duration(0)
+	for i, inbox := range s.waiting(r.Queue, now).order() {
+		if i < 16 && told < 2 && s.publish(inbox, pool.Notice{Lock: r.Lock, Next: r.TTL + told*r.Reserve}) > 0 {
+			told++
+		}
+	}
 }
 
 func (s *state) leave(r *pool.Request, now time.Time) pool.Reply {
@@ -382,14 +394,17 @@ func (s *state) dequeue(key, inbox string, now time.Time) {
 
 // first returns who has waited longest, or "".
 func (q queue) first() string {
-	return slices.MinFunc(append(slices.Collect(maps.Keys(q.tickets)), ""), func(a, b string) int {
-		switch {
-		case a == "" || b == "":
-			return cmp.Compare(b, a) // nobody comes last
-		default:
-			return cmp.Or(cmp.Compare(q.tickets[a], q.tickets[b]), cmp.Compare(a, b))
-		}
-	})
+	if len(q.tickets) == 0 {
+		return ""
+	}
+	return slices.MinFunc(slices.Collect(maps.Keys(q.tickets)), q.compare)
+}
+
+// order returns those who wait, who has waited longest first.
+func (q queue) order() []string { return slices.SortedFunc(maps.Keys(q.tickets), q.compare) }
+
+func (q queue) compare(a, b string) int {
+	return cmp.Or(cmp.Compare(q.tickets[a], q.tickets[b]), cmp.Compare(a, b))
 }
 
 // pass passes the free lock on to the first waiter that listens, or deletes it.

@@ -12,7 +12,7 @@ var mutants = []mutant{
 	{"release-everywhere", "quorum.go", "case n.taken:\n", "case n.taken && n.ballot != accepted:\n", sim("orderly")},
 	{"release-unknown", "quorum.go", "case reply.Verdict == pool.Unavailable && !reply.Unsent:\n\t\tn.taken, n.unknown, n.refused = true, true, false", "case false:", sim("orderly")},
 	{"release-repeated", "debt.go", "case again:", "case false:", sim("orderly")},
-	{"release-owed", "debt.go", "d.line.debts.owe(d)", "_ = d", sim("orderly")},
+	{"release-owed", "debt.go", "d.line.debts.owe(&d.line.debts.silent, d)", "_ = d", sim("orderly")},
 	{"late-grant", "quorum.go", "if c.phase == over {\n\t\tc.free(i, ioNow(), false)\n\t}", "", sim("orderly")},
 	{"extend-never-creates", "internal/memnode/state.go", "if owner, _ := s.get(r.Lock, now); owner != r.Owner {\n\t\treturn gone\n\t}\n\ts.prolong(r, now)", "if owner, taken := s.get(r.Lock, now); taken && owner != r.Owner {\n\t\treturn gone\n\t}\n\ts.set(r.Lock, r.Owner, r.TTL, now)", sim("orderly")},
 	{"extend-any-owner", "internal/memnode/state.go", "if owner, _ := s.get(r.Lock, now); owner != r.Owner {\n\t\treturn gone\n\t}\n\ts.prolong(r, now)", "if owner, _ := s.get(r.Lock, now); owner == \"\" {\n\t\treturn gone\n\t}\n\ts.prolong(r, now)", sim("steady")},
@@ -159,6 +159,18 @@ var mutants = []mutant{
 	{"group-attempts-first", "pool/group.go", "Verb == Release {\n\t\t\tg.add(&calls[i])\n\t\t}\n\t}\n\tfor i := range calls {\n\t\tif calls[i].Request.Verb != Release", "Verb != Release {\n\t\t\tg.add(&calls[i])\n\t\t}\n\t}\n\tfor i := range calls {\n\t\tif calls[i].Request.Verb == Release", test("./pool", "TestReleasesGoBeforeAttemptsOfTheSameRoundTrip")},
 	{"lua-group-fails-together", "pool/lua/release.lua", "pcall(release, ", "true, release(", test("./pool", "TestAReleaseThatFailsHalfWayIsNotTheOthersInItsGroup")},
 	{"lua-group-without-floor", "pool/lua/acquire.lua", "ttl, retention, floor)\n  replies", "ttl, retention, 0)\n  replies", test("./pool", "TestTheRestartGuardHoldsForAGroup")},
+	{"refused-release-is-dropped", "debt.go", "d.line.debts.owe(&d.line.debts.denied, d)", "d.line.debts.drop(d)", test(".", "TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt")},
+	{"refused-release-waits-for-itself", "debt.go", "case d.probe:", "case false:", test(".", "TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt")},
+	{"refused-release-sent-at-each-answer", "debt.go", "case d.probe:", "default:", test(".", "TestARefusalOfOneReleaseHoldsUpNoOther")},
+	{"refused-release-counts-as-owed", "debt.go", "g.refused.Add(1)", "g.dropped.Add(1)", test(".", "TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong")},
+	{"min-hold-begins-again", "debt.go", "if !d.hold.IsZero() {", "if false {", test(".", "TestALateReleaseDoesNotBeginTheMinimumHoldAgain")},
+	{"disowned-lock-is-still-owned", "internal/memnode/state.go", "hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):]", "r.Owner+string(sum[:0])", test(".", "TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold")},
+	{"lua-disowned-lock-is-still-owned", "pool/lua/release.lua", "string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33)", "owner", test("./pool", "TestALockThatIsLeftToLiveIsItsOwnersNoMore")},
+	{"lua-shortened-lock-untold", "pool/lua/release.lua", "if told == 2 then", "if true then", test("./pool", "TestTheFirstTwoWhoListenAreToldHowLongALockIsLeftToLive")},
+	{"shortened-lock-untold", "internal/memnode/state.go", "told < 2 &&", "told < 0 &&", test(".", "TestWaitersComeWhenAShortenedLockEnds")},
+	{"tagged-name-shares-keys", "pool/keys.go", "lock+\":\"+fenceSuffix+lock+\":\"+queueSuffix", "lock+fenceSuffix+lock+queueSuffix", test("./pool", "TestTheKeysOfALockAreInOneSlotAndNoOtherLocks")},
+	{"broken-connection-makes-no-sense", "pool/failure.go", "errors.As(err, &network) ||", "errors.As(err, &network) && false ||", test("./pool", "TestABrokenConnectionIsNotTakenForAnAnswerWithoutSense")},
+	{"failover-clients-are-one", "pool/new.go", "if o.Addr == failoverAddr {", "if false {", test(".", "TestClientsThatDoNotTellWhatTheyLeadToAreSeveralNodes")},
 }
 
 // idle are edits that change nothing anybody could see, and why.

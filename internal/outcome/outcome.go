@@ -55,3 +55,11 @@ func OfNode(v redlock.Verdict) string {
 	}
 	return "other"
 }
+
+// OfDropped returns a word for why a release was given up, for which a [redlock.DroppedEvent] gives this error.
+func OfDropped(err error) string {
+	if err != nil {
+		return "refused"
+	}
+	return "backlog"
+}

@@ -3,7 +3,22 @@
 -- KEYS  1 lock  [2 queue of waiters]; or lock and queue of each of several
 -- ARGV  the owner of each lock; then reservation for the first waiter (ms)  [inbox of the releaser, if it has one
 --       [remaining life (ms), of one lock]]
+-- A lock that is left to live is its owner's no more: its value is another, so that nothing of the owner's that is still on its
+-- way, such as an extend, finds the lock. The first two waiters that listen are told "next", with how long it lives.
+--
 -- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of these, or "-" and an error
+local function disown(lock, queue, owner, life, reserve)
+  redis.call('SET', lock, string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33), 'PX', life) -- the label stays
+  local told = 0
+  for _, inbox in ipairs(queue and redis.pcall('ZRANGE', queue, 0, 15) or {}) do
+    local heard = redis.pcall('PUBLISH', inbox, 'next ' .. life + told * reserve .. ' ' .. lock)
+    told = told + (heard ~= 0 and 1 or 0)
+    if told == 2 then
+      return
+    end
+  end
+end
+
 local function release(lock, queue, owner, reserve, own, life)
   local was = owner_of(lock)
   if was ~= owner then
@@ -13,7 +28,7 @@ local function release(lock, queue, owner, reserve, own, life)
     return 'GONE'
   end
   if life then
-    redis.call('SET', lock, owner, 'PX', life)
+    disown(lock, queue, owner, life, reserve)
   elseif queue then
     pass(lock, queue, reserve, own)
   else

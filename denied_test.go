@@ -1,0 +1,111 @@
+package redlock_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+var errDenied = errors.New("NOPERM this user has no permissions to run the 'evalsha' command")
+
+// lockMany locks that many names.
+func lockMany(t *testing.T, l *redlock.Locker, count int) (leases []*redlock.Lease) {
+	t.Helper()
+	for i := range count {
+		leases = append(leases, lockEverywhere(t, l, fmt.Sprint("a", i)))
+	}
+	return leases
+}
+
+// Somebody changes an ACL, and changes it back.
+func TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		seen, log := new(recorder), new(logged)
+		l := c.locker(t, redlock.WithTTL(time.Minute), redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
+		const count = 600
+		leases := lockMany(t, l, count)
+		c.taps[0].deny(pool.Release, errDenied)
+		for _, le := range leases {
+			mustUnlock(t, le)
+		}
+		time.Sleep(30 * time.Second)
+		if n := c.taps[0].sent(pool.Release); n < count+20 || n > count+50 {
+			t.Errorf("%d releases were sent %d times in half a minute", count, n)
+		}
+		if s := l.Stats(); s.Pending != count {
+			t.Errorf("stats: %+v", s)
+		}
+		c.taps[0].deny(pool.Release, nil)
+		time.Sleep(1100 * time.Millisecond) // the longest pause before a node is asked again
+		c.wantNoLocks(t)
+		wantDrained(t, l)
+		if n := len(eventsOf[redlock.DroppedEvent](seen)); n != 0 || l.Stats().Refused != 0 {
+			t.Errorf("%d releases are told as given up; %+v", n, l.Stats())
+		}
+	})
+}
+
+// That a node refuses some keys, by their pattern, says nothing of the others.
+func TestARefusalOfOneReleaseHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.locker(t, redlock.WithTTL(time.Minute))
+		leases := lockMany(t, l, 2)
+		c.taps[0].deny(pool.Release, errDenied)
+		mustUnlock(t, leases[0])
+		c.taps[0].denyLock("a0")
+		time.Sleep(3 * time.Second)
+		before := c.taps[0].sent(pool.Release)
+		mustUnlock(t, leases[1])
+		for i := range 100 {
+			mustUnlock(t, lockEverywhere(t, l, fmt.Sprint("b", i)))
+			synctest.Wait()
+		}
+		if n := c.taps[0].sent(pool.Release) - before; n > 110 {
+			t.Errorf("%d releases were sent for 101 locks: that one is taken is no reason to send another again", n)
+		}
+		if c.taps[0].owner("a1") != "" || c.taps[0].owner("a0") == "" {
+			t.Errorf("on the node: %q, %q", c.taps[0].owner("a0"), c.taps[0].owner("a1"))
+		}
+	})
+}
+
+// A node that is not to be had and one that refuses are two things to act on.
+func TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		seen, log := new(recorder), new(logged)
+		l := c.locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
+		leases := lockMany(t, l, 5)
+		c.taps[1].deny(pool.Release, errDenied)
+		for _, le := range leases {
+			mustUnlock(t, le)
+		}
+		time.Sleep(redlock.DefaultTTL / 2)
+		if s := l.Stats(); s.Refused != 0 || s.Pending != 5 {
+			t.Errorf("before their keys have expired: %+v", s)
+		}
+		time.Sleep(redlock.DefaultTTL)
+		if s := l.Stats(); s.Refused != 5 || s.Dropped != 0 || s.Pending != 0 {
+			t.Errorf("after their keys have expired: %+v", s)
+		}
+		told := eventsOf[redlock.DroppedEvent](seen)
+		for _, e := range told {
+			if e.Node != c.taps[1].Addr() || !errors.Is(e.Err, errDenied) {
+				t.Errorf("told: %+v", e)
+			}
+		}
+		if len(told) != 5 || log.count("a node refused the release of a key until its TTL was over") != 5 {
+			t.Errorf("%d are told, the log has\n%s", len(told), log)
+		}
+	})
+}

@@ -1,0 +1,176 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A release under a minimum hold shortens the lock's life, of which those who wait know only what they were told before.
+func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
+	t.Parallel()
+	const hold = 2 * time.Second
+	for name, first := range map[string]func(c *cluster, l *redlock.Locker){
+		"the first":                          nil,
+		"the second, for the first stands":   func(c *cluster, _ *redlock.Locker) { c.stop("first") },
+		"the second, for the first is gone":  func(c *cluster, _ *redlock.Locker) { c.cut("first") },
+		"the second, for the first has left": func(_ *cluster, l *redlock.Locker) { _ = l.Close(context.Background()) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.latency(time.Millisecond)
+			holder := c.locker(t)
+			start := time.Now()
+			le := mustLock(t, holder, "a", redlock.WithMinHold(hold))
+			if first != nil {
+				l := c.lockerAs(t, "first")
+				lockInBackground(t.Context(), l, "a")
+				time.Sleep(100 * time.Millisecond)
+				defer func() {
+					if name == "the second, for the first stands" {
+						c.resume("first")
+					}
+				}()
+				first(c, l)
+			}
+			next := lockInBackground(t.Context(), c.locker(t), "a")
+			time.Sleep(time.Second)
+			mustUnlock(t, le)
+			r := <-next
+			if d := r.at.Sub(start) - hold; r.err != nil || d < 0 || d > 60*time.Millisecond {
+				t.Errorf("%s: the lock was had %v after its end: %v", name, d, r.err)
+			}
+			mustUnlock(t, r.lease)
+		})
+	}
+}
+
+// What the holder sent before its release, and comes after it, must not make the lock last longer: a normal release has deleted the lock by
+// then, but one under a minimum hold has left it in place.
+func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *testing.T) {
+	t.Parallel()
+	const hold = time.Second
+	for name, fault := range map[string]func(t *testing.T, c *cluster, le *redlock.Lease){
+		"an extension that is late": func(t *testing.T, c *cluster, le *redlock.Lease) {
+			t.Helper()
+			for _, tap := range c.taps {
+				tap.slow(pool.Extend, 200*time.Millisecond)
+			}
+			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
+			time.Sleep(10 * time.Millisecond)
+		},
+		"an extension that is late on each node by another time": func(_ *testing.T, c *cluster, le *redlock.Lease) {
+			for i, tap := range c.taps {
+				tap.slow(pool.Extend, time.Duration(i)*100*time.Millisecond)
+			}
+			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
+			time.Sleep(10 * time.Millisecond)
+		},
+		"an extension that a frozen node does after the release": func(_ *testing.T, c *cluster, le *redlock.Lease) {
+			c.freeze(0, 1)
+			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
+			time.AfterFunc(100*time.Millisecond, func() {
+				c.taps[0].thawReversed()
+				c.taps[1].thawReversed()
+			})
+			time.Sleep(10 * time.Millisecond)
+		},
+		"an extension that comes twice": func(t *testing.T, c *cluster, le *redlock.Lease) {
+			t.Helper()
+			owner := c.taps[0].owner("a")
+			if err := le.Extend(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.AfterFunc(300*time.Millisecond, func() {
+				for _, tap := range c.taps {
+					r := &pool.Request{Verb: pool.Extend, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
+					tap.master.Do(context.Background(), []pool.Call{{Request: r}})
+				}
+			})
+		},
+		"an acquire and a rejoin that come twice": func(t *testing.T, c *cluster, _ *redlock.Lease) {
+			t.Helper()
+			owner := c.taps[0].owner("a")
+			time.AfterFunc(300*time.Millisecond, func() {
+				for _, tap := range c.taps {
+					for _, v := range []pool.Verb{pool.Acquire, pool.Rejoin} {
+						r := &pool.Request{Verb: v, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
+						tap.master.Do(context.Background(), []pool.Call{{Request: r}})
+					}
+				}
+			})
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			c.latency(time.Millisecond)
+			holder, other := c.locker(t), c.locker(t)
+			start := time.Now()
+			le := lockEverywhere(t, holder, "a", redlock.WithMinHold(hold))
+			fault(t, c, le)
+			mustUnlock(t, le)
+			for time.Since(start) < hold-100*time.Millisecond {
+				time.Sleep(50 * time.Millisecond)
+				if _, err := other.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
+					t.Errorf("%s: %v after the attempt began, TryLock: %v", name, time.Since(start), err)
+				}
+			}
+			time.Sleep(hold + 150*time.Millisecond - time.Since(start)) // a frozen node counts from its thaw
+			for i, tap := range c.taps {
+				if owner := tap.owner("a"); owner != "" {
+					t.Errorf("%s: node %d has the lock for another %v", name, i, tap.ttl("a"))
+				}
+			}
+			mustUnlock(t, mustTryLock(t, other, "a"))
+		})
+	}
+}
+
+// The label is what tells a human why the job does not run.
+func TestAReleasedLockUnderAMinimumHoldKeepsItsLabel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		mustUnlock(t, lockEverywhere(t, c.locker(t), "a", redlock.WithMinHold(time.Minute), redlock.WithHolder("host/1")))
+		_, err := c.locker(t).TryLock(t.Context(), "a")
+		q, ok := errors.AsType[*redlock.QuorumError](err)
+		if !ok || !errors.Is(err, redlock.ErrHeld) || q.Holder != "host/1" {
+			t.Errorf("TryLock: %v", err)
+		}
+	})
+}
+
+// A node that could not be told when the lease ended is told what is left of the hold by then.
+func TestALateReleaseDoesNotBeginTheMinimumHoldAgain(t *testing.T) {
+	t.Parallel()
+	for name, away := range map[string][2]func(c *cluster){
+		"refused":  {func(c *cluster) { c.refuse(0, 1, 2) }, (*cluster).heal},
+		"no reply": {func(c *cluster) { c.cut("holder") }, func(c *cluster) { c.join("holder") }},
+		"denied": {
+			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(pool.Release, errors.New("NOPERM")) }) },
+			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(pool.Release, nil) }) },
+		},
+	} {
+		for _, after := range []time.Duration{time.Second, 3 * time.Second} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(3)
+				const hold = 2 * time.Second
+				start := time.Now()
+				le := lockEverywhere(t, c.lockerAs(t, "holder", redlock.WithTTL(time.Minute)), "a", redlock.WithMinHold(hold))
+				away[0](c)
+				if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
+					t.Errorf("%s: Unlock: %v", name, err)
+				}
+				time.Sleep(after - time.Since(start))
+				away[1](c)
+				time.Sleep(max(hold-after, 0) + 1100*time.Millisecond) // the pause before a node is asked again, at most
+				c.wantNoLocks(t)
+			})
+		}
+	}
+}
