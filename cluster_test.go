@@ -289,6 +289,8 @@ func (n *tap) thaw()                                 { n.melt(false) }
 func (n *tap) thawReversed()                         { n.melt(true) }
 func (n *tap) restart()                              { n.master.Restart(false) }
 func (n *tap) restartKeeping()                       { n.master.Restart(true) }
+func (n *tap) save()                                 { n.master.Save() }
+func (n *tap) failBack()                             { n.master.FailBack() }
 func (n *tap) alias(addr string) pool.Node           { return &view{tap: n, addr: addr} }
 
 // What follows waits until everything is at rest.

@@ -30,13 +30,13 @@ const (
 type debt struct {
 	line    *line
 	request *pool.Request
-	unknown bool      // a request that takes the lock went unanswered
-	refused bool      // or was refused with an error: hardly anything is owed
-	rejoin  bool      // one that was to win the node back was sent too
-	denied  error     // why the node refused the release, when it last did
-	probe   bool      // it is the one that shows whether the node still does
-	hold    time.Time // until when a minimum hold leaves the key in place; zero: it goes at once
-	until   time.Time // when the key has expired by itself, as far as we can tell
+	unknown bool       // a request that takes the lock went unanswered
+	refused bool       // or was refused with an error: hardly anything is owed
+	rejoin  bool       // one that was to win the node back was sent too
+	denied  error      // why the node refused the release, when it last did
+	probe   bool       // it is the one that shows whether the node still does
+	hold    *time.Time // until when a minimum hold leaves the key in place; nil: it goes at once
+	until   time.Time  // when the key has expired by itself, as far as we can tell
 	timeout time.Duration
 	vote    *releaseVote  // counts the first answer, if anybody waits for it
 	freed   *atomic.Int32 // nodes that have given the lock up; nil: nobody here waits for that
@@ -56,7 +56,7 @@ func (d *debt) send(now time.Time, waits bool) *trip {
 
 // resend is send at a later time, when less is left of the minimum hold.
 func (d *debt) resend(now time.Time) {
-	if !d.hold.IsZero() {
+	if d.hold != nil {
 		r := d.request
 		d.request = &pool.Request{
 			Verb: r.Verb, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve,

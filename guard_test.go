@@ -56,6 +56,48 @@ func TestRestartGuardKeepsNodesThatForgotOutOfTheQuorum(t *testing.T) {
 	}
 }
 
+// A replica that lags takes a master's address over and gives it back before anybody asks it. The master has followed it meanwhile: it
+// has its own run id, and the replica's data.
+func TestRestartGuardKeepsAMasterThatFollowedItsReplicaOutOfTheQuorum(t *testing.T) {
+	t.Parallel()
+	for _, guard := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(5)
+			opts := with(redlock.WithTTL(5 * time.Second))
+			if guard {
+				opts = guarded()
+			}
+			one, other := c.locker(t, opts...), c.locker(t, opts...)
+			if guard {
+				if err := one.Bootstrap(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.taps[0].save()
+			c.taps[1].save()
+			c.refuse(3, 4) // the lock is granted on exactly three of five
+			le := mustLock(t, one, "a")
+			c.heal()
+			c.taps[0].failBack()
+			c.taps[1].failBack()
+			second, err := other.TryLock(t.Context(), "a")
+			switch {
+			case guard && err == nil:
+				t.Errorf("with the guard: %v, %v", second, err)
+			case !guard && (err != nil || le.Err() != nil):
+				t.Errorf("the test shows nothing: without the guard: %v, %v", second, err)
+			}
+			if guard {
+				second = mustLock(t, other, "a")
+				if le.Err() == nil {
+					t.Error("two leases overlap")
+				}
+			}
+			mustUnlock(t, second)
+		})
+	}
+}
+
 func TestQuarantineSaysWhichNodeAndForHowLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

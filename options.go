@@ -226,7 +226,8 @@ func WithObserver(o Observer) Option {
 }
 
 // WithRestartGuard keeps a node that has restarted out of the quorum for maxTTL and a little more, for it may have
-// forgotten a lock it had granted ("Distributed Locks with Redis", "Performance, crash recovery and fsync"). maxTTL is the longest TTL, and minimum hold, that any
+// forgotten a lock it had granted ("Distributed Locks with Redis", "Performance, crash recovery and fsync"). So it does with a node
+// that has followed another server and is a master again, as after a failover and failback. maxTTL is the longest TTL, and minimum hold, that any
 // user of the nodes sets; a longer one is refused here. All users of the nodes must give the same. A node that is new to the guard cannot be
 // told from one that has lost all and waits too; [Locker.Bootstrap] ends that. From [MinTTL] to [MaxTTL]; the default is no
 // guard. Not for a node that is a cluster.

@@ -586,9 +586,9 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	}
 	now := ioNow()
 	until := now.Add(max(c.terms.ttl, remainder))
-	var hold time.Time
+	var hold *time.Time
 	if remainder > 0 {
-		hold = now.Add(remainder)
+		hold = new(now.Add(remainder))
 	}
 	freed := &c.freed
 	if errors.Is(c.verdict, ErrHeld) || errors.Is(c.verdict, errSplit) { // lost in time, to somebody else: to try at once would be to lose at once

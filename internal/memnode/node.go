@@ -321,7 +321,7 @@ func (n *Node) start(keep bool) {
 	if !keep {
 		n.state = newState(n.publish)
 	}
-	n.state.run = run
+	n.state.run, n.state.read = run, 0
 	n.named()
 	n.down = false
 }
@@ -346,6 +346,19 @@ func (n *Node) RestartOlder() {
 	}
 	n.state.run = run
 	n.start(true)
+}
+
+// FailBack goes on with what was saved last, as a server does whose replica lagged, took its place, and gave it back: it has
+// followed that one meanwhile, but has not restarted. Connections stay.
+func (n *Node) FailBack() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	run, read := n.state.run, n.state.read
+	n.state = newState(n.publish)
+	if n.saved != nil {
+		n.state = n.saved.clone()
+	}
+	n.state.run, n.state.read = run, read+1
 }
 
 // Disconnect breaks all connections.

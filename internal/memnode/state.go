@@ -34,6 +34,7 @@ const (
 // network and no faults. Every step is told the time on the master's clock.
 type state struct {
 	run    int // how often it was started
+	read   int // how often it has taken over another's data since then
 	values map[string]value
 	queues map[string]queue
 	marker marker
@@ -57,6 +58,7 @@ type queue struct {
 // A marker is the restart guard's.
 type marker struct {
 	run   int // 0: there is none
+	read  int
 	ready time.Time
 	floor uint64
 }
@@ -117,7 +119,7 @@ func (s *state) apply(r *pool.Request, now time.Time) pool.Reply {
 	case pool.Inspect:
 		return s.inspect(r, now)
 	case pool.Bootstrap:
-		s.marker = marker{run: s.run, floor: micros(now)}
+		s.marker = marker{run: s.run, read: s.read, floor: micros(now)}
 		return ok
 	}
 	return pool.Reply{Verdict: pool.Refused, Err: pool.ErrBadReply}
@@ -134,9 +136,10 @@ func (s *state) quarantine(r *pool.Request, now time.Time) (time.Duration, uint6
 	if r.Guard == 0 {
 		return 0, 0
 	}
-	if s.marker.run != s.run {
+	if s.marker.run != s.run || s.marker.read != s.read {
 		s.marker = marker{
 			run:   s.run,
+			read:  s.read,
 			ready: now.Add(r.Guard + ceilMillis(r.Guard/guardDrift) + guardMargin).Truncate(time.Millisecond),
 			floor: micros(now),
 		}
@@ -338,10 +341,11 @@ func (s *state) release(r *pool.Request, now time.Time) pool.Reply {
 func (s *state) disown(r *pool.Request, now time.Time) {
 	sum := sha1.Sum([]byte(r.Owner)) //nolint:gosec // see above
 	s.set(r.Lock, hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):], r.TTL, now)
-	told := time.Duration(0)
+	told, after := 0, r.TTL
 	for i, inbox := range s.waiting(r.Queue, now).order() {
-		if i < 16 && told < 2 && s.publish(inbox, pool.Notice{Lock: r.Lock, Next: r.TTL + told*r.Reserve}) > 0 {
+		if i < 16 && told < 2 && s.publish(inbox, pool.Notice{Lock: r.Lock, Next: after}) > 0 {
 			told++
+			after += r.Reserve
 		}
 	}
 }

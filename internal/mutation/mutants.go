@@ -24,7 +24,8 @@ var mutants = []mutant{
 	{"register-rises", "internal/memnode/state.go", "next = max(next, old+1)", "next = max(next, 1)", sim("clocks")},
 	{"register-falls-by-repair", "internal/memnode/state.go", "case f > r.Token:\n", "case f > r.Token && false:\n", sim("tokens")},
 	{"repair-any-owner", "internal/memnode/state.go", "if owner, _ := s.get(r.Lock, now); owner != r.Owner {\n\t\treturn gone\n\t}\n\ttext", "text", sim("clocks")},
-	{"guard", "internal/memnode/state.go", "if s.marker.run != s.run {", "if false {", sim("guarded")},
+	{"guard", "internal/memnode/state.go", "if s.marker.run != s.run || s.marker.read != s.read {", "if false {", sim("guarded")},
+	{"guard-failback", "internal/memnode/state.go", " || s.marker.read != s.read {", " {", sim("guarded")},
 	{"guard-rejoin", "internal/memnode/state.go", "if wait, _ := s.quarantine(r, now); wait > 0 && owner != r.Owner {", "if wait, _ := s.quarantine(r, now); wait < 0 {", sim("guarded")},
 	{"guard-floor", "internal/memnode/state.go", "next = max(next, floor+1)", "next = max(next, 1)", sim("guarded")},
 	{"wall-clock-ignored", "clock.go", "return min(m.mono.Sub(now.mono), m.wall-now.wall)", "return m.mono.Sub(now.mono)", sim("steady")},
@@ -163,7 +164,7 @@ var mutants = []mutant{
 	{"refused-release-waits-for-itself", "debt.go", "case d.probe:", "case false:", test(".", "TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt")},
 	{"refused-release-sent-at-each-answer", "debt.go", "case d.probe:", "default:", test(".", "TestARefusalOfOneReleaseHoldsUpNoOther")},
 	{"refused-release-counts-as-owed", "debt.go", "g.refused.Add(1)", "g.dropped.Add(1)", test(".", "TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong")},
-	{"min-hold-begins-again", "debt.go", "if !d.hold.IsZero() {", "if false {", test(".", "TestALateReleaseDoesNotBeginTheMinimumHoldAgain")},
+	{"min-hold-begins-again", "debt.go", "if d.hold != nil {", "if false {", test(".", "TestALateReleaseDoesNotBeginTheMinimumHoldAgain")},
 	{"disowned-lock-is-still-owned", "internal/memnode/state.go", "hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):]", "r.Owner+string(sum[:0])", test(".", "TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold")},
 	{"lua-disowned-lock-is-still-owned", "pool/lua/release.lua", "string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33)", "owner", test("./pool", "TestALockThatIsLeftToLiveIsItsOwnersNoMore")},
 	{"lua-shortened-lock-untold", "pool/lua/release.lua", "if told == 2 then", "if true then", test("./pool", "TestTheFirstTwoWhoListenAreToldHowLongALockIsLeftToLive")},
@@ -171,6 +172,10 @@ var mutants = []mutant{
 	{"tagged-name-shares-keys", "pool/keys.go", "lock+\":\"+fenceSuffix+lock+\":\"+queueSuffix", "lock+fenceSuffix+lock+queueSuffix", test("./pool", "TestTheKeysOfALockAreInOneSlotAndNoOtherLocks")},
 	{"broken-connection-makes-no-sense", "pool/failure.go", "errors.As(err, &network) ||", "errors.As(err, &network) && false ||", test("./pool", "TestABrokenConnectionIsNotTakenForAnAnswerWithoutSense")},
 	{"failover-clients-are-one", "pool/new.go", "if o.Addr == failoverAddr {", "if false {", test(".", "TestClientsThatDoNotTellWhatTheyLeadToAreSeveralNodes")},
+	{"guard-followed", "internal/memnode/state.go", " || s.marker.read != s.read {", " {", test(".", "TestRestartGuardKeepsAMasterThatFollowedItsReplicaOutOfTheQuorum")},
+	{"lua-guard-followed", "pool/lua/guard.lua", "local followed = m[4] and m[4] ~= read and read ~= '0'", "local followed = false", test("./pool", "TestTheGuardKeepsAMasterThatFollowedAnotherOutUntilItIsToldOtherwise")},
+	{"lua-guard-by-replication-id", "pool/lua/guard.lua", "'stats')\n  local run, read = string.match(info, 'run_id:(%w+)'), string.match(info, 'total_net_repl_input_bytes:(%d+)')", "'replication')\n  local run, read = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), string.match(info, 'master_replid:(%w+)')", test("./pool", "TestTheGuardTakesNoCopyForALoss")},
+	{"lua-guard-old-marker", "pool/lua/guard.lua", "local followed = m[4] and m[4] ~= read", "local followed = m[4] ~= read", test("./pool", "TestTheGuardGoesOnFromTheMarkerOfAnOlderProgram")},
 }
 
 // idle are edits that change nothing anybody could see, and why.

@@ -8,7 +8,8 @@
 //	          would last for longer
 //	steady    also clocks within the drift bound, restarts that keep data, repeated and late messages, clients that stop, and
 //	          machines that are suspended
-//	guarded   also restarts without data or with older data, and clients whose clocks lag, under the restart guard
+//	guarded   also restarts without data or with older data, failovers that go back before anybody asks, and clients whose
+//	          clocks lag, under the restart guard
 //	clocks    also clocks that step and run as they like, data kept: tokens are still unique and rise
 //	tokens    as clocks, but most messages are late, lost or doubled, and everybody wants one lock of three nodes, which does not
 //	          expire: what late repairs do to the registers

@@ -349,6 +349,9 @@ func (w *world) plan(random *rand.Rand) {
 		}
 		if w.regime.guard || !w.regime.lag {
 			kinds = append(kinds, "older")
+			if w.regime.guard {
+				kinds = append(kinds, "back")
+			}
 		}
 	}
 	if w.regime.wrong {
@@ -419,6 +422,8 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 		f.begin = n.Flush
 	case "older":
 		f.begin, f.end = n.Save, func() { n.RestartOlder(); w.restored(f.node) }
+	case "back":
+		f.begin, f.end = n.Save, func() { n.FailBack(); w.restored(f.node) }
 	case "all":
 		f.begin = func() {
 			for _, n := range w.nodes {

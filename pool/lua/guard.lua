@@ -1,23 +1,31 @@
 -- Put before acquire, repair and rejoin under the restart guard: `wait` is how many ms the node is still to be kept out of
 -- new locks, `floor` is below all tokens it may have given before it restarted.
 --
--- KEYS  last: restart marker, a hash {run, ready_at (ms), floor (token)} without expiry
+-- A server that followed another for a while (a replica took its place, and gave it back) has that one's data, perhaps
+-- without its own latest locks, and its own run id still. But it has read its data from the network, and counts how much: a
+-- master reads nothing, whoever copies it. The count is zero again after CONFIG RESETSTAT, and then says nothing.
+--
+-- KEYS  last: restart marker, a hash {run, ready_at (ms), floor (token), read (bytes)} without expiry
 -- ARGV  last: longest TTL (ms)
 local marked = 1 -- one of the keys is the marker
 local wait, floor
 do
   local marker, guard = KEYS[#KEYS], tonumber(ARGV[#ARGV])
-  local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  local info = redis.call('INFO', 'server', 'stats')
+  local run, read = string.match(info, 'run_id:(%w+)'), string.match(info, 'total_net_repl_input_bytes:(%d+)') or '0'
   local t = redis.call('TIME')
   local now = t[1] * 1000 + math.floor(t[2] / 1000)
-  local m = redis.call('HMGET', marker, 'run', 'ready_at', 'floor')
+  local m = redis.call('HMGET', marker, 'run', 'ready_at', 'floor', 'read')
   local ready = tonumber(m[2])
   floor = tonumber(m[3])
-  if m[1] ~= run or not ready or not floor then
+  local followed = m[4] and m[4] ~= read and read ~= '0' -- not m[4]: an older program wrote the marker
+  if m[1] ~= run or not ready or not floor or followed then
     -- Leases that counted on this node end within the longest TTL of its last grant; the rest is for clocks that drift.
     ready = now + guard + math.ceil(guard / 100) + 100
     floor = t[1] * 1000000 + t[2]
-    redis.call('HSET', marker, 'run', run, 'ready_at', string.format('%.0f', ready), 'floor', string.format('%.0f', floor))
+    redis.call('HSET', marker, 'run', run, 'ready_at', string.format('%.0f', ready), 'floor', string.format('%.0f', floor), 'read', read)
+  elseif m[4] ~= read then
+    redis.call('HSET', marker, 'read', read)
   end
   wait = ready > now and ready - now or 0
 end
