@@ -19,8 +19,9 @@ type Node interface {
 	Addr() string
 
 	// Do carries the calls to the node in one round trip and fills in the Reply of each; an empty slice does nothing.
-	// It returns when all are answered, when the deadline of ctx has passed (a connection that is being made may take its own
-	// timeout longer where ctx only tells the deadline, and does not end), or when the node cannot be reached; a call
+	// It returns when all are answered, when the deadline of ctx has passed (whatever is still being made or
+	// awaited, and also where ctx only tells the deadline, and does not end),
+	// or when the node cannot be reached; a call
 	// without an answer by then has a Reply with [Unavailable] (its request may still be executed, now or later,
 	// unless Reply.Unsent is set). Each request is carried out at most once, in no certain order.
 	Do(ctx context.Context, calls []Call)
