@@ -52,7 +52,7 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	locks, end, err := c.locker()
+	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second)) // connecting to masters that are far away included
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/term"
 
+	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -43,7 +44,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	if !c.Force {
 		return usageError{errors.New("a lock belongs to its holder: say --force to take it away")}
 	}
-	locks, end, err := c.locker()
+	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second)) // connecting to masters that are far away included
 	if err != nil {
 		return err
 	}
