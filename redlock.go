@@ -23,6 +23,8 @@ type Locker struct {
 	tokens   tokens
 	inbox    *inbox
 	renewals renewer
+	journal  journal
+	outage   outage
 	work     work           // requests on their way and releases that are owed
 	calls    errgroup.Group // the goroutines that talk to the nodes
 	closed   chan struct{}
@@ -72,6 +74,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
 	}
 	l.renewals.clock = l.clock
+	l.journal.locker = l
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
 		l.lines = append(l.lines, newLine(l, n, i, len(nodes)))
@@ -223,6 +226,9 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (g
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
 	}
+	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
+		l.outage.over(l)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -362,7 +368,7 @@ func (l *Locker) join() {
 
 // closedError is what calls return after Close.
 func (l *Locker) closedError(op, name string) error {
-	return fmt.Errorf("redlock: %s %q: %w", op, name, ErrClosed)
+	return fmt.Errorf("redlock: %s: %w", subject(op, name), ErrClosed)
 }
 
 // errWaited is the cause of a context that [WithWait] ended.

@@ -283,7 +283,7 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	r.Token = v.top
 	until := ioNow().Add(c.timeout)
 	for _, ln := range c.locker.lines {
-		ln.send(call{to: v, request: r, until: until})
+		ln.send(call{to: v, request: r, until: until, within: c.timeout})
 	}
 	c.unlock()
 

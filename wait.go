@@ -90,8 +90,10 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}
 	waited := false
+	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := p != nil && p.ready()
+		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, p, queued)
 		if err == nil {
 			if waited {
@@ -110,6 +112,15 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		l.saw(r, last)
 		p = l.seat(r, m.keys, true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
+		switch {
+		case held:
+			dark = time.Time{}
+		case dark.IsZero():
+			dark = began
+			fallthrough
+		default:
+			l.outage.lasts(l, dark, last)
+		}
 		switch {
 		case held && queued:
 			err = p.wait(ctx, last.patience())
