@@ -62,6 +62,7 @@ var mutants = []mutant{
 	{"quarantine-ends-with-a-release", "journal.go", "if !takes(v) && v != pool.Check {", "if false {", test(".", "TestLogTellsOnceThatANodeDoesNotServeAndOnceThatItDoes")},
 	{"each-connection-is-trouble", "journal.go", "now.Sub(h.since) < unrest:", "false:", test(".", "TestLogTellsOfAConnectionThatTakesLongOnly")},
 	{"check-counts-addresses", "check.go", "(l.lines[i].twin.Load() || voters[r.Server])", "false", test(".", "TestCheckCountsAServerOnce")},
+	{"check-declares-nothing", "pool/script.go", `const writes = "#!lua\n"`, `const writes = "--\n"`, test("./pool", "TestCheckTellsWhatALockWouldMeet")},
 	{"check-does-not-wait", "check.go", "case errors.Is(r.Err, pool.ErrConnecting):", "case false && errors.Is(r.Err, pool.ErrConnecting):", test(".", "TestCheckWaitsForConnectionsInTheMaking")},
 	{"early-alarm-is-the-last", "quorum.go", "\t\tdefault:\n\t\t\tc.ring(c.release.until.mono)\n", "", test(".", "TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger")},
 	{"stopped-timer-seems-to-run", "quorum.go", "c.timer.Stop()\n\tc.rings = time.Time{}", "c.timer.Stop()", test(".", "TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger")},
