@@ -55,16 +55,21 @@ func (c *client) Open() func() error {
 		c.connections = c.own()
 	}
 	return sync.OnceValue(func() error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.users--; c.users > 0 {
-			return nil
+		if last := c.signOff(); last != nil {
+			last.close()
 		}
-		s := c.connections
-		c.connections = nil
-		s.close()
 		return nil
 	})
+}
+
+// signOff returns the connections that nobody uses any more: to close them may take a user's code.
+func (c *client) signOff() (unused *connections) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.users--; c.users == 0 {
+		unused, c.connections = c.connections, nil
+	}
+	return unused
 }
 
 // current returns the connections to use, and what to do when done with them. Where nobody has opened the node they are for this call alone.
@@ -275,15 +280,13 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 		return listenError(ctx, err)
 	}
 	defer end()
+	ready()
 	for {
 		message, err := sub.Receive(ctx)
 		if err != nil {
 			return listenError(ctx, err)
 		}
-		switch m := message.(type) {
-		case *redis.Subscription:
-			ready()
-		case *redis.Message:
+		if m, ok := message.(*redis.Message); ok {
 			if n, ok := parseNotice(m.Payload); ok {
 				heard(n)
 			}
@@ -291,7 +294,8 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 	}
 }
 
-// subscribe makes a connection that subscribes to the inbox, in the time that making any may take. It lasts until ctx ends, or end is called.
+// subscribe makes a connection that is subscribed to the inbox, in the time that making any may take: also the server's answer, which a
+// proxy may owe for ever. It lasts until ctx ends, or end is called.
 func (s *connections) subscribe(ctx context.Context, k *connector, inbox string) (sub *redis.PubSub, end func(), err error) {
 	making, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
@@ -311,7 +315,10 @@ func (s *connections) subscribe(ctx context.Context, k *connector, inbox string)
 		_ = sub.Close()
 		_ = client.Close()
 	}
-	if err = sub.Subscribe(making, inbox); err == nil && !stop() {
+	if err = sub.Subscribe(making, inbox); err == nil {
+		_, err = sub.Receive(making) // the confirmation comes first
+	}
+	if !stop() {
 		err = context.Cause(making)
 	}
 	if err != nil {

@@ -36,14 +36,14 @@ var (
 // a deadline for reading and writing does.
 type conn struct {
 	net.Conn
-	used  time.Time // when something was last sent
+	used  time.Time // when something was last sent, or came
 	sent  bool      // the server has not been heard of since
 	until time.Time // the deadline that is set
 	meter meter
 
 	maxIdle time.Duration // for how long it may have rested before it carries a request
 	ahead   []byte        // what is sent with the first command and was not written since
-	trip    time.Duration // what the first round trip took
+	trip    time.Duration // the shortest round trip so far; 0: none yet
 }
 
 // SetReadDeadline implements net.Conn.
@@ -77,15 +77,21 @@ func (c *conn) expire(t time.Time) error {
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.sent = false
-		if c.trip == 0 {
-			c.trip = max(now().Sub(c.used), 1)
-		}
+		c.came()
 	}
 	if !c.meter.fits(b[:n]) {
 		return 0, errTooMuch
 	}
 	return n, err //nolint:wrapcheck // failure looks at it
+}
+
+// came notes that the server has been heard of.
+func (c *conn) came() {
+	at := now()
+	if trip := max(at.Sub(c.used), 1); c.sent && (c.trip == 0 || trip < c.trip) {
+		c.trip = trip
+	}
+	c.used, c.sent = at, false
 }
 
 // Write implements net.Conn.

@@ -127,6 +127,39 @@ func TestANodeThatWasCutOffIsFoundSoon(t *testing.T) {
 	})
 }
 
+func TestOneRequestThatWaitsForLongIsNotLeftToOneAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newFar(t, ms, granted)
+		l.lost.Store(2)
+		n := l.open(t, redis.Options{})
+		reply, took := in(t, n, 20*time.Second, acquire(keys(t, "lock"), alice, 1))
+		if expect(t, "acquire", reply, pool.OK); took > 2*time.Second+3*ms || l.dials.Load() != 3 {
+			t.Errorf("after %v, with %d attempts", took, l.dials.Load())
+		}
+	})
+}
+
+// The first answer may be late by itself: a packet was lost, or the server did something else.
+func TestAConnectionThatWasSlowOnceServesThoseThatWaitForOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, _ := newFar(t, 300*ms, granted)
+		n := l.open(t, redis.Options{})
+		reply, _ := in(t, n, 2*time.Second, acquire(keys(t, "lock"), alice, 1))
+		expect(t, "the first", reply, pool.OK)
+		l.trip = 20 * ms
+		var all sync.WaitGroup
+		for range 40 { // more than there may be connections
+			all.Go(func() {
+				reply, _ := in(t, n, 250*ms, acquire(keys(t, "lock"), alice, 1))
+				expect(t, "a later one", reply, pool.OK)
+			})
+		}
+		all.Wait()
+	})
+}
+
 // A proxy, a balancer or a NAT forgets connections that rest, without a word to either side.
 func TestTheFirstRequestAfterARestGoesOverAConnectionThatIsAlive(t *testing.T) {
 	t.Parallel()
@@ -266,6 +299,85 @@ func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
 		}
 	}
 	t.Error("it never connected")
+}
+
+// A node may be so far away that a connection rests longer than it may while it waits for the answer.
+func TestARoundTripIsNoRest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const trip = 200 * ms
+		l, _ := newFar(t, trip, func(command []string) string {
+			if command[0] == "evalsha" {
+				return "-NOSCRIPT No matching script.\r\n" // which is sent then, over the same connection
+			}
+			return bulk("OK 1")
+		})
+		n := l.open(t, redis.Options{}, pool.WithMaxIdle(150*ms))
+		reply, took := in(t, n, 20*time.Second, acquire(keys(t, "lock"), alice, 1))
+		if expect(t, "acquire", reply, pool.OK); took != 4*trip || l.dials.Load() != 1 {
+			t.Errorf("after %v, over %d connections", took, l.dials.Load())
+		}
+	})
+}
+
+// A proxy may take a subscription, and owe the answer for ever.
+func TestASubscriptionThatIsNotConfirmedEndsInTheTimeOfConnecting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mute := make(chan struct{})
+		defer close(mute)
+		l, _ := newFar(t, ms, func([]string) string { <-mute; return "" })
+		n := l.open(t, redis.Options{}, pool.WithTimeout(3*time.Second))
+		began := time.Now()
+		err := n.Listen(t.Context(), "inbox", func() { t.Error("confirmed") }, func(pool.Notice) {})
+		if took := time.Since(began); err == nil || took != 3*time.Second {
+			t.Errorf("%v after %v", err, took)
+		}
+	})
+}
+
+// A stuck connection does not close before it may.
+type stuck struct {
+	net.Conn
+	closes chan<- struct{}
+	may    <-chan struct{}
+}
+
+func (s stuck) Close() error {
+	select {
+	case s.closes <- struct{}{}:
+	default:
+	}
+	<-s.may
+	return s.Conn.Close()
+}
+
+func TestANodeWhoseConnectionDoesNotCloseIsOpenedAgain(t *testing.T) {
+	t.Parallel()
+	f, closes, may := newFake(t, granted), make(chan struct{}, 1), make(chan struct{})
+	user := redis.NewClient(&redis.Options{Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", f.addr)
+		return stuck{c, closes, may}, err
+	}})
+	defer user.Close()
+	n := pool.New(user)
+	end := n.Open()
+	expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
+	closed, again := make(chan error), make(chan error)
+	go func() { closed <- end() }()
+	<-closes
+	go func() { again <- n.Open()() }()
+	select {
+	case <-again:
+		close(may)
+	case <-time.After(10 * time.Second):
+		t.Error("it is not")
+		close(may)
+		<-again
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
 }
 
 func TestRequestsShareTheConnectionsThatThereMayBe(t *testing.T) {

@@ -33,14 +33,21 @@ const (
 // A connection carries requests to a node, those of one goroutine at a time.
 type connection struct {
 	carrier
-	raw    *conn         // nil: a cluster's, which has many
-	server string        // run id of the server at its end, "" where it does not tell
-	trip   time.Duration // a round trip, as measured when the connection was made; 0: unknown
-	end    func()        // closes it, also while it is in use
+	raw    *conn  // nil: a cluster's, which has many
+	server string // run id of the server at its end, "" where it does not tell
+	end    func() // closes it, also while it is in use
 
 	apart  bool // the server does not take commands for several locks
 	broken bool // it cannot be used again
 	gone   bool // the address leads to another server now; with connections.mu
+}
+
+// trip is what a round trip takes at least, with some room; 0: unknown.
+func (cn *connection) trip() time.Duration {
+	if cn.raw == nil {
+		return 0
+	}
+	return cn.raw.trip + cn.raw.trip/16
 }
 
 // A carrier takes commands to a server: a connection of go-redis, or its client for a cluster.
@@ -112,7 +119,7 @@ func (s *connections) take(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if until, bounded := ctx.Deadline(); bounded && until.Sub(now()) < cn.trip+cn.trip/16 {
+	if until, bounded := ctx.Deadline(); bounded && until.Sub(now()) < cn.trip() {
 		s.give(cn) // an answer could not come in time, and the connection would be lost with it
 		return nil, ErrConnecting
 	}
@@ -249,10 +256,19 @@ func (s *connections) refuse(err error) {
 func (s *connections) await(ctx context.Context, w *waiter) (*connection, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	select {
-	case o := <-w.got:
-		return o.cn, o.err
-	case <-ctx.Done():
+	again := time.NewTicker(hedge)
+	defer again.Stop()
+	for waiting := true; waiting; {
+		select {
+		case o := <-w.got:
+			return o.cn, o.err
+		case <-again.C:
+			s.mu.Lock()
+			s.grow()
+			s.mu.Unlock()
+		case <-ctx.Done():
+			waiting = false
+		}
 	}
 	s.mu.Lock()
 	i := slices.Index(s.waiting, w)

@@ -109,7 +109,6 @@ func (k *connector) greet(ctx context.Context, ahead []byte) (*connection, error
 		cn.end()
 		return nil, err
 	}
-	cn.trip = raw.trip
 	k.trip.Store(int64(raw.trip))
 	return cn, nil
 }
