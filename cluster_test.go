@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +23,7 @@ import (
 
 var (
 	errRefused = errors.New("connection refused")
-	errTimeout = os.ErrDeadlineExceeded
+	errTimeout = errors.New("i/o timeout")
 )
 
 // A cluster is n in-process masters, with a tap before each.

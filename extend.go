@@ -47,16 +47,17 @@ func (le *Lease) Extend(ctx context.Context) error {
 		return &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, verdict: le.cause}
 	}
 	e := le.extend(false)
+	timeout := c.timeout
 	c.unlock()
 
-	timer := c.locker.clock.AfterFunc(withGrace(c.timeout), func() { e.expire(silent(c.timeout)) })
+	timer := c.locker.clock.AfterFunc(timeout, e.expire)
 	defer timer.Stop()
 	select {
 	case <-e.done:
 	case <-le.Done():
-		e.expire(unanswered)
+		e.expire()
 	case <-ctx.Done():
-		e.expire(unheard)
+		e.expire()
 	}
 	return e.result(ctx)
 }
@@ -75,18 +76,18 @@ func (le *Lease) extend(renewal bool) *extension {
 	if c.extend == nil {
 		c.extend, c.rejoin = c.request(pool.Extend), c.request(pool.Rejoin)
 	}
+	c.timeout = c.locker.timeout(c.terms)
 	until := ioNow().Add(c.timeout)
 	for i, ln := range c.locker.lines {
 		n := &c.nodes[i]
 		switch {
 		case n.flying: // its answer is late; there is nothing to extend there yet
 			e.open--
-			e.replies[i] = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errAwaited}
 		case n.missing && renewal:
 			n.flying, n.returned, n.lapsed = true, true, true
-			ln.send(call{to: e, request: c.rejoin, until: until, within: c.timeout})
+			ln.send(call{to: e, request: c.rejoin, until: until})
 		default:
-			ln.send(call{to: e, request: c.extend, until: until, within: c.timeout})
+			ln.send(call{to: e, request: c.extend, until: until})
 		}
 	}
 	e.decide()
@@ -205,15 +206,10 @@ func (e *extension) end(verdict error) {
 	}
 }
 
-// expire ends the extension if it is still open: what has not answered counts as having replied so.
-func (e *extension) expire(open pool.Reply) {
+// expire ends the extension if it is still open.
+func (e *extension) expire() {
 	e.lease.claim.mu.Lock()
 	defer e.lease.claim.unlock()
-	for i := range e.replies {
-		if !e.decided && e.replies[i].Verdict == pool.Unanswered {
-			e.replies[i] = open
-		}
-	}
 	e.lease.check()
 	e.end(ErrNoQuorum)
 }
@@ -226,7 +222,11 @@ func (e *extension) result(ctx context.Context) error {
 	if e.verdict == nil {
 		return nil
 	}
-	err := &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, Granted: e.ok, Held: e.gone, verdict: e.verdict}
+	err := &QuorumError{
+		Op: "extend", Name: c.name, Needed: c.locker.quorum,
+		Granted: e.ok, Held: e.gone, Failed: len(c.nodes) - e.ok - e.gone,
+		verdict: e.verdict,
+	}
 	if ctx.Err() != nil {
 		err.cause = ended(ctx)
 	}
@@ -234,11 +234,7 @@ func (e *extension) result(ctx context.Context) error {
 		if r := &e.replies[i]; r.Verdict != pool.OK {
 			err.Nodes = append(err.Nodes, c.locker.lines[i].nodeError(r))
 		}
-		if e.replies[i].Verdict == pool.Unanswered {
-			err.Pending++
-		}
 	}
-	err.Failed = len(c.nodes) - e.ok - e.gone - err.Pending
 	return err
 }
 

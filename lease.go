@@ -318,18 +318,10 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	if v != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		e.Granted, e.Held, e.Failed, e.Pending = v.deleted, v.gone, v.failed, v.open
-		if v.late {
-			e.Failed, e.Pending = v.failed+v.open, 0
-		}
+		e.Granted, e.Held, e.Failed = v.deleted, v.gone, v.failed+v.open
 		for i := range le.claim.debts {
-			d := &le.claim.debts[i]
-			reply := pool.Reply{Verdict: d.said, Err: d.why}
-			if d.said == pool.Unanswered && v.late {
-				reply = silent(d.timeout)
-			}
-			if d.said != pool.OK {
-				e.Nodes = append(e.Nodes, d.line.nodeError(&reply))
+			if d := &le.claim.debts[i]; d.said != pool.OK {
+				e.Nodes = append(e.Nodes, d.line.nodeError(&pool.Reply{Verdict: d.said, Err: d.why}))
 			}
 		}
 	}

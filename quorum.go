@@ -36,8 +36,8 @@ type claim struct {
 	locker  *Locker
 	terms   *terms
 	name    string
-	start   moment // before the first request was sent
-	timeout time.Duration
+	start   moment    // before the first request was sent
+	end     time.Time // when it gives way to others, unless zero: see insist
 	acquire pool.Request
 	random  [16]byte      // of the owner id
 	queue   string        // key of the queue of waiters
@@ -46,9 +46,10 @@ type claim struct {
 	trip    *trip         // to be made by the caller, where that is all there is to wait for
 
 	mu      sync.Mutex
-	rings   time.Time // when the timer does, or zero
-	until   time.Time // when nodes that have not answered have failed
-	again   time.Time // when the nodes that others have may be asked again, and how often they were: see insist
+	timeout time.Duration // of a node, for the requests to come
+	rings   time.Time     // when the timer does, or zero
+	until   time.Time     // when nodes that have not answered have failed
+	again   time.Time     // when the nodes that others have may be asked again, and how often they were: see insist
 	rounds  int
 	phase   phase
 	verdict error  // why it was lost
@@ -130,7 +131,7 @@ func (c *claim) newOwner(holder string) string {
 }
 
 // claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place. The caller goes on with wait.
-func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
+func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *claim {
 	l := m.locker
 	c := &claim{
 		locker:  l,
@@ -138,6 +139,7 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 		name:    m.name,
 		queue:   m.keys.Queue,
 		timeout: l.timeout(t),
+		end:     end,
 		done:    make(chan struct{}, 1),
 		nodes:   make([]standing, len(l.lines)),
 		start:   present(l.clock),
@@ -159,14 +161,13 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place) *claim {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	patience := withGrace(c.timeout)
-	c.until = c.start.mono.Add(patience)
-	c.timer, c.rings = l.clock.AfterFunc(patience, c.alarm), c.until
+	c.until = c.start.mono.Add(c.timeout)
+	c.timer, c.rings = l.clock.AfterFunc(c.timeout, c.alarm), c.until
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
 		until := until.Add(l.spare(t, ln))
-		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, within: c.timeout, waits: lasts(ctx, until)}) // one only, of a lone node
+		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, waits: lasts(ctx, until)}) // one only, of a lone node
 	}
 	return c
 }
@@ -235,8 +236,9 @@ func (c *claim) alarm() {
 	switch c.phase {
 	case asking:
 		now := c.locker.clock.Now()
-		if longer := c.start.mono.Add(c.locker.timeout(c.terms)); longer.After(c.until) {
-			c.until = longer // meanwhile a connection has told how far its node is
+		c.timeout = c.locker.timeout(c.terms) // meanwhile a connection may have told how far its node is
+		if longer := c.start.mono.Add(c.timeout); longer.After(c.until) {
+			c.until = longer
 		}
 		if !now.Before(c.until) {
 			c.fail()
@@ -263,13 +265,13 @@ func (c *claim) alarm() {
 func (c *claim) fail() {
 	for i := range c.nodes {
 		n := &c.nodes[i]
-		switch connecting, _ := c.locker.lines[i].connects(); {
-		case n.ballot == open && connecting:
-			n.refuse(failed, pool.Reply{Verdict: pool.Unavailable, Err: pool.ErrConnecting})
-		case n.settling || n.ballot == open: // what it answered before is not the last word
-			n.refuse(failed, silent(c.timeout))
+		if n.settling { // what it answered before is not the last word
+			n.ballot, n.refusal = open, nil
 		}
 		n.settling = false
+		if n.ballot == open {
+			n.ballot = failed
+		}
 	}
 }
 
@@ -385,7 +387,7 @@ func (c *claim) settle(i int) {
 		}
 		n.settling = true
 		c.repairs++
-		c.locker.lines[i].send(call{to: c, request: c.repair, until: ioNow().Add(c.timeout), within: c.timeout})
+		c.locker.lines[i].send(call{to: c, request: c.repair, until: ioNow().Add(c.timeout)})
 	}
 }
 
@@ -463,7 +465,7 @@ func (c *claim) decide() {
 		c.conclude(over, c.error(ErrNoQuorum))
 	case c.chosen && t.accepted+t.settling+t.open < q:
 		c.yield()
-	case t.granted+t.open < q, t.held > 0 && t.granted+t.held >= q && !c.awaited():
+	case t.granted+t.open < q, t.granted < q && t.held > 0 && t.granted+t.held >= q && !c.awaited():
 		c.outvoted(t)
 	}
 }
@@ -636,8 +638,7 @@ func (c *claim) error(verdict error) *QuorumError {
 		Needed:  c.locker.quorum,
 		Granted: t.granted,
 		Held:    t.held,
-		Failed:  t.failed,
-		Pending: t.open,
+		Failed:  t.failed + t.open,
 		verdict: verdict,
 	}
 	if !errors.Is(verdict, ErrTooLate) {
@@ -685,7 +686,7 @@ type releaseVote struct {
 
 	mu                          sync.Mutex
 	open, deleted, gone, failed int
-	closed, late                bool    // late: by the node timeout
+	closed                      bool
 	verdict                     error   // nil, ErrLost or ErrNoQuorum
 	twins                       []*debt // to be released once it is over
 	debts                       []debt  // all of them
@@ -694,7 +695,8 @@ type releaseVote struct {
 // openVote opens the vote on the claim's release, of which there is one at most. With mu held.
 func (c *claim) openVote() *releaseVote {
 	l, v := c.locker, &c.vote
-	v.quorum, v.until, v.open, v.done = l.quorum, present(l.clock).add(withGrace(c.timeout)), len(l.lines), c.done
+	c.timeout = l.timeout(c.terms)
+	v.quorum, v.until, v.open, v.done = l.quorum, present(l.clock).add(c.timeout), len(l.lines), c.done
 	return v
 }
 
@@ -758,7 +760,6 @@ func (v *releaseVote) decide() {
 func (v *releaseVote) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.late = !v.closed
 	v.end(ErrNoQuorum)
 }
 

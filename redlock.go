@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,8 +24,6 @@ type Locker struct {
 	tokens   tokens
 	inbox    *inbox
 	renewals renewer
-	journal  journal
-	outage   outage
 	work     work           // requests on their way and releases that are owed
 	calls    errgroup.Group // the goroutines that talk to the nodes
 	closed   chan struct{}
@@ -74,7 +73,6 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
 	}
 	l.renewals.clock = l.clock
-	l.journal.locker = l
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
 		l.lines = append(l.lines, newLine(l, n, i, len(nodes)))
@@ -210,13 +208,14 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	return le, nil
 }
 
-// attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place.
-func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (got *claim, _ error) {
+// attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place. Where the votes are split it
+// gives way at end, unless that is zero, or sooner.
+func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, end time.Time) (got *claim, _ error) {
 	l := m.locker
 	if !queued {
 		p = nil
 	}
-	c := m.claim(ctx, t, p)
+	c := m.claim(ctx, t, p, end)
 	defer func() {
 		if got == nil { // then nothing may be left, also where an Observer panicked and nobody hears of it
 			c.giveUp(context.Canceled)
@@ -225,9 +224,6 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool) (g
 	err := c.wait(ctx)
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
-	}
-	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
-		l.outage.over(l)
 	}
 	if err != nil {
 		return nil, err
@@ -368,7 +364,7 @@ func (l *Locker) join() {
 
 // closedError is what calls return after Close.
 func (l *Locker) closedError(op, name string) error {
-	return fmt.Errorf("redlock: %s: %w", subject(op, name), ErrClosed)
+	return fmt.Errorf("redlock: %s %q: %w", op, name, ErrClosed)
 }
 
 // errWaited is the cause of a context that [WithWait] ended.

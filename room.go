@@ -281,14 +281,15 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	v := &reservation{claim: c, top: c.blockTop(present(c.locker.clock)), open: len(c.nodes), done: make(chan struct{})}
 	r := c.request(pool.Repair)
 	r.Token = v.top
-	until := ioNow().Add(c.timeout)
+	timeout := c.timeout
+	until := ioNow().Add(timeout)
 	for _, ln := range c.locker.lines {
-		ln.send(call{to: v, request: r, until: until, within: c.timeout})
+		ln.send(call{to: v, request: r, until: until})
 	}
 	c.unlock()
 
 	over := make(chan struct{})
-	timer := c.locker.clock.AfterFunc(c.timeout, func() { close(over) })
+	timer := c.locker.clock.AfterFunc(timeout, func() { close(over) })
 	defer timer.Stop()
 	select {
 	case <-v.done:

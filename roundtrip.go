@@ -80,14 +80,14 @@ func (ln *line) due() time.Duration {
 }
 
 // silence returns for how much longer the node may be awaited before it counts as silent: nothing has been heard of it for
-// as long as an answer may take, though a request is under way. A node that is far away is not silent. Zero or less: it
-// is. Of a node that has neither answered nor failed to nothing is known.
+// as long as an answer may take, though a request is under way, or no connection could be made for connectGrace. A node
+// that is far away is not silent. Zero or less: it is. Of a node that has neither answered nor failed to nothing is known.
 func (ln *line) silence(now time.Time) (left time.Duration, known bool) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
 	due := ln.due()
 	switch {
-	case ln.sick && ln.connecting.IsZero():
+	case ln.sick && (ln.connecting.IsZero() || now.Sub(ln.connecting) >= connectGrace):
 		return 0, true
 	case due == 0:
 		return 0, false

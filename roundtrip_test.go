@@ -256,3 +256,54 @@ func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
 		mustClose(t, l)
 	})
 }
+
+// A lease that was taken while the nodes were near is renewed, extended and released when they are far away.
+func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		all, nodes := farAway(c, time.Millisecond, time.Millisecond, time.Millisecond)
+		l := over(t, nodes)
+		renewed := lockEverywhere(t, l, "a", redlock.WithRenewal(redlock.Forever))
+		plain := lockEverywhere(t, l, "b")
+		for i, f := range all {
+			c.taps[i].latency(300 * time.Millisecond)
+			f.trip = 300 * time.Millisecond // which its next connection tells
+		}
+		time.Sleep(9 * time.Second)
+		if err := plain.Extend(t.Context()); err != nil {
+			t.Errorf("Extend: %v", err)
+		}
+		time.Sleep(9 * time.Second)
+		mustUnlock(t, plain)
+		mustUnlock(t, renewed)
+		mustClose(t, l)
+	})
+}
+
+// Nor does one that no connection could be made to for long.
+func TestAnUnreachableMinorityDoesNotProlongASplitVote(t *testing.T) {
+	t.Parallel()
+	const ms = time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		all, nodes := farAway(c, ms, ms, ms, ms, ms)
+		for _, f := range all[3:] {
+			f.ready, f.told = time.Now().Add(time.Hour), time.Now().Add(time.Hour)
+		}
+		l := over(t, nodes, redlock.WithNodeTimeout(250*ms))
+		for range 8 {
+			mustUnlock(t, mustTryLock(t, l, "warm"))
+			time.Sleep(250 * ms)
+		}
+		c.taps[0].master.Set("a", "0123456789abcdef0123456789abcdef", 40*ms)
+		var le *redlock.Lease
+		if d := took(func() { le = mustLock(t, l, "a") }); d > 100*ms {
+			t.Errorf("Lock took %v", d)
+		}
+		mustUnlock(t, le)
+		for _, f := range all {
+			f.ready = time.Time{}
+		}
+	})
+}

@@ -40,7 +40,7 @@ func (c *claim) insist() bool {
 	case now.Before(c.again): // not yet
 		c.ring(c.again)
 		return true
-	case c.rounds == maxRounds, now.Sub(c.start.mono) >= maxInsist*c.timeout, !c.first():
+	case c.rounds == maxRounds, c.late(now), !c.first():
 		return false
 	}
 	c.until = now.Add(c.timeout)
@@ -58,12 +58,17 @@ func (c *claim) insist() bool {
 	return true
 }
 
+// late reports whether the claim has insisted for long enough.
+func (c *claim) late(now time.Time) bool {
+	return now.Sub(c.start.mono) >= maxInsist*c.timeout || !c.end.IsZero() && !now.Before(c.end)
+}
+
 // first reports whether the claim comes before all others that have one of the nodes. With mu held.
 func (c *claim) first() bool {
 	own, others := 0, make(map[string]int)
 	for i := range c.nodes {
 		switch r := c.nodes[i].other(); {
-		case c.nodes[i].ballot == granted:
+		case c.nodes[i].ballot == granted, c.nodes[i].ballot == accepted:
 			own++
 		case r == nil || r.TTL == 0: // it is reserved: nobody has it yet
 		case r.Foreign: // who does not know of this order

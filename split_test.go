@@ -1,6 +1,7 @@
 package redlock_test
 
 import (
+	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
 )
 
 const stampede = 10 // processes of a job that is to run once
@@ -132,4 +134,58 @@ func rush(t *testing.T, lockers []*redlock.Locker, name string) (won, unsure int
 	}
 	all.Wait()
 	return won, unsure, times
+}
+
+// While a majority is the attempt's own, and its registers are being made equal, what another has does not matter.
+func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
+	t.Parallel()
+	for range 10 { // who comes first is for the fingerprints to say
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			c.latency(time.Millisecond)
+			ahead := fmt.Sprint(time.Now().Add(time.Hour).UnixMicro())
+			c.taps[0].master.Set("{a}:redlock:fence", ahead, time.Hour) // so that the second needs a repair
+			c.taps[2].master.Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
+			seen := new(recorder)
+			l := c.locker(t, redlock.WithObserver(seen))
+			mustUnlock(t, mustTryLock(t, l, "a"))
+			if a := eventsOf[redlock.AttemptEvent](seen); len(a) != 1 || a[0].Repairs != 1 {
+				t.Errorf("attempts: %+v", a)
+			}
+			if n := c.taps[2].sent(pool.Acquire); n != 1 {
+				t.Errorf("the other's node was asked %d times", n)
+			}
+		})
+	}
+}
+
+// What a crashed process has left keeps all from a majority, so that who comes first insists to no avail.
+func TestTryLockGivesUpAVoteThatStaysSplitWithinFourNodeTimeouts(t *testing.T) {
+	t.Parallel()
+	const timeout = 20 * time.Millisecond
+	for i := range time.Duration(20) {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			c.latency(timeout / (4 + 6*(i%2)))
+			l := c.locker(t, redlock.WithNodeTimeout(timeout))
+			mustUnlock(t, mustTryLock(t, l, "warm"))
+			time.Sleep(time.Second)
+			c.taps[0].master.Set("a", last(), time.Minute)
+			c.refuse(2)
+			var err error
+			d := took(func() { _, err = l.TryLock(t.Context(), "a") })
+			if d > 4*timeout || d < timeout || !errors.Is(err, redlock.ErrNoQuorum) {
+				t.Errorf("TryLock took %v: %v", d, err)
+			}
+		})
+	}
+}
+
+// last is an owner that all others come before: see split.go.
+func last() string {
+	for i := 0; ; i++ {
+		if o := fmt.Sprintf("%032x", i); sha1.Sum([]byte(o))[0] == 0xff { //nolint:gosec // Redis's own fingerprint
+			return o
+		}
+	}
 }

@@ -20,8 +20,8 @@ const (
 	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
 	foreignPatience = 200 * time.Millisecond
 
-	// splitTimeouts is for how many node timeouts TryLock makes further attempts when the votes were split. With the last of
-	// them it takes a node timeout or two longer.
+	// splitTimeouts is for how many node timeouts TryLock asks nodes when the votes were split. The last answers may take
+	// another.
 	splitTimeouts = 3
 	// minCourtesy is how long one gives way at least.
 	minCourtesy = 2 * time.Millisecond
@@ -90,11 +90,9 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}
 	waited := false
-	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := p != nil && p.ready()
-		began := l.clock.Now()
-		c, err := m.attempt(ctx, t, p, queued)
+		c, err := m.attempt(ctx, t, p, queued, time.Time{})
 		if err == nil {
 			if waited {
 				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(c.start.mono))
@@ -112,15 +110,6 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		l.saw(r, last)
 		p = l.seat(r, m.keys, true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
-		switch {
-		case held:
-			dark = time.Time{}
-		case dark.IsZero():
-			dark = began
-			fallthrough
-		default:
-			l.outage.lasts(l, dark, last)
-		}
 		switch {
 		case held && queued:
 			err = p.wait(ctx, last.patience())
@@ -163,9 +152,10 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}()
 	var own []string // fingerprints of earlier attempts, which a node may carry out late
-	began := present(l.clock)
+	allowed := func() time.Time { return l.clock.Now().Add(splitTimeouts * l.timeout(t)) }
+	end := allowed()
 	for n := 0; ; n++ {
-		c, err := m.attempt(ctx, t, nil, false)
+		c, err := m.attempt(ctx, t, nil, false, end)
 		if err == nil {
 			has = true
 			return c.grant(), nil
@@ -178,12 +168,14 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 		if last.owned && slices.Contains(own, last.owner) {
 			split, last.verdict = true, errSplit
 		}
+		pause := l.courtesy(n, t)
 		switch {
 		case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):
-		case !split, began.add(splitTimeouts*l.timeout(t)).until(present(l.clock)) <= 0:
+			end = allowed() // that is waited for beside
+		case !split, end.Sub(l.clock.Now()) <= pause:
 			return grant{}, last
 		default:
-			if err := l.pause(ctx, l.courtesy(n, t)); err != nil {
+			if err := l.pause(ctx, pause); err != nil {
 				return grant{}, m.stopped(ctx, last)
 			}
 		}

@@ -80,7 +80,7 @@ func meet(ctx context.Context, s *connections, client *redis.ClusterClient) erro
 		ctx, cancel := context.WithTimeout(ctx, took)
 		defer cancel()
 		select {
-		case <-all: //nolint:errcheck // one master's error is not the others'
+		case <-all:
 		case <-ctx.Done():
 		}
 		return nil

@@ -161,7 +161,6 @@ func standalone(opt redis.Options, timeout, maxIdle time.Duration) *client {
 	c.own = func() *connections {
 		s := newConnections(c.timeout, c.maxIdle, opt.PoolSize)
 		s.connect, s.sentinels = c.connector.connect, opt.Addr == failoverAddr
-		s.secured = c.secured
 		return s
 	}
 	return c

@@ -47,7 +47,7 @@ func parse(v Verb, text string) Reply {
 		return Reply{Verdict: Gone}
 	case text == "RAISED" && v == Repair:
 		return Reply{Verdict: Raised}
-	case word == "WAIT" && (takes(v) || v == Repair || v == Check):
+	case word == "WAIT" && (takes(v) || v == Repair):
 		wait, ok := millis(rest)
 		if !ok || wait < 0 {
 			return nonsense(v)

@@ -25,7 +25,6 @@ var verbs = [...]string{
 	Leave:     "leave",
 	Inspect:   "inspect",
 	Bootstrap: "bootstrap",
-	Check:     "check",
 }
 
 // String returns the verb.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -20,7 +19,7 @@ import (
 
 var (
 	errRefused = errors.New("connection refused")
-	errTimeout = os.ErrDeadlineExceeded
+	errTimeout = errors.New("i/o timeout")
 	errBroken  = io.EOF
 )
 
