@@ -9,3 +9,6 @@ func now() time.Time { return time.Now() }
 func elapsed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
+
+// every returns a ticker by that time.
+func every(d time.Duration) *time.Ticker { return time.NewTicker(d) }

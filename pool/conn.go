@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -44,6 +46,7 @@ type conn struct {
 	maxIdle time.Duration // for how long it may have rested before it carries a request
 	ahead   []byte        // what is sent with the first command and was not written since
 	trip    time.Duration // the shortest round trip so far; 0: none yet
+	refusal string        // the server's first answer, where it is an error and nothing came after it
 }
 
 // SetReadDeadline implements net.Conn.
@@ -77,7 +80,7 @@ func (c *conn) expire(t time.Time) error {
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
-		c.came()
+		c.came(b[:n])
 	}
 	if !c.meter.fits(b[:n]) {
 		return 0, errTooMuch
@@ -86,12 +89,27 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // came notes that the server has been heard of.
-func (c *conn) came() {
+func (c *conn) came(b []byte) {
+	if c.refusal = ""; c.trip == 0 && b[0] == '-' {
+		if line, rest, _ := bytes.Cut(b[1:], []byte("\r\n")); len(rest) == 0 {
+			c.refusal = string(line)
+		}
+	}
 	at := now()
 	if trip := max(at.Sub(c.used), 1); c.sent && (c.trip == 0 || trip < c.trip) {
 		c.trip = trip
 	}
 	c.used, c.sent = at, false
+}
+
+// refused returns the server's reason to hang up, if it has told one, and else err. A server that is full, or protects itself,
+// answers so whatever the first command is; go-redis takes it for an answer to HELLO, and goes on.
+func (c *conn) refused(err error) error {
+	hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if hungUp && c.refusal != "" {
+		return serverError(c.refusal)
+	}
+	return err
 }
 
 // Write implements net.Conn.

@@ -432,6 +432,83 @@ func TestAServerThatKnowsNoGreetingIsAskedOneByOne(t *testing.T) {
 	}
 }
 
+// Where it is not yet known what a server is, because it was full, or the password wrong, it is no server that knows no greeting.
+func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const trip = 100 * ms
+		l, f := newFar(t, trip, func(command []string) string {
+			if command[0] == "auth" {
+				return "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+			}
+			return bulk("OK 1")
+		})
+		f.hello = "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+		n := l.open(t, redis.Options{Password: "secret"})
+		reply, _ := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
+		expect(t, "refused", reply, pool.Refused)
+		f.hello = greeting
+		time.Sleep(time.Second) // longer than the failure answers for further requests
+		reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
+		if expect(t, "greeted", reply, pool.OK); took != 3*trip {
+			t.Errorf("after %v", took)
+		}
+	})
+}
+
+// A server may say why it hangs up before it was asked anything.
+func TestAServerThatHangsUpWithAReasonIsQuoted(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string]pool.Verdict{
+		"ERR max number of clients reached":                                            pool.Unavailable,
+		"DENIED Redis is running in protected mode because protected mode is enabled.": pool.Refused,
+	} {
+		for name, d := range map[string]pool.Dialer{"no password": {}, "a password": {Password: "secret"}} {
+			f := newFake(t, func([]string) string { return "" })
+			f.hello, f.info = "-"+reason+"\r\n", hangsUp
+			reply := do(t, dialWith(t, d, f.addr), acquire(keys(t, "lock"), alice, 1))
+			expect(t, name, reply, want)
+			if reply.Err == nil || reply.Err.Error() != reason || !reply.Unsent {
+				t.Errorf("%s: %+v", name, reply)
+			}
+		}
+	}
+}
+
+func TestWhatAUsersFunctionSaysWhileConnectingIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, granted)
+	no := errors.New("the vault is sealed")
+	dialler := redis.NewClient(&redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, no }})
+	defer dialler.Close()
+	nodes := map[string]pool.Node{
+		"a dialer": pool.New(dialler),
+		"credentials": dialWith(t, pool.Dialer{Credentials: func(context.Context) (string, string, error) {
+			return "", "", no
+		}}, f.addr),
+	}
+	for name, n := range nodes {
+		reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
+		expect(t, name, reply, pool.Unavailable)
+		if !strings.Contains(reply.Err.Error(), no.Error()) || !reply.Unsent {
+			t.Errorf("%s: %+v", name, reply)
+		}
+	}
+}
+
+// The sentinels may learn of the master later.
+func TestAMasterThatTheSentinelsDoNotKnowMayComeYet(t *testing.T) {
+	t.Parallel()
+	sentinel := newFake(t, func([]string) string { return "*-1\r\n" })
+	user := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "locks", SentinelAddrs: []string{sentinel.addr}})
+	defer user.Close()
+	reply := do(t, pool.New(user), acquire(keys(t, "lock"), alice, 1))
+	expect(t, "acquire", reply, pool.Unavailable)
+	if errors.Is(reply.Err, pool.ErrBadReply) || !strings.Contains(reply.Err.Error(), "sentinels") {
+		t.Errorf("%+v", reply)
+	}
+}
+
 func TestAUsersFunctionThatPanicsWhileConnectingIsAnError(t *testing.T) {
 	t.Parallel()
 	user := redis.NewClient(&redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) { panic("no") }})

@@ -241,7 +241,7 @@ func (s *connections) refuse(err error) {
 func (s *connections) await(ctx context.Context, w *waiter) (*connection, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
-	again := time.NewTicker(hedge)
+	again := every(hedge)
 	defer again.Stop()
 	for waiting := true; waiting; {
 		select {

@@ -40,6 +40,7 @@ func newConnector(o redis.Options) *connector {
 		}
 	}
 	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
+	o.CredentialsProviderContext = punctualCredentials(o.CredentialsProviderContext)
 	k.options = o
 	if static := o.OnConnect == nil && o.CredentialsProvider == nil && o.CredentialsProviderContext == nil &&
 		o.StreamingCredentialsProvider == nil && len(o.Username)+len(o.Password) < bufferSize/2; static {
@@ -73,7 +74,7 @@ func appendCommand(b []byte, words ...string) []byte {
 func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *redis.Client, stop func() bool, err error) {
 	under, err := k.dial(ctx, k.options.Network, k.options.Addr)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, toldBy("dial", err)
 	}
 	k.made(under)
 	raw = &conn{Conn: under, maxIdle: *k.maxIdle, ahead: ahead}
@@ -90,8 +91,9 @@ func (k *connector) connect(ctx context.Context) (*connection, error) {
 	}
 	cn, err := k.greet(ctx, ahead)
 	if errors.Is(err, errAhead) {
-		k.plain.Store(true)
-		return k.greet(ctx, nil)
+		if cn, err = k.greet(ctx, nil); err == nil {
+			k.plain.Store(true)
+		}
 	}
 	return cn, err
 }
@@ -107,7 +109,7 @@ func (k *connector) greet(ctx context.Context, ahead []byte) (*connection, error
 	}
 	if err != nil {
 		cn.end()
-		return nil, err
+		return nil, raw.refused(err)
 	}
 	k.trip.Store(int64(raw.trip))
 	return cn, nil

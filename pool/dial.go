@@ -17,7 +17,7 @@ import (
 type Dialer struct {
 	Username string
 	Password string
-	// Credentials, if set, is asked for the username and password of each new connection.
+	// Credentials, if set, is asked for the username and password of each new connection. Nodes repeat its errors.
 	Credentials func(ctx context.Context) (username, password string, err error)
 
 	// TLS, if set, secures the connections to all addresses. The server's name is the address's unless it is set.

@@ -69,6 +69,15 @@ func failure(r *Request, err error) Reply {
 	}
 }
 
+// toldBy is the error of what takes part in connecting, which may be of any type: a user's dialer, go-redis's for sentinels. It
+// is no answer that could not be read, and so it may be repeated.
+func toldBy(what string, err error) error {
+	if err == nil || !errors.Is(failure(&Request{}, err).Err, ErrBadReply) {
+		return err
+	}
+	return &net.OpError{Op: what, Err: errors.New(harmless(err.Error()))}
+}
+
 // broken reports whether err tells of the connection, not of what came over it. The errors of package net, of the operating
 // system and of deadlines are of type net.Error, wrapped or bare; those of package crypto/tls that have no type begin with its name.
 func broken(err error) bool {

@@ -32,6 +32,9 @@ type fake struct {
 // greeting is an answer to HELLO that go-redis takes for one.
 const greeting = "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n"
 
+// hangsUp is the info of a fake that answers no INFO.
+const hangsUp = "-"
+
 // newFake starts a fake that greets, tells its run id, and gives all other commands to answer.
 func newFake(t testing.TB, answer func(command []string) string) *fake {
 	t.Helper()
@@ -95,7 +98,7 @@ func (f *fake) serve(c net.Conn) {
 		case "hello":
 			out = f.hello
 		case "info":
-			if out = f.refusal(); out == "" {
+			if out = f.refusal(); out == "" && f.info != hangsUp {
 				out = bulk(f.info + "run_id:" + f.run + "\r\n")
 			}
 		case "client":

@@ -30,7 +30,7 @@ func punctual(f func(context.Context, *redis.Conn) error) func(context.Context, 
 	}
 }
 
-// punctualCredentials is punctual for what tells credentials.
+// punctualCredentials is punctual for what tells credentials, and says whose error its error is.
 func punctualCredentials(f func(context.Context) (username, password string, err error)) func(context.Context) (username, password string, err error) {
 	if f == nil {
 		return nil
@@ -38,6 +38,7 @@ func punctualCredentials(f func(context.Context) (username, password string, err
 	return func(ctx context.Context) (username, password string, err error) {
 		ctx, cancel := ending(ctx)
 		defer cancel()
-		return f(ctx)
+		username, password, err = f(ctx)
+		return username, password, toldBy("credentials", err)
 	}
 }
