@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	workers = 3 // of each client process
-	names   = 6 // they contend for
+	workers    = 3 // of each client process
+	names      = 6 // they contend for
+	contenders = 2 // of each client process, for one name, while masters are frozen for long
 )
 
 // orders are what a client process is started with.
@@ -51,7 +52,7 @@ const (
 	ended  = "ended"  // a lease: it ended At; released says how that went on
 	freed  = "freed"  // a lease: a majority had released it At
 	write  = "write"  // to the resources, under Token
-	failed = "failed" // an operation, and Text says why
+	failed = "failed" // to get a lock: it was Called, and returned At; Text says why
 	broken = "broken" // something that must not be, and Text says what
 )
 
@@ -96,6 +97,12 @@ func work(text string) error {
 			all.Go(func() { w.keep(ctx, name) })
 			continue
 		}
+		if text, ok := strings.CutPrefix(in.Text(), "contend "); ok {
+			for range contenders {
+				all.Go(func() { w.contend(ctx, text) })
+			}
+			continue
+		}
 		w.obey(in.Text())
 	}
 	stop()
@@ -131,7 +138,7 @@ func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 		called, renews := clocks.Monotonic(), random.IntN(10) == 0
 		lease, err := w.take(ctx, name, renews, random)
 		if err != nil {
-			w.tell(report{What: failed, Text: outcome(err)})
+			w.tell(report{What: failed, Name: name, Called: called, At: clocks.Monotonic(), Text: outcome(err)})
 			continue
 		}
 		at := clocks.Monotonic()
@@ -146,12 +153,42 @@ func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 	}
 }
 
+// contend takes a lock and lets go of it again and again, for a while: "name 3s".
+func (w *worker) contend(ctx context.Context, text string) {
+	name, length, _ := strings.Cut(text, " ")
+	d, err := time.ParseDuration(length)
+	if err != nil {
+		w.tell(report{What: broken, Text: err.Error()})
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for ctx.Err() == nil {
+		called := clocks.Monotonic()
+		take := w.locker.Lock
+		if rand.IntN(4) == 0 {
+			take = w.locker.TryLock
+		}
+		lease, err := take(ctx, name)
+		if err != nil {
+			w.tell(report{What: failed, Name: name, Called: called, At: clocks.Monotonic(), Text: outcome(err)})
+			continue
+		}
+		r := report{Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence()}
+		told := r
+		told.What, told.Called, told.At, told.Until = locked, called, clocks.Monotonic(), w.clock.real(lease.Until())
+		w.tell(told)
+		sleep(ctx, time.Millisecond)
+		w.release(lease, r)
+	}
+}
+
 // keep takes a lock, tells so, and keeps it for as long as it lasts.
 func (w *worker) keep(ctx context.Context, name string) {
 	called := clocks.Monotonic()
 	lease, err := w.locker.Lock(ctx, name, redlock.WithWait(w.TTL/4))
 	if err != nil {
-		w.tell(report{What: failed, Text: outcome(err)})
+		w.tell(report{What: failed, Name: name, Called: called, At: clocks.Monotonic(), Text: outcome(err)})
 		return
 	}
 	r := report{

@@ -107,6 +107,7 @@ type record struct {
 	mu       sync.Mutex
 	leases   map[[2]int]*holding // by client and its number
 	over     []history.Lease
+	wants    []history.Want // that came to nothing
 	failures map[string]int
 	broken   []string
 	writes   int
@@ -146,6 +147,7 @@ func (r *record) note(client int, said report) {
 		r.open.write(said.Name, said.Token)
 	case failed:
 		r.failures[said.Text]++
+		r.wants = append(r.wants, history.Want{Name: said.Name, Called: said.Called, Ended: said.At})
 	case broken:
 		r.broken = append(r.broken, said.Text)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/integration/clocks"
+	"github.com/go-redlock/redlock/integration/history"
 )
 
 // A fault is something that goes wrong with one server, or one client process.
@@ -19,16 +21,15 @@ type fault struct {
 	wild    bool // the library's assumptions do not allow it
 	forgets bool // the server loses what it was told
 	refuses bool // it refuses connections meanwhile
+	long    bool // it strikes two servers for many node timeouts, and nothing else happens meanwhile: locks must go from hand to hand
 
 	// strike begins it, on the victim of that number, and returns what ends it, nil if it has no duration.
 	strike func(ctx context.Context, r *run, victim int) (end func() error, err error)
 }
 
 var faults = []fault{
-	{name: "frozen", strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
-		s := r.servers.all[victim]
-		return func() error { _, err := docker(ctx, "unpause", s.id); return err }, s.pause(ctx)
-	}},
+	{name: "frozen", strike: freeze},
+	{name: "two frozen for long", long: true, strike: freeze},
 	{name: "cut off", strike: func(ctx context.Context, r *run, victim int) (func() error, error) {
 		s := r.servers.all[victim]
 		_, err := docker(ctx, "network", "disconnect", "bridge", s.id)
@@ -84,6 +85,11 @@ var faults = []fault{
 	}},
 }
 
+func freeze(ctx context.Context, r *run, victim int) (func() error, error) {
+	s := r.servers.all[victim]
+	return func() error { _, err := docker(ctx, "unpause", s.id); return err }, s.pause(ctx)
+}
+
 // A blow is a fault with its victim.
 type blow struct {
 	*fault
@@ -91,7 +97,7 @@ type blow struct {
 	end    func() error
 }
 
-// blows chooses what is to go wrong at once: a few faults, each with one victim, or with most of the servers. Within the assumptions one
+// blows chooses what is to go wrong at once: a few faults, each with one victim, or with most of the servers, or a long one. Within the assumptions one
 // server at most forgets, and the next only when the restart guard has let it serve again.
 func (r *run) blows() []*blow {
 	r.mu.Lock()
@@ -103,6 +109,10 @@ func (r *run) blows() []*blow {
 		f := &faults[r.random.IntN(len(faults))]
 		if len(r.only) > 0 && !slices.Contains(r.only, f.name) || !r.wild && (f.wild || f.forgets && forgot) {
 			continue // a round with less is as good
+		}
+		if f.long {
+			pair := r.random.Perm(size)
+			return []*blow{{fault: f, victim: pair[0]}, {fault: f, victim: pair[1]}}
 		}
 		forgot = forgot || f.forgets
 		for _, victim := range r.victims(f) {
@@ -133,9 +143,17 @@ func (r *run) round(ctx context.Context) error {
 	if len(blows) == 0 {
 		return nil
 	}
-	errs := make([]error, len(blows))
+	errs, lasts := make([]error, len(blows)), 100*time.Millisecond+r.upTo(2500*time.Millisecond)
+	if blows[0].long {
+		sleep(ctx, max(2*ttl, time.Until(r.quarantine))) // what is left of earlier faults has expired
+		lasts = longFault + r.upTo(longFault)
+	}
 	together(blows, func(i int, b *blow) { b.end, errs[i] = b.strike(ctx, r, b.victim) })
-	sleep(ctx, 100*time.Millisecond+r.upTo(2500*time.Millisecond))
+	if blows[0].long {
+		errs = append(errs, r.contend(ctx, lasts))
+	} else {
+		sleep(ctx, lasts)
+	}
 	together(blows, func(i int, b *blow) {
 		if b.end != nil {
 			errs[i] = errors.Join(errs[i], b.end())
@@ -207,6 +225,32 @@ func (r *run) inherit(ctx context.Context, mended time.Time, bound time.Duration
 	}
 	r.orphans = nil
 	return nil
+}
+
+// contend has all clients want one lock for that long.
+func (r *run) contend(ctx context.Context, lasts time.Duration) error {
+	s := span{from: clocks.Monotonic()}
+	order := fmt.Sprintf("contend %s %v", r.fresh(), lasts)
+	for _, p := range r.clients {
+		if err := p.order(order); err != nil {
+			return err
+		}
+	}
+	sleep(ctx, lasts)
+	s.to = clocks.Monotonic()
+	r.long = append(r.long, s)
+	return nil
+}
+
+// A span is the time of a long fault, by the machine's monotonic clock.
+type span struct{ from, to int64 }
+
+// idle is for how long nobody had a lock that somebody wanted, at most, in each of the long faults. A majority serves all the while.
+func (r *run) idle(leases []history.Lease) (longest []recovery) {
+	for _, s := range r.long {
+		longest = append(longest, recovery{history.Idle(leases, r.record.wants, ttl, s.from, s.to), mostIdle})
+	}
+	return longest
 }
 
 // A recovery is how long it took until a fresh name could be locked, and how long it may take.

@@ -38,6 +38,11 @@ const (
 	ttl         = 2 * time.Second
 	nodeTimeout = ttl / 20
 
+	// longFault is how long two masters are frozen at least; twice that at most.
+	longFault = 20 * nodeTimeout
+	// mostIdle is how long a lock may be idle meanwhile though somebody wants it.
+	mostIdle = 4 * nodeTimeout
+
 	// settling is how long after the last client has gone a lock may still appear and expire.
 	settling = 20 * time.Second
 	// stuck is by how much a recovery is never late, however busy the machine.
@@ -59,6 +64,8 @@ type run struct {
 	recovered  map[string][]recovery // by fault
 	orphans    []orphan
 	inherited  []recovery // of the locks of clients that were killed
+	long       []span     // the long faults
+	idled      []recovery // in each of them: for how long a lock was idle
 	left       []string   // lock keys
 	lasted     time.Duration
 
@@ -104,7 +111,9 @@ func command() error {
 	if err := r.live(ctx, *length); err != nil {
 		return err
 	}
-	v := history.Check(r.record.history())
+	leases := r.record.history()
+	v := history.Check(leases)
+	r.idled = r.idle(leases)
 	r.report(&v)
 	if err := v.Draw(*drawing); err != nil {
 		return err
@@ -262,6 +271,11 @@ func (r *run) report(v *history.Verdict) {
 		fmt.Printf("locks of killed clients: %d, had by another %v (median), %v (longest) after the kill, with a TTL of %v\n",
 			len(r.inherited), took.Round(time.Millisecond), longest(r.inherited).Round(time.Millisecond), ttl)
 	}
+	if len(r.idled) > 0 {
+		idle, _ := median(r.idled)
+		fmt.Printf("longest idle of a lock that was wanted, with two of five masters frozen: %v (median of %d), %v (longest)\n",
+			idle.Round(time.Millisecond), len(r.idled), longest(r.idled).Round(time.Millisecond))
+	}
 	fmt.Printf("longest time without service: %v\n", r.outage.Round(time.Millisecond))
 	fmt.Printf("overlaps: %d; tokens out of order: %d; histories that no single lock could have had: %d\n", len(v.Overlaps), len(v.Tokens), len(v.Illegal))
 	fmt.Printf("stale writes: %d stopped by the resource that checks tokens, %d let in by the one that does not\n", r.record.guarded.refused, r.record.open.let)
@@ -298,6 +312,11 @@ func (r *run) late() (wrong []string) {
 	if len(r.inherited) > 0 {
 		if took, bound := median(r.inherited); took > bound || slices.ContainsFunc(r.inherited, func(i recovery) bool { return i.took > i.bound+stuck }) {
 			wrong = append(wrong, fmt.Sprintf("the lock of a killed client could be had only %v (median), %v (longest) after", took, longest(r.inherited)))
+		}
+	}
+	if len(r.idled) > 0 {
+		if idle, bound := median(r.idled); idle > bound || longest(r.idled) > bound+stuck {
+			wrong = append(wrong, fmt.Sprintf("with two of five masters frozen a lock that was wanted was idle for %v (median), %v (longest)", idle, longest(r.idled)))
 		}
 	}
 	return wrong

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -73,6 +74,48 @@ func TestBadHistoriesAreFoundAndDrawn(t *testing.T) {
 		}
 		if s, err := os.Stat(path); err != nil || s.Size() == 0 {
 			t.Errorf("%s: nothing was drawn: %v", name, err)
+		}
+	}
+}
+
+func TestIdleIsTheLongestTimeThatNobodyHasWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	const ttl, from, to = 100, 0, 1000
+	first := history.Lease{Name: "a", Called: 0, Locked: 0, Ended: 20, Freed: 25}
+	for name, c := range map[string]struct {
+		leases []history.Lease
+		wants  []history.Want
+		idle   time.Duration
+	}{
+		"nobody wants it":          {leases: []history.Lease{first}},
+		"the next one waits":       {[]history.Lease{first, {Name: "a", Called: 10, Locked: 50, Ended: 60, Freed: 65}}, nil, 30},
+		"the next one comes later": {[]history.Lease{first, {Name: "a", Called: 40, Locked: 50, Ended: 60, Freed: 65}}, nil, 10},
+		"those who wait take turns": {
+			[]history.Lease{first, {Name: "a", Called: 90, Locked: 120, Ended: 130, Freed: 130}},
+			[]history.Want{{Name: "a", Called: 10, Ended: 60}, {Name: "a", Called: 60, Ended: 95}},
+			100,
+		},
+		"nobody wants it for a while": {
+			[]history.Lease{first, {Name: "a", Called: 80, Locked: 90, Ended: 95, Freed: 95}},
+			[]history.Want{{Name: "a", Called: 10, Ended: 50}},
+			30,
+		},
+		"of another name": {[]history.Lease{first}, []history.Want{{Name: "b", Called: 10, Ended: 15}}, 5},
+		"nobody knows whether it was released": {
+			[]history.Lease{
+				{Name: "a", Called: 0, Locked: 0, Ended: 20, Freed: history.Unknown},
+				{Name: "a", Called: 10, Locked: 125, Ended: 130, Freed: 130},
+			}, nil, 5,
+		},
+		"it is never given back": {
+			[]history.Lease{{Name: "a", Called: 0, Locked: 0, Ended: history.Unknown, Freed: history.Unknown}},
+			[]history.Want{{Name: "a", Called: 10, Ended: 900}},
+			0,
+		},
+		"before and after": {nil, []history.Want{{Name: "a", Called: -500, Ended: 30}, {Name: "a", Called: 960, Ended: 9000}}, 40},
+	} {
+		if got := history.Idle(c.leases, c.wants, ttl, from, to); got != c.idle {
+			t.Errorf("%s: %d instead of %d", name, got, c.idle)
 		}
 	}
 }
