@@ -34,6 +34,10 @@ func (c *claim) fingerprint() string {
 
 // insist has the nodes asked again that others have, if the claim comes before those: at once, and after a while when that was
 // to no avail. It returns false if the claim has to give way. With mu held.
+//
+// The owner id is the same, so at most one of these requests may take the lock on a node (R9 in docs/safety.md). A node is
+// therefore asked again only when it has refused the request before for another owner's sake: that request has come, and
+// has changed nothing. One that has not answered, or has granted the lock and lost it since, is not asked.
 func (c *claim) insist() bool {
 	now := c.locker.clock.Now()
 	switch {
@@ -63,12 +67,15 @@ func (c *claim) late(now time.Time) bool {
 	return now.Sub(c.start.mono) >= maxInsist*c.timeout || !c.end.IsZero() && !now.Before(c.end)
 }
 
-// first reports whether the claim comes before all others that have one of the nodes. With mu held.
+// first reports whether others have nodes, and the claim comes before all of them. With mu held.
 func (c *claim) first() bool {
-	own, others := 0, make(map[string]int)
+	own, asks, others := 0, false, make(map[string]int)
 	for i := range c.nodes {
-		switch r := c.nodes[i].other(); {
-		case c.nodes[i].ballot == granted, c.nodes[i].ballot == accepted:
+		n := &c.nodes[i]
+		r := n.other()
+		asks = asks || r != nil
+		switch {
+		case n.ballot == granted, n.ballot == accepted:
 			own++
 		case r == nil || r.TTL == 0: // it is reserved: nobody has it yet
 		case r.Foreign: // who does not know of this order
@@ -83,5 +90,5 @@ func (c *claim) first() bool {
 			return false
 		}
 	}
-	return true
+	return asks
 }

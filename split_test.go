@@ -1,6 +1,7 @@
 package redlock_test
 
 import (
+	"context"
 	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -188,4 +190,67 @@ func last() string {
 			return o
 		}
 	}
+}
+
+// A node is asked again under an owner id only if it has refused that before: one that granted the lock and has lost it since
+// would carry the request out twice. If nobody else has any, the attempt does not wait for silent nodes either.
+func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		granted := make(map[string]int) // by owner id and node
+		var nodes []pool.Node
+		for i := range 5 {
+			n := memnode.New(fmt.Sprintf("node%d:6379", i))
+			keys, err := pool.Keys("", "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i < 2 { // the third has to be repaired
+				n.Set(keys.Fence, fmt.Sprint(time.Now().Add(time.Hour).UnixMicro()), 0)
+			}
+			nodes = append(nodes, scripted{n.Addr(), func(ctx context.Context, r *pool.Request) pool.Reply {
+				if i > 2 {
+					deadline, _ := ctx.Deadline()
+					time.Sleep(time.Until(deadline))
+					return pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}
+				}
+				time.Sleep(time.Millisecond) // else nobody needs to ask the silent ones
+				mu.Lock()
+				defer mu.Unlock()
+				if r.Verb == pool.Repair && len(granted) == 3 { // of the first attempt
+					n.Delete(r.Lock)
+				}
+				reply := ask(ctx, n, r)
+				if r.Verb == pool.Acquire && r.Lock == keys.Lock && reply.Verdict == pool.OK {
+					granted[r.Owner+n.Addr()]++
+				}
+				return reply
+			}})
+		}
+		t.Cleanup(func() { time.Sleep(time.Second) }) // requests to the silent nodes end
+		l := over(t, nodes)
+		mustUnlock(t, mustLock(t, l, "warm"))
+		time.Sleep(time.Second) // two nodes are known to be silent
+		var le *redlock.Lease
+		var err error
+		d := took(func() { le, err = l.TryLock(t.Context(), "a") })
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustUnlock(t, le)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(granted) < 4 {
+			t.Errorf("%d grants: the first attempt has won", len(granted))
+		}
+		for owner, times := range granted {
+			if times > 1 {
+				t.Errorf("the lock was taken %d times for one owner on %s", times, owner[32:])
+			}
+		}
+		if d > 100*time.Millisecond {
+			t.Errorf("it took %v", d)
+		}
+	})
 }

@@ -41,7 +41,7 @@ const (
 	// longFault is how long two masters are frozen at least; twice that at most.
 	longFault = 20 * nodeTimeout
 	// mostIdle is how long a lock may be idle meanwhile though somebody wants it.
-	mostIdle = 4 * nodeTimeout
+	mostIdle = 6 * nodeTimeout
 
 	// settling is how long after the last client has gone a lock may still appear and expire.
 	settling = 20 * time.Second

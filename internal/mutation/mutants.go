@@ -111,6 +111,8 @@ var mutants = []mutant{
 	{"insists-for-ever", "split.go", " || !c.end.IsZero() && !now.Before(c.end)", "", test(".", "TestTryLockGivesUpAVoteThatStaysSplitWithinFourNodeTimeouts")},
 	{"unreachable-nodes-are-awaited", "roundtrip.go", " || now.Sub(ln.connecting) >= connectGrace", "", test(".", "TestAnUnreachableMinorityDoesNotProlongASplitVote")},
 	{"timeout-of-a-lease-stays", "extend.go", "\tc.timeout = c.locker.timeout(c.terms)\n", "", test(".", "TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo")},
+	{"asks-again-where-it-had-the-lock", "quorum.go", "if n.ballot != held || n.refusal.Verdict != pool.Held {", "if n.ballot != held {", test(".", "TestANodeThatHadTheLockIsNotAskedAgain")},
+	{"insists-against-nobody", "split.go", "return asks\n", "return true\n", test(".", "TestANodeThatHadTheLockIsNotAskedAgain")},
 	{"a-split-is-held", "quorum.go", "if !e.owned {", "if false {", test(".", "TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce")},
 	{"timeout-stays", "roundtrip.go", "l.nodeTimeout == 0 && d < most", "false", test(".", "TestDefaultNodeTimeoutFollowsTheFarthestNode")},
 	{"timeout-follows-beyond-the-ttl", "roundtrip.go", "d = max(d, min(ln.due(), most))", "d = max(d, ln.due())", test(".", "TestDefaultNodeTimeoutFollowsTheFarthestNode")},
