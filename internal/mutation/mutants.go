@@ -101,7 +101,6 @@ var mutants = []mutant{
 	{"wait-without-end", "wait.go", "if t.wait != Forever {", "if false {", test(".", "TestLeaseExactlyWhenNoError")},
 	{"permanent-refusal-waits", "wait.go", "if last = verdict; last.permanent() {", "if last = verdict; false {", test(".", "TestLockReturnsAtOnceWhereAMajorityRefusesForGood")},
 	{"try-gives-up-on-a-split", "wait.go", "case !split, end", "case !split || split, end", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
-	{"try-gives-up-on-a-split", "wait.go", "case !split, began", "case !split || true, began", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
 	{"silent-nodes-are-awaited", "roundtrip.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return max(due, minSilence), true", test(".", "TestAFrozenMinorityDoesNotProlongASplitVote")},
 	{"silent-nodes-hold-up-a-crowd", "roundtrip.go", "return 0, true\n\tcase due == 0:", "return time.Hour, true\n\tcase true:", test("./internal/sim", "TestAFrozenMinorityLeavesNoWantedLockIdle")},
 	{"far-nodes-are-silent", "roundtrip.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return minSilence - now.Sub(ln.asked), true", test(".", "TestAFarNodeIsNotTakenForSilent")},
