@@ -47,6 +47,7 @@ type conn struct {
 	ahead   []byte        // what is sent with the first command and was not written since
 	trip    time.Duration // the shortest round trip so far; 0: none yet
 	refusal string        // the server's first answer, where it is an error and nothing came after it
+	odd     bool          // the server's first answer, which is to HELLO, is an error
 }
 
 // SetReadDeadline implements net.Conn.
@@ -91,6 +92,7 @@ func (c *conn) Read(b []byte) (int, error) {
 // came notes that the server has been heard of.
 func (c *conn) came(b []byte) {
 	if c.refusal = ""; c.trip == 0 && b[0] == '-' {
+		c.odd = true
 		if line, rest, _ := bytes.Cut(b[1:], []byte("\r\n")); len(rest) == 0 {
 			c.refusal = string(line)
 		}

@@ -448,10 +448,12 @@ func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 		reply, _ := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
 		expect(t, "refused", reply, pool.Refused)
 		f.hello = greeting
-		time.Sleep(time.Second) // longer than the failure answers for further requests
-		reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
-		if expect(t, "greeted", reply, pool.OK); took != 3*trip {
-			t.Errorf("after %v", took)
+		for _, flights := range []time.Duration{4, 3} {
+			time.Sleep(time.Minute) // longer than the failure answers for further requests, or a connection may rest
+			reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
+			if expect(t, "greeted", reply, pool.OK); took > flights*trip {
+				t.Errorf("after %v, not %d round trips", took, flights)
+			}
 		}
 	})
 }

@@ -91,9 +91,11 @@ func (k *connector) connect(ctx context.Context) (*connection, error) {
 	}
 	cn, err := k.greet(ctx, ahead)
 	if errors.Is(err, errAhead) {
-		if cn, err = k.greet(ctx, nil); err == nil {
-			k.plain.Store(true)
-		}
+		k.plain.Store(true)
+		cn, err = k.greet(ctx, nil)
+	}
+	if err == nil && !cn.raw.odd { // the password was wrong, or the server full
+		k.plain.Store(false)
 	}
 	return cn, err
 }
