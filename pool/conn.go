@@ -7,8 +7,11 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/redis/go-redis/v9/auth"
 )
 
 const (
@@ -20,7 +23,8 @@ const (
 )
 
 var (
-	// errStale is the fate of a request that found its connection closed by the server, or rested for too long: nothing of it was sent.
+	// errStale is the fate of a request that found its connection closed by the server, rested for too long, or made with older
+	// credentials: nothing of it was sent.
 	errStale = errors.New("the server had closed the connection")
 	// errAhead is the fate of a connection over which go-redis sends something else than was sent ahead.
 	errAhead = errors.New("the server takes no greeting in one")
@@ -48,6 +52,23 @@ type conn struct {
 	trip    time.Duration // the shortest round trip so far; 0: none yet
 	refusal string        // the server's first answer, where it is an error and nothing came after it
 	odd     bool          // the server's first answer, which is to HELLO, is an error
+
+	unsubscribe auth.UnsubscribeFunc // from what tells credentials; nil: from nothing
+	outdated    atomic.Bool          // there are newer credentials
+}
+
+// OnNext implements [auth.CredentialsListener].
+func (c *conn) OnNext(auth.Credentials) { c.outdated.Store(true) }
+
+// OnError implements [auth.CredentialsListener]. The server tells when the credentials do no more.
+func (*conn) OnError(error) {}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	if c.unsubscribe != nil {
+		_ = c.unsubscribe()
+	}
+	return c.Conn.Close() //nolint:wrapcheck // nobody looks at it
 }
 
 // SetReadDeadline implements net.Conn.
@@ -131,7 +152,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	if !c.sent {
 		before := c.used
 		c.used = now()
-		if rest := elapsed(before, c.used); rest > fresh && (rest > c.maxIdle || dead(c.Conn)) {
+		if rest := elapsed(before, c.used); c.outdated.Load() || rest > fresh && (rest > c.maxIdle || dead(c.Conn)) {
 			return 0, errStale
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/auth"
 )
 
 // A connector makes connections to one server.
@@ -24,6 +25,8 @@ type connector struct {
 	maxIdle *time.Duration // how long a connection may rest
 	made    func(net.Conn)
 	trip    *atomic.Int64 // the latest round trip that was measured
+
+	streaming auth.StreamingCredentialsProvider // nil: the options say by what to log in
 
 	ahead []byte      // what is sent with the first command, see conn
 	plain atomic.Bool // nothing is: the server does not answer as expected
@@ -40,10 +43,11 @@ func newConnector(o redis.Options) *connector {
 		}
 	}
 	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
+	k.streaming, o.StreamingCredentialsProvider = o.StreamingCredentialsProvider, nil // a connection of go-redis panics with it
 	o.CredentialsProviderContext = punctualCredentials(o.CredentialsProviderContext)
 	k.options = o
 	if static := o.OnConnect == nil && o.CredentialsProvider == nil && o.CredentialsProviderContext == nil &&
-		o.StreamingCredentialsProvider == nil && len(o.Username)+len(o.Password) < bufferSize/2; static {
+		k.streaming == nil && len(o.Username)+len(o.Password) < bufferSize/2; static {
 		k.ahead = k.greeting()
 	}
 	return k
@@ -79,6 +83,15 @@ func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *
 	k.made(under)
 	raw = &conn{Conn: under, maxIdle: *k.maxIdle, ahead: ahead}
 	o := k.options
+	if k.streaming != nil {
+		credentials, unsubscribe, err := k.streaming.Subscribe(raw)
+		if err != nil {
+			_ = raw.Close()
+			return nil, nil, nil, toldBy("credentials", err)
+		}
+		raw.unsubscribe = unsubscribe
+		o.Username, o.Password = credentials.BasicAuth()
+	}
 	o.Dialer = func(context.Context, string, string) (net.Conn, error) { return raw, nil }
 	return raw, redis.NewClient(&o), context.AfterFunc(ctx, func() { _ = raw.Close() }), nil
 }
