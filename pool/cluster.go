@@ -80,7 +80,7 @@ func meet(ctx context.Context, s *connections, client *redis.ClusterClient) erro
 		ctx, cancel := context.WithTimeout(ctx, took)
 		defer cancel()
 		select {
-		case <-all:
+		case <-all: //nolint:errcheck // one that answers will do
 		case <-ctx.Done():
 		}
 		return nil

@@ -140,7 +140,7 @@ func (c *conn) Write(b []byte) (int, error) {
 	if c.used.IsZero() {
 		c.used, c.sent = now(), true
 		_, err := c.Conn.Write(slices.Concat(b, c.ahead))
-		return len(b), err //nolint:wrapcheck // failure looks at it
+		return len(b), err
 	}
 	if len(c.ahead) > 0 {
 		if !bytes.HasPrefix(c.ahead, b) {

@@ -57,7 +57,7 @@ func TestARequestWithTimeEnoughWaitsForItsConnection(t *testing.T) {
 	for name, test := range map[string]struct {
 		options redis.Options
 		unknown bool // the script
-		flights time.Duration
+		flights int
 	}{
 		"plain":                    {redis.Options{}, false, 3},
 		"everything that is asked": {redis.Options{Username: "locks", Password: "secret", DB: 3, ClientName: "locks"}, false, 3},
@@ -79,7 +79,7 @@ func TestARequestWithTimeEnoughWaitsForItsConnection(t *testing.T) {
 			n := l.open(t, test.options)
 			reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
 			expect(t, name, reply, pool.OK)
-			if took != test.flights*trip || reply.Server != f.run {
+			if took != time.Duration(test.flights)*trip || reply.Server != f.run {
 				t.Errorf("%s: %v, not %d round trips of %v; server %q", name, took, test.flights, trip, reply.Server)
 			}
 			if c := f.commands("client"); (len(c) == 1) != (test.options.ClientName != "") {
@@ -448,10 +448,10 @@ func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 		reply, _ := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
 		expect(t, "refused", reply, pool.Refused)
 		f.hello = greeting
-		for _, flights := range []time.Duration{4, 3} {
+		for _, flights := range []int{4, 3} {
 			time.Sleep(time.Minute) // longer than the failure answers for further requests, or a connection may rest
 			reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
-			if expect(t, "greeted", reply, pool.OK); took > flights*trip {
+			if expect(t, "greeted", reply, pool.OK); took > time.Duration(flights)*trip {
 				t.Errorf("after %v, not %d round trips", took, flights)
 			}
 		}

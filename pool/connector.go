@@ -143,9 +143,9 @@ func (k *connector) who(ctx context.Context, cn carrier) (id string, err error) 
 	case answered: // INFO is not allowed, or not now: nobody knows which server this is
 		return "", nil
 	case err != nil:
-		return "", err
+		return "", err //nolint:wrapcheck // failure looks at it
 	case failed != nil && info == "":
-		return "", failed
+		return "", failed //nolint:wrapcheck // failure looks at it
 	case tooOld(info):
 		return "", ErrTooOld
 	}
