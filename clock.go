@@ -42,6 +42,12 @@ const (
 	driftMin     = 2 * time.Millisecond
 )
 
+// graceDivisor and maxGrace: see withGrace.
+const (
+	graceDivisor = 8
+	maxGrace     = 3 * time.Millisecond
+)
+
 // drift is how much sooner than its TTL a lock must be taken for expired, for the clocks of the nodes and ours may run
 // at different rates.
 func drift(ttl time.Duration) time.Duration { return ttl/driftDivisor + driftMin }
@@ -75,6 +81,12 @@ func (m moment) until(now moment) time.Duration {
 
 // after reports whether m is later than o by the monotonic clock.
 func (m moment) after(o moment) bool { return m.mono.After(o.mono) }
+
+// withGrace is how long to wait for a request that has the node timeout. When that is over its line says why there is no
+// answer, a moment late: a connection's deadline is kept within 2 ms (see pool), and a goroutine must be woken.
+func withGrace(timeout time.Duration) time.Duration {
+	return timeout + min(timeout/graceDivisor, maxGrace)
+}
 
 // ioNow is the time by which requests to nodes are bounded. Sockets keep to the runtime's clock whatever [WithClock] says.
 func ioNow() time.Time { return time.Now() }

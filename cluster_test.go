@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,7 @@ import (
 
 var (
 	errRefused = errors.New("connection refused")
-	errTimeout = errors.New("i/o timeout")
+	errTimeout = os.ErrDeadlineExceeded
 )
 
 // A cluster is n in-process masters, with a tap before each.

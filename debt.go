@@ -51,7 +51,7 @@ func (d *debt) wanted(*pool.Request) bool { return true }
 
 // send takes the release on its way to the node. See line.send for who waits for the answer.
 func (d *debt) send(now time.Time, waits bool) *trip {
-	return d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout), waits: waits})
+	return d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout), within: d.timeout, waits: waits})
 }
 
 // resend is send at a later time, when less is left of the minimum hold.

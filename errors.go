@@ -3,6 +3,7 @@ package redlock
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -41,12 +42,13 @@ type Verdict = pool.Verdict
 // [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that ended the wait, and each node's own cause;
 // [errors.AsType] finds a [*NodeError].
 type QuorumError struct {
-	Op      string // "lock", "extend", "unlock", "inspect" or "bootstrap"
-	Name    string // the lock's name
+	Op      string // "lock", "extend", "unlock", "inspect", "check" or "bootstrap"
+	Name    string // the lock's name; empty for "check" and "bootstrap"
 	Needed  int    // the quorum
 	Granted int    // nodes that said yes
 	Held    int    // nodes where another owner has the lock, or where it is gone
-	Failed  int    // nodes that refused, could not be reached, or had not answered when the decision fell
+	Failed  int    // nodes that refused, could not be reached, or did not answer in time
+	Pending int    // nodes that had not answered when the outcome was certain: it did not wait for them
 
 	// RetryAfter is the earliest time after which a quorum may be had, by the remaining lives and quarantines that
 	// the nodes told; zero if unknown.
@@ -55,7 +57,9 @@ type QuorumError struct {
 	// Holder is the label of the owner that has the lock, if some node told one (WithHolder).
 	Holder string
 
-	Nodes []NodeError // one for each node that did not say yes, in the order given to New
+	// Nodes has one for each node that did not say yes, in the order given to New. Those of Pending have the
+	// verdict [pool.Unanswered]; the text and Unwrap leave them out.
+	Nodes []NodeError
 
 	verdict error  // one of the sentinels
 	owned   bool   // one other owner has the lock on a majority
@@ -68,8 +72,8 @@ type QuorumError struct {
 // Error implements error.
 func (e *QuorumError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "redlock: %s %q: %v (%d granted, %d held, %d failed; %d needed",
-		e.Op, e.Name, e.verdict, e.Granted, e.Held, e.Failed, e.Needed)
+	fmt.Fprintf(&b, "redlock: %s: %v (%d granted, %d held, %d failed; %d needed",
+		subject(e.Op, e.Name), e.verdict, e.Granted, e.Held, e.Failed, e.Needed)
 	if e.RetryAfter > 0 {
 		fmt.Fprintf(&b, "; retry after %v", e.RetryAfter.Round(time.Millisecond))
 	}
@@ -81,6 +85,14 @@ func (e *QuorumError) Error() string {
 		fmt.Fprintf(&b, ": %v", nodes)
 	}
 	return b.String()
+}
+
+// subject says what was done, and to which lock if to one.
+func subject(op, name string) string {
+	if name == "" {
+		return op
+	}
+	return fmt.Sprintf("%s %q", op, name)
 }
 
 // Unwrap returns the verdict, what ended the wait, and the nodes' errors.
@@ -95,11 +107,13 @@ func (e *QuorumError) Unwrap() []error {
 	return all
 }
 
-// nodes collects the nodes' errors, or returns nil if there are none.
+// nodes collects the errors of the nodes that were waited for, or returns nil if there are none.
 func (e *QuorumError) nodes() error {
 	var all *multierror.Error
 	for i := range e.Nodes {
-		all = multierror.Append(all, &e.Nodes[i])
+		if e.Nodes[i].Verdict != pool.Unanswered {
+			all = multierror.Append(all, &e.Nodes[i])
+		}
 	}
 	if all != nil {
 		all.ErrorFormat = onOneLine
@@ -144,6 +158,27 @@ func (e *NodeError) Error() string {
 
 // Unwrap returns the cause.
 func (e *NodeError) Unwrap() error { return e.Err }
+
+// A noAnswerError is the cause where a node did not answer in time.
+type noAnswerError struct{ error }
+
+// Unwrap returns what package net has for that.
+func (noAnswerError) Unwrap() error { return os.ErrDeadlineExceeded }
+
+// silent is the Reply of a node that did not answer within the node timeout.
+func silent(timeout time.Duration) pool.Reply {
+	why := fmt.Errorf("no answer within %v (WithNodeTimeout)", timeout)
+	return pool.Reply{Verdict: pool.Unavailable, Err: noAnswerError{why}}
+}
+
+// unheard is the Reply of a node that had not answered when the caller's context ended.
+var unheard = pool.Reply{Verdict: pool.Unavailable, Err: errUnheard}
+
+// timedOut reports whether the network gave up because the time was over. A server's own error is none.
+func timedOut(err error) bool {
+	var e interface{ Timeout() bool }
+	return errors.As(err, &e) && e.Timeout()
+}
 
 // An OptionError is a bad argument to [New], to a call or to an option.
 type OptionError struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -97,9 +98,6 @@ func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 		}
 		want := []pool.Verdict{pool.Held, pool.Unavailable, pool.Unavailable, pool.Held, pool.Refused}
 		for i, n := range q.Nodes {
-			if n.Verdict == pool.Unanswered { // which of two timers came first
-				n.Verdict = pool.Unavailable
-			}
 			if n.Node != c.taps[i].Addr() || n.Verdict != want[i] {
 				t.Errorf("node %d: %+v", i, n)
 			}
@@ -278,7 +276,7 @@ func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 		c.freeze(3)
 		q, ok := errors.AsType[*redlock.QuorumError](le.Unlock(t.Context()))
 		c.thaw(3)
-		if !ok || !errors.Is(q, redlock.ErrLost) || q.Granted != 1 || q.Held != 3 || q.Failed != 1 || len(q.Nodes) != 4 {
+		if !ok || !errors.Is(q, redlock.ErrLost) || q.Granted != 1 || q.Held != 3 || q.Failed != 0 || q.Pending != 1 || len(q.Nodes) != 4 {
 			t.Fatalf("Unlock: %v", q)
 		}
 		for k, want := range []redlock.NodeError{
@@ -303,7 +301,7 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 		want   pool.Verdict
 	}{
 		"refused":    {func(context.Context) pool.Reply { return pool.Reply{Verdict: pool.Refused, Err: denied} }, pool.Refused},
-		"unanswered": {late, pool.Unanswered},
+		"unanswered": {late, pool.Unavailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var nodes []pool.Node
@@ -391,5 +389,141 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
+	})
+}
+
+// A node that was given up is told of as one that did not answer, for how long it had, and with the option that says so.
+func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
+	t.Parallel()
+	const want = "no answer within 250ms (WithNodeTimeout)"
+	for what, call := range map[string]func(context.Context, *redlock.Locker, *redlock.Lease) error{
+		"lock": func(ctx context.Context, l *redlock.Locker, _ *redlock.Lease) error {
+			_, err := l.TryLock(ctx, "free")
+			return err
+		},
+		"extend": func(ctx context.Context, _ *redlock.Locker, le *redlock.Lease) error { return le.Extend(ctx) },
+		"unlock": func(ctx context.Context, _ *redlock.Locker, le *redlock.Lease) error { return le.Unlock(ctx) },
+		"inspect": func(ctx context.Context, l *redlock.Locker, _ *redlock.Lease) error {
+			in, err := l.Inspect(ctx, "held")
+			if said := in.Nodes[0].Err; said == nil || said.Error() != want {
+				return fmt.Errorf("the inspection says of a node: %w", said)
+			}
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(3)
+			l := c.locker(t)
+			le := lockEverywhere(t, l, "held")
+			c.freeze(0, 1)
+			err := call(t.Context(), l, le)
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.Failed != 2 || q.Pending != 0 {
+				t.Fatalf("%s: %v", what, err)
+			}
+			for _, n := range q.Nodes[:2] {
+				if n.Verdict != pool.Unavailable || n.Err.Error() != want {
+					t.Errorf("%s: %v", what, &n)
+				}
+			}
+			if !errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v is, or is not, the end of a context", what, err)
+			}
+		})
+	}
+}
+
+// So it is where the node's line says nothing at all, as where a connection of the user's own does not keep to deadlines.
+func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		l := c.lockerAs(t, "stuck")
+		held, extended := lockEverywhere(t, l, "held"), lockEverywhere(t, l, "extended")
+		c.stop("stuck")
+		defer c.resume("stuck")
+		_, locked := l.TryLock(t.Context(), "free")
+		extension := extended.Extend(t.Context())
+		unlocked := held.Unlock(t.Context())
+		_, inspected := l.Inspect(t.Context(), "held")
+		for what, err := range map[string]error{"lock": locked, "extend": extension, "unlock": unlocked, "inspect": inspected} {
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || q.Failed != 3 || q.Pending != 0 || strings.Count(err.Error(), "no answer within 250ms (WithNodeTimeout)") != 3 {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+// The end of the caller's context is another matter: then each node that was still to answer is told of.
+func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		l := c.locker(t)
+		le := lockEverywhere(t, l, "a")
+		for i, tap := range c.taps {
+			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+		}
+		soon := func() context.Context {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(25*time.Millisecond, cancel)
+			return ctx
+		}
+		in, inspected := l.Inspect(soon(), "a")
+		for what, err := range map[string]error{"inspect": inspected, "extend": le.Extend(soon()), "check": l.Check(soon())} {
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || q.Failed != 3 || q.Pending != 0 || strings.Count(err.Error(), "unavailable: no answer before the context ended") != 3 {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if in.Nodes[1].Err != nil || in.Nodes[2].Err == nil {
+			t.Errorf("Inspect: %+v", in)
+		}
+		time.Sleep(time.Second)
+		mustUnlock(t, le)
+	})
+}
+
+// Nodes that nobody waited for have not failed: they are counted apart, and the text does not tell of them.
+func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(5)
+		holder := lockEverywhere(t, c.locker(t), "a")
+		le := lockEverywhere(t, c.locker(t), "b")
+		l := c.locker(t)
+		for i, tap := range c.taps {
+			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+			tap.del("b")
+		}
+		_, held := l.TryLock(t.Context(), "a")
+		for what, test := range map[string]struct {
+			err     error
+			pending int
+		}{
+			"held":   {held, 2},
+			"extend": {le.Extend(t.Context()), 2},
+		} {
+			q, ok := errors.AsType[*redlock.QuorumError](test.err)
+			if !ok || q.Failed != 0 || q.Pending != test.pending || strings.Contains(test.err.Error(), "no answer") {
+				t.Errorf("%s: %+v: %v", what, q, test.err)
+				continue
+			}
+			told := 0
+			for _, n := range q.Nodes {
+				if n.Verdict == pool.Unanswered {
+					told++
+				}
+			}
+			if n, ok := errors.AsType[*redlock.NodeError](test.err); !ok || n.Verdict == pool.Unanswered {
+				t.Errorf("%s: a node that was not waited for is an error", what)
+			}
+			if told != test.pending {
+				t.Errorf("%s: %d of %d nodes that were not waited for are in Nodes", what, told, test.pending)
+			}
+		}
+		time.Sleep(time.Second)
+		mustUnlock(t, holder)
 	})
 }

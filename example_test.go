@@ -172,6 +172,17 @@ func ExampleLocker_Inspect() {
 	// for about 10s
 }
 
+// A program finds out when it starts whether it will get its locks, and a probe whether it still would.
+func ExampleLocker_Check() {
+	locks := newLocks()
+	defer locks.Close(ctx)
+
+	starting, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	fmt.Println(locks.Check(starting))
+	// Output: <nil>
+}
+
 // Masters that have never been used need not serve the quarantine that the restart guard keeps new ones in. An operator says so once; a program
 // never does by itself.
 func ExampleLocker_Bootstrap() {

@@ -50,14 +50,14 @@ func (le *Lease) Extend(ctx context.Context) error {
 	timeout := c.timeout
 	c.unlock()
 
-	timer := c.locker.clock.AfterFunc(timeout, e.expire)
+	timer := c.locker.clock.AfterFunc(withGrace(timeout), func() { e.expire(silent(timeout)) })
 	defer timer.Stop()
 	select {
 	case <-e.done:
 	case <-le.Done():
-		e.expire()
+		e.expire(unanswered)
 	case <-ctx.Done():
-		e.expire()
+		e.expire(unheard)
 	}
 	return e.result(ctx)
 }
@@ -83,11 +83,12 @@ func (le *Lease) extend(renewal bool) *extension {
 		switch {
 		case n.flying: // its answer is late; there is nothing to extend there yet
 			e.open--
+			e.replies[i] = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errAwaited}
 		case n.missing && renewal:
 			n.flying, n.returned, n.lapsed = true, true, true
-			ln.send(call{to: e, request: c.rejoin, until: until})
+			ln.send(call{to: e, request: c.rejoin, until: until, within: c.timeout})
 		default:
-			ln.send(call{to: e, request: c.extend, until: until})
+			ln.send(call{to: e, request: c.extend, until: until, within: c.timeout})
 		}
 	}
 	e.decide()
@@ -206,10 +207,15 @@ func (e *extension) end(verdict error) {
 	}
 }
 
-// expire ends the extension if it is still open.
-func (e *extension) expire() {
+// expire ends the extension if it is still open: what has not answered counts as having replied so.
+func (e *extension) expire(open pool.Reply) {
 	e.lease.claim.mu.Lock()
 	defer e.lease.claim.unlock()
+	for i := range e.replies {
+		if !e.decided && e.replies[i].Verdict == pool.Unanswered {
+			e.replies[i] = open
+		}
+	}
 	e.lease.check()
 	e.end(ErrNoQuorum)
 }
@@ -222,11 +228,7 @@ func (e *extension) result(ctx context.Context) error {
 	if e.verdict == nil {
 		return nil
 	}
-	err := &QuorumError{
-		Op: "extend", Name: c.name, Needed: c.locker.quorum,
-		Granted: e.ok, Held: e.gone, Failed: len(c.nodes) - e.ok - e.gone,
-		verdict: e.verdict,
-	}
+	err := &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, Granted: e.ok, Held: e.gone, verdict: e.verdict}
 	if ctx.Err() != nil {
 		err.cause = ended(ctx)
 	}
@@ -234,7 +236,11 @@ func (e *extension) result(ctx context.Context) error {
 		if r := &e.replies[i]; r.Verdict != pool.OK {
 			err.Nodes = append(err.Nodes, c.locker.lines[i].nodeError(r))
 		}
+		if e.replies[i].Verdict == pool.Unanswered {
+			err.Pending++
+		}
 	}
+	err.Failed = len(c.nodes) - e.ok - e.gone - err.Pending
 	return err
 }
 

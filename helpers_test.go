@@ -52,6 +52,11 @@ func mustClose(t *testing.T, l *redlock.Locker) {
 	}
 }
 
+// withGrace is how long a call may take where the node timeout is that, and a node's line does not say in time why there is no answer.
+func withGrace(timeout time.Duration) time.Duration {
+	return timeout + min(timeout/8, 3*time.Millisecond)
+}
+
 // took returns how long f takes.
 func took(f func()) time.Duration {
 	start := time.Now()

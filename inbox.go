@@ -425,7 +425,7 @@ func (b *inbox) leave(keys pool.KeySet, lines []*line) {
 	until := ioNow().Add(timeout)
 	b.leaving[keys.Lock] += len(lines)
 	for _, ln := range lines {
-		ln.send(call{to: b, request: r, until: until})
+		ln.send(call{to: b, request: r, until: until, within: timeout})
 	}
 }
 

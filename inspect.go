@@ -56,9 +56,6 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 		in.Nodes = append(in.Nodes, NodeInspection{
 			Node: l.lines[i].node.Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: r.TTL, Fence: r.Token, Err: r.Err,
 		})
-		if r.Verdict == pool.Unanswered {
-			in.Nodes[i].Err = errQueued
-		}
 		in.Fence = max(in.Fence, r.Token)
 		if r.Fingerprint == "" || l.lines[i].twin.Load() || voted(replies[:i], r.Server) {
 			continue
@@ -119,18 +116,23 @@ func (p *poll) answered(i int, _ *pool.Request, reply pool.Reply) {
 	}
 }
 
-// stop ends the poll. What has not answered is Unanswered.
-func (p *poll) stop() []pool.Reply {
+// stop ends the poll. What has not answered counts as having replied so.
+func (p *poll) stop(open pool.Reply) []pool.Reply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	for i := range p.replies {
+		if p.replies[i].Verdict == pool.Unanswered {
+			p.replies[i] = open
+		}
+	}
 	return p.replies
 }
 
 // survey asks all nodes r. The replies are nil if it was not sent.
 func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) ([]pool.Reply, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("redlock: %s %q: %w", op, name, ended(ctx))
+		return nil, fmt.Errorf("redlock: %s: %w", subject(op, name), ended(ctx))
 	}
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: len(l.lines), done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
@@ -140,19 +142,22 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 		return nil, l.closedError(op, name)
 	}
 	for _, ln := range l.lines {
-		ln.send(call{to: p, request: r, until: ioNow().Add(timeout)})
+		ln.send(call{to: p, request: r, until: ioNow().Add(timeout), within: timeout})
 	}
 	l.mu.Unlock()
 
 	over := make(chan struct{})
-	timer := l.clock.AfterFunc(timeout, func() { close(over) })
+	timer := l.clock.AfterFunc(withGrace(timeout), func() { close(over) })
 	defer timer.Stop()
+	var replies []pool.Reply
 	select {
 	case <-p.done:
+		replies = p.stop(unanswered)
 	case <-over:
+		replies = p.stop(silent(timeout))
 	case <-ctx.Done():
+		replies = p.stop(unheard)
 	}
-	replies := p.stop()
 	answers := 0
 	for i := range replies {
 		if replies[i].Verdict == pool.OK {
@@ -174,7 +179,7 @@ func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) boo
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Inspect, Lock: keys.Lock, Fence: keys.Fence}
-	l.lines[node].send(call{to: p, request: r, until: ioNow().Add(timeout)})
+	l.lines[node].send(call{to: p, request: r, until: ioNow().Add(timeout), within: timeout})
 	over := make(chan struct{})
 	timer := l.clock.AfterFunc(timeout, func() { close(over) })
 	defer timer.Stop()
@@ -183,19 +188,24 @@ func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) boo
 	case <-over:
 	case <-ctx.Done():
 	}
-	return p.stop()[node].Fingerprint != ""
+	return p.stop(unanswered)[node].Fingerprint != ""
 }
 
 // surveyError tells of the nodes that did not answer, or did not do as they were told.
 func (l *Locker) surveyError(op, name string, replies []pool.Reply) *QuorumError {
 	e := &QuorumError{Op: op, Name: name, Needed: l.quorum, verdict: ErrNoQuorum}
 	for i := range replies {
-		if r := &replies[i]; r.Verdict == pool.OK {
+		r := &replies[i]
+		switch r.Verdict {
+		case pool.OK:
 			e.Granted++
-		} else {
+			continue
+		case pool.Unanswered:
+			e.Pending++
+		default:
 			e.Failed++
-			e.Nodes = append(e.Nodes, l.lines[i].nodeError(r))
 		}
+		e.Nodes = append(e.Nodes, l.lines[i].nodeError(r))
 	}
 	return e
 }

@@ -318,10 +318,18 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	if v != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		e.Granted, e.Held, e.Failed = v.deleted, v.gone, v.failed+v.open
+		e.Granted, e.Held, e.Failed, e.Pending = v.deleted, v.gone, v.failed, v.open
+		if v.late {
+			e.Failed, e.Pending = v.failed+v.open, 0
+		}
 		for i := range le.claim.debts {
-			if d := &le.claim.debts[i]; d.said != pool.OK {
-				e.Nodes = append(e.Nodes, d.line.nodeError(&pool.Reply{Verdict: d.said, Err: d.why}))
+			d := &le.claim.debts[i]
+			reply := pool.Reply{Verdict: d.said, Err: d.why}
+			if d.said == pool.Unanswered && v.late {
+				reply = silent(d.timeout)
+			}
+			if d.said != pool.OK {
+				e.Nodes = append(e.Nodes, d.line.nodeError(&reply))
 			}
 		}
 	}

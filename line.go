@@ -3,6 +3,7 @@ package redlock
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ const (
 var (
 	errBacklog = errors.New("too many requests wait for the node")
 	errQueued  = errors.New("the node did not answer earlier requests in time")
+	errAwaited = errors.New("the request that took the lock there is not answered yet")
+	errUnheard = errors.New("no answer before the context ended")
 )
 
 // A recipient gets the answers to the requests it sent.
@@ -42,8 +45,9 @@ type recipient interface {
 type call struct {
 	to      recipient
 	request *pool.Request
-	until   time.Time // when it counts as unanswered
-	waits   bool      // the sender would only wait for the answer: see lends
+	until   time.Time     // when it counts as unanswered
+	within  time.Duration // the node timeout, which until comes from
+	waits   bool          // the sender would only wait for the answer: see lends
 }
 
 // A line carries requests to one node and hands out the answers. What one node does, or fails to do, on its line is never
@@ -76,7 +80,8 @@ type line struct {
 	own    trip   // lent to a sender, who makes one round trip
 	server string // run id of the server, once known
 
-	debts ledger
+	debts  ledger
+	health health
 }
 
 func newLine(l *Locker, n pool.Node, index, nodes int) *line {
@@ -290,7 +295,7 @@ func (s *servers) found(lines []*line, i int, server string) {
 	for j, id := range s.of {
 		twin := id != "" && s.voter[id] != j
 		if twin && !lines[j].twin.Swap(twin) {
-			lines[j].locker.logger.Warn("redlock: two nodes are one server; the second has no vote",
+			lines[j].locker.journal.note(slog.LevelWarn, "redlock: two nodes are one server; the second has no vote",
 				"node", lines[j].node.Addr(), "same", lines[s.voter[id]].node.Addr())
 		}
 		lines[j].twin.Store(twin)

@@ -202,8 +202,11 @@ func WithClock(clock Clock) Option {
 	})
 }
 
-// WithLogger makes the Locker log: losses and nodes that refuse as warnings, what it does in the background for debugging.
-// No owner id is ever logged. The default discards.
+// WithLogger makes the Locker log what somebody should know. Warnings: leases lost or in danger; a node that ceases to serve,
+// with the cause, once; and once, whoever waits, that Lock has found no quorum for a second and waits on, with each node's
+// reason. That they serve again is an information. A node, or a quorum, that comes and goes is told of the less often the
+// more often it does, every ten minutes at last. What goes on in the background is for debugging. The logger is called from
+// goroutines of the Locker's and of its callers, with no mutex held; no owner id is ever logged. The default discards.
 func WithLogger(logger *slog.Logger) Option {
 	return option(func(c *config) error {
 		if logger == nil {

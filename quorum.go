@@ -161,13 +161,14 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	c.until = c.start.mono.Add(c.timeout)
-	c.timer, c.rings = l.clock.AfterFunc(c.timeout, c.alarm), c.until
+	patience := withGrace(c.timeout)
+	c.until = c.start.mono.Add(patience)
+	c.timer, c.rings = l.clock.AfterFunc(patience, c.alarm), c.until
 	until := ioNow().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
 		until := until.Add(l.spare(t, ln))
-		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, waits: lasts(ctx, until)}) // one only, of a lone node
+		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, within: c.timeout, waits: lasts(ctx, until)}) // one only, of a lone node
 	}
 	return c
 }
@@ -265,13 +266,13 @@ func (c *claim) alarm() {
 func (c *claim) fail() {
 	for i := range c.nodes {
 		n := &c.nodes[i]
-		if n.settling { // what it answered before is not the last word
-			n.ballot, n.refusal = open, nil
+		switch connecting, _ := c.locker.lines[i].connects(); {
+		case n.ballot == open && connecting:
+			n.refuse(failed, pool.Reply{Verdict: pool.Unavailable, Err: pool.ErrConnecting})
+		case n.settling || n.ballot == open: // what it answered before is not the last word
+			n.refuse(failed, silent(c.timeout))
 		}
 		n.settling = false
-		if n.ballot == open {
-			n.ballot = failed
-		}
 	}
 }
 
@@ -387,7 +388,7 @@ func (c *claim) settle(i int) {
 		}
 		n.settling = true
 		c.repairs++
-		c.locker.lines[i].send(call{to: c, request: c.repair, until: ioNow().Add(c.timeout)})
+		c.locker.lines[i].send(call{to: c, request: c.repair, until: ioNow().Add(c.timeout), within: c.timeout})
 	}
 }
 
@@ -638,7 +639,8 @@ func (c *claim) error(verdict error) *QuorumError {
 		Needed:  c.locker.quorum,
 		Granted: t.granted,
 		Held:    t.held,
-		Failed:  t.failed + t.open,
+		Failed:  t.failed,
+		Pending: t.open,
 		verdict: verdict,
 	}
 	if !errors.Is(verdict, ErrTooLate) {
@@ -686,7 +688,7 @@ type releaseVote struct {
 
 	mu                          sync.Mutex
 	open, deleted, gone, failed int
-	closed                      bool
+	closed, late                bool    // late: by the node timeout
 	verdict                     error   // nil, ErrLost or ErrNoQuorum
 	twins                       []*debt // to be released once it is over
 	debts                       []debt  // all of them
@@ -696,7 +698,7 @@ type releaseVote struct {
 func (c *claim) openVote() *releaseVote {
 	l, v := c.locker, &c.vote
 	c.timeout = l.timeout(c.terms)
-	v.quorum, v.until, v.open, v.done = l.quorum, present(l.clock).add(c.timeout), len(l.lines), c.done
+	v.quorum, v.until, v.open, v.done = l.quorum, present(l.clock).add(withGrace(c.timeout)), len(l.lines), c.done
 	return v
 }
 
@@ -760,6 +762,7 @@ func (v *releaseVote) decide() {
 func (v *releaseVote) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.late = !v.closed
 	v.end(ErrNoQuorum)
 }
 

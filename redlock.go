@@ -24,6 +24,8 @@ type Locker struct {
 	tokens   tokens
 	inbox    *inbox
 	renewals renewer
+	journal  journal
+	outage   outage
 	work     work           // requests on their way and releases that are owed
 	calls    errgroup.Group // the goroutines that talk to the nodes
 	closed   chan struct{}
@@ -73,6 +75,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
 	}
 	l.renewals.clock = l.clock
+	l.journal.locker = l
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
 		l.lines = append(l.lines, newLine(l, n, i, len(nodes)))
@@ -101,7 +104,7 @@ func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*L
 
 // TryLock takes the lock of that name if it can be had now. It does not wait for a holder or for nodes to return, and so
 // ends within the node timeout; only where simultaneous callers have split the nodes between them do they go on, for about
-// four node timeouts at most, so that one of them succeeds. It says [ErrHeld] only where it has seen one owner on a majority of
+// six node timeouts at most, so that one of them succeeds. It says [ErrHeld] only where it has seen one owner on a majority of
 // the nodes; where the votes stay split it is ErrNoQuorum. A quorum that is missing only because connections to the nodes are still being
 // made, as in a process that has just started far away from them, is waited for: for a second and the node timeout at most.
 //
@@ -224,6 +227,9 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 	err := c.wait(ctx)
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
+	}
+	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
+		l.outage.over(l)
 	}
 	if err != nil {
 		return nil, err
@@ -364,7 +370,7 @@ func (l *Locker) join() {
 
 // closedError is what calls return after Close.
 func (l *Locker) closedError(op, name string) error {
-	return fmt.Errorf("redlock: %s %q: %w", op, name, ErrClosed)
+	return fmt.Errorf("redlock: %s: %w", subject(op, name), ErrClosed)
 }
 
 // errWaited is the cause of a context that [WithWait] ended.

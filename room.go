@@ -284,7 +284,7 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	timeout := c.timeout
 	until := ioNow().Add(timeout)
 	for _, ln := range c.locker.lines {
-		ln.send(call{to: v, request: r, until: until})
+		ln.send(call{to: v, request: r, until: until, within: c.timeout})
 	}
 	c.unlock()
 

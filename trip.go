@@ -118,15 +118,19 @@ func (t *trip) carry() hearing {
 		ln.identify(r.Server)
 	}
 	for i, c := range kept {
-		ln.deliver(c, &t.wire[i].Reply, t.took)
+		ln.deliver(c, &t.wire[i].Reply, t.took, t.back)
 	}
 	return heard
 }
 
 // deliver hands out an answer. Where an Observer panics, which may be in a caller's goroutine, its recipient gets it all the same.
-func (ln *line) deliver(c call, reply *pool.Reply, took time.Duration) {
+func (ln *line) deliver(c call, reply *pool.Reply, took time.Duration, back time.Time) {
 	defer ln.locker.work.end()
 	defer func() { c.to.answered(ln.index, c.request, *reply) }()
+	if reply.Verdict == pool.Unavailable && !reply.Unsent && !back.Before(c.until) && timedOut(reply.Err) {
+		reply.Err = silent(c.within).Err
+	}
+	ln.watch(c.request.Verb, reply, back)
 	ln.observe(c.request.Verb, reply, took)
 }
 

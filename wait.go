@@ -20,9 +20,9 @@ const (
 	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
 	foreignPatience = 200 * time.Millisecond
 
-	// splitTimeouts is for how many node timeouts TryLock asks nodes when the votes were split. The last answers may take
-	// another.
-	splitTimeouts = 3
+	// splitTimeouts is for how many node timeouts TryLock makes further attempts when the votes were split. The last of them
+	// may insist until maxSplit are over; the answers to that may take another.
+	splitTimeouts, maxSplit = 3, 5
 	// minCourtesy is how long one gives way at least.
 	minCourtesy = 2 * time.Millisecond
 )
@@ -90,8 +90,10 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}
 	waited := false
+	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := p != nil && p.ready()
+		began := l.clock.Now()
 		c, err := m.attempt(ctx, t, p, queued, time.Time{})
 		if err == nil {
 			if waited {
@@ -110,6 +112,15 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		l.saw(r, last)
 		p = l.seat(r, m.keys, true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
+		switch {
+		case held:
+			dark = time.Time{}
+		case dark.IsZero():
+			dark = began
+			fallthrough
+		default:
+			l.outage.lasts(l, dark, last)
+		}
 		switch {
 		case held && queued:
 			err = p.wait(ctx, last.patience())
@@ -152,10 +163,9 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}()
 	var own []string // fingerprints of earlier attempts, which a node may carry out late
-	allowed := func() time.Time { return l.clock.Now().Add(splitTimeouts * l.timeout(t)) }
-	end := allowed()
+	began := l.clock.Now()
 	for n := 0; ; n++ {
-		c, err := m.attempt(ctx, t, nil, false, end)
+		c, err := m.attempt(ctx, t, nil, false, began.Add(maxSplit*l.timeout(t)))
 		if err == nil {
 			has = true
 			return c.grant(), nil
@@ -168,14 +178,13 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 		if last.owned && slices.Contains(own, last.owner) {
 			split, last.verdict = true, errSplit
 		}
-		pause := l.courtesy(n, t)
 		switch {
 		case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):
-			end = allowed() // that is waited for beside
-		case !split, end.Sub(l.clock.Now()) <= pause:
+			began = l.clock.Now() // that is waited for beside
+		case !split, l.clock.Now().Sub(began) >= splitTimeouts*l.timeout(t):
 			return grant{}, last
 		default:
-			if err := l.pause(ctx, pause); err != nil {
+			if err := l.pause(ctx, l.courtesy(n, t)); err != nil {
 				return grant{}, m.stopped(ctx, last)
 			}
 		}

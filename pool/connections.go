@@ -16,7 +16,10 @@ import (
 // one finds it sooner or later, however far away the node is.
 var ErrConnecting = errors.New("the connection is still being made")
 
-var errInUse = errors.New("all connections to the node are in use")
+var (
+	errInUse       = errors.New("all connections to the node are in use")
+	errUnconnected = errors.New("no connection")
+)
 
 const (
 	// redialPause is for how long the failure to connect answers for further requests. A node that
@@ -60,6 +63,7 @@ type carrier interface {
 type connections struct {
 	connect   func(context.Context) (*connection, error) // makes one
 	timeout   time.Duration                              // how long that may take at least
+	secured   bool                                       // over TLS
 	size      int                                        // how many there may be
 	maxIdle   time.Duration                              // how long one may rest
 	sentinels bool                                       // are asked where to
@@ -172,7 +176,18 @@ func (s *connections) attempt(timeout time.Duration) {
 		}()
 		return s.connect(ctx)
 	}()
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = s.tooFar(timeout)
+	}
 	s.made(cn, err)
+}
+
+// tooFar is the error of an attempt that was not over in time.
+func (s *connections) tooFar(timeout time.Duration) error {
+	if s.secured { // a server that speaks no TLS waits for the rest of a command
+		return fmt.Errorf("%w within %v (Timeout of pool.Dialer): does it speak TLS on that port?", errUnconnected, timeout)
+	}
+	return fmt.Errorf("%w within %v (Timeout of pool.Dialer)", errUnconnected, timeout)
 }
 
 // made hands out the connection that an attempt has made, or tells that it has failed.

@@ -161,6 +161,7 @@ func standalone(opt redis.Options, timeout, maxIdle time.Duration) *client {
 	c.own = func() *connections {
 		s := newConnections(c.timeout, c.maxIdle, opt.PoolSize)
 		s.connect, s.sentinels = c.connector.connect, opt.Addr == failoverAddr
+		s.secured = c.secured
 		return s
 	}
 	return c

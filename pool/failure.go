@@ -48,7 +48,7 @@ func failure(r *Request, err error) Reply {
 	switch {
 	case errors.Is(err, ErrTooOld):
 		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
-	case errors.Is(err, ErrConnecting), errors.Is(err, errStale), errors.Is(err, errInUse):
+	case errors.Is(err, ErrConnecting), errors.Is(err, errStale), errors.Is(err, errInUse), errors.Is(err, errUnconnected):
 		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, redis.Nil):
 		return nonsense(r.Verb)

@@ -130,7 +130,7 @@ func FuzzAHostileServer(f *testing.F) {
 		"%1\r\n+a\r\n+b\r\n", "!5\r\nERR x\r\n", "=6\r\ntxt:OK\r\n", "$4000000000\r\n", "*4000000000\r\n", "+OK\r\n", "$2\r\nOK\r\n", ",1.5\r\n", "#t\r\n", "(1\r\n", ">2\r\n+a\r\n+b\r\n", "$9223372036854775000\r\n", "*-1\r\n", "\r\n",
 		"$19\r\nOK 9999999999999999\r\n", "$31\r\nHELD 10 0123456789abcdef alice\r\n", "$7\r\nWAIT -1\r\n", "|1\r\n+a\r\n+b\r\n+OK 1\r\n", "~1\r\n+x\r\n",
 	} {
-		for v := pool.Acquire; v <= pool.Bootstrap; v++ {
+		for v := pool.Acquire; v <= pool.Check; v++ {
 			f.Add(uint8(v), false, s)
 			f.Add(uint8(v), true, s)
 		}
@@ -139,7 +139,7 @@ func FuzzAHostileServer(f *testing.F) {
 	server := newFake(f, func([]string) string { return answer.Load().(string) })
 	k := keys(f, "lock")
 	f.Fuzz(func(t *testing.T, verb uint8, plain bool, text string) {
-		v := pool.Verb(verb)%pool.Bootstrap + 1
+		v := pool.Verb(verb)%pool.Check + 1
 		answer.Store(text)
 		n := dialWith(t, pool.Dialer{Timeout: 20 * time.Millisecond, PoolSize: 1}, server.addr)
 		request := by(v, k, alice, 1)

@@ -77,6 +77,8 @@ const (
 	Inspect
 	// Bootstrap ends the quarantine of the node at once.
 	Bootstrap
+	// Check finds out whether the node would take locks, and takes none. It needs no Lock.
+	Check
 )
 
 // A Request is what is asked of every node alike. It must not change once it was passed to [Node.Do].

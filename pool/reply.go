@@ -47,7 +47,7 @@ func parse(v Verb, text string) Reply {
 		return Reply{Verdict: Gone}
 	case text == "RAISED" && v == Repair:
 		return Reply{Verdict: Raised}
-	case word == "WAIT" && (takes(v) || v == Repair):
+	case word == "WAIT" && (takes(v) || v == Repair || v == Check):
 		wait, ok := millis(rest)
 		if !ok || wait < 0 {
 			return nonsense(v)

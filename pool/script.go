@@ -41,6 +41,8 @@ var (
 	inspectLua string
 	//go:embed lua/bootstrap.lua
 	bootstrapLua string
+	//go:embed lua/check.lua
+	checkLua string
 )
 
 // A script is Lua with the name that servers know it by.
@@ -62,7 +64,11 @@ var scripts = map[Verb][2]*script{
 	Leave:     both(newScript(ownerLua, dropLua, passLua, leaveLua)),
 	Inspect:   both(newScript(inspectLua)),
 	Bootstrap: both(newScript(bootstrapLua)),
+	Check:     {newScript(writes, noGuardLua, checkLua), newScript(writes, guardLua, checkLua)},
 }
+
+// writes declares a script that may write, to a server that knows such declarations.
+const writes = "#!lua\n"
 
 func both(s *script) [2]*script { return [2]*script{s, s} }
 
@@ -150,11 +156,13 @@ func (c *Call) evalsha(to []any) []any {
 	for m := c; m != nil; m = m.also {
 		to = m.Request.keys(to)
 	}
-	if first, ok := to[keys].(*string); ok {
-		to[keys] = *first
-	}
 	if r.guarded() {
 		to = append(to, markerKey)
+	}
+	if len(to) > keys {
+		if first, ok := to[keys].(*string); ok {
+			to[keys] = *first
+		}
 	}
 	to[count] = len(to) - keys
 	for m := c; m != nil; m = m.also {
@@ -165,8 +173,12 @@ func (c *Call) evalsha(to []any) []any {
 
 // keys appends the keys of the lock that the script of r touches, in its order.
 func (r *Request) keys(to []any) []any {
-	if r.Verb == Bootstrap {
+	switch r.Verb {
+	case Bootstrap:
 		return append(to, markerKey)
+	case Check:
+		return to
+	default:
 	}
 	to = append(to, &r.Lock)
 	if r.fenced() && r.Verb != Release && r.Verb != Leave {
@@ -211,7 +223,7 @@ func (r *Request) terms(to []any) []any {
 		}
 	case Leave:
 		to = append(to, &r.Inbox, r.Reserve.Milliseconds())
-	case Inspect, Bootstrap:
+	case Inspect, Bootstrap, Check:
 	}
 	if r.Verb == Acquire && r.Queue != "" {
 		to = append(to, &r.Inbox, &r.Ticket, r.Age.Microseconds())
@@ -223,7 +235,9 @@ func (r *Request) terms(to []any) []any {
 }
 
 // guarded reports whether the restart guard has a say in r.
-func (r *Request) guarded() bool { return r.Guard > 0 && (takes(r.Verb) || r.Verb == Repair) }
+func (r *Request) guarded() bool {
+	return r.Guard > 0 && (takes(r.Verb) || r.Verb == Repair || r.Verb == Check)
+}
 
 // takes reports whether the verb may put a lock in place.
 func takes(v Verb) bool { return v == Acquire || v == Rejoin }

@@ -25,6 +25,7 @@ var verbs = [...]string{
 	Leave:     "leave",
 	Inspect:   "inspect",
 	Bootstrap: "bootstrap",
+	Check:     "check",
 }
 
 // String returns the verb.

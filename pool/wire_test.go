@@ -56,7 +56,7 @@ func TestTheCommandsAreTheWireFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	for v := Acquire; v <= Bootstrap; v++ {
+	for v := Acquire; v <= Check; v++ {
 		for _, guard := range []time.Duration{0, time.Minute} {
 			for _, fence := range []string{"", keys.Fence} {
 				r := &Request{
@@ -141,7 +141,7 @@ func TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks(t *testing.T) {
 
 func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 	t.Parallel()
-	for v := Acquire; v <= Bootstrap; v++ {
+	for v := Acquire; v <= Check; v++ {
 		for _, text := range []string{
 			"", " ", "ok", "OKAY", "OK ", "OK -1", "OK 9007199254740992", "OK 1 2", "OK x", "HELD", "HELD 1", "HELD x 0123456789abcdef ", "HELD 1 short ",
 			"FOREIGN", "FOREIGN 1", "FOREIGN x 0123456789abcdef", "FOREIGN 1 short", "FOREIGN 0 0123456789abcdef", "FOREIGN 1 0123456789abcdef x", "FOREIGN 1 0123456789abcdef ",

@@ -49,6 +49,8 @@ func (p *patient) unreachable(err error) {
 		mend = "Check --username and the password (--password-file, REDLOCK_PASSWORD)."
 	case strings.HasPrefix(text, "LOADING"):
 		mend = "Wait until it has loaded its data."
+	case errors.As(err, &netErr) && netErr.Timeout() && p.Options().TLSConfig != nil:
+		mend = "If it speaks no TLS on this port, leave out --tls and rediss://. Else it is frozen, overloaded or cut off: look at the machine and the network."
 	case errors.As(err, &netErr) && netErr.Timeout():
 		mend = "It is frozen, overloaded or cut off: look at the machine and the network."
 	}

@@ -130,7 +130,7 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 	for _, n := range in.Nodes {
 		switch {
 		case n.Err != nil:
-			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", n.Node, shown(n.Err.Error()))
+			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", n.Node, shown(inFlags(n.Err)))
 		case n.Owner == "":
 			fmt.Fprintf(table, "%s\t-\t-\t-\t%s\n", n.Node, token(n.Fence))
 		default:
@@ -201,7 +201,7 @@ func inspectionJSON(in *redlock.Inspection) lockJSON {
 			one.LeftMS = -1
 		}
 		if n.Err != nil {
-			one.Error = n.Err.Error()
+			one.Error = inFlags(n.Err)
 		}
 		j.Nodes = append(j.Nodes, one)
 	}

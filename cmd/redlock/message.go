@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
 )
 
 // message says what an error means, in words for those who did not write the program.
@@ -32,13 +33,16 @@ func message(err error) string {
 			fmt.Fprintf(&b, ", for another %v if it is not renewed", q.RetryAfter.Round(time.Millisecond))
 		}
 	case errors.Is(err, redlock.ErrNoQuorum):
-		fmt.Fprintf(&b, "no quorum: %d of the nodes are needed", q.Needed)
+		fmt.Fprintf(&b, "no quorum: %d of %d nodes are needed", q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
 	default:
 		return strings.TrimPrefix(err.Error(), "redlock: ")
 	}
 	for i := range q.Nodes {
-		if n := &q.Nodes[i]; n.Err != nil {
-			fmt.Fprintf(&b, "\n  %v", n)
+		switch n := &q.Nodes[i]; n.Verdict {
+		case pool.Held: // see above
+		case pool.Unanswered: // nobody waited for it
+		default:
+			fmt.Fprintf(&b, "\n  %s", shown(inFlags(n)))
 		}
 	}
 	return b.String()
@@ -48,6 +52,14 @@ func message(err error) string {
 var flags = map[string]string{
 	"WithTTL": "--ttl", "WithMinHold": "--min-hold", "WithHolder": "--holder", "WithNodeTimeout": "--node-timeout",
 	"WithRestartGuard": "--guard", "name": "the lock's name",
+}
+
+// options are those that the errors of nodes name; --node-timeout sets both.
+var options = strings.NewReplacer("WithNodeTimeout", flags["WithNodeTimeout"], "Timeout of pool.Dialer", flags["WithNodeTimeout"])
+
+// inFlags is what an error says, with the flag for the option that it names.
+func inFlags(err error) string {
+	return options.Replace(err.Error())
 }
 
 // optionMessage names the flag by which an option was set, and what it was set to.

@@ -54,14 +54,14 @@ func (r *runCmd) Run(s streams) error {
 		wait := min(r.TTL/10, time.Second)
 		r.NodeTimeout = &wait
 	}
-	renewed := make(renewals, 1)
+	renewed, why := make(renewals, 1), new(waiting)
 	locks, end, err := r.locker(redlock.WithTTL(r.TTL), redlock.WithMinHold(r.MinHold), redlock.WithHolder(r.holder()),
-		redlock.WithRenewal(redlock.Forever), redlock.WithObserver(renewed))
+		redlock.WithRenewal(redlock.Forever), redlock.WithObserver(renewed), redlock.WithObserver(why))
 	if err != nil {
 		return err
 	}
 	defer end()
-	lease, err := r.lock(locks, signals, s)
+	lease, err := r.lock(locks, why, signals, s)
 	if err != nil {
 		return err
 	}
@@ -136,15 +136,19 @@ func (r *runCmd) holder() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// lock takes the lock. A signal ends the wait.
-func (r *runCmd) lock(locks *redlock.Locker, signals <-chan os.Signal, s streams) (*redlock.Lease, error) {
+// lock takes the lock. A signal ends the wait; after a while it is said what it is for.
+func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Signal, s streams) (*redlock.Lease, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	taken, heard := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(heard)
+		look := time.NewTicker(tellEvery)
+		defer look.Stop()
 		for {
 			select {
+			case <-look.C:
+				why.tell(s)
 			case sig := <-signals:
 				if n, ok := sig.(syscall.Signal); ok && n != syscall.SIGCONT && n != syscall.SIGWINCH {
 					cancel(code(exitSignal + int(n)))

@@ -107,6 +107,25 @@ func TestDoctorFindsEachFault(t *testing.T) {
 	})
 }
 
+// TestScriptsOnMastersWithFaults has masters of its own, which it may freeze.
+func TestScriptsOnMastersWithFaults(t *testing.T) {
+	t.Parallel()
+	startServers(t, 1).Stop() // or skip
+	testscript.Run(t, testscript.Params{
+		Dir:  filepath.Join("testdata", "waiting"),
+		Cmds: scriptCommands,
+		Setup: func(e *testscript.Env) error {
+			servers, err := redisserver.Start(3)
+			if err != nil {
+				return err //nolint:wrapcheck // it says all
+			}
+			e.Defer(servers.Stop)
+			name(e, servers)
+			return nil
+		},
+	})
+}
+
 // name tells a script of its masters.
 func name(e *testscript.Env, servers *redisserver.Servers) {
 	addrs := servers.Addrs()

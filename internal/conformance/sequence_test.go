@@ -101,7 +101,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 	token := now
 	for i := range steps {
 		s := step{
-			verb:  []pool.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8}[random.IntN(14)],
+			verb:  []pool.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9}[random.IntN(15)],
 			lock:  random.IntN(locks),
 			owner: random.IntN(owners),
 			plain: random.IntN(4) == 0,
@@ -133,7 +133,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 		if s.verb == pool.Release {
 			s.ttl = []time.Duration{0, 0, 0, 5 * time.Second}[random.IntN(4)]
 		}
-		if s.verb == pool.Bootstrap && !guarded {
+		if s.verb == pool.Bootstrap && !guarded || s.verb == pool.Check && !guard { // miniredis takes no declared script
 			s.verb = pool.Inspect
 		}
 		if guarded {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ import (
 
 var (
 	errRefused = errors.New("connection refused")
-	errTimeout = errors.New("i/o timeout")
+	errTimeout = os.ErrDeadlineExceeded
 	errBroken  = io.EOF
 )
 

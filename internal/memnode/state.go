@@ -118,6 +118,11 @@ func (s *state) apply(r *pool.Request, now time.Time) pool.Reply {
 		return s.leave(r, now)
 	case pool.Inspect:
 		return s.inspect(r, now)
+	case pool.Check:
+		if wait, _ := s.quarantine(r, now); wait > 0 {
+			return quarantined(wait)
+		}
+		return ok
 	case pool.Bootstrap:
 		s.marker = marker{run: s.run, read: s.read, floor: micros(now)}
 		return ok

@@ -187,7 +187,7 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 		took := time.Since(began)
 		switch {
 		case c.strays(began):
-		case try && took > 6*timeout, !try && bound > 0 && took > bound+timeout:
+		case try && took > 6*(timeout+grace), !try && bound > 0 && took > bound+timeout+grace:
 			w.violate("client %d: Lock of %s failed after %v, its wait was %v: %v", c.number, name, took, bound, err)
 		}
 		return nil, false
@@ -287,7 +287,7 @@ func (c *client) hold(name string, random *rand.Rand) {
 	}
 	began := time.Now()
 	err := h.Unlock(context.Background())
-	if took := time.Since(began); took > timeout+time.Millisecond && !c.strays(began) {
+	if took := time.Since(began); took > timeout+grace+time.Millisecond && !c.strays(began) {
 		w.violate("client %d: Unlock took %v: %v", c.number, took, err)
 	}
 	if h.Err() == nil {

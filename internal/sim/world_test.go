@@ -50,6 +50,7 @@ var regimes = []regime{
 
 const (
 	timeout     = 20 * time.Millisecond // of a node
+	grace       = timeout / 8           // until it is known that it has not answered in that time
 	maxMessages = 400                   // of a schedule: the next does not travel any more
 	maxTurns    = 2000                  // about so many locks are taken in a schedule of turns
 	turnsRarer  = 100                   // one such schedule comes to so many of each other regime

@@ -1,0 +1,204 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// unrest is how long a wait without a quorum, or a connection in the making, lasts before the log tells of it.
+	unrest = time.Second
+	// minLogPause and maxLogPause bound how long the log says nothing more of a change that it has just told of: see pace.
+	minLogPause, maxLogPause = 10 * time.Second, 10 * time.Minute
+)
+
+// A journal takes lines to the logger, in the order in which they were noted, from a goroutine of its own. So the logger,
+// which is a user's, never runs while a mutex is held, and keeps no node waiting.
+type journal struct {
+	locker *Locker
+
+	mu    sync.Mutex
+	lines []journalLine
+	busy  bool // write is at work
+}
+
+type journalLine struct {
+	level slog.Level
+	text  string
+	args  []any
+}
+
+// note has a line logged. It may be called with any mutex held.
+func (j *journal) note(level slog.Level, text string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.lines = append(j.lines, journalLine{level, text, args})
+	if !j.busy {
+		j.busy = true
+		j.locker.spawn(j.write)
+	}
+}
+
+// write logs what was noted.
+func (j *journal) write() error {
+	for lines := j.take(); len(lines) > 0; lines = j.take() {
+		for _, l := range lines {
+			j.locker.logger.Log(context.Background(), l.level, l.text, l.args...)
+		}
+	}
+	return nil
+}
+
+// take returns the lines that are to be logged. If there are none, write ends.
+func (j *journal) take() []journalLine {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := j.lines
+	j.lines, j.busy = nil, len(lines) > 0
+	return lines
+}
+
+// A pace keeps a change that comes again and again from filling the log: each time that it is told of, it is told of next
+// after twice the pause, up to maxLogPause. Once it has not come for as long, it starts anew.
+type pace struct {
+	next  time.Time
+	pause time.Duration
+}
+
+// allows reports whether the log is told of a change that happens now.
+func (p *pace) allows(now time.Time) bool {
+	if now.Before(p.next) {
+		return false
+	}
+	p.pause *= 2
+	if now.Sub(p.next) >= p.pause {
+		p.pause = 0
+	}
+	p.pause = min(max(p.pause, minLogPause), maxLogPause)
+	p.next = now.Add(p.pause)
+	return true
+}
+
+// A health is what the log knows of one node.
+type health struct {
+	ill atomic.Bool // its last answers were failures
+
+	mu      sync.Mutex
+	verdict Verdict   // of these
+	verb    pool.Verb // what was asked
+	since   time.Time // when they began
+	told    bool      // the log knows that the node does not serve
+	unsaid  bool      // and does not know this verdict yet
+	paces   [pool.Unavailable + 1]pace
+}
+
+// watch tells the log when the node ceases to serve, with the cause, and when it serves again.
+func (ln *line) watch(v pool.Verb, r *pool.Reply, now time.Time) {
+	h := &ln.health
+	switch r.Verdict {
+	case pool.Refused, pool.Unavailable, pool.Quarantined:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.fails(v, r, now) {
+			ln.locker.journal.note(slog.LevelWarn, "redlock: node does not serve", h.details(ln, r)...)
+		}
+	default:
+		if !h.ill.Load() {
+			return
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if after := now.Sub(h.since); h.recovers(v) {
+			ln.locker.journal.note(slog.LevelInfo, "redlock: node serves again", "node", ln.node.Addr(), "after", after)
+		}
+	}
+}
+
+// details are what the log is told of a failure.
+func (h *health) details(ln *line, r *pool.Reply) []any {
+	args := []any{"node", ln.node.Addr(), "verdict", r.Verdict.String(), "verb", h.verb.String()}
+	if r.Verdict == pool.Quarantined {
+		return append(args, "for", r.TTL)
+	}
+	return append(args, "error", r.Err)
+}
+
+// fails notes a failure, and reports whether the log is told of it. With mu held.
+func (h *health) fails(v pool.Verb, r *pool.Reply, now time.Time) bool {
+	if !h.ill.Swap(true) {
+		h.since = now
+	}
+	if h.verdict != r.Verdict {
+		h.verdict, h.verb, h.unsaid = r.Verdict, v, true
+	}
+	switch {
+	case !h.unsaid:
+	case errors.Is(r.Err, pool.ErrConnecting) && now.Sub(h.since) < unrest: // as every connection is for a while
+	case h.paces[r.Verdict].allows(now):
+		h.told, h.unsaid = true, false
+		return true
+	}
+	return false
+}
+
+// recovers notes an answer, and reports whether the log is told that the node serves again. One that refuses some requests and
+// carries out others serves again once it carries out what it refused. With mu held.
+func (h *health) recovers(v pool.Verb) (tell bool) {
+	switch h.verdict {
+	case pool.Refused:
+		if v != h.verb && h.verb != pool.Check {
+			return false
+		}
+	case pool.Quarantined: // which keeps it from taking locks only
+		if !takes(v) && v != pool.Check {
+			return false
+		}
+	default:
+	}
+	h.ill.Store(false)
+	h.verdict, h.unsaid = pool.OK, false
+	tell, h.told = h.told, false
+	return tell
+}
+
+// An outage is what the log knows of a quorum that is missing.
+type outage struct {
+	told atomic.Bool
+
+	mu    sync.Mutex
+	since time.Time
+	pace  pace
+}
+
+// lasts notes that a Lock has found no quorum since then, and waits on. The log is told once, whoever waits.
+func (o *outage) lasts(l *Locker, since time.Time, why *QuorumError) {
+	now := l.clock.Now()
+	if now.Sub(since) < unrest {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.told.Load() && o.pace.allows(now) {
+		o.told.Store(true)
+		o.since = since
+		l.journal.note(slog.LevelWarn, "redlock: Lock waits without a quorum", "error", why)
+	}
+}
+
+// over notes that a quorum has answered.
+func (o *outage) over(l *Locker) {
+	if !o.told.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.told.Swap(false) {
+		l.journal.note(slog.LevelInfo, "redlock: a quorum answers again", "after", l.clock.Now().Sub(o.since))
+	}
+}

@@ -1,0 +1,349 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// What the log says of waits and of nodes.
+const (
+	saysWaiting = `level=WARN msg="redlock: Lock waits without a quorum"`
+	saysQuorum  = `level=INFO msg="redlock: a quorum answers again"`
+	saysAway    = `level=WARN msg="redlock: node does not serve"`
+	saysBack    = `level=INFO msg="redlock: node serves again"`
+)
+
+// README's twenty lines with wrong addresses gave no output and had no end.
+func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, log := newCluster(5), new(logged)
+		l := c.locker(t, redlock.WithLogger(log.logger()))
+		c.refuse(0, 1)
+		c.freeze(2)
+		var waiters sync.WaitGroup
+		for i := range 30 {
+			waiters.Go(func() {
+				if le, err := l.Lock(t.Context(), fmt.Sprint("name", i)); err != nil {
+					t.Error(err)
+				} else {
+					mustUnlock(t, le)
+				}
+			})
+		}
+		time.Sleep(900 * time.Millisecond)
+		synctest.Wait()
+		if n := log.count(saysWaiting); n != 0 {
+			t.Errorf("the log tells of %d waits that have hardly begun", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := log.count(saysWaiting); n != 1 {
+			t.Errorf("the log tells of a wait without a quorum %d times", n)
+		}
+		for _, want := range []string{
+			"0 held, 3 failed; 3 needed", "node0:6379: unavailable: connection refused", "node1:6379: unavailable: connection refused",
+			"node2:6379: unavailable: ",
+		} {
+			if log.count(want) == 0 {
+				t.Errorf("%q is missing in:\n%s", want, log)
+			}
+		}
+		if n := log.count(saysQuorum); n != 0 {
+			t.Errorf("the log tells of a quorum %d times", n)
+		}
+		c.thaw(2)
+		c.heal()
+		waiters.Wait()
+		synctest.Wait()
+		if w, q := log.count(saysWaiting), log.count(saysQuorum); w != 1 || q != 1 {
+			t.Errorf("after the outage the log has told %d times of the wait and %d times of its end:\n%s", w, q, log)
+		}
+		for _, id := range c.owners() {
+			if log.count(id[:16]) != 0 {
+				t.Error("the log knows an owner id")
+			}
+		}
+	})
+}
+
+// A lock that another has is waited for without a word, and so is a quorum that is missing for a moment; one that comes too late
+// each time is a quorum that is missing.
+func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before func(*cluster)
+		lasts  time.Duration
+		want   int
+	}{
+		"held":     {func(c *cluster) { c.taps[0].hold("a", time.Hour); c.taps[1].hold("a", time.Hour) }, time.Minute, 0},
+		"a moment": {func(c *cluster) { c.refuse(0, 1) }, 600 * time.Millisecond, 0},
+		"away":     {func(c *cluster) { c.freeze(0, 1) }, 2 * time.Second, 1},
+		"too late": {func(c *cluster) { c.latency(9 * time.Millisecond) }, 2 * time.Second, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, log := newCluster(3), new(logged)
+			l := c.locker(t, redlock.WithLogger(log.logger()))
+			test.before(c)
+			waiting := lockInBackground(t.Context(), l, "a", redlock.WithTTL(10*time.Millisecond))
+			time.Sleep(test.lasts)
+			synctest.Wait()
+			if n := log.count(saysWaiting); n != test.want {
+				t.Errorf("%s: the log tells of %d waits:\n%s", name, n, log)
+			}
+			c.thaw(0, 1)
+			c.heal()
+			c.latency(0)
+			c.taps[0].del("a")
+			c.taps[1].del("a")
+			if r := <-waiting; r.err != nil {
+				t.Errorf("%s: %v", name, r.err)
+			}
+			synctest.Wait()
+			if n := log.count(saysQuorum); n != test.want {
+				t.Errorf("%s: the log tells of %d ends:\n%s", name, n, log)
+			}
+		})
+	}
+}
+
+// A faulty node answers some verbs, for as long as it is faulty, with an error.
+type faulty struct {
+	pool.Node
+	fault atomic.Pointer[fault]
+}
+
+type fault struct {
+	pool.Reply
+	verbs []pool.Verb // none: all
+}
+
+func (f *fault) hits(v pool.Verb) bool {
+	hit := len(f.verbs) == 0
+	for _, one := range f.verbs {
+		hit = hit || one == v
+	}
+	return hit
+}
+
+func (n *faulty) Do(ctx context.Context, calls []pool.Call) {
+	n.Node.Do(ctx, calls)
+	if f := n.fault.Load(); f != nil {
+		for i := range calls {
+			if f.hits(calls[i].Request.Verb) {
+				calls[i].Reply = f.Reply
+			}
+		}
+	}
+}
+
+// oneFaulty makes a Locker of three nodes of which the first may be made faulty.
+func oneFaulty(t *testing.T, opts ...redlock.Option) (*redlock.Locker, *faulty) {
+	t.Helper()
+	nodes := newCluster(3).nodes()
+	f := &faulty{Node: nodes[0]}
+	nodes[0] = f
+	l, err := redlock.New(nodes, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	return l, f
+}
+
+// One node with a wrong password of three costs nobody anything, and was never told of.
+func TestLogTellsOnceThatANodeDoesNotServeAndOnceThatItDoes(t *testing.T) {
+	t.Parallel()
+	wrong := errors.New("WRONGPASS invalid username-password pair or user is disabled.")
+	for name, test := range map[string]struct {
+		fault fault
+		says  string
+	}{
+		"a wrong password": {fault{Reply: pool.Reply{Verdict: pool.Refused, Err: wrong}}, `node=node0:6379 verdict=refused verb=acquire error="WRONGPASS `},
+		"no connection": {
+			fault{Reply: pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused}},
+			`node=node0:6379 verdict=unavailable verb=acquire error="connection refused"`,
+		},
+		"a quarantine": {
+			fault{Reply: pool.Reply{Verdict: pool.Quarantined, TTL: 9 * time.Second}, verbs: []pool.Verb{pool.Acquire, pool.Rejoin, pool.Repair}},
+			`verdict="in quarantine after a restart" verb=acquire for=9s`,
+		},
+		"no permission to renew": {
+			fault{Reply: pool.Reply{Verdict: pool.Refused, Err: errors.New("NOPERM")}, verbs: []pool.Verb{pool.Extend}},
+			`verdict=refused verb=extend error=NOPERM`,
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			log := new(logged)
+			l, node := oneFaulty(t, redlock.WithLogger(log.logger()))
+			work := func() {
+				for range 100 {
+					le := lockEverywhere(t, l, "a")
+					if err := le.Extend(t.Context()); err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+					mustUnlock(t, le)
+					time.Sleep(100 * time.Millisecond)
+				}
+				synctest.Wait()
+			}
+			work()
+			if log.count("level=WARN")+log.count("level=INFO") != 0 {
+				t.Errorf("%s: before:\n%s", name, log)
+			}
+			node.fault.Store(&test.fault)
+			work()
+			if log.count(saysAway) != 1 || log.count(test.says) != 1 || log.count(saysBack) != 0 {
+				t.Errorf("%s: %q is not there once in:\n%s", name, test.says, log)
+			}
+			node.fault.Store(nil)
+			work()
+			if log.count(saysAway) != 1 || log.count(saysBack) != 1 {
+				t.Errorf("%s: afterwards:\n%s", name, log)
+			}
+		})
+	}
+}
+
+// A node that comes and goes does not fill the log; what it is in the end is told.
+func TestLogIsNotFilledByANodeThatComesAndGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := new(logged)
+		l, node := oneFaulty(t, redlock.WithLogger(log.logger()))
+		away := &fault{Reply: pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}}
+		round := func(f *fault) {
+			node.fault.Store(f)
+			mustUnlock(t, lockEverywhere(t, l, "a"))
+			time.Sleep(time.Second)
+		}
+		for range 3600 {
+			round(away)
+			round(nil)
+		}
+		if a, b := log.count(saysAway), log.count(saysBack); a < 5 || a > 25 || b != a {
+			t.Errorf("in two hours the log told %d times that the node was away, and %d times that it was back", a, b)
+		}
+		before := log.count(saysAway)
+		for range 600 {
+			round(away)
+		}
+		if n := log.count(saysAway) - before; n != 1 {
+			t.Errorf("that it stayed away was told %d times", n)
+		}
+		for range 2000 {
+			round(nil)
+		}
+		if a, b := log.count(saysAway), log.count(saysBack); a != b {
+			t.Errorf("that it is back is not told: %d, %d", a, b)
+		}
+		before = log.count(saysAway)
+		round(away)
+		if n := log.count(saysAway) - before; n != 1 {
+			t.Errorf("after half an hour of peace its failure was told %d times", n)
+		}
+	})
+}
+
+// Each connection is in the making for a while.
+func TestLogTellsOfAConnectionThatTakesLongOnly(t *testing.T) {
+	t.Parallel()
+	for _, long := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			log := new(logged)
+			l, node := oneFaulty(t, redlock.WithLogger(log.logger()))
+			node.fault.Store(&fault{Reply: pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: fmt.Errorf("dial: %w", pool.ErrConnecting)}})
+			for range 9 {
+				mustUnlock(t, lockEverywhere(t, l, "a"))
+				time.Sleep(100 * time.Millisecond)
+			}
+			want := 0
+			if long {
+				time.Sleep(time.Second)
+				mustUnlock(t, lockEverywhere(t, l, "a"))
+				want = 1
+			}
+			node.fault.Store(nil)
+			mustUnlock(t, lockEverywhere(t, l, "a"))
+			synctest.Wait()
+			if a, b := log.count(saysAway), log.count(saysBack); a != want || b != want {
+				t.Errorf("long=%v: told %d times that it is away and %d times that it is back", long, a, b)
+			}
+		})
+	}
+}
+
+// Nothing of a user's runs under a mutex: a logger may use the Locker, and one that hangs keeps nobody waiting.
+func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		h := &reentrant{Handler: slog.DiscardHandler, lines: make(map[string]int), hang: make(chan struct{})}
+		nodes := append(c.nodes(), c.taps[0].alias("twin"), c.taps[1].alias("other twin"))
+		l, err := redlock.New(nodes, redlock.WithLogger(slog.New(h)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.locker.Store(l)
+		for range 10 {
+			mustUnlock(t, lockEverywhere(t, l, "a"))
+		}
+		c.refuse(2)
+		waiting := lockInBackground(t.Context(), l, "b")
+		time.Sleep(10 * time.Second)
+		c.heal()
+		mustUnlock(t, (<-waiting).lease)
+		if d := took(func() { mustUnlock(t, mustLock(t, l, "a")) }); d != 0 {
+			t.Errorf("a pair of Lock and Unlock took %v while the logger hung", d)
+		}
+		close(h.hang)
+		mustClose(t, l)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for text, want := range map[string]int{
+			"redlock: two nodes are one server; the second has no vote": 2, "redlock: Lock waits without a quorum": 1,
+			"redlock: a quorum answers again": 1, "redlock: node does not serve": 1, "redlock: node serves again": 1,
+		} {
+			if h.lines[text] != want {
+				t.Errorf("%q was logged %d times", text, h.lines[text])
+			}
+		}
+	})
+}
+
+// A reentrant handler calls the Locker, and hangs until it is told to go on.
+type reentrant struct {
+	slog.Handler
+	locker atomic.Pointer[redlock.Locker]
+	hang   chan struct{}
+
+	mu    sync.Mutex
+	lines map[string]int
+}
+
+func (h *reentrant) Enabled(_ context.Context, level slog.Level) bool { return level > slog.LevelDebug }
+
+func (h *reentrant) Handle(ctx context.Context, r slog.Record) error {
+	if l := h.locker.Load(); l != nil {
+		l.Stats()
+		_, _ = l.TryLock(ctx, "the logger's")
+		<-h.hang
+	}
+	if strings.HasPrefix(r.Message, "redlock: ") {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.lines[r.Message]++
+	}
+	return nil
+}
