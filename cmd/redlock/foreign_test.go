@@ -141,7 +141,9 @@ func TestTheLockIsKeptWhileSomethingOfAnotherUserIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	end, w := pipe(t)
-	v := s.servant("sh", "-c", `become sh -c "$1" & read line; exit 3`, "sh", "echo ready; read line <"+end)
+	// The command ends once what it leaves behind is another user's, and no sooner: until then it could be stopped.
+	const script = `d=$(mktemp -d); mkfifo "$d/up"; become sh -c "echo up >$d/up; $1" & read up <"$d/up"; rm -r "$d"; exit 3`
+	v := s.servant("sh", "-c", script, "sh", "echo ready; read line <"+end)
 	v.says(t, "cannot stop the command, or what it has left behind")
 	other := s.redlock("run", "--no-wait", "job", "--", "true")
 	s.start(other)

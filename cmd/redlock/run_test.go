@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -85,9 +86,10 @@ func (s *stand) awaitReady(r io.Reader) {
 // second runs another command under the same lock, and fails the test if anything of the first is left when it starts.
 func (s *stand) second() {
 	s.t.Helper()
-	out, err := s.redlock("run", "job", "--", "flock", "--nonblock", s.file, "echo", "alone").CombinedOutput()
-	if err != nil || string(out) != "alone\n" {
-		s.t.Errorf("the second command starts while something of the first is left: %v\n%s", err, out)
+	second, told := s.redlock("run", "job", "--", "flock", "--nonblock", s.file, "echo", "alone"), new(bytes.Buffer)
+	second.Stderr = told
+	if out, err := second.Output(); err != nil || string(out) != "alone\n" {
+		s.t.Errorf("the second command starts while something of the first is left: %v\n%s%s", err, out, told)
 	}
 }
 

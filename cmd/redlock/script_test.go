@@ -8,11 +8,13 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,12 +39,23 @@ type leakChecked struct{ *testing.M }
 
 // Run implements testscript.TestingM.
 func (m leakChecked) Run() int {
+	heed(syscall.SIGHUP, syscall.SIGINT)
 	status := m.M.Run()
 	if err := goleak.Find(); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return status
+}
+
+// heed has programs that are started from here heed these signals, also where the shell that runs the tests ignores them, as
+// it does in the background of a script and under nohup: what is handled here is not ignored there.
+func heed(signals ...os.Signal) {
+	for _, s := range signals {
+		if signal.Ignored(s) {
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 }
 
 // startServers starts masters for one test.
