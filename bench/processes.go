@@ -51,26 +51,28 @@ type party struct {
 	failed  atomic.Int64
 }
 
-// gather opens n lockers and lets them take turns.
-func gather(ctx context.Context, b *bench, c contestant, n int) (*party, error) {
+// gather opens n lockers and lets them take turns, with some goroutines each.
+func gather(ctx context.Context, addrs []string, c contestant, n, each int) (*party, error) {
 	p := &party{}
 	var running context.Context
 	running, p.stop = context.WithCancel(ctx)
 	for range n {
-		l, err := c.open(ctx, b.servers.Addrs()[:c.nodes])
+		l, err := c.open(ctx, addrs)
 		if err != nil {
 			return nil, errors.Join(err, p.end())
 		}
 		p.lockers = append(p.lockers, l)
 	}
 	for i, l := range p.lockers {
-		p.wg.Go(func() {
-			for running.Err() == nil {
-				if err := p.turn(running, i, l); err != nil && running.Err() == nil {
-					p.failed.Add(1)
+		for range each {
+			p.wg.Go(func() {
+				for running.Err() == nil {
+					if err := p.turn(running, i, l); err != nil && running.Err() == nil {
+						p.failed.Add(1)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 	return p, nil
 }
@@ -115,7 +117,7 @@ func processes(n int, lasts time.Duration) runner {
 		}
 		c, done := shared(c)
 		defer done()
-		p, err := gather(ctx, b, c, n)
+		p, err := gather(ctx, b.servers.Addrs()[:c.nodes], c, n, 1)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -165,7 +167,7 @@ func judge(turns []turn, n int) (values, []float64) {
 	slices.Sort(gaps)
 	v := values{
 		p50: percentile(waits, 50), p99: percentile(waits, 99),
-		longest: percentile(waits, 100), gapP50: percentile(gaps, 50), leastTurns: slices.Min(counts) / median(counts), overlaps: overlap,
+		longest: percentile(waits, 100), gapP50: percentile(gaps, 50), longestGap: percentile(gaps, 100), leastTurns: slices.Min(counts) / median(counts), overlaps: overlap,
 	}
 	v[fairTurn] = float64(n) * (micros(hold) + v[gapP50])
 	v[lateness] = v[p99] / v[fairTurn]
@@ -209,7 +211,7 @@ func stricken(n int, lasts time.Duration, strike blow) runner {
 			return nil, nil, err
 		}
 		defer victim.kill() //nolint:errcheck // it may be dead already
-		p, err := gather(ctx, b, c, n-1)
+		p, err := gather(ctx, b.servers.Addrs()[:c.nodes], c, n-1, 1)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -89,6 +89,18 @@ var (
 		{"in fair turns", lateness, "%.2f", 0, ""},
 		{"longest ms", longest, "%.0f", 1e-3, ""},
 	}
+	minorityTable = []column{
+		{"hand-overs/s healthy", "healthy " + rate, "%.1f", 0, ""},
+		{"killed", "killed " + rate, "%.1f", 0, ""},
+		{"frozen", rate, "%.1f", 0, ""},
+		{"frozen / killed", "kept", "%.2f", 0, ""},
+		{"p99 ms killed", "killed " + p99, "%.0f", 1e-3, ""},
+		{"frozen", p99, "%.0f", 1e-3, ""},
+		{"longest ms killed", "killed " + longest, "%.0f", 1e-3, ""},
+		{"frozen", longest, "%.0f", 1e-3, ""},
+		{"idle ms killed", "killed " + longestGap, "%.0f", 1e-3, ""},
+		{"frozen", longestGap, "%.0f", 1e-3, ""},
+	}
 	memoryTable = []column{
 		{"heap bytes", heapPerWaiter, "%.0f", 0, ""},
 		{"stack bytes beyond a parked goroutine's", stackPerWaiter, "%.0f", 0, ""},
@@ -105,6 +117,7 @@ var workloads = []workload{
 	{"1000-frozen", "1,000 callers, one of five nodes frozen", faulty(1000, 2*time.Second, frozen), named(fenced, plain), 1, faultTable},
 	{"1000-refused", "1,000 callers, one of five nodes refuses connections", faulty(1000, 2*time.Second, refused), named(fenced, plain), 1, faultTable},
 	{"redsync-frozen", "redsync, one caller, one of five nodes frozen", faulty(1, time.Second/10, frozen), named(redsync), 0.2, faultTable},
+	{"minority", "3 Lockers × 2 goroutines, one lock, hold 5 ms, two of five nodes away", minority(3, 2, 3*time.Second), named(fenced, plain, redsync), 0.6, minorityTable},
 	{"crowd", "16 waiters in one process, hold 0", crowd(16, time.Second), named(fenced, plain, redsync, fenced1, rueidis, bsm), 1, crowdTable},
 	{"paced", "One process alone, hold 5 ms", processes(1, 2*time.Second), queuers, 1, processTable},
 	{"32", "32 processes, hold 5 ms", processes(32, 6*time.Second), queuers, 0.6, processTable},
