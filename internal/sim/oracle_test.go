@@ -89,6 +89,8 @@ func (c *client) begin(calls []pool.Call) {
 	for i := range calls {
 		if r := calls[i].Request; r.Verb == pool.Acquire {
 			c.owner.Store(&r.Owner)
+		} else if r.Verb == pool.Repair && r.Token > uint64(time.Now().UnixMicro()) {
+			c.world.ahead.Store(true)
 		}
 	}
 }

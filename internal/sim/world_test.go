@@ -82,6 +82,7 @@ type world struct {
 
 	// short is set when all messages were used up. The network is silent from then on, and talk ends, so that what waits gives up.
 	short atomic.Bool
+	ahead atomic.Bool     // a block was reserved up to a token ahead of the clocks
 	rush  atomic.Int64    // above zero: everybody takes locks, as soon as can be
 	talk  context.Context //nolint:containedctx // of everything in the world
 	hush  context.CancelFunc
