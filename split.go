@@ -17,6 +17,9 @@ const (
 	// maxRounds is how often an attempt asks the others' nodes again. The pauses before grow to 8 times the first, and to no more:
 	// it has to find the moment between two others.
 	maxRounds, maxGrowth = 16, 3
+	// pauseDivisor: none is longer than this part of the node timeout, or else a round trip. Meanwhile the claim does not learn
+	// that another comes first by now; if both keep what they have, nobody gets a majority.
+	pauseDivisor = 4
 	// minPause is the least pause before a node is asked again: what timers keep to.
 	minPause = time.Millisecond
 	// maxInsist is for how many node timeouts from its start an attempt may do so.
@@ -57,7 +60,7 @@ func (c *claim) insist() bool {
 			pause = max(pause, ln.due()/dueTrips)
 		}
 	}
-	c.again = now.Add(pause << min(c.rounds, maxGrowth))
+	c.again = now.Add(max(pause, min(pause<<min(c.rounds, maxGrowth), c.timeout/pauseDivisor)))
 	c.rounds++
 	return true
 }
