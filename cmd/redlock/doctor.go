@@ -78,7 +78,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	if c.TTL < redlock.MinTTL || c.TTL > redlock.MaxTTL {
 		return usageError{fmt.Errorf("--ttl=%v: from %v to %v", c.TTL, redlock.MinTTL, redlock.MaxTTL)}
 	}
-	limit := min(max(c.TTL/20, 20*time.Millisecond), 250*time.Millisecond) // as the library has it
+	limit := max(min(max(c.TTL/20, 20*time.Millisecond), 250*time.Millisecond), c.TTL/4) // it follows round trips so far
 	if c.NodeTimeout != nil {
 		limit = *c.NodeTimeout
 	}
