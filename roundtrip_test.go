@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,13 +17,24 @@ import (
 // A far node knows how far away it is, and may have no connection yet.
 type far struct {
 	pool.Node
+	asked atomic.Int64
+
+	mu    sync.Mutex
 	trip  time.Duration
 	told  time.Time // when that is known
 	ready time.Time // when its connection has been made
-	asked atomic.Int64
+}
+
+// with changes the node while it is in use.
+func (f *far) with(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
 }
 
 func (f *far) RoundTrip() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if time.Now().Before(f.told) {
 		return 0
 	}
@@ -32,7 +44,9 @@ func (f *far) RoundTrip() time.Duration {
 func (f *far) Do(ctx context.Context, calls []pool.Call) {
 	f.asked.Add(1)
 	until, _ := ctx.Deadline()
-	if f.ready.After(until) {
+	var ready time.Time
+	f.with(func() { ready = f.ready })
+	if ready.After(until) {
 		time.Sleep(time.Until(until))
 		for i := range calls {
 			err := fmt.Errorf("dial: %w", pool.ErrConnecting)
@@ -40,7 +54,7 @@ func (f *far) Do(ctx context.Context, calls []pool.Call) {
 		}
 		return
 	}
-	time.Sleep(max(time.Until(f.ready), 0))
+	time.Sleep(max(time.Until(ready), 0))
 	f.Node.Do(ctx, calls)
 }
 
@@ -109,7 +123,7 @@ func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
 		synctest.Wait()
 		c.refuse(0)
 		c.taps[1].latency(70 * time.Millisecond)
-		all[1].trip = 70 * time.Millisecond // which its next connection tells
+		all[1].with(func() { all[1].trip = 70 * time.Millisecond }) // which its next connection tells
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("TryLock within 50 ms: %v", err)
 		}
@@ -191,7 +205,7 @@ func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
 				case "most are refused":
 					c.refuse(1, 2)
 				default:
-					all[0].ready = time.Time{}
+					all[0].with(func() { all[0].ready = time.Time{} })
 					mustUnlock(t, mustTryLock(t, l, "a"))
 					c.freeze(0, 1)
 				}
@@ -202,7 +216,9 @@ func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
 					}
 					time.Sleep(time.Second)
 				}
-				all[0].ready, all[1].ready, all[2].ready = time.Time{}, time.Time{}, time.Time{}
+				for _, f := range all {
+					f.with(func() { f.ready = time.Time{} })
+				}
 				c.thaw(0, 1)
 				c.heal()
 			})
@@ -268,7 +284,7 @@ func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
 		plain := lockEverywhere(t, l, "b")
 		for i, f := range all {
 			c.taps[i].latency(300 * time.Millisecond)
-			f.trip = 300 * time.Millisecond // which its next connection tells
+			f.with(func() { f.trip = 300 * time.Millisecond }) // which its next connection tells
 		}
 		time.Sleep(9 * time.Second)
 		if err := plain.Extend(t.Context()); err != nil {
@@ -303,7 +319,7 @@ func TestAnUnreachableMinorityDoesNotProlongASplitVote(t *testing.T) {
 		}
 		mustUnlock(t, le)
 		for _, f := range all {
-			f.ready = time.Time{}
+			f.with(func() { f.ready = time.Time{} })
 		}
 	})
 }
