@@ -56,7 +56,7 @@ func (c *claim) insist() bool {
 	for i, ln := range c.locker.lines {
 		if n := &c.nodes[i]; n.other() != nil {
 			n.ballot, n.refusal, n.flying = open, nil, true
-			ln.send(call{to: c, request: &c.acquire, until: until})
+			ln.send(call{to: c, request: &c.acquire, until: until, within: c.timeout})
 			pause = max(pause, ln.due()/dueTrips)
 		}
 	}
