@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestCheckTellsWhatALockWouldMeet(t *testing.T) {
 			var err error
 			if test.setting == "replicaof" {
 				host, port, _ := strings.Cut(value, " ")
-				err = client.SlaveOf(t.Context(), host, port).Err()
+				err = client.ReplicaOf(t.Context(), host, port).Err()
 			} else {
 				err = client.ConfigSet(t.Context(), test.setting, value).Err()
 			}
@@ -69,7 +70,7 @@ func TestTheHandbooksUserMayCheck(t *testing.T) {
 	}
 	_, client := real(t)
 	for name, keys := range map[string][]string{"locks": nil, "guard": {"resetkeys", "~redlock:restart"}} {
-		rule := append([]any{"acl", "setuser", name}, anys(append(append(rules[:len(rules):len(rules)], keys...), "nopass"))...)
+		rule := append([]any{"acl", "setuser", name}, anys(slices.Concat(rules, keys, []string{"nopass"}))...)
 		if err := client.Do(t.Context(), rule...).Err(); err != nil {
 			t.Fatal(err)
 		}
