@@ -47,18 +47,26 @@ func (w *witness) lasts(ctx context.Context, name string, d time.Duration, exten
 	w.leases[le] = now.Add(d)
 }
 
-// lost notes that a node has restarted without its data.
+// lost notes that a node has restarted without its data, at all addresses that lead to it.
 func (w *world) lost(node int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.losses[node] = time.Now()
+	for i, n := range w.nodes {
+		if n == w.nodes[node] {
+			w.losses[i] = time.Now()
+		}
+	}
 }
 
 // restored notes that a node has data again: who had the lock then may extend it.
 func (w *world) restored(node int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.losses, node)
+	for i, n := range w.nodes {
+		if n == w.nodes[node] {
+			delete(w.losses, i)
+		}
+	}
 }
 
 // quarantined judges what a node answered to requests that were sent then: one that has lost its data since the guard's time
