@@ -85,7 +85,11 @@ func ExampleWithMeterProvider() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(read.ScopeMetrics[0].Metrics[0].Name)
+	for _, m := range read.ScopeMetrics[0].Metrics {
+		if m.Name == "redlock.node.releases.dropped" {
+			fmt.Println(m.Name)
+		}
+	}
 	// Output: redlock.node.releases.dropped
 }
 

@@ -137,7 +137,7 @@ func TestNeitherTraceNorMetricsGiveAnOwnerAway(t *testing.T) {
 				t.Errorf("a span gives the owner away: %s", text)
 			}
 		}
-		for _, name := range []string{"redlock.renewals", "redlock.danger", "redlock.losses", "redlock.failures", "redlock.releases"} {
+		for _, name := range []string{"redlock.renewals", "redlock.leases.in_danger", "redlock.leases.lost", "redlock.failures", "redlock.releases"} {
 			if b.total(t, name) == 0 {
 				t.Errorf("the scene lacks %s", name)
 			}

@@ -3,6 +3,8 @@ package redlockotel
 import (
 	"context"
 	"errors"
+	"net"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -40,8 +42,8 @@ func (i *instruments) make(m metric.Meter) error {
 	counter(&i.repairs, "redlock.fence.repairs", "{request}", "Second requests for the fencing token.")
 	counter(&i.failures, "redlock.failures", "{call}", "Calls that gave up without a lease.")
 	counter(&i.renewals, "redlock.renewals", "{renewal}", "Renewals and calls of Extend.")
-	counter(&i.danger, "redlock.danger", "{lease}", "Leases whose renewals failed until a third of the TTL was left.")
-	counter(&i.losses, "redlock.losses", "{lease}", "Leases that ended before they were unlocked, or were found gone then.")
+	counter(&i.danger, "redlock.leases.in_danger", "{lease}", "Leases whose renewals failed until a third of the TTL was left.")
+	counter(&i.losses, "redlock.leases.lost", "{lease}", "Leases that ended before they were unlocked, or were found gone then.")
 	counter(&i.releases, "redlock.releases", "{release}", "Calls of Unlock.")
 	counter(&i.requests, "redlock.node.requests", "{request}", "What each node answered.")
 	counter(&i.dropped, "redlock.node.releases.dropped", "{release}", "Releases that were given up: the key lasts until its TTL.")
@@ -59,10 +61,11 @@ func (i *instruments) make(m metric.Meter) error {
 func (t *Telemetry) measure(ctx context.Context, e redlock.Event) {
 	switch e := e.(type) {
 	case redlock.NodeEvent:
-		t.requests.Add(ctx, 1, attributes(node(e.Node), attribute.String("redlock.verb", e.Verb.String()),
-			attribute.String("redlock.verdict", outcome.OfNode(e.Verdict))))
-		t.latency.Record(ctx, e.Latency.Seconds(), attributes(node(e.Node)))
+		t.requests.Add(ctx, 1, attributes(node(e.Node, attribute.String("redlock.verb", e.Verb.String()),
+			attribute.String("redlock.verdict", outcome.OfNode(e.Verdict)))...))
+		t.latency.Record(ctx, e.Latency.Seconds(), attributes(node(e.Node)...))
 	case redlock.AttemptEvent:
+		t.start(ctx, e.Name)
 		t.attempts.Add(ctx, 1, t.of(e.Name, verdict(e.Err)))
 		t.attempt.Record(ctx, e.Took.Seconds(), t.of(e.Name))
 		t.repairs.Add(ctx, int64(e.Repairs), t.of(e.Name))
@@ -87,7 +90,23 @@ func (t *Telemetry) measure(ctx context.Context, e redlock.Event) {
 			t.lost(ctx, e.Name)
 		}
 	case redlock.DroppedEvent:
-		t.dropped.Add(ctx, 1, attributes(node(e.Node), attribute.String("redlock.reason", outcome.OfDropped(e.Err))))
+		t.dropped.Add(ctx, 1, attributes(node(e.Node, attribute.String("redlock.reason", outcome.OfDropped(e.Err)))...))
+	}
+}
+
+// start has the series of a lock that alerts rest on begin, at zero.
+func (t *Telemetry) start(ctx context.Context, lock string) {
+	var label string
+	if t.name != nil {
+		label = t.name(lock)
+	}
+	if _, known := t.known.LoadOrStore(label, true); known {
+		return
+	}
+	t.losses.Add(ctx, 0, t.of(lock))
+	t.danger.Add(ctx, 0, t.of(lock))
+	for _, err := range []error{redlock.ErrNoQuorum, redlock.ErrTooLate} {
+		t.failures.Add(ctx, 0, t.of(lock, verdict(err)))
 	}
 }
 
@@ -109,4 +128,12 @@ func attributes(kv ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(kv...))
 }
 
-func node(addr string) attribute.KeyValue { return attribute.String("redlock.node", addr) }
+// node tells of a node by its address, with more, as the semantic conventions for attributes of a server have it.
+func node(addr string, more ...attribute.KeyValue) []attribute.KeyValue {
+	host, port, err := net.SplitHostPort(addr)
+	number, bad := strconv.Atoi(port)
+	if err != nil || bad != nil { // a whole cluster, a socket, or what WithAddr says
+		return append(more, attribute.String("server.address", addr))
+	}
+	return append(more, attribute.String("server.address", host), attribute.Int("server.port", number))
+}

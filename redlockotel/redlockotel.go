@@ -16,12 +16,15 @@
 //	redlock.leases                                   leases that are held
 //	redlock.hold.duration                            from the beginning of a lease to its release or loss
 //	redlock.renewals                redlock.verdict  renewals and calls of Extend
-//	redlock.danger                                   leases whose renewals failed until a third of the TTL was left
-//	redlock.losses                                   leases that ended before they were unlocked, or were found gone then
+//	redlock.leases.in_danger                         leases whose renewals failed until a third of the TTL was left
+//	redlock.leases.lost                              leases that ended before they were unlocked, or were found gone then
 //	redlock.releases                redlock.verdict  calls of Unlock
-//	redlock.node.requests           redlock.node, redlock.verb, redlock.verdict
-//	redlock.node.duration           redlock.node     how long its round trips took
-//	redlock.node.releases.dropped   redlock.node, redlock.reason
+//	redlock.node.requests           server.address, server.port, redlock.verb, redlock.verdict
+//	redlock.node.duration           server.address, server.port: how long its round trips took
+//	redlock.node.releases.dropped   server.address, server.port, redlock.reason
+//
+// The counters that alerts rest on (in_danger, lost, failures of no_quorum and too_late) begin at zero, for no rise is seen in a series
+// that begins with its first event: at once, or with [WithNames] with the first attempt at a lock.
 //
 // # Traces
 //
@@ -32,7 +35,7 @@
 //     redlock.lost and redlock.released;
 //   - on the caller's own span an event redlock.attempt for each attempt.
 //
-// The spans have the lock's name and the fencing token. One that ended in an error has its status; that another has the lock is none.
+// The spans have the lock's whole name, as redlock.lock, and the fencing token. One that ended in an error has its status; that another has the lock is none.
 //
 // # Verdicts
 //
@@ -69,6 +72,7 @@ type Telemetry struct {
 	name    func(string) string
 
 	instruments
+	known  sync.Map // the labels of locks whose series have begun
 	tracer trace.Tracer
 	holds  sync.Map // the spans of the leases that are held, by the lease's context
 }
@@ -97,6 +101,9 @@ func New(opts ...Option) (*Telemetry, error) {
 	t.tracer = t.tracers.Tracer(scope)
 	if err := t.make(t.meters.Meter(scope)); err != nil {
 		return nil, fmt.Errorf("redlockotel: %w", err)
+	}
+	if t.name == nil {
+		t.start(context.Background(), "")
 	}
 	return t, nil
 }
@@ -184,7 +191,7 @@ func (t *Telemetry) end(ctx context.Context, err error) {
 	span.End()
 }
 
-func name(n string) attribute.KeyValue { return attribute.String("redlock.name", n) }
+func name(n string) attribute.KeyValue { return attribute.String("redlock.lock", n) }
 
 // fence fits: tokens are below 2^53.
 func fence(token uint64) attribute.KeyValue { return attribute.Int64("redlock.fence", int64(token)) }

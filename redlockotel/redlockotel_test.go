@@ -38,14 +38,15 @@ type bench struct {
 	traces *sdktrace.TracerProvider
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, more ...redlockotel.Option) *bench {
 	t.Helper()
 	b := &bench{reader: sdkmetric.NewManualReader(), spans: tracetest.NewSpanRecorder()}
 	b.traces = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(b.spans))
-	telemetry, err := redlockotel.New(
+	telemetry, err := redlockotel.New(append([]redlockotel.Option{
 		redlockotel.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))),
 		redlockotel.WithTracerProvider(b.traces),
-		redlockotel.WithNames(kind))
+		redlockotel.WithNames(kind),
+	}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +56,15 @@ func newBench(t *testing.T) *bench {
 
 // total sums a metric up over the series that have all those attributes; a histogram counts its samples.
 func (b *bench) total(t *testing.T, name string, attrs ...attribute.KeyValue) (sum int64) {
+	t.Helper()
+	for _, v := range b.series(t, name, attrs...) {
+		sum += v
+	}
+	return sum
+}
+
+// series are the values of a metric's series that have all those attributes.
+func (b *bench) series(t *testing.T, name string, attrs ...attribute.KeyValue) (values []int64) {
 	t.Helper()
 	var all metricdata.ResourceMetrics
 	if err := b.reader.Collect(t.Context(), &all); err != nil {
@@ -75,19 +85,19 @@ func (b *bench) total(t *testing.T, name string, attrs ...attribute.KeyValue) (s
 			case metricdata.Sum[int64]:
 				for _, p := range data.DataPoints {
 					if fits(p.Attributes) {
-						sum += p.Value
+						values = append(values, p.Value)
 					}
 				}
 			case metricdata.Histogram[float64]:
 				for _, p := range data.DataPoints {
 					if fits(p.Attributes) {
-						sum += int64(p.Count)
+						values = append(values, int64(p.Count))
 					}
 				}
 			}
 		}
 	}
-	return sum
+	return values
 }
 
 func TestEveryEventIsCounted(t *testing.T) {
@@ -113,7 +123,7 @@ func TestEveryEventIsCounted(t *testing.T) {
 	}
 	job := attribute.String("redlock.lock", "job")
 	verdict := func(v string) attribute.KeyValue { return attribute.String("redlock.verdict", v) }
-	node := func(n string) attribute.KeyValue { return attribute.String("redlock.node", n) }
+	node, port := func(n string) attribute.KeyValue { return attribute.String("server.address", n) }, attribute.Int("server.port", 6379)
 	for _, c := range []struct {
 		metric string
 		want   int64
@@ -129,18 +139,40 @@ func TestEveryEventIsCounted(t *testing.T) {
 		{"redlock.hold.duration", 3, []attribute.KeyValue{job}},
 		{"redlock.renewals", 1, []attribute.KeyValue{job, verdict("ok")}},
 		{"redlock.renewals", 1, []attribute.KeyValue{job, verdict("no_quorum")}},
-		{"redlock.danger", 1, []attribute.KeyValue{job}},
-		{"redlock.losses", 2, []attribute.KeyValue{job}},
+		{"redlock.leases.in_danger", 1, []attribute.KeyValue{job}},
+		{"redlock.leases.lost", 2, []attribute.KeyValue{job}},
 		{"redlock.releases", 1, []attribute.KeyValue{job, verdict("ok")}},
 		{"redlock.releases", 1, []attribute.KeyValue{job, verdict("lost")}},
-		{"redlock.node.requests", 1, []attribute.KeyValue{node("a:6379"), attribute.String("redlock.verb", "acquire"), verdict("ok")}},
-		{"redlock.node.requests", 1, []attribute.KeyValue{node("b:6379"), attribute.String("redlock.verb", "release"), verdict("unavailable")}},
-		{"redlock.node.duration", 1, []attribute.KeyValue{node("b:6379")}},
-		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b:6379"), attribute.String("redlock.reason", "backlog")}},
-		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b:6379"), attribute.String("redlock.reason", "refused")}},
+		{"redlock.node.requests", 1, []attribute.KeyValue{node("a"), port, attribute.String("redlock.verb", "acquire"), verdict("ok")}},
+		{"redlock.node.requests", 1, []attribute.KeyValue{node("b"), port, attribute.String("redlock.verb", "release"), verdict("unavailable")}},
+		{"redlock.node.duration", 1, []attribute.KeyValue{node("b"), port}},
+		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b"), port, attribute.String("redlock.reason", "backlog")}},
+		{"redlock.node.releases.dropped", 1, []attribute.KeyValue{node("b"), port, attribute.String("redlock.reason", "refused")}},
 	} {
 		if got := b.total(t, c.metric, c.attrs...); got != c.want {
 			t.Errorf("%s%v is %d, want %d", c.metric, c.attrs, got, c.want)
+		}
+	}
+}
+
+// No rise is seen in a series that begins with its first event.
+func TestWhatAlertsRestOnBeginsAtZero(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]func() (*bench, []attribute.KeyValue){
+		"with names": func() (*bench, []attribute.KeyValue) {
+			b := newBench(t)
+			b.Observe(redlock.AttemptEvent{Name: "job:1"})
+			return b, []attribute.KeyValue{attribute.String("redlock.lock", "job")}
+		},
+		"without": func() (*bench, []attribute.KeyValue) {
+			return newBench(t, redlockotel.WithNames(nil)), nil
+		},
+	} {
+		b, attrs := begin()
+		for _, metric := range []string{"redlock.leases.lost", "redlock.leases.in_danger", "redlock.failures"} {
+			if len(b.series(t, metric, attrs...)) == 0 {
+				t.Errorf("%s: %s has not begun", name, metric)
+			}
 		}
 	}
 }

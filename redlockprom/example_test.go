@@ -74,7 +74,11 @@ func ExampleWithNames() {
 		fmt.Println(err)
 		return
 	}
-	label := families[0].GetMetric()[0].GetLabel()[0]
-	fmt.Println(families[0].GetName(), label.GetName(), label.GetValue())
-	// Output: redlock_danger_total lock invoice
+	for _, f := range families {
+		m := f.GetMetric()[0]
+		if m.GetCounter().GetValue() > 0 {
+			fmt.Println(f.GetName(), m.GetLabel()[0].GetName(), m.GetLabel()[0].GetValue())
+		}
+	}
+	// Output: redlock_leases_in_danger_total lock invoice
 }

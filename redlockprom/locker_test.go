@@ -51,18 +51,18 @@ func TestWhatALockerDoesIsCounted(t *testing.T) {
 		for name, sum := range map[string]float64{
 			"redlock_attempts_total":           4,
 			"redlock_attempt_duration_seconds": 4,
-			"redlock_wait_seconds":             2,
+			"redlock_wait_duration_seconds":    2,
 			"redlock_validity_seconds":         2,
 			"redlock_failures_total":           2,
-			"redlock_hold_seconds":             2,
-			"redlock_danger_total":             1,
-			"redlock_losses_total":             1,
+			"redlock_hold_duration_seconds":    2,
+			"redlock_leases_in_danger_total":   1,
+			"redlock_leases_lost_total":        1,
 			"redlock_releases_total":           1,
 			"redlock_leases":                   0,
 		} {
 			want(t, metrics, name, sum)
 		}
-		for _, name := range []string{"redlock_renewals_total", "redlock_node_requests_total", "redlock_node_latency_seconds"} {
+		for _, name := range []string{"redlock_renewals_total", "redlock_node_requests_total", "redlock_node_duration_seconds"} {
 			if total(t, metrics, name) == 0 {
 				t.Errorf("%s is 0", name)
 			}
@@ -133,7 +133,7 @@ func TestAScrapeGivesNoOwnerAway(t *testing.T) {
 		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		text := w.Body.String()
 		for _, series := range []string{
-			`redlock_leases{lock="job"} 0`, `redlock_danger_total{lock="job"} 1`, `redlock_losses_total{lock="job"} 2`,
+			`redlock_leases{lock="job"} 0`, `redlock_leases_in_danger_total{lock="job"} 1`, `redlock_leases_lost_total{lock="job"} 2`,
 			`redlock_failures_total{lock="job",verdict="no_quorum"} 1`, `redlock_releases_total{lock="job",verdict="ok"} 1`,
 		} {
 			if !strings.Contains(text, series) {

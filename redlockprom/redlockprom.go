@@ -11,17 +11,17 @@
 //	redlock_attempts_total{lock,verdict}           attempts to take a lock
 //	redlock_attempt_duration_seconds{lock}         from before the first request to the decision
 //	redlock_fence_repairs_total{lock}              second requests for the fencing token
-//	redlock_wait_seconds{lock}                     from the call to the lease
+//	redlock_wait_duration_seconds{lock}            from the call to the lease
 //	redlock_failures_total{lock,verdict}           calls that gave up without a lease
 //	redlock_validity_seconds{lock}                 what was left of a lease when its caller got it
 //	redlock_leases{lock}                           leases that are held
-//	redlock_hold_seconds{lock}                     from the beginning of a lease to its release or loss
+//	redlock_hold_duration_seconds{lock}            from the beginning of a lease to its release or loss
 //	redlock_renewals_total{lock,verdict}           renewals and calls of Extend
-//	redlock_danger_total{lock}                     leases whose renewals failed until a third of the TTL was left
-//	redlock_losses_total{lock}                     leases that ended before they were unlocked, or were found gone then
+//	redlock_leases_in_danger_total{lock}           leases whose renewals failed until a third of the TTL was left
+//	redlock_leases_lost_total{lock}                leases that ended before they were unlocked, or were found gone then
 //	redlock_releases_total{lock,verdict}           calls of Unlock
 //	redlock_node_requests_total{node,verb,verdict} what each node answered
-//	redlock_node_latency_seconds{node}             how long its round trips took
+//	redlock_node_duration_seconds{node}            how long its round trips took
 //	redlock_dropped_releases_total{node,reason}    releases that were given up: the key lasts until its TTL
 //
 // # Verdicts
@@ -34,24 +34,30 @@
 //
 // # What to watch
 //
-// redlock_losses_total, for work may have overlapped; redlock_danger_total, which comes before it; and unavailable
-// or refused nodes, of which a minority is not felt otherwise.
+// redlock_leases_lost_total, for work may have overlapped; redlock_leases_in_danger_total, which comes before it; and
+// unavailable or refused nodes, of which a minority is not felt otherwise. deploy/prometheus has the rules.
+//
+// Prometheus sees no rise in a series that begins with its first event. So the series that alerts rest on begin at zero: those
+// of a lock with the first attempt at it (without [WithNames], at once), those of a node with the first request to it.
 package redlockprom
 
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/outcome"
+	"github.com/go-redlock/redlock/pool"
 )
 
 // Metrics observes a Locker, or several, and is what a Prometheus registry collects from. It is safe for concurrent use.
 type Metrics struct {
-	name func(string) string
+	name  func(string) string
+	known sync.Map // of series: the labels and nodes whose series have begun
 
 	attempts, repairs, failures, renewals, danger, losses, releases, requests, dropped *prometheus.CounterVec
 	attempt, wait, validity, hold, latency                                             *prometheus.HistogramVec
@@ -77,33 +83,64 @@ func WithNames(label func(name string) string) Option {
 // [prometheus.WrapRegistererWith].
 func New(opts ...Option) *Metrics {
 	m := &Metrics{
-		name: func(string) string { return "" },
+		attempts: counter("attempts_total", "Attempts to take a distributed lock, by how they ended.", "lock", "verdict"),
+		repairs:  counter("fence_repairs_total", "Second requests to nodes for a fencing token, needed where clocks differ.", "lock"),
+		failures: counter("failures_total", "Calls of Lock, TryLock, Do and TryDo that gave up without a lease, by their verdict.", "lock", "verdict"),
+		renewals: counter("renewals_total", "Renewals of leases and calls of Extend, by how they ended.", "lock", "verdict"),
+		danger:   counter("leases_in_danger_total", "Leases of distributed locks whose renewals failed until a third of the TTL was left.", "lock"),
+		losses:   counter("leases_lost_total", "Leases of distributed locks that ended before they were unlocked, or were found gone then: work may have overlapped.", "lock"),
+		releases: counter("releases_total", "Calls of Unlock, by how they ended.", "lock", "verdict"),
+		requests: counter("node_requests_total", "Requests to each lock node, by what it answered.", "node", "verb", "verdict"),
+		dropped:  counter("dropped_releases_total", "Releases of lock keys that were given up: the key lasts until its TTL.", "node", "reason"),
 
-		attempts: counter("attempts_total", "Attempts to take a lock.", "lock", "verdict"),
-		repairs:  counter("fence_repairs_total", "Second requests for the fencing token.", "lock"),
-		failures: counter("failures_total", "Calls that gave up without a lease.", "lock", "verdict"),
-		renewals: counter("renewals_total", "Renewals and calls of Extend.", "lock", "verdict"),
-		danger:   counter("danger_total", "Leases whose renewals failed until a third of the TTL was left.", "lock"),
-		losses:   counter("losses_total", "Leases that ended before they were unlocked, or were found gone then.", "lock"),
-		releases: counter("releases_total", "Calls of Unlock.", "lock", "verdict"),
-		requests: counter("node_requests_total", "What each node answered.", "node", "verb", "verdict"),
-		dropped:  counter("dropped_releases_total", "Releases that were given up: the key lasts until its TTL.", "node", "reason"),
-
-		attempt:  histogram("attempt_duration_seconds", "From before the first request to the decision.", short, "lock"),
-		wait:     histogram("wait_seconds", "From the call to the lease.", long, "lock"),
-		validity: histogram("validity_seconds", "What was left of a lease when its caller got it.", long, "lock"),
-		hold:     histogram("hold_seconds", "From the beginning of a lease to its release or loss.", long, "lock"),
-		latency:  histogram("node_latency_seconds", "How long the node's round trips took.", short, "node"),
+		attempt:  histogram("attempt_duration_seconds", "Duration of attempts to take a distributed lock, from before the first request to the decision.", short, "lock"),
+		wait:     histogram("wait_duration_seconds", "Time callers waited for a distributed lock, from the call to the lease.", long, "lock"),
+		validity: histogram("validity_seconds", "Validity left of a lease when its caller got it.", long, "lock"),
+		hold:     histogram("hold_duration_seconds", "Time leases were held, from their beginning to their release or loss.", long, "lock"),
+		latency:  histogram("node_duration_seconds", "Duration of round trips to each lock node.", short, "node"),
 
 		leases: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: "redlock", Name: "leases", Help: "Leases that are held.",
+			Namespace: "redlock", Name: "leases", Help: "Leases of distributed locks that are held.",
 		}, []string{"lock"}),
 	}
 	for _, o := range opts {
 		o(m)
 	}
+	if m.name == nil {
+		m.name = func(string) string { return "" }
+		m.lock("")
+	}
 	return m
 }
+
+// lock returns the label of a lock's name. The series of it that alerts rest on are there from then on.
+func (m *Metrics) lock(name string) string {
+	label := m.name(name)
+	if _, known := m.known.LoadOrStore(series{lock: label}, true); !known {
+		m.losses.WithLabelValues(label)
+		m.danger.WithLabelValues(label)
+		for _, err := range []error{redlock.ErrNoQuorum, redlock.ErrTooLate} {
+			m.failures.WithLabelValues(label, outcome.Of(err))
+		}
+	}
+	return label
+}
+
+// node has the series of a node that alerts rest on be there from now on.
+func (m *Metrics) node(addr string) {
+	if _, known := m.known.LoadOrStore(series{node: addr}, true); known {
+		return
+	}
+	for _, v := range []redlock.Verdict{pool.Unavailable, pool.Refused, pool.Quarantined} {
+		m.requests.WithLabelValues(addr, pool.Acquire.String(), outcome.OfNode(v))
+	}
+	for _, err := range []error{nil, pool.ErrTooOld} { // any error is a refusal
+		m.dropped.WithLabelValues(addr, outcome.OfDropped(err))
+	}
+}
+
+// A series is what has begun: that of a lock's label, or of a node.
+type series struct{ lock, node string }
 
 // The buckets of the classic histograms: of round trips, and of what may last for hours. Registries that take native histograms get
 // those too.
@@ -147,7 +184,7 @@ func (m *Metrics) all() []prometheus.Collector {
 // ObserveContext implements [redlock.ContextObserver]. It counts the lease in whose context something was acquired until that ends.
 func (m *Metrics) ObserveContext(ctx context.Context, e redlock.Event) {
 	if e, ok := e.(redlock.AcquiredEvent); ok {
-		held := m.leases.WithLabelValues(m.name(e.Name))
+		held := m.leases.WithLabelValues(m.lock(e.Name))
 		held.Inc()
 		context.AfterFunc(ctx, held.Dec)
 	}
@@ -158,29 +195,30 @@ func (m *Metrics) ObserveContext(ctx context.Context, e redlock.Event) {
 func (m *Metrics) Observe(e redlock.Event) {
 	switch e := e.(type) {
 	case redlock.NodeEvent:
+		m.node(e.Node)
 		m.requests.WithLabelValues(e.Node, e.Verb.String(), outcome.OfNode(e.Verdict)).Inc()
 		m.latency.WithLabelValues(e.Node).Observe(e.Latency.Seconds())
 	case redlock.AttemptEvent:
-		lock := m.name(e.Name)
+		lock := m.lock(e.Name)
 		m.attempts.WithLabelValues(lock, outcome.Of(e.Err)).Inc()
 		m.attempt.WithLabelValues(lock).Observe(e.Took.Seconds())
 		m.repairs.WithLabelValues(lock).Add(float64(e.Repairs))
 	case redlock.AcquiredEvent:
-		lock := m.name(e.Name)
+		lock := m.lock(e.Name)
 		m.wait.WithLabelValues(lock).Observe(e.Wait.Seconds())
 		m.validity.WithLabelValues(lock).Observe(e.Validity.Seconds())
 	case redlock.FailedEvent:
-		m.failures.WithLabelValues(m.name(e.Name), outcome.Of(e.Err)).Inc()
+		m.failures.WithLabelValues(m.lock(e.Name), outcome.Of(e.Err)).Inc()
 	case redlock.RenewedEvent:
-		m.renewals.WithLabelValues(m.name(e.Name), outcome.Of(e.Err)).Inc()
+		m.renewals.WithLabelValues(m.lock(e.Name), outcome.Of(e.Err)).Inc()
 	case redlock.DangerEvent:
-		m.danger.WithLabelValues(m.name(e.Name)).Inc()
+		m.danger.WithLabelValues(m.lock(e.Name)).Inc()
 	case redlock.LostEvent:
-		lock := m.name(e.Name)
+		lock := m.lock(e.Name)
 		m.losses.WithLabelValues(lock).Inc()
 		m.hold.WithLabelValues(lock).Observe(e.Held.Seconds())
 	case redlock.ReleasedEvent:
-		lock := m.name(e.Name)
+		lock := m.lock(e.Name)
 		m.releases.WithLabelValues(lock, outcome.Of(e.Err)).Inc()
 		m.hold.WithLabelValues(lock).Observe(e.Held.Seconds())
 		if errors.Is(e.Err, redlock.ErrLost) {

@@ -47,51 +47,93 @@ func TestEveryEventIsCounted(t *testing.T) {
 		metrics.Observe(e)
 	}
 	text := `
-# HELP redlock_attempts_total Attempts to take a lock.
+# HELP redlock_attempts_total Attempts to take a distributed lock, by how they ended.
 # TYPE redlock_attempts_total counter
 redlock_attempts_total{lock="job",verdict="held"} 1
 redlock_attempts_total{lock="job",verdict="ok"} 1
-# HELP redlock_danger_total Leases whose renewals failed until a third of the TTL was left.
-# TYPE redlock_danger_total counter
-redlock_danger_total{lock="job"} 1
-# HELP redlock_dropped_releases_total Releases that were given up: the key lasts until its TTL.
+# HELP redlock_dropped_releases_total Releases of lock keys that were given up: the key lasts until its TTL.
 # TYPE redlock_dropped_releases_total counter
+redlock_dropped_releases_total{node="a:6379",reason="backlog"} 0
+redlock_dropped_releases_total{node="a:6379",reason="refused"} 0
 redlock_dropped_releases_total{node="b:6379",reason="backlog"} 1
 redlock_dropped_releases_total{node="b:6379",reason="refused"} 1
-# HELP redlock_failures_total Calls that gave up without a lease.
+# HELP redlock_failures_total Calls of Lock, TryLock, Do and TryDo that gave up without a lease, by their verdict.
 # TYPE redlock_failures_total counter
 redlock_failures_total{lock="job",verdict="no_quorum"} 1
-# HELP redlock_fence_repairs_total Second requests for the fencing token.
+redlock_failures_total{lock="job",verdict="too_late"} 0
+# HELP redlock_fence_repairs_total Second requests to nodes for a fencing token, needed where clocks differ.
 # TYPE redlock_fence_repairs_total counter
 redlock_fence_repairs_total{lock="job"} 2
-# HELP redlock_losses_total Leases that ended before they were unlocked, or were found gone then.
-# TYPE redlock_losses_total counter
-redlock_losses_total{lock="job"} 2
-# HELP redlock_node_requests_total What each node answered.
+# HELP redlock_leases_in_danger_total Leases of distributed locks whose renewals failed until a third of the TTL was left.
+# TYPE redlock_leases_in_danger_total counter
+redlock_leases_in_danger_total{lock="job"} 1
+# HELP redlock_leases_lost_total Leases of distributed locks that ended before they were unlocked, or were found gone then: work may have overlapped.
+# TYPE redlock_leases_lost_total counter
+redlock_leases_lost_total{lock="job"} 2
+# HELP redlock_node_requests_total Requests to each lock node, by what it answered.
 # TYPE redlock_node_requests_total counter
 redlock_node_requests_total{node="a:6379",verb="acquire",verdict="ok"} 1
+redlock_node_requests_total{node="a:6379",verb="acquire",verdict="quarantined"} 0
+redlock_node_requests_total{node="a:6379",verb="acquire",verdict="refused"} 0
+redlock_node_requests_total{node="a:6379",verb="acquire",verdict="unavailable"} 0
+redlock_node_requests_total{node="b:6379",verb="acquire",verdict="quarantined"} 0
+redlock_node_requests_total{node="b:6379",verb="acquire",verdict="refused"} 0
+redlock_node_requests_total{node="b:6379",verb="acquire",verdict="unavailable"} 0
 redlock_node_requests_total{node="b:6379",verb="release",verdict="unavailable"} 1
-# HELP redlock_releases_total Calls of Unlock.
+# HELP redlock_releases_total Calls of Unlock, by how they ended.
 # TYPE redlock_releases_total counter
 redlock_releases_total{lock="job",verdict="lost"} 1
 redlock_releases_total{lock="job",verdict="ok"} 1
-# HELP redlock_renewals_total Renewals and calls of Extend.
+# HELP redlock_renewals_total Renewals of leases and calls of Extend, by how they ended.
 # TYPE redlock_renewals_total counter
 redlock_renewals_total{lock="job",verdict="no_quorum"} 1
 redlock_renewals_total{lock="job",verdict="ok"} 1
 `
 	counters := []string{
-		"redlock_attempts_total", "redlock_danger_total", "redlock_dropped_releases_total", "redlock_failures_total",
-		"redlock_fence_repairs_total", "redlock_losses_total", "redlock_node_requests_total", "redlock_releases_total", "redlock_renewals_total",
+		"redlock_attempts_total", "redlock_leases_in_danger_total", "redlock_dropped_releases_total", "redlock_failures_total",
+		"redlock_fence_repairs_total", "redlock_leases_lost_total", "redlock_node_requests_total", "redlock_releases_total", "redlock_renewals_total",
 	}
 	if err := testutil.CollectAndCompare(metrics, strings.NewReader(text), counters...); err != nil {
 		t.Error(err)
 	}
 	want(t, metrics, "redlock_attempt_duration_seconds", 2)
-	want(t, metrics, "redlock_wait_seconds", 1)
+	want(t, metrics, "redlock_wait_duration_seconds", 1)
 	want(t, metrics, "redlock_validity_seconds", 1)
-	want(t, metrics, "redlock_hold_seconds", 3)
-	want(t, metrics, "redlock_node_latency_seconds", 2)
+	want(t, metrics, "redlock_hold_duration_seconds", 3)
+	want(t, metrics, "redlock_node_duration_seconds", 2)
+}
+
+// Prometheus sees no rise in a series that begins with its first event.
+func TestWhatAlertsRestOnBeginsAtZero(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		opts  []redlockprom.Option
+		event redlock.Event // after which the series are there
+		want  map[string]int
+	}{
+		"a Locker, without names": {
+			want: map[string]int{"redlock_leases_lost_total": 1, "redlock_leases_in_danger_total": 1, "redlock_failures_total": 2},
+		},
+		"a lock, with names": {
+			opts:  []redlockprom.Option{redlockprom.WithNames(kind)},
+			event: redlock.AttemptEvent{Name: "job:1"},
+			want:  map[string]int{"redlock_leases_lost_total": 1, "redlock_leases_in_danger_total": 1, "redlock_failures_total": 2},
+		},
+		"a node": {
+			event: redlock.NodeEvent{Node: "a:6379", Verb: pool.Acquire},
+			want:  map[string]int{"redlock_node_requests_total": 4, "redlock_dropped_releases_total": 2},
+		},
+	} {
+		metrics := redlockprom.New(test.opts...)
+		if test.event != nil {
+			metrics.Observe(test.event)
+		}
+		for metric, count := range test.want {
+			if got := testutil.CollectAndCount(metrics, metric); got != count {
+				t.Errorf("%s: %s has %d series, not %d", name, metric, got, count)
+			}
+		}
+	}
 }
 
 // total sums a metric up over all its series; a histogram counts its samples.
