@@ -17,6 +17,9 @@ import (
 // if that ended the wait; or the context's error alone, or ErrClosed, if nothing was asked. What a lock's own name brings
 // with it, such as a key of another type or one that the nodes' user may not touch, shows when it is locked.
 func (l *Locker) Check(ctx context.Context) error {
+	if err := l.made(); err != nil {
+		return err
+	}
 	r := &pool.Request{Verb: pool.Check, Guard: l.guard}
 	var before []pool.Reply
 	for {

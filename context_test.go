@@ -71,7 +71,7 @@ func TestContextEndsWithItsCauseWheneverItIsAskedFor(t *testing.T) {
 				if ctx.Value(key{}) != "kept" {
 					t.Errorf("%s: the values are gone", what)
 				}
-				if found, ok := redlock.FromContext(ctx, "a"); !ok || found != le {
+				if found, ok := l.FromContext(ctx, "a"); !ok || found != le {
 					t.Errorf("%s: FromContext finds %v", what, found)
 				}
 				<-le.Done()
@@ -181,13 +181,13 @@ func TestEventsCarryTheContextOfTheirLease(t *testing.T) {
 		<-lost.Done()
 		synctest.Wait()
 		for _, event := range []string{"acquired", "renewed", "danger", "lost"} {
-			seen.check(t, event, lost, redlock.ErrLost)
+			seen.check(t, l, event, lost, redlock.ErrLost)
 		}
 		c.thaw(nodesFrom(0, 5)...)
 		time.Sleep(time.Second)
 		released := mustLock(t, l, "a")
 		mustUnlock(t, released)
-		seen.check(t, "released", released, redlock.ErrReleased)
+		seen.check(t, l, "released", released, redlock.ErrReleased)
 	})
 }
 
@@ -218,7 +218,7 @@ func (c *contexts) ObserveContext(ctx context.Context, e redlock.Event) {
 	c.of[name] = ctx //nolint:fatcontext // likewise
 }
 
-func (c *contexts) check(t *testing.T, event string, le *redlock.Lease, cause error) {
+func (c *contexts) check(t *testing.T, l *redlock.Locker, event string, le *redlock.Lease, cause error) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,7 +227,7 @@ func (c *contexts) check(t *testing.T, event string, le *redlock.Lease, cause er
 		t.Errorf("%s: not told", event)
 		return
 	}
-	if found, ok := redlock.FromContext(ctx, le.Name()); !ok || found != le {
+	if found, ok := l.FromContext(ctx, le.Name()); !ok || found != le {
 		t.Errorf("%s: the context has the lease %v", event, found)
 	}
 	if !errors.Is(context.Cause(ctx), cause) {

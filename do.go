@@ -26,6 +26,9 @@ func (m *Mutex) do(ctx context.Context, acquire acquirer, fn func(context.Contex
 	if fn == nil {
 		return &OptionError{"fn", nil, "the function is nil"}
 	}
+	if err := m.bad(); err != nil {
+		return err
+	}
 	terms := m.terms
 	if terms.maxHold == 0 {
 		terms.maxHold = Forever

@@ -143,12 +143,12 @@ func ExampleLease_Name() {
 }
 
 // Deep in the call stack one can find out whether a lock is held, and get its token, without passing the lease along.
-func ExampleFromContext() {
+func ExampleLocker_FromContext() {
 	locks := newLocks()
 	defer locks.Close(ctx)
 
 	save := func(ctx context.Context) error {
-		lease, ok := redlock.FromContext(ctx, "ledger")
+		lease, ok := locks.FromContext(ctx, "ledger")
 		if !ok || lease.Err() != nil {
 			return errors.New("save needs the lock of the ledger")
 		}

@@ -77,6 +77,14 @@ func ExampleWithoutFencing() {
 	// Output: 0
 }
 
+// For one lock of a Locker whose locks have no tokens.
+func ExampleWithFencing() {
+	locks := newLocks(redlock.WithoutFencing())
+	defer locks.Close(ctx)
+	fmt.Println(newLease(locks, "ledger", redlock.WithFencing()).Fence() > 0)
+	// Output: true
+}
+
 func ExampleWithFenceRetention() {
 	locks := newLocks(redlock.WithFenceRetention(30 * 24 * time.Hour)) // names that are locked once a month
 	defer locks.Close(ctx)

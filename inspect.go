@@ -1,7 +1,6 @@
 package redlock
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -20,7 +19,7 @@ type Inspection struct {
 	// the lock on a quorum, or empty if none has. A few nodes with an owner and no quorum are the remains of an attempt, or one under way.
 	Owner  string
 	Holder string        // the owner's label (WithHolder), if it has one
-	Left   time.Duration // how long the owner keeps its quorum if nothing extends it; negative if for ever
+	Left   time.Duration // how long the owner keeps its quorum if nothing extends it; Forever if it has no end
 	Fence  uint64        // the greatest fencing token that the nodes know, 0 if none
 
 	Nodes []NodeInspection // in the order given to New
@@ -31,7 +30,7 @@ type NodeInspection struct {
 	Node   string        // its address
 	Owner  string        // as in Inspection; empty if the lock is free there
 	Holder string        // the owner's label
-	Left   time.Duration // remaining life of the lock; negative if it has no end
+	Left   time.Duration // remaining life of the lock; Forever if it has no end
 	Fence  uint64        // the fencing register, 0 if there is none
 	Err    error         // why the node told nothing
 }
@@ -42,8 +41,8 @@ type NodeInspection struct {
 // only for bad arguments, an ended context and after Close.
 func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) {
 	m := l.Mutex(name)
-	if m.err != nil {
-		return nil, m.err
+	if err := m.bad(); err != nil {
+		return nil, err
 	}
 	replies, err := l.survey(ctx, "inspect", name, &pool.Request{Verb: pool.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
 	if replies == nil {
@@ -54,28 +53,39 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 	for i := range replies {
 		r := &replies[i]
 		in.Nodes = append(in.Nodes, NodeInspection{
-			Node: l.lines[i].node.Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: r.TTL, Fence: r.Token, Err: r.Err,
+			Node: l.lines[i].node.Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: life(r.TTL), Fence: r.Token, Err: r.Err,
 		})
 		in.Fence = max(in.Fence, r.Token)
 		if r.Fingerprint == "" || l.lines[i].twin.Load() || voted(replies[:i], r.Server) {
 			continue
 		}
-		left[r.Fingerprint] = append(left[r.Fingerprint], r.TTL)
+		left[r.Fingerprint] = append(left[r.Fingerprint], life(r.TTL))
 		if len(left[r.Fingerprint]) == l.quorum {
 			in.Owner, in.Holder = r.Fingerprint, r.Holder
 		}
 	}
 	if ttls := left[in.Owner]; in.Owner != "" {
-		slices.SortFunc(ttls, func(a, b time.Duration) int { return cmp.Compare(uint64(a), uint64(b)) }) // no end, -1, is the greatest
+		slices.Sort(ttls)
 		in.Left = ttls[len(ttls)-l.quorum]
 	}
 	return in, err
+}
+
+// life is how long a key lasts of which a node tells that it lives for ttl, below zero if it has no end.
+func life(ttl time.Duration) time.Duration {
+	if ttl < 0 {
+		return Forever
+	}
+	return ttl
 }
 
 // Bootstrap tells all nodes that they may serve at once: the first start of a quorum under [WithRestartGuard], where nothing can
 // have been forgotten, need not wait for the longest TTL. Never call it as a matter of course when a program starts: it takes the
 // guard from nodes that did forget. It returns nil if every node did as told, else a [*QuorumError].
 func (l *Locker) Bootstrap(ctx context.Context) error {
+	if err := l.made(); err != nil {
+		return err
+	}
 	if l.guard == 0 {
 		return &OptionError{"Bootstrap", "no guard", "only a Locker with WithRestartGuard has something to bootstrap"}
 	}

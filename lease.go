@@ -66,13 +66,20 @@ func (le *Lease) arm() {
 	le.claim.ring(now.mono.Add(min(le.deadline.until(now), max(time.Second, le.claim.terms.ttl/8))))
 }
 
-// leaseKey is the context key of a lease of that name.
-type leaseKey string
+// A leaseKey is the context key of a lease.
+type leaseKey struct {
+	locker *Locker
+	name   string
+}
 
-// FromContext returns the innermost lease of that name that ctx comes from: ctx is, or was made from, what [Lease.Context] or
-// [Lease.Bind] returned or what Do and TryDo gave their function. The lease may have ended; see [Lease.Err].
-func FromContext(ctx context.Context, name string) (*Lease, bool) {
-	le, ok := ctx.Value(leaseKey(name)).(*Lease)
+// key is the context key of the lease.
+func (le *Lease) key() leaseKey { return leaseKey{le.claim.locker, le.claim.name} }
+
+// FromContext returns the innermost lease of that name, taken by this Locker, that ctx comes from: ctx is, or was made
+// from, what [Lease.Context] or [Lease.Bind] returned or what Do and TryDo gave their function. The lease may have ended;
+// see [Lease.Err]. A lock of the same name that another Locker took, perhaps on other nodes, is another lock.
+func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
+	le, ok := ctx.Value(leaseKey{l, name}).(*Lease)
 	return le, ok
 }
 
@@ -120,7 +127,7 @@ func (le *Lease) Context() context.Context {
 // context returns the lease's context. Most leases are never asked for one, and so never make it. With mu held.
 func (le *Lease) context() context.Context {
 	if le.ctx == nil {
-		values := context.WithValue(context.WithoutCancel(le.parent), leaseKey(le.claim.name), le)
+		values := context.WithValue(context.WithoutCancel(le.parent), le.key(), le)
 		le.ctx, le.cancel = context.WithCancelCause(values)
 		if le.cause != nil {
 			le.cancel(le.cause)
@@ -137,7 +144,7 @@ func (le *Lease) Bind(ctx context.Context) (bound context.Context, cancel contex
 		end(ErrReleased)
 		return bound, func() {}
 	}
-	bound = context.WithValue(bound, leaseKey(le.claim.name), le)
+	bound = context.WithValue(bound, le.key(), le)
 	if err := le.Err(); err != nil {
 		end(err)
 	}
@@ -254,8 +261,8 @@ func ceilMillis(d time.Duration) time.Duration {
 }
 
 // Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted it, or no longer can,
-// or the node timeout is over; what is left is done in the background. An end of ctx does not keep the lock from being
-// released.
+// or the node timeout is over: it blocks no longer than that (see [WithNodeTimeout]). What is left is done in the
+// background. ctx bounds nothing, so that a context that has ended does not keep the lock from being released.
 //
 // It returns nil if a majority deleted the lock before the lease's deadline. An error is ErrLost if the lock was gone
 // by then, so that the work may have overlapped with another holder's; ErrNoQuorum if too few nodes

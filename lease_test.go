@@ -47,7 +47,7 @@ func TestZeroLeaseCountsAsReleased(t *testing.T) {
 			t.Errorf("%s lease prints as nothing", name)
 		}
 	}
-	if le, ok := redlock.FromContext(t.Context(), "a"); ok || le.Err() == nil {
+	if le, ok := new(redlock.Locker).FromContext(t.Context(), "a"); ok || le.Err() == nil {
 		t.Error("a lease from nowhere")
 	}
 }
@@ -329,15 +329,18 @@ func TestFromContextFindsTheInnermostLeaseOfThatName(t *testing.T) {
 		bound, cancel := inner.Bind(outer.Context())
 		defer cancel()
 		for what, ctx := range map[string]context.Context{"Context": inner.Context(), "Bind": bound} {
-			if le, ok := redlock.FromContext(ctx, "a"); !ok || le != outer {
+			if le, ok := l.FromContext(ctx, "a"); !ok || le != outer {
 				t.Errorf("%s: outer: %v, %v", what, le, ok)
 			}
-			if le, ok := redlock.FromContext(ctx, "b"); !ok || le != inner {
+			if le, ok := l.FromContext(ctx, "b"); !ok || le != inner {
 				t.Errorf("%s: inner: %v, %v", what, le, ok)
 			}
-			if le, ok := redlock.FromContext(ctx, "c"); ok || le != nil {
+			if le, ok := l.FromContext(ctx, "c"); ok || le != nil {
 				t.Errorf("%s: none: %v, %v", what, le, ok)
 			}
+		}
+		if le, ok := c.locker(t).FromContext(inner.Context(), "a"); ok || le != nil {
+			t.Errorf("another Locker finds %v", le)
 		}
 		mustUnlock(t, inner)
 		again, err := l.Lock(inner.Context(), "b") // a context that has ended
@@ -345,7 +348,7 @@ func TestFromContextFindsTheInnermostLeaseOfThatName(t *testing.T) {
 			t.Errorf("%v, %v", again, err)
 		}
 		err = l.Do(outer.Context(), "b", func(ctx context.Context, le *redlock.Lease) error {
-			if got, ok := redlock.FromContext(ctx, "b"); !ok || got != le {
+			if got, ok := l.FromContext(ctx, "b"); !ok || got != le {
 				t.Errorf("Do: %v, %v", got, ok)
 			}
 			return nil

@@ -2,6 +2,8 @@ package redlock_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -48,6 +50,22 @@ func TestClientsThatDoNotTellWhatTheyLeadToAreSeveralNodes(t *testing.T) {
 		}
 		if addr := pool.New(clients[0], pool.WithAddr("one")).Addr(); addr != "one" {
 			t.Errorf("clients %s: named one, it is %q", name, addr)
+		}
+	}
+}
+
+func TestAClientThatIsNoNodeIsRefusedWithTheReason(t *testing.T) {
+	t.Parallel()
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
+	t.Cleanup(func() { _ = ring.Close() })
+	for reason, client := range map[string]redis.UniversalClient{
+		"spreads keys over servers": ring,
+		"the client is nil":         (*redis.Client)(nil),
+	} {
+		_, err := redlock.New([]pool.Node{pool.New(client)})
+		bad, ok := errors.AsType[*redlock.OptionError](err)
+		if !ok || bad.Option != "nodes[0]" || !strings.Contains(bad.Reason, reason) {
+			t.Errorf("New: %v; want that %q", err, reason)
 		}
 	}
 }

@@ -95,11 +95,12 @@ func WithTTL(ttl time.Duration) MutexOption {
 
 // WithRenewal makes leases renew themselves until they are unlocked or lost, for at most maxHold from the start of the
 // attempt that took the lock: no renewal starts after that, and the lease then runs out. [Forever] sets no bound. The
-// default is no renewal, except in Do and TryDo, which renew until their function returns.
+// default, which 0 sets again for one lock, is no renewal, except in Do and TryDo, which renew until their function
+// returns.
 func WithRenewal(maxHold time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
-		if maxHold <= 0 {
-			return &OptionError{"WithRenewal", maxHold, "the maximum hold must be above zero (redlock.Forever sets no bound)"}
+		if maxHold < 0 {
+			return &OptionError{"WithRenewal", maxHold, "the maximum hold must not be below zero (redlock.Forever sets no bound, 0 renews nothing)"}
 		}
 		t.maxHold = maxHold
 		return nil
@@ -136,6 +137,14 @@ func WithMinHold(d time.Duration) MutexOption {
 func WithoutFencing() MutexOption {
 	return mutexOption(func(t *terms) error {
 		t.plain = true
+		return nil
+	})
+}
+
+// WithFencing takes locks with a fencing token, which is the default: for one lock where New was given [WithoutFencing].
+func WithFencing() MutexOption {
+	return mutexOption(func(t *terms) error {
+		t.plain = false
 		return nil
 	})
 }
@@ -306,6 +315,9 @@ func nodesOf(nodes []pool.Node) error {
 	for i, n := range nodes {
 		if n == nil {
 			return &OptionError{fmt.Sprintf("nodes[%d]", i), nil, "the node is nil"}
+		}
+		if bad, ok := n.(interface{ Unfit() error }); ok {
+			return &OptionError{fmt.Sprintf("nodes[%d]", i), n.Addr(), bad.Unfit().Error()}
 		}
 		if j, twice := seen[n.Addr()]; twice {
 			return &OptionError{fmt.Sprintf("nodes[%d]", i), n.Addr(), fmt.Sprintf("the address is that of nodes[%d] too: a master has one vote", j)}

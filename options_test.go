@@ -42,7 +42,6 @@ func TestNewNamesBadOptionAndValue(t *testing.T) {
 		{with(redlock.WithTTL(-time.Second)), "WithTTL", "-1s"},
 		{with(redlock.WithTTL(redlock.MinTTL - 1)), "WithTTL", "2.999999ms"},
 		{with(redlock.WithTTL(redlock.MaxTTL + 1)), "WithTTL", "24h0m0.000000001s"},
-		{with(redlock.WithRenewal(0)), "WithRenewal", "0s"},
 		{with(redlock.WithRenewal(-1)), "WithRenewal", "-1ns"},
 		{with(redlock.WithWait(0)), "WithWait", "0s"},
 		{with(redlock.WithWait(-1)), "WithWait", "-1ns"},
@@ -223,4 +222,57 @@ func TestForeverNeverOverflows(t *testing.T) {
 		}
 		mustUnlock(t, le)
 	})
+}
+
+func TestWhatNewWasGivenIsUndoneForOneLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newCluster(3).locker(t, redlock.WithoutFencing(), redlock.WithRenewal(redlock.Forever))
+		le, err := l.Lock(t.Context(), "a", redlock.WithFencing(), redlock.WithRenewal(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if le.Fence() == 0 {
+			t.Error("there is no token")
+		}
+		time.Sleep(redlock.DefaultTTL)
+		if !errors.Is(le.Err(), redlock.ErrLost) {
+			t.Errorf("it was renewed: %v", le.Err())
+		}
+		if err := l.Do(t.Context(), "b", func(ctx context.Context, _ *redlock.Lease) error {
+			time.Sleep(redlock.DefaultTTL)
+			return ctx.Err()
+		}, redlock.WithRenewal(0)); err != nil {
+			t.Errorf("Do does not renew: %v", err)
+		}
+	})
+}
+
+func TestWhatWasNotMadeByNewReturnsAnError(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]*redlock.Locker{"nil": nil, "zero": new(redlock.Locker)} {
+		m := l.Mutex("a")
+		nothing := func(context.Context, *redlock.Lease) error { return nil }
+		_, inspect := l.Inspect(t.Context(), "a")
+		_, lock := l.Lock(t.Context(), "a")
+		_, try := m.TryLock(t.Context())
+		for what, err := range map[string]error{
+			"Lock": lock, "TryLock": try, "Do": l.Do(t.Context(), "a", nothing), "TryDo": m.TryDo(t.Context(), nothing),
+			"Inspect": inspect, "Bootstrap": l.Bootstrap(t.Context()), "Check": l.Check(t.Context()), "Close": l.Close(t.Context()),
+		} {
+			if e, ok := errors.AsType[*redlock.OptionError](err); !ok || e.Option != "Locker" {
+				t.Errorf("%s Locker: %s: %v", name, what, err)
+			}
+		}
+		if s := l.Stats(); s != (redlock.Stats{}) {
+			t.Errorf("%s Locker: %+v", name, s)
+		}
+		if got := fmt.Sprint(l, m); got != `redlock.Locker(none) redlock.Mutex("a")` {
+			t.Errorf("%s Locker: printed as %s", name, got)
+		}
+	}
+	zero := new(redlock.Mutex)
+	if _, err := zero.Lock(t.Context()); err == nil {
+		t.Error("a zero Mutex locks")
+	}
 }

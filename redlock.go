@@ -88,8 +88,21 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	return l, nil
 }
 
+// made returns an error for a Locker that is zero or nil.
+func (l *Locker) made() error {
+	if l == nil || len(l.lines) == 0 {
+		return &OptionError{"Locker", nil, "it was not made by New"}
+	}
+	return nil
+}
+
 // String returns how many nodes the Locker has.
-func (l *Locker) String() string { return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines)) }
+func (l *Locker) String() string {
+	if l.made() != nil {
+		return "redlock.Locker(none)"
+	}
+	return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines))
+}
 
 // Lock takes the lock of that name, and waits while others have it or too few nodes answer: until ctx ends, or as long
 // as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a single node a cancellation
@@ -136,6 +149,9 @@ type Mutex struct {
 // Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than 1,024 bytes, are told by
 // each of its calls.
 func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
+	if err := l.made(); err != nil {
+		return &Mutex{name: name, err: err}
+	}
 	m := &Mutex{locker: l, name: name, terms: l.terms}
 	m.keys, m.err = keysOf(l.prefix, name)
 	for i, o := range opts {
@@ -152,6 +168,14 @@ func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 		m.err = m.terms.check(&l.config)
 	}
 	return m
+}
+
+// bad returns the error of bad arguments, or that the Mutex is zero.
+func (m *Mutex) bad() error {
+	if m.err == nil && m.locker == nil {
+		return &OptionError{"Mutex", nil, "it was not made by Locker.Mutex"}
+	}
+	return m.err
 }
 
 // Name returns the mutex's name.
@@ -175,11 +199,11 @@ type acquirer func(*Mutex, context.Context, *room, *terms) (grant, error)
 
 // take takes the lock by acquire, and makes a lease of it.
 func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
+	if err := m.bad(); err != nil {
+		return nil, err
+	}
 	l := m.locker
 	began := l.clock.Now()
-	if m.err != nil {
-		return nil, m.err
-	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
 	}
@@ -303,6 +327,9 @@ func (l *Locker) spawn(f func() error) {
 // It returns nil exactly if the background work was done. It may be called more than once, and concurrently: each call returns once the
 // first has.
 func (l *Locker) Close(ctx context.Context) error {
+	if err := l.made(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	first := !l.isClosed
 	l.isClosed = true
@@ -416,6 +443,9 @@ type Stats struct {
 
 // Stats returns what the Locker has under way.
 func (l *Locker) Stats() Stats {
+	if l.made() != nil {
+		return Stats{}
+	}
 	l.mu.Lock()
 	s := Stats{Leases: len(l.leases), Pending: int(l.work.count.Load())}
 	l.mu.Unlock()

@@ -145,13 +145,27 @@ func hidden(r rune) bool { return r == ' ' || r == unicode.ReplacementChar || !u
 // byteOrderMark is what some editors put before the first line of a file.
 const byteOrderMark = "\ufeff"
 
+// DialList makes a node of each address of a list, with the zero [Dialer]. See [Dialer.DialList].
+func DialList(list string) ([]Node, error) { return Dialer{}.DialList(list) }
+
+// DialList makes a node of each address of a list as people write it in one flag, file or variable of the environment;
+// see [ParseList]. Like Dial it does not connect. It fails if the list is empty, or an address is not one that
+// [Dialer.Dial] takes.
+func (d Dialer) DialList(list string) ([]Node, error) {
+	addrs, err := ParseList(list)
+	if err != nil {
+		return nil, err
+	}
+	return d.Dial(addrs...)
+}
+
 // ParseList splits a list of addresses as people write it in flags, files and the environment:
 // separated by commas, blanks or newlines, a byte order mark before it or not. It fails if there is
 // none, or one is not an address that [Dial] takes.
 func ParseList(list string) ([]string, error) {
 	addrs := strings.FieldsFunc(strings.TrimPrefix(list, byteOrderMark), func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 	if len(addrs) == 0 {
-		return nil, errors.New("pool: no address")
+		return nil, errors.New("pool: the list of addresses is empty: host:port, separated by commas, is needed")
 	}
 	for i, a := range addrs {
 		if _, err := (Dialer{}).target(a); err != nil {

@@ -79,6 +79,18 @@ func ExampleWithMaxIdle() {
 	// Output: 10.0.0.1:6379
 }
 
+func ExampleDialList() {
+	nodes, err := pool.DialList("10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379") // os.Getenv("REDLOCK_NODES")
+	fmt.Println(len(nodes), err)
+	// Output: 3 <nil>
+}
+
+func ExampleDialer_DialList() {
+	nodes, err := pool.Dialer{ClientName: "billing"}.DialList("10.0.0.1, 10.0.0.2, 10.0.0.3") // port 6379
+	fmt.Println(nodes[2].Addr(), err)
+	// Output: 10.0.0.3:6379 <nil>
+}
+
 func ExampleParseList() {
 	addrs, err := pool.ParseList("10.0.0.1:6379, 10.0.0.2:6379\n10.0.0.3:6379") // as in REDLOCK_NODES
 	fmt.Println(addrs, err)

@@ -39,14 +39,14 @@ func WithMaxIdle(d time.Duration) Option {
 // it does not matter what retries and pool the client has, and neither can use up the other's connections. The client stays the
 // user's, and is neither used nor closed.
 //
-// A redis.Ring is no node, for it spreads keys over servers that do not agree. For it, and for nil, New returns nil, which
-// redlock.New refuses.
+// A redis.Ring is no node, for it spreads keys over servers that do not agree. Of it, and of nil, New makes a node that
+// redlock.New refuses, with the reason.
 func New(user redis.UniversalClient, opts ...Option) Node {
 	var c *client
 	switch r := user.(type) {
 	case *redis.Client:
 		if r == nil {
-			return nil
+			return &unfit{"nil", errNil}
 		}
 		o := *r.Options()
 		harden(&o, defaultPoolSize)
@@ -56,14 +56,18 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 		}
 	case *redis.ClusterClient:
 		if r == nil {
-			return nil
+			return &unfit{"nil", errNil}
 		}
 		c = wholeCluster(*r.Options())
 		if len(r.Options().Addrs) == 0 { // they are found by a function: perhaps by asking sentinels
 			c.addr = numbered(c.addr, weak.Make(r))
 		}
+	case nil:
+		return &unfit{"nil", errNil}
+	case *redis.Ring:
+		return &unfit{"Ring", errRing}
 	default:
-		return nil
+		return &unfit{fmt.Sprintf("%T", user), errFormal}
 	}
 	for _, o := range opts {
 		o.apply(c)

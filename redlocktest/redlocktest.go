@@ -69,7 +69,9 @@ func (q *Quorum) Nodes() []pool.Node { return slices.Clone(q.nodes) }
 // the options are bad.
 func (q *Quorum) Locker(opts ...redlock.Option) *redlock.Locker {
 	q.tb.Helper()
-	return q.locker(append(slices.Clone(opts), redlock.WithObserver(watch{q}))...)
+	w := &watch{q: q}
+	w.locker = q.locker(append(slices.Clone(opts), redlock.WithObserver(w))...)
+	return w.locker
 }
 
 func (q *Quorum) locker(opts ...redlock.Option) *redlock.Locker {
@@ -85,19 +87,22 @@ func (q *Quorum) locker(opts ...redlock.Option) *redlock.Locker {
 	return l
 }
 
-// watch knows the leases that are held.
-type watch struct{ q *Quorum }
+// A watch knows the leases of a Locker that are held.
+type watch struct {
+	q      *Quorum
+	locker *redlock.Locker // set before the first lease
+}
 
 // Observe implements redlock.Observer.
-func (watch) Observe(redlock.Event) {}
+func (*watch) Observe(redlock.Event) {}
 
 // ObserveContext implements redlock.ContextObserver.
-func (w watch) ObserveContext(ctx context.Context, e redlock.Event) {
+func (w *watch) ObserveContext(ctx context.Context, e redlock.Event) {
 	acquired, ok := e.(redlock.AcquiredEvent)
 	if !ok {
 		return
 	}
-	if le, ok := redlock.FromContext(ctx, acquired.Name); ok {
+	if le, ok := w.locker.FromContext(ctx, acquired.Name); ok {
 		w.q.mu.Lock()
 		defer w.q.mu.Unlock()
 		w.q.leases = append(slices.DeleteFunc(w.q.leases, ended), le)

@@ -119,7 +119,12 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 	colour := map[string]string{"held": green, "remnant": yellow, "unknown": red}[how]
 	fmt.Fprintf(&b, "%s is %s", shown(in.Name), p.in(colour, how))
 	if in.Owner != "" {
-		fmt.Fprintf(&b, " by %s for another %v if it is not renewed", label(in.Holder, in.Owner), in.Left.Round(time.Millisecond))
+		fmt.Fprintf(&b, " by %s", label(in.Holder, in.Owner))
+		if in.Left == redlock.Forever {
+			b.WriteString(", without an end")
+		} else {
+			fmt.Fprintf(&b, " for another %v if it is not renewed", life(in.Left))
+		}
 	}
 	if in.Fence != 0 {
 		fmt.Fprintf(&b, ", token %d", in.Fence)
@@ -164,7 +169,7 @@ func token(f uint64) string {
 }
 
 func life(d time.Duration) string {
-	if d < 0 {
+	if d == redlock.Forever {
 		return "no end"
 	}
 	return d.Round(time.Millisecond).String()
@@ -177,7 +182,7 @@ type lockJSON struct {
 	Needed int        `json:"needed"`
 	Owner  string     `json:"owner,omitempty"`
 	Holder string     `json:"holder,omitempty"`
-	LeftMS int64      `json:"left_ms,omitempty"`
+	LeftMS int64      `json:"left_ms,omitempty"` // absent if it has no end
 	Fence  uint64     `json:"fence,omitempty"`
 	Nodes  []nodeJSON `json:"nodes"`
 }
@@ -186,7 +191,7 @@ type nodeJSON struct {
 	Node   string `json:"node"`
 	Owner  string `json:"owner,omitempty"`
 	Holder string `json:"holder,omitempty"`
-	LeftMS int64  `json:"left_ms,omitempty"` // -1: no end
+	LeftMS int64  `json:"left_ms,omitempty"` // absent if it has no end
 	Fence  uint64 `json:"fence,omitempty"`
 	Error  string `json:"error,omitempty"`
 }
@@ -197,9 +202,6 @@ func inspectionJSON(in *redlock.Inspection) lockJSON {
 	}
 	for _, n := range in.Nodes {
 		one := nodeJSON{Node: n.Node, Owner: n.Owner, Holder: n.Holder, LeftMS: millis(n.Left), Fence: n.Fence}
-		if n.Left < 0 {
-			one.LeftMS = -1
-		}
 		if n.Err != nil {
 			one.Error = inFlags(n.Err)
 		}

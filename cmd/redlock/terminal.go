@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/go-redlock/redlock"
 )
 
 // isTerminal reports whether w is a terminal, and how wide.
@@ -65,4 +67,9 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // millis is a duration in JSON.
-func millis(d time.Duration) int64 { return d.Milliseconds() }
+func millis(d time.Duration) int64 {
+	if d == redlock.Forever {
+		return 0 // which is not printed
+	}
+	return d.Milliseconds()
+}

@@ -38,7 +38,7 @@ func (s scene) runGoroutines(ctx context.Context, out io.Writer) error {
 // someNodes are those named, or nodes in this process.
 func (s scene) someNodes() ([]pool.Node, error) {
 	if s.nodes != "" {
-		return dial(s.nodes)
+		return pool.DialList(s.nodes)
 	}
 	_, nodes := memnode.Cluster(ownNodes)
 	return nodes, nil

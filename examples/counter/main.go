@@ -62,7 +62,7 @@ func main() {
 // run plays one worker, or the whole scene.
 func (s scene) run(ctx context.Context, out io.Writer) (err error) {
 	if s.worker != 0 {
-		nodes, err := dial(s.nodes)
+		nodes, err := pool.DialList(s.nodes)
 		if err != nil {
 			return err
 		}
@@ -97,15 +97,6 @@ func (s scene) run(ctx context.Context, out io.Writer) (err error) {
 		return fmt.Errorf("the sum should be %d: some of the work was lost", workers*step)
 	}
 	return nil
-}
-
-// dial makes nodes of a list of addresses.
-func dial(list string) ([]pool.Node, error) {
-	addrs, err := pool.ParseList(list)
-	if err != nil {
-		return nil, err
-	}
-	return pool.Dial(addrs...)
 }
 
 // with lends fn a Locker of the nodes.

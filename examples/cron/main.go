@@ -6,9 +6,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/go-redlock/redlock"
@@ -22,9 +22,9 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	nodes, err := pool.DialList(os.Getenv("REDLOCK_NODES"))
 	if err != nil {
-		return err
+		return fmt.Errorf("REDLOCK_NODES: %w", err)
 	}
 	host, _ := os.Hostname()
 	locks, err := redlock.New(nodes, redlock.WithHolder(host))

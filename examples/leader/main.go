@@ -9,7 +9,6 @@ import (
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -26,9 +25,9 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	nodes, err := pool.DialList(os.Getenv("REDLOCK_NODES"))
 	if err != nil {
-		return err
+		return fmt.Errorf("REDLOCK_NODES: %w", err)
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {

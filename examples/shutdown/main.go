@@ -6,10 +6,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -26,9 +26,9 @@ func main() {
 func run() error {
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	nodes, err := pool.DialList(os.Getenv("REDLOCK_NODES"))
 	if err != nil {
-		return err
+		return fmt.Errorf("REDLOCK_NODES: %w", err)
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"log"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,9 +25,9 @@ func main() {
 }
 
 func run(ctx context.Context, tenants []string) error {
-	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	nodes, err := pool.DialList(os.Getenv("REDLOCK_NODES"))
 	if err != nil {
-		return err
+		return fmt.Errorf("REDLOCK_NODES: %w", err)
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {

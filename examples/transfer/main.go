@@ -11,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/pool"
@@ -31,9 +30,9 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	nodes, err := pool.DialList(os.Getenv("REDLOCK_NODES"))
 	if err != nil {
-		return err
+		return fmt.Errorf("REDLOCK_NODES: %w", err)
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {

@@ -53,9 +53,10 @@ func TestTransfersInBothDirectionsDoNotDeadlock(t *testing.T) {
 func TestBothLocksAreHeldAndReleased(t *testing.T) {
 	t.Parallel()
 	q := redlocktest.New(t, 5)
-	err := both(t.Context(), q.Locker(), "bob", "ann", func(ctx context.Context) error {
+	locks := q.Locker()
+	err := both(t.Context(), locks, "bob", "ann", func(ctx context.Context) error {
 		for _, name := range []string{"account:ann", "account:bob"} {
-			if lease, ok := redlock.FromContext(ctx, name); !ok || lease.Err() != nil || !q.Held(name) {
+			if lease, ok := locks.FromContext(ctx, name); !ok || lease.Err() != nil || !q.Held(name) {
 				t.Errorf("%s is not held", name)
 			}
 		}
@@ -70,7 +71,8 @@ func TestTheLossOfEitherLockEndsTheWork(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"account:ann", "account:bob"} {
 		q := redlocktest.New(t, 5)
-		err := both(t.Context(), q.Locker(), "bob", "ann", func(ctx context.Context) error {
+		locks := q.Locker()
+		err := both(t.Context(), locks, "bob", "ann", func(ctx context.Context) error {
 			q.Lose(name)
 			<-ctx.Done()
 			return context.Cause(ctx)

@@ -7,10 +7,10 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
-	"strings"
 	"time"
 
 	"github.com/go-redlock/redlock"
@@ -26,9 +26,9 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	nodes, err := pool.Dial(strings.Split(os.Getenv("REDLOCK_NODES"), ",")...)
+	nodes, err := pool.DialList(os.Getenv("REDLOCK_NODES"))
 	if err != nil {
-		return err
+		return fmt.Errorf("REDLOCK_NODES: %w", err)
 	}
 	locks, err := redlock.New(nodes)
 	if err != nil {

@@ -1,0 +1,42 @@
+package pool
+
+import (
+	"context"
+	"errors"
+
+	"github.com/go-redlock/redlock/internal/seal"
+)
+
+var (
+	errRing   = errors.New("a redis.Ring is no node: it spreads keys over servers that do not agree")
+	errNil    = errors.New("the client is nil")
+	errFormal = errors.New("a client of this kind is no node: a *redis.Client or a *redis.ClusterClient is needed")
+)
+
+// An unfit node is what New makes of a client that cannot be one: it carries the reason to redlock.New, which refuses it.
+type unfit struct {
+	addr string
+	why  error
+}
+
+// Addr implements Node.
+func (u *unfit) Addr() string { return u.addr }
+
+// Unfit returns why the client can be no node.
+func (u *unfit) Unfit() error { return u.why }
+
+// Do implements Node: it refuses all calls.
+func (u *unfit) Do(_ context.Context, calls []Call) {
+	for i := range calls {
+		calls[i].Reply = Reply{Verdict: Refused, Unsent: true, Err: u.why}
+	}
+}
+
+// Listen implements Node.
+func (u *unfit) Listen(context.Context, string, func(), func(Notice)) error { return ErrNoListen }
+
+// Open implements Node.
+func (u *unfit) Open() func() error { return func() error { return nil } }
+
+// Sealed implements Node.
+func (u *unfit) Sealed(seal.Seal) {}
