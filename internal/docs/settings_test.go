@@ -1,24 +1,25 @@
-package redlock_test
+package docs_test
 
 import (
-	"net"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 func TestAServerTakesTheSettingsThatTheHandbookRecommends(t *testing.T) {
 	t.Parallel()
-	realServers(t, 1) // or skip
+	servertest.Start(t, 1) // or skip
 	serverTakes(t, strings.Split(between(t, "docs/operations.md", "## Settings of a master\n\n```\n", "\n```"), "\n"))
 }
 
 func TestAServerTakesTheSettingsOfTheComposeFile(t *testing.T) {
 	t.Parallel()
-	realServers(t, 1) // or skip
+	servertest.Start(t, 1) // or skip
 	serverTakes(t, strings.Split(between(t, "docs/compose.yaml", "redis-server} --", "\n\n"), "--"))
 }
 
@@ -49,15 +50,13 @@ func serverTakes(t *testing.T, settings []string) {
 		}
 	}
 	s := servertest.Start(t, 1, args...)
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addrs()[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	client := redis.NewClient(&redis.Options{Addr: s.Addrs()[0]})
+	t.Cleanup(func() { _ = client.Close() })
 	for field, want := range map[string]string{"maxmemory_policy": "noeviction", "aof_enabled": "1"} {
 		script := `return {ok = string.match(redis.call('INFO', 'everything'), '` + regexp.QuoteMeta(field) + `:(%w+)')}`
-		if got := command(t, conn, "EVAL", script, "0"); got != "+"+want {
-			t.Errorf("with %q %s is %s", args, field, got)
+		got, err := client.Eval(t.Context(), script, nil).Text()
+		if err != nil || got != want {
+			t.Errorf("with %q %s is %q, %v", args, field, got, err)
 		}
 	}
 }
