@@ -39,14 +39,16 @@ func ExampleRegisterFile() {
 		fmt.Println(err)
 	}
 	balance, _ := os.ReadFile(path)
-	fmt.Println(errors.Is(guard.WriteFile(path, 33, []byte("90")), guard.ErrStale)) // the older holder
+	// the older holder
+	fmt.Println(errors.Is(guard.WriteFile(path, 33, []byte("90")), guard.ErrStale))
 	fmt.Println(guard.WriteFile(path, 34, append(balance, '0')))
 	// Output:
 	// true
 	// <nil>
 }
 
-// A transaction under the lock: the token first, then whatever it reads and writes. The module examples/sql runs this on PostgreSQL and SQLite.
+// A transaction under the lock: the token first, then whatever it reads and writes. The module
+// examples/sql runs this on PostgreSQL and SQLite.
 func ExampleRegister() {
 	var db *sql.DB // in which guard.Schema was executed once
 	pay := func(ctx context.Context, lease *redlock.Lease) error {

@@ -11,19 +11,22 @@ import (
 	"syscall"
 )
 
-// RegisterFile registers the token for the file at path, or fails with [ErrStale] if a greater one is registered. Call it before
-// the first read under the lock. The file need not exist; its directory must.
+// RegisterFile registers the token for the file at path, or fails with [ErrStale] if a greater one
+// is registered. Call it before the first read under the lock. The file need not exist; its
+// directory must.
 //
-// The token lies beside the file, at path + ".fence"; path + ".lock" is locked (flock) for the while. Neither must be deleted. All writers
-// must be on file systems where flock excludes them, and use this package. It waits for a writer who is at it, however long that is. Where there is no flock, as on Windows, it fails with
-// [errors.ErrUnsupported].
+// The token lies beside the file, at path + ".fence"; path + ".lock" is locked (flock) for the
+// while. Neither must be deleted. All writers must be on file systems where flock excludes them,
+// and use this package. It waits for a writer who is at it, however long that is. Where there is no
+// flock, as on Windows, it fails with [errors.ErrUnsupported].
 func RegisterFile(path string, token uint64) error {
 	return underFlock(path, token, func() error { return nil })
 }
 
-// WriteFile replaces the file at path as a whole, or changes nothing and fails with [ErrStale] if a greater token is registered.
-// A crash leaves the old contents or the new, with the token registered in either case. The file keeps its permissions; a new
-// one is its owner's alone. See [RegisterFile].
+// WriteFile replaces the file at path as a whole, or changes nothing and fails with [ErrStale] if a
+// greater token is registered. A crash leaves the old contents or the new, with the token
+// registered in either case. The file keeps its permissions; a new one is its owner's alone. See
+// [RegisterFile].
 func WriteFile(path string, token uint64, data []byte) error {
 	return underFlock(path, token, func() error { return replace(path, data) })
 }

@@ -10,7 +10,8 @@ import (
 // flock locks the file until it is closed. It waits for whoever has it.
 func flock(f *os.File) error {
 	for {
-		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR { // a bare errno
+		// a bare errno
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR {
 			return err //nolint:wrapcheck // the caller does
 		}
 	}

@@ -113,7 +113,8 @@ func TestRedisRefusesTheOlderToken(t *testing.T) {
 	if err := guard.SetRedis(ctx, client, "a", 9, "nine"); err != nil {
 		t.Fatal(err)
 	}
-	if err := guard.RegisterRedis(ctx, client, "a", 10); err != nil { // 10 is above 9, also where text is compared
+	// 10 is above 9, also where text is compared
+	if err := guard.RegisterRedis(ctx, client, "a", 10); err != nil {
 		t.Error(err)
 	}
 	if err := guard.SetRedis(ctx, client, "a", 9, "stale"); !errors.Is(err, guard.ErrStale) {
@@ -156,7 +157,8 @@ func TestRedisWithAForeignTokenIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Many write at once, each with a token of its own: what is there in the end belongs to the greatest.
+// Many write at once, each with a token of its own: what is there in the end belongs to the
+// greatest.
 func TestRedisKeepsTheValueOfTheGreatestToken(t *testing.T) {
 	t.Parallel()
 	servers := servertest.Start(t, 1)

@@ -13,14 +13,14 @@ var setLua string
 
 var setScript = redis.NewScript(setLua)
 
-// RegisterRedis registers the token in the hash at key, field "token", or fails with [ErrStale] if a greater one is there. Call it
-// before the first read under the lock.
+// RegisterRedis registers the token in the hash at key, field "token", or fails with [ErrStale] if
+// a greater one is there. Call it before the first read under the lock.
 func RegisterRedis(ctx context.Context, client redis.Scripter, key string, token uint64) error {
 	return runRedis(ctx, client, key, token)
 }
 
-// SetRedis stores value in the hash at key, field "value", and its token with it in one step, or changes nothing and fails with
-// [ErrStale] if a greater token is there.
+// SetRedis stores value in the hash at key, field "value", and its token with it in one step, or
+// changes nothing and fails with [ErrStale] if a greater token is there.
 func SetRedis(ctx context.Context, client redis.Scripter, key string, token uint64, value string) error {
 	return runRedis(ctx, client, key, token, value)
 }

@@ -12,10 +12,11 @@ const Schema = `CREATE TABLE IF NOT EXISTS redlock_fence (resource TEXT PRIMARY 
 const registerSQL = `INSERT INTO redlock_fence (resource, token) VALUES ($1, $2)
 	ON CONFLICT (resource) DO UPDATE SET token = excluded.token WHERE redlock_fence.token <= excluded.token`
 
-// Register registers the token for the resource within tx, or fails with [ErrStale] if a greater one is registered; then roll
-// back. Call it first in every transaction that reads or writes the resource under the lock: the database holds
-// the resource's row until the end of tx, so that check and writes are one step. It works with PostgreSQL at any isolation
-// level, and with SQLite, on a table made by [Schema].
+// Register registers the token for the resource within tx, or fails with [ErrStale] if a greater
+// one is registered; then roll back. Call it first in every transaction that reads or writes the
+// resource under the lock: the database holds the resource's row until the end of tx, so that check
+// and writes are one step. It works with PostgreSQL at any isolation level, and with SQLite, on a
+// table made by [Schema].
 func Register(ctx context.Context, tx *sql.Tx, resource string, token uint64) error {
 	if err := check(token); err != nil {
 		return err

@@ -18,7 +18,8 @@ import (
 func Example() {
 	spans := tracetest.NewSpanRecorder() // in place of an exporter
 	telemetry, err := redlockotel.New(
-		redlockotel.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))) // without it: the global one
+		// without it: the global one
+		redlockotel.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -23,27 +23,31 @@
 //	redlock.node.duration           server.address, server.port: how long its round trips took
 //	redlock.node.releases.dropped   server.address, server.port, redlock.reason
 //
-// The counters that alerts rest on (in_danger, lost, failures of no_quorum and too_late) begin at zero, for no rise is seen in a series
-// that begins with its first event: at once, or with [WithNames] with the first attempt at a lock.
+// The counters that alerts rest on (in_danger, lost, failures of no_quorum and too_late) begin at
+// zero, for no rise is seen in a series that begins with its first event: at once, or with
+// [WithNames] with the first attempt at a lock.
 //
 // # Traces
 //
 // In the trace that the context of Lock, TryLock, Do or TryDo belongs to:
 //
 //   - the span redlock.lock, from the call to the lease or the error;
-//   - the span redlock.hold, from the lease to the end of its release, or to its loss, with the events redlock.renewed, redlock.danger,
-//     redlock.lost and redlock.released;
+//   - the span redlock.hold, from the lease to the end of its release, or to its loss, with the
+//     events redlock.renewed, redlock.danger, redlock.lost and redlock.released;
 //   - on the caller's own span an event redlock.attempt for each attempt.
 //
-// The spans have the lock's whole name, as redlock.lock, and the fencing token. One that ended in an error has its status; that another has the lock is none.
+// The spans have the lock's whole name, as redlock.lock, and the fencing token. One that ended in
+// an error has its status; that another has the lock is none.
 //
 // # Verdicts
 //
-// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and other; those of nodes ok, held,
-// gone, raised, quarantined, refused and unavailable. An owner id is nowhere, neither in metrics nor in traces.
+// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and
+// other; those of nodes ok, held, gone, raised, quarantined, refused and unavailable. An owner id
+// is nowhere, neither in metrics nor in traces.
 //
-// The reason why a release was given up, so that its key lasts until the TTL, is backlog (the node did not answer, and too many
-// were owed to it) or refused (the node refused it until the TTL was over).
+// The reason why a release was given up, so that its key lasts until the TTL, is backlog (the node
+// did not answer, and too many were owed to it) or refused (the node refused it until the TTL was
+// over).
 package redlockotel
 
 import (
@@ -88,11 +92,13 @@ func WithMeterProvider(p metric.MeterProvider) Option { return func(t *Telemetry
 // WithTracerProvider sets where traces go; without it that is the global provider.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(t *Telemetry) { t.tracers = p } }
 
-// WithNames gives metrics the attribute redlock.lock: what label makes of a lock's name, such as "invoice" of "invoice:42". It must
-// be safe for concurrent use and have few results: each is a series for every metric. Traces have the whole name always.
+// WithNames gives metrics the attribute redlock.lock: what label makes of a lock's name, such as
+// "invoice" of "invoice:42". It must be safe for concurrent use and have few results: each is a
+// series for every metric. Traces have the whole name always.
 func WithNames(label func(name string) string) Option { return func(t *Telemetry) { t.name = label } }
 
-// New makes Telemetry, to be given to [redlock.WithObserver]. It fails only if the meter provider refuses an instrument.
+// New makes Telemetry, to be given to [redlock.WithObserver]. It fails only if the meter provider
+// refuses an instrument.
 func New(opts ...Option) (*Telemetry, error) {
 	t := &Telemetry{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider()}
 	for _, o := range opts {
@@ -153,7 +159,8 @@ func (t *Telemetry) waited(ctx context.Context, d time.Duration, attrs ...attrib
 	return span
 }
 
-// begin starts the span of a lease, whose context is ctx. It ends when the lease is released or lost; Close is told in no event.
+// begin starts the span of a lease, whose context is ctx. It ends when the lease is released or
+// lost; Close is told in no event.
 func (t *Telemetry) begin(ctx context.Context, e redlock.AcquiredEvent) {
 	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(name(e.Name), fence(e.Fence)))
 	if !span.IsRecording() {

@@ -54,7 +54,8 @@ func newBench(t *testing.T, more ...redlockotel.Option) *bench {
 	return b
 }
 
-// total sums a metric up over the series that have all those attributes; a histogram counts its samples.
+// total sums a metric up over the series that have all those attributes; a histogram counts its
+// samples.
 func (b *bench) total(t *testing.T, name string, attrs ...attribute.KeyValue) (sum int64) {
 	t.Helper()
 	for _, v := range b.series(t, name, attrs...) {

@@ -6,7 +6,8 @@
 //
 // # Metrics
 //
-// Durations are in seconds. The label lock is empty, and so absent, unless [WithNames] says otherwise.
+// Durations are in seconds. The label lock is empty, and so absent, unless [WithNames] says
+// otherwise.
 //
 //	redlock_attempts_total{lock,verdict}           attempts to take a lock
 //	redlock_attempt_duration_seconds{lock}         from before the first request to the decision
@@ -26,19 +27,22 @@
 //
 // # Verdicts
 //
-// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and other; those of nodes ok, held, gone,
-// raised, quarantined, refused and unavailable. An owner id is in none of them.
+// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and
+// other; those of nodes ok, held, gone, raised, quarantined, refused and unavailable. An owner id
+// is in none of them.
 //
-// The reason why a release was given up is backlog (the node did not answer, and too many were owed to it) or refused (the node
-// refused it until the TTL was over).
+// The reason why a release was given up is backlog (the node did not answer, and too many were owed
+// to it) or refused (the node refused it until the TTL was over).
 //
 // # What to watch
 //
-// redlock_leases_lost_total, for work may have overlapped; redlock_leases_in_danger_total, which comes before it; and
-// unavailable or refused nodes, of which a minority is not felt otherwise. deploy/prometheus has the rules.
+// redlock_leases_lost_total, for work may have overlapped; redlock_leases_in_danger_total, which
+// comes before it; and unavailable or refused nodes, of which a minority is not felt otherwise.
+// deploy/prometheus has the rules.
 //
-// Prometheus sees no rise in a series that begins with its first event. So the series that alerts rest on begin at zero: those
-// of a lock with the first attempt at it (without [WithNames], at once), those of a node with the first request to it.
+// Prometheus sees no rise in a series that begins with its first event. So the series that alerts
+// rest on begin at zero: those of a lock with the first attempt at it (without [WithNames], at
+// once), those of a node with the first request to it.
 package redlockprom
 
 import (
@@ -54,7 +58,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Metrics observes a Locker, or several, and is what a Prometheus registry collects from. It is safe for concurrent use.
+// Metrics observes a Locker, or several, and is what a Prometheus registry collects from. It is
+// safe for concurrent use.
 type Metrics struct {
 	name  func(string) string
 	known sync.Map // of series: the labels and nodes whose series have begun
@@ -72,15 +77,16 @@ var (
 // An Option sets up [Metrics].
 type Option func(*Metrics)
 
-// WithNames has the lock label be what label makes of a lock's name, such as "invoice" of "invoice:42". It must be safe for
-// concurrent use and have few results: each is a time series for every metric. Without it the label is empty.
+// WithNames has the lock label be what label makes of a lock's name, such as "invoice" of
+// "invoice:42". It must be safe for concurrent use and have few results: each is a time series for
+// every metric. Without it the label is empty.
 func WithNames(label func(name string) string) Option {
 	return func(m *Metrics) { m.name = label }
 }
 
-// New makes Metrics. They collect nothing until they are given to [redlock.WithObserver], and are seen nowhere until they are
-// registered. Prefix and constant labels are the registry's business: see [prometheus.WrapRegistererWithPrefix] and
-// [prometheus.WrapRegistererWith].
+// New makes Metrics. They collect nothing until they are given to [redlock.WithObserver], and are
+// seen nowhere until they are registered. Prefix and constant labels are the registry's business:
+// see [prometheus.WrapRegistererWithPrefix] and [prometheus.WrapRegistererWith].
 func New(opts ...Option) *Metrics {
 	m := &Metrics{
 		attempts: counter("attempts_total", "Attempts to take a distributed lock, by how they ended.", "lock", "verdict"),
@@ -113,7 +119,8 @@ func New(opts ...Option) *Metrics {
 	return m
 }
 
-// lock returns the label of a lock's name. The series of it that alerts rest on are there from then on.
+// lock returns the label of a lock's name. The series of it that alerts rest on are there from then
+// on.
 func (m *Metrics) lock(name string) string {
 	label := m.name(name)
 	if _, known := m.known.LoadOrStore(series{lock: label}, true); !known {
@@ -142,8 +149,8 @@ func (m *Metrics) node(addr string) {
 // A series is what has begun: that of a lock's label, or of a node.
 type series struct{ lock, node string }
 
-// The buckets of the classic histograms: of round trips, and of what may last for hours. Registries that take native histograms get
-// those too.
+// The buckets of the classic histograms: of round trips, and of what may last for hours. Registries
+// that take native histograms get those too.
 var (
 	short = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 	long  = []float64{.001, .005, .01, .05, .1, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
@@ -181,7 +188,8 @@ func (m *Metrics) all() []prometheus.Collector {
 	}
 }
 
-// ObserveContext implements [redlock.ContextObserver]. It counts the lease in whose context something was acquired until that ends.
+// ObserveContext implements [redlock.ContextObserver]. It counts the lease in whose context
+// something was acquired until that ends.
 func (m *Metrics) ObserveContext(ctx context.Context, e redlock.Event) {
 	if e, ok := e.(redlock.AcquiredEvent); ok {
 		held := m.leases.WithLabelValues(m.lock(e.Name))

@@ -15,7 +15,8 @@ var t *testing.T
 
 func noPayment(context.Context, string, uint64) error { return nil }
 
-// Real locks, with somebody else at it. A Billing locks the invoice that it pays, by the TryDo of whatever Locker it was given.
+// Real locks, with somebody else at it. A Billing locks the invoice that it pays, by the TryDo of
+// whatever Locker it was given.
 func ExampleNew() {
 	q := redlocktest.New(t, 5)
 	billing := &Billing{locks: q.Locker(), pay: noPayment}
@@ -147,7 +148,8 @@ func ExampleQuorum_Restart() {
 	}
 }
 
-// No locks at all: a Billing asks for an interface with one method, and a fake has it. What the fake needs is a lease.
+// No locks at all: a Billing asks for an interface with one method, and a fake has it. What the
+// fake needs is a lease.
 func ExampleLease() {
 	lease, lose := redlocktest.Lease(t, "invoice:42", 7)
 	billing := &Billing{

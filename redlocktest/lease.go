@@ -13,8 +13,9 @@ import (
 // maxFence is above every fencing token.
 const maxFence = 1<<53 - 1<<32
 
-// Lease returns a lease of that name and fencing token, which belongs to no Locker of the test's: for fakes, and for code that is given a
-// lease. It lasts until it is unlocked, until lose is called, which ends it with ErrLost, or for a day. A fence of 0 is one without fencing.
+// Lease returns a lease of that name and fencing token, which belongs to no Locker of the test's:
+// for fakes, and for code that is given a lease. It lasts until it is unlocked, until lose is
+// called, which ends it with ErrLost, or for a day. A fence of 0 is one without fencing.
 func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose func()) {
 	tb.Helper()
 	if fence > maxFence {

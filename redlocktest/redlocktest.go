@@ -1,4 +1,5 @@
-// Package redlocktest is for testing programs that lock: real locks over masters in memory, with faults on command.
+// Package redlocktest is for testing programs that lock: real locks over masters in memory, with
+// faults on command.
 //
 //	func TestItStopsWhenTheLockIsLost(t *testing.T) {
 //		q := redlocktest.New(t, 5)
@@ -10,21 +11,25 @@
 //
 // # Time
 //
-// Everything works inside a bubble of [testing/synctest] too, where TTLs and timeouts pass in no time. Make the [Quorum] inside it.
+// Everything works inside a bubble of [testing/synctest] too, where TTLs and timeouts pass in no
+// time. Make the [Quorum] inside it.
 //
 // # Faults
 //
-// The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill] and [Quorum.Restart] are what happens to a master,
-// [Quorum.Hold] is somebody else who has a lock, and [Quorum.Lose] takes one away from its holder.
+// The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill] and
+// [Quorum.Restart] are what happens to a master, [Quorum.Hold] is somebody else who has a lock, and
+// [Quorum.Lose] takes one away from its holder.
 //
 // # Without locks
 //
-// A test that needs no lock, but something that looks like one, has [Lease], and an interface of its own: see the example. What ends with a
-// lease, such as the context of [redlock.Lease.Bind], does so in a goroutine of its own: wait for its Done.
+// A test that needs no lock, but something that looks like one, has [Lease], and an interface of
+// its own: see the example. What ends with a lease, such as the context of [redlock.Lease.Bind],
+// does so in a goroutine of its own: wait for its Done.
 //
 // # Names
 //
-// The methods of [Quorum] that take a name mean the key on the masters: with [redlock.WithKeyPrefix] that is the prefix and the name.
+// The methods of [Quorum] that take a name mean the key on the masters: with
+// [redlock.WithKeyPrefix] that is the prefix and the name.
 package redlocktest
 
 import (
@@ -65,8 +70,8 @@ func New(tb testing.TB, n int) *Quorum {
 // Nodes returns the masters as nodes, for [redlock.New].
 func (q *Quorum) Nodes() []pool.Node { return slices.Clone(q.nodes) }
 
-// Locker makes a Locker of the masters, and closes it when the test is over. Several of them are as several processes. It fails the test if
-// the options are bad.
+// Locker makes a Locker of the masters, and closes it when the test is over. Several of them are as
+// several processes. It fails the test if the options are bad.
 func (q *Quorum) Locker(opts ...redlock.Option) *redlock.Locker {
 	q.tb.Helper()
 	w := &watch{q: q}
@@ -118,7 +123,8 @@ func ended(le *redlock.Lease) bool {
 	}
 }
 
-// Freeze stops master i, as SIGSTOP does: what is sent to it waits, and it answers nothing until Thaw.
+// Freeze stops master i, as SIGSTOP does: what is sent to it waits, and it answers nothing until
+// Thaw.
 func (q *Quorum) Freeze(i int) {
 	q.tb.Helper()
 	q.master(i).Freeze()
@@ -158,8 +164,8 @@ func (q *Quorum) repair() {
 	}
 }
 
-// Hold takes the lock of that name for somebody else, who holds and renews it until release is called or the test is over. It fails the test
-// if the lock is not free.
+// Hold takes the lock of that name for somebody else, who holds and renews it until release is
+// called or the test is over. It fails the test if the lock is not free.
 func (q *Quorum) Hold(name string) (release func()) {
 	q.tb.Helper()
 	le, err := q.other().TryLock(context.Background(), name, redlock.WithRenewal(redlock.Forever))
@@ -169,9 +175,9 @@ func (q *Quorum) Hold(name string) (release func()) {
 	return func() { _ = le.Unlock(context.Background()) }
 }
 
-// Lose takes the lock of that name away from whoever has it, as an operator's mistake or the loss of a majority does. The lease of one of the
-// quorum's Lockers has ended with ErrLost when Lose returns, if a majority of the masters answers; under a key prefix it ends with its next
-// renewal.
+// Lose takes the lock of that name away from whoever has it, as an operator's mistake or the loss
+// of a majority does. The lease of one of the quorum's Lockers has ended with ErrLost when Lose
+// returns, if a majority of the masters answers; under a key prefix it ends with its next renewal.
 func (q *Quorum) Lose(name string) {
 	q.tb.Helper()
 	for _, m := range q.masters {

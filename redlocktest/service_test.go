@@ -11,7 +11,8 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// A Billing is a service as yours might be: it needs one method of the Locker, so that is all it asks for.
+// A Billing is a service as yours might be: it needs one method of the Locker, so that is all it
+// asks for.
 type Billing struct {
 	locks interface {
 		TryDo(context.Context, string, func(context.Context, *redlock.Lease) error, ...redlock.MutexOption) error

@@ -58,7 +58,8 @@ func (s scene) runProcesses(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	said, say, err := os.Pipe() // one for all, so that what they say stays in the order they said it
+	// one for all, so that what they say stays in the order they said it
+	said, say, err := os.Pipe()
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,8 @@ func (s scene) runWorkers(ctx context.Context, self string, out *os.File) error 
 	cast, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
 		p := exec.CommandContext(ctx, self, "-worker", strconv.Itoa(i+1), "-file", s.file, "-second", s.second.String())
-		p.Env = append(os.Environ(), nodesEnv+"="+s.nodes) // not an argument, which all users of the machine could read
+		// not an argument, which all users of the machine could read
+		p.Env = append(os.Environ(), nodesEnv+"="+s.nodes)
 		p.Stdout, p.Stderr = out, os.Stderr
 		cast.Go(func() error {
 			if err := p.Run(); err != nil {

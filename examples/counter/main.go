@@ -1,6 +1,7 @@
-// Command counter is the scene that a lock is for: three workers share one sum, which they keep in a file. Each takes the lock,
-// reads the sum, works on it for one, two and three seconds, writes the sum plus 15, and releases. No work overlaps, so no addition
-// is lost: the sum ends at 45, after about six seconds.
+// Command counter is the scene that a lock is for: three workers share one sum, which they keep in
+// a file. Each takes the lock, reads the sum, works on it for one, two and three seconds, writes
+// the sum plus 15, and releases. No work overlaps, so no addition is lost: the sum ends at 45,
+// after about six seconds.
 //
 //	go run ./examples/counter               # three goroutines, five nodes in this process
 //	go run ./examples/counter -processes    # three processes, five redis-servers that it starts
@@ -118,7 +119,9 @@ func (s scene) work(ctx context.Context, locks *redlock.Locker, worker int, out 
 		if err != nil {
 			return err
 		}
-		select { // the work: long enough for others to get in between the reading and the writing, if they could
+		// the work: long enough for others to get in between the reading and the writing, if they
+		// could
+		select {
 		case <-time.After(hold):
 		case <-ctx.Done(): // the lock is lost, or we are to stop: leave the sum alone
 			return context.Cause(ctx)

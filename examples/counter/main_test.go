@@ -47,7 +47,8 @@ func (l *log) check(t *testing.T) {
 	}
 }
 
-// faults reads in a log whether each worker worked once, nobody's work overlapped with another's, and the sum is right.
+// faults reads in a log whether each worker worked once, nobody's work overlapped with another's,
+// and the sum is right.
 func faults(text string) (all []string) {
 	inside, turns := 0, map[int]int{}
 	for line := range strings.Lines(text) {

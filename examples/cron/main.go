@@ -1,4 +1,5 @@
-// Command cron is a nightly report that every machine starts at the same time and one of them makes.
+// Command cron is a nightly report that every machine starts at the same time and one of them
+// makes.
 //
 //	0 3 * * *  REDLOCK_NODES=10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379 cron
 package main
@@ -35,8 +36,8 @@ func run(ctx context.Context) error {
 	return once(ctx, locks, "report:nightly", report)
 }
 
-// skew is more than the machines' schedules are apart, and less than the time between two runs. A machine that is late finds the lock
-// still in place, though the report may have taken a second.
+// skew is more than the machines' schedules are apart, and less than the time between two runs. A
+// machine that is late finds the lock still in place, though the report may have taken a second.
 const skew = time.Minute
 
 // once runs job, unless another machine runs it, or ran it just now.

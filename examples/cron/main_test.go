@@ -22,7 +22,8 @@ func TestOfTenMachinesOneMakesTheReport(t *testing.T) {
 			for i := range 10 {
 				locks := q.Locker()
 				machines.Go(func() {
-					time.Sleep(time.Duration(i) * 5 * time.Second) // their clocks differ; the report takes no time at all
+					// their clocks differ; the report takes no time at all
+					time.Sleep(time.Duration(i) * 5 * time.Second)
 					if err := once(t.Context(), locks, "report", func(context.Context) error { made.Add(1); return nil }); err != nil {
 						t.Errorf("machine %d: %v", i, err)
 					}

@@ -1,6 +1,6 @@
-// Command fencing shows the classic accident: a holder pauses past its lease, another takes over, and the first wakes
-// and writes. A storage that knows fencing tokens refuses the stale write; one that does not loses the newer one. The
-// masters are in memory: it needs no server.
+// Command fencing shows the classic accident: a holder pauses past its lease, another takes over,
+// and the first wakes and writes. A storage that knows fencing tokens refuses the stale write; one
+// that does not loses the newer one. The masters are in memory: it needs no server.
 package main
 
 import (

@@ -41,9 +41,11 @@ func run() error {
 // ttl is how long the others wait for a leader that has crashed.
 const ttl = 15 * time.Second
 
-// campaign calls lead whenever this process has become the leader, until ctx ends. The context that lead gets ends with the leadership.
+// campaign calls lead whenever this process has become the leader, until ctx ends. The context that
+// lead gets ends with the leadership.
 //
-// A leader that ctx ends unlocks, and the next one takes over at once. One that crashes is replaced after the TTL.
+// A leader that ctx ends unlocks, and the next one takes over at once. One that crashes is replaced
+// after the TTL.
 func campaign(ctx context.Context, locks *redlock.Locker, name string, lead func(context.Context, *redlock.Lease) error) {
 	host, _ := os.Hostname()
 	mutex := locks.Mutex(name,
@@ -57,8 +59,8 @@ func campaign(ctx context.Context, locks *redlock.Locker, name string, lead func
 	}
 }
 
-// tick is what the leader does. Whatever it writes goes out with the fencing token: a leader that was paused, and does not know
-// yet that there is another, is refused by it.
+// tick is what the leader does. Whatever it writes goes out with the fencing token: a leader that
+// was paused, and does not know yet that there is another, is refused by it.
 func tick(ctx context.Context, lease *redlock.Lease) error {
 	log.Printf("leading, with token %d", lease.Fence())
 	for every := time.Tick(time.Second); ; {

@@ -66,7 +66,9 @@ func TestThereIsOneLeaderAndTheNextTakesOver(t *testing.T) {
 		if first == "" {
 			t.Fatal("nobody leads")
 		}
-		for i := range 5 { // a rolling restart, in which each master comes back empty; docs/operations.md says how long to wait
+		// a rolling restart, in which each master comes back empty; docs/operations.md says how
+		// long to wait
+		for i := range 5 {
 			q.Restart(i)
 			time.Sleep(ttl * 2 / 3)
 		}

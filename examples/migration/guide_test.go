@@ -37,8 +37,8 @@ func pay(ctx context.Context) {
 }
 `
 
-// The programs before and after the move are those of the guides, word for word but for the addresses and the payment. Two processes
-// run the old one again and again, two the new one.
+// The programs before and after the move are those of the guides, word for word but for the
+// addresses and the payment. Two processes run the old one again and again, two the new one.
 func TestTheProgramsOfTheGuidesExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	const rounds = 2
@@ -69,7 +69,8 @@ func TestTheProgramsOfTheGuidesExcludeEachOther(t *testing.T) {
 	}
 }
 
-// guide returns the two programs, before and after, in the guide for those who come from that library.
+// guide returns the two programs, before and after, in the guide for those who come from that
+// library.
 func guide(t *testing.T, from string) [2]string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/migration.md")
@@ -114,8 +115,9 @@ func build(t *testing.T, programs [2]string, addrs []string) (bins []string) {
 // patience is how long a program may take, most of it waiting.
 const patience = 20 * time.Second
 
-// repeat runs the program rounds times, one after the other. rueidislock's waiters sleep until they are told that the lock is free, and at
-// times nobody tells them. So an old program that is late, which has paid nothing, is run again; a new one must not be late.
+// repeat runs the program rounds times, one after the other. rueidislock's waiters sleep until they
+// are told that the lock is free, and at times nobody tells them. So an old program that is late,
+// which has paid nothing, is run again; a new one must not be late.
 func repeat(t *testing.T, rounds int, bin, dir string, old bool) error {
 	t.Helper()
 	for done, late := 0, 0; done < rounds; {

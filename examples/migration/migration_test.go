@@ -49,7 +49,8 @@ func TestTheHandbooksSnippetsCompile(t *testing.T) {
 	}
 }
 
-// An old lock is one of the libraries that people come from: take it without waiting, and get the function that releases it.
+// An old lock is one of the libraries that people come from: take it without waiting, and get the
+// function that releases it.
 type oldLock func(ctx context.Context, name string) (unlock func() error, err error)
 
 func TestOldAndNewExcludeEachOther(t *testing.T) {
@@ -158,7 +159,8 @@ func useRedislock(t *testing.T, addrs []string) oldLock {
 	}
 }
 
-// Two processes that have been moved over by the guide, beside two that have not: each adds to one sum, under the one lock.
+// Two processes that have been moved over by the guide, beside two that have not: each adds to one
+// sum, under the one lock.
 func TestAProgramMovedOverRunsBesideOneThatWasNot(t *testing.T) {
 	t.Parallel()
 	const rounds = 25

@@ -1,4 +1,5 @@
-// Command shutdown works under locks until it is told to stop, finishes what it has begun, and leaves no lock behind.
+// Command shutdown works under locks until it is told to stop, finishes what it has begun, and
+// leaves no lock behind.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/shutdown
 package main
@@ -37,17 +38,20 @@ func run() error {
 	return serve(stop, locks, book)
 }
 
-// grace is how long work that has begun may go on after the signal, and closing how long the releases may take. Together they must be
-// less than what the system waits before it kills (Kubernetes: 30 s).
+// grace is how long work that has begun may go on after the signal, and closing how long the
+// releases may take. Together they must be less than what the system waits before it kills
+// (Kubernetes: 30 s).
 const (
 	grace   = 20 * time.Second
 	closing = 5 * time.Second
 )
 
-// serve runs work under the lock of the ledger, again and again, until stop ends. Then it waits for no further lock, lets work go on for
-// the grace, and closes the Locker, which waits until its releases are confirmed.
+// serve runs work under the lock of the ledger, again and again, until stop ends. Then it waits for
+// no further lock, lets work go on for the grace, and closes the Locker, which waits until its
+// releases are confirmed.
 func serve(stop context.Context, locks *redlock.Locker, work func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(stop)) // of the work: it outlives stop by the grace
+	// of the work: it outlives stop by the grace
+	ctx, cancel := context.WithCancel(context.WithoutCancel(stop))
 	defer cancel()
 	context.AfterFunc(stop, func() {
 		select {

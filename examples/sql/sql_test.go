@@ -16,7 +16,8 @@ import (
 	"github.com/go-redlock/redlock/guard"
 )
 
-// pay is work under a lock: it registers the token first, and reads and writes in the same transaction.
+// pay is work under a lock: it registers the token first, and reads and writes in the same
+// transaction.
 func pay(ctx context.Context, db *sql.DB, token uint64, amount int) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -95,8 +96,8 @@ func TestPostgreSQLRefusesTheOlderToken(t *testing.T) {
 	check(t, db)
 }
 
-// check lets many pay at once with tokens of their own: each that was not refused has paid, and in the end only the greatest
-// token gets in.
+// check lets many pay at once with tokens of their own: each that was not refused has paid, and in
+// the end only the greatest token gets in.
 func check(t *testing.T, db *sql.DB) {
 	t.Helper()
 	defer db.Close()
@@ -132,7 +133,8 @@ func check(t *testing.T, db *sql.DB) {
 	checkTokens(t, db)
 }
 
-// checkTokens registers tokens for resources of any name, within transactions that are rolled back or committed.
+// checkTokens registers tokens for resources of any name, within transactions that are rolled back
+// or committed.
 func checkTokens(t *testing.T, db *sql.DB) {
 	t.Helper()
 	const hostile = `x'); DROP TABLE account; --"` + "`$1"

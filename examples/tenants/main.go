@@ -1,4 +1,5 @@
-// Command tenants does a job for each of many tenants, on several machines that share the work without knowing of each other.
+// Command tenants does a job for each of many tenants, on several machines that share the work
+// without knowing of each other.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/tenants ann bob cat
 package main
@@ -40,12 +41,13 @@ func run(ctx context.Context, tenants []string) error {
 // atOnce is for how many tenants a machine works at a time.
 const atOnce = 8
 
-// period is how often a tenant's turn comes: its lock stays that long, though the job may be done sooner, so that no machine does it
-// again in the same round.
+// period is how often a tenant's turn comes: its lock stays that long, though the job may be done
+// sooner, so that no machine does it again in the same round.
 const period = time.Hour
 
-// round does the job for each tenant that no other machine has done it for in this period, in an order of its own, so that the machines
-// do not meet at every tenant. It goes on when one fails, and returns all that went wrong.
+// round does the job for each tenant that no other machine has done it for in this period, in an
+// order of its own, so that the machines do not meet at every tenant. It goes on when one fails,
+// and returns all that went wrong.
 func round(ctx context.Context, locks *redlock.Locker, tenants []string, job func(ctx context.Context, tenant string) error) error {
 	var work errgroup.Group
 	work.SetLimit(atOnce)

@@ -50,8 +50,9 @@ func run(ctx context.Context, args []string) error {
 	})
 }
 
-// both runs fn under the locks of two accounts. It takes them in the order of their names, whichever comes first in the transfer: two
-// transfers that go opposite ways then wait for the same lock first, and neither holds what the other waits for.
+// both runs fn under the locks of two accounts. It takes them in the order of their names,
+// whichever comes first in the transfer: two transfers that go opposite ways then wait for the same
+// lock first, and neither holds what the other waits for.
 //
 // The context that fn gets ends as soon as either lock is lost.
 func both(ctx context.Context, locks *redlock.Locker, a, b string, fn func(context.Context) error) error {
@@ -61,7 +62,8 @@ func both(ctx context.Context, locks *redlock.Locker, a, b string, fn func(conte
 	return all(ctx, locks, names, fn)
 }
 
-// all runs fn under the locks of all names, which are taken in that order, and released in the opposite one.
+// all runs fn under the locks of all names, which are taken in that order, and released in the
+// opposite one.
 func all(ctx context.Context, locks *redlock.Locker, names []string, fn func(context.Context) error) error {
 	if len(names) == 0 {
 		return fn(ctx)

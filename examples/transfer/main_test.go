@@ -15,7 +15,8 @@ import (
 func TestTransfersInBothDirectionsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // in which nothing but a deadlock lasts
+		// in which nothing but a deadlock lasts
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		q := redlocktest.New(t, 5)
 		accounts := map[string]int{"ann": 100, "bob": 100, "cat": 100}
@@ -86,7 +87,8 @@ func TestTheLossOfEitherLockEndsTheWork(t *testing.T) {
 func TestATransferToOneselfNeedsOneLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // who waits for his own lock waits for ever
+		// who waits for his own lock waits for ever
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		q := redlocktest.New(t, 5)
 		if err := both(ctx, q.Locker(), "ann", "ann", func(context.Context) error { return nil }); err != nil {

@@ -63,7 +63,8 @@ func newTarget(t *testing.T, addr string, guard bool) *target {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = client.Close() })
-	nodes, err := pool.Dialer{Timeout: 10 * time.Second}.Dial(addr) // a busy machine is no difference
+	// a busy machine is no difference
+	nodes, err := pool.Dialer{Timeout: 10 * time.Second}.Dial(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,8 @@ func shown(r pool.Reply) pool.Reply {
 	return r
 }
 
-// sameToken compares tokens. One that was made of the server's time can only be nearly the same, and those after it follow it.
+// sameToken compares tokens. One that was made of the server's time can only be nearly the same,
+// and those after it follow it.
 func sameToken(s step, want, got uint64, last [2]uint64) bool {
 	switch {
 	case want == got:
@@ -193,8 +195,8 @@ func sameToken(s step, want, got uint64, last [2]uint64) bool {
 		return false
 	case want-last[0] <= 1 && got-last[1] == want-last[0]:
 		return true
-	case want-last[0] <= 1 && s.token < want+uint64(time.Hour.Microseconds()): // else the time may have stood still for one of them
-		return false
+	case want-last[0] <= 1 && s.token < want+uint64(time.Hour.Microseconds()):
+		return false // else the time may have stood still for one of them
 	}
 	return max(want, got)-min(want, got) < uint64(near.Microseconds())
 }
@@ -249,7 +251,8 @@ func (e *ears) differ(expected *ears) string {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		var all [inboxes][]string
-		for i, heard := range e.heard { // what was sent together may have been done in another order, lock by lock
+		// what was sent together may have been done in another order, lock by lock
+		for i, heard := range e.heard {
 			all[i] = slices.Clone(heard)
 			slices.SortStableFunc(all[i], func(a, b string) int { return strings.Compare(lockOf(a), lockOf(b)) })
 		}

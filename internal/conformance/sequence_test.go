@@ -78,8 +78,9 @@ func (s step) request(prefix string) *pool.Request {
 	return r
 }
 
-// together returns how many of the steps, from the first, go out together. What is about one lock, or about the whole server, could be carried out in
-// another order: releases go first, and a command that finds out that a script is needed goes out once more.
+// together returns how many of the steps, from the first, go out together. What is about one lock,
+// or about the whole server, could be carried out in another order: releases go first, and a
+// command that finds out that a script is needed goes out once more.
 func together(steps []step) int {
 	seen := make(map[int]bool)
 	for i, s := range steps {
@@ -133,7 +134,8 @@ func sequence(random *rand.Rand, guard bool) []step {
 		if s.verb == pool.Release {
 			s.ttl = []time.Duration{0, 0, 0, 5 * time.Second}[random.IntN(4)]
 		}
-		if s.verb == pool.Bootstrap && !guarded || s.verb == pool.Check && !guard { // miniredis takes no declared script
+		// miniredis takes no declared script
+		if s.verb == pool.Bootstrap && !guarded || s.verb == pool.Check && !guard {
 			s.verb = pool.Inspect
 		}
 		if guarded {

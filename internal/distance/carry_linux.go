@@ -119,7 +119,8 @@ func (c *carrier) take(i int, out bool, now time.Time, data []byte) {
 		w = s.out
 	}
 	w.number++
-	luck, spread := w.dice.Float64(), 2*w.dice.Float64()-1 // both always: so the number of a packet decides its fate
+	// both always: so the number of a packet decides its fate
+	luck, spread := w.dice.Float64(), 2*w.dice.Float64()-1
 	drop := func(count *atomic.Uint64, why string) {
 		count.Add(1)
 		if c.profile.Log != nil {

@@ -30,7 +30,8 @@ func openDevice(s *space, name string, setup []string) (*device, error) {
 			_ = syscall.Close(fd)
 			return fmt.Errorf("/dev/net/tun: %w: %w", e, ErrDenied)
 		}
-		d.File = os.NewFile(uintptr(fd), name) // which may be closed while it is read, for it does not block
+		// which may be closed while it is read, for it does not block
+		d.File = os.NewFile(uintptr(fd), name)
 		return nil
 	})
 	if err != nil {

@@ -167,7 +167,8 @@ func TestTheSeedDecidesWhichPacketsAreLost(t *testing.T) {
 	}
 }
 
-// numbers sends numbered datagrams to a server and returns those that came until one that ends them.
+// numbers sends numbered datagrams to a server and returns those that came until one that ends
+// them.
 func numbers(t *testing.T, l *distance.Link, server, count int) []int {
 	t.Helper()
 	var in net.PacketConn

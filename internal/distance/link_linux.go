@@ -15,8 +15,8 @@ import (
 type Profile struct {
 	// RTT is the time to a server and back; half of it is spent each way.
 	RTT []time.Duration
-	// Jitter is by which part of itself a delay varies, either way: 0.05 for 5 %. Packets keep their
-	// order, so one that is late delays those behind it.
+	// Jitter is by which part of itself a delay varies, either way: 0.05 for 5 %. Packets keep
+	// their order, so one that is late delays those behind it.
 	Jitter float64
 	// Loss is which part of the packets is lost each way, for each server; missing ones lose none.
 	Loss []float64
@@ -149,7 +149,8 @@ func (l *Link) start(s *space, cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL // when the thread of the space ends, which is with this process or with Close
+	// when the thread of the space ends, which is with this process or with Close
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	if err := s.do(cmd.Start); err != nil {
 		return fmt.Errorf("distance: start %s: %w", cmd.Path, err)
 	}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// What a user calls has an example of its own. The rest is called by fmt, slog and errors, or appears in others' examples.
+// What a user calls has an example of its own. The rest is called by fmt, slog and errors, or
+// appears in others' examples.
 func TestEveryFunctionHasAnExample(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{".", "pool", "guard", "redlocktest", "redlockotel", "redlockprom"} {
@@ -31,7 +32,8 @@ func TestEveryFunctionHasAnExample(t *testing.T) {
 			_, method, _ := strings.Cut(f, "_")
 			switch method {
 			case "Error", "Unwrap", "String", "GoString", "LogValue", "Push", "Pop", "Len", "Less", "Swap",
-				"Observe", "ObserveContext", "Describe", "Collect": // called by a Locker, and by a registry
+				// called by a Locker, and by a registry
+				"Observe", "ObserveContext", "Describe", "Collect":
 				continue
 			}
 			if !examples[f] {

@@ -74,8 +74,8 @@ func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
 	}
 }
 
-// entriesOf are the messages that a line of the page is about: a heading's, or those in the first column of a table, in the second if
-// the first has names.
+// entriesOf are the messages that a line of the page is about: a heading's, or those in the first
+// column of a table, in the second if the first has names.
 func entriesOf(line string, named bool) (all []string) {
 	cell := line
 	switch cells := strings.Split(line, "|"); {
@@ -96,7 +96,8 @@ func entriesOf(line string, named bool) (all []string) {
 // packages are those whose errors and warnings a user sees.
 var packages = []string{".", "pool", "guard", "cmd/redlock", "cmd/redlock/internal/leash"}
 
-// messages returns the texts of the errors and warnings that the packages can give, and where, with … for what changes.
+// messages returns the texts of the errors and warnings that the packages can give, and where, with
+// … for what changes.
 func messages(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -134,7 +135,7 @@ func texts(n ast.Node) []ast.Expr {
 		switch f := selector(n.Fun); {
 		case f == "errors.New", f == "fmt.Errorf", strings.HasSuffix(f, ".Warn"):
 			return n.Args[:1]
-		case f == "fmt.Fprintf" && selector(n.Args[0]) == "s.err": // what the command says on the standard error output
+		case f == "fmt.Fprintf" && selector(n.Args[0]) == "s.err":
 			return complaint(n.Args[1])
 		case strings.HasSuffix(f, ".tell"): // of a context
 			return warning(n.Args[1:])
@@ -147,7 +148,8 @@ func texts(n ast.Node) []ast.Expr {
 	return nil
 }
 
-// complaint is the format of what begins as the command's errors do.
+// complaint is the format of what the command says on its standard error output if it begins as
+// the command's errors do.
 func complaint(format ast.Expr) []ast.Expr {
 	if text, ok := literal(format); !ok || !strings.HasPrefix(text, "redlock: ") {
 		return nil

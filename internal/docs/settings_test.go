@@ -38,7 +38,8 @@ func between(t *testing.T, file, from, to string) string {
 	return between
 }
 
-// serverTakes starts a server with these settings, but for its directory, and checks that it evicts nothing and writes a log.
+// serverTakes starts a server with these settings, but for its directory, and checks that it evicts
+// nothing and writes a log.
 func serverTakes(t *testing.T, settings []string) {
 	t.Helper()
 	var args []string

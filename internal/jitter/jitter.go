@@ -1,4 +1,5 @@
-// Package jitter draws the random part of pauses. The simulation seeds it, so that a schedule can be run again.
+// Package jitter draws the random part of pauses. The simulation seeds it, so that a schedule can
+// be run again.
 package jitter
 
 import (
@@ -19,7 +20,8 @@ var seeded atomic.Pointer[source]
 // Seed makes N draw the same numbers again. It is for tests.
 func Seed(seed uint64) { seeded.Store(&source{random: rand.New(rand.NewPCG(seed, 0))}) } //nolint:gosec // nothing secret
 
-// N returns a duration from zero to d, d excluded. It panics if d is not positive. It may be called concurrently.
+// N returns a duration from zero to d, d excluded. It panics if d is not positive. It may be called
+// concurrently.
 func N(d time.Duration) time.Duration {
 	s := seeded.Load()
 	if s == nil {

@@ -56,7 +56,8 @@ func OfNode(v redlock.Verdict) string {
 	return "other"
 }
 
-// OfDropped returns a word for why a release was given up, for which a [redlock.DroppedEvent] gives this error.
+// OfDropped returns a word for why a release was given up, for which a [redlock.DroppedEvent] gives
+// this error.
 func OfDropped(err error) string {
 	if err != nil {
 		return "refused"

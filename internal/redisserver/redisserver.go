@@ -1,4 +1,5 @@
-// Package redisserver starts real masters, redis-server or valkey-server, for tests and demonstrations.
+// Package redisserver starts real masters, redis-server or valkey-server, for tests and
+// demonstrations.
 package redisserver
 
 import (
@@ -27,8 +28,8 @@ type Server struct {
 // Servers are running masters.
 type Servers struct{ all []*Server }
 
-// Start starts n masters on ports of 127.0.0.1 that are free, without persistence, and returns once they accept connections. args
-// are further arguments of each, such as "--appendonly", "yes".
+// Start starts n masters on ports of 127.0.0.1 that are free, without persistence, and returns once
+// they accept connections. args are further arguments of each, such as "--appendonly", "yes".
 func Start(n int, args ...string) (*Servers, error) {
 	s := &Servers{}
 	for range n {
@@ -74,7 +75,8 @@ func program() (string, error) {
 	return "", ErrNone
 }
 
-// start starts one master. A port that looked free may be taken by the time it is used: then it tries another.
+// start starts one master. A port that looked free may be taken by the time it is used: then it
+// tries another.
 func start(args []string) (*Server, error) {
 	path, err := program()
 	if err != nil {

@@ -16,7 +16,8 @@ type Test interface {
 	Cleanup(f func())
 }
 
-// Start starts n masters, which end with the test. Where the machine has none to start it is a case of [Missing].
+// Start starts n masters, which end with the test. Where the machine has none to start it is a case
+// of [Missing].
 func Start(t Test, n int, args ...string) *redisserver.Servers {
 	t.Helper()
 	s, err := redisserver.Start(n, args...)
@@ -30,7 +31,8 @@ func Start(t Test, n int, args ...string) *redisserver.Servers {
 	return s
 }
 
-// Missing ends a test that lacks something of the machine: it is skipped, but fails under CI=true, where all is there.
+// Missing ends a test that lacks something of the machine: it is skipped, but fails under CI=true,
+// where all is there.
 func Missing(t Test, what any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

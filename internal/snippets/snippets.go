@@ -165,8 +165,8 @@ func imports(f *ast.File) (paths []string) {
 	return paths
 }
 
-// Check type-checks the snippets, with the packages of the module in the current directory, and returns what is wrong. Variables
-// and imports that are not used are no fault of a snippet.
+// Check type-checks the snippets, with the packages of the module in the current directory, and
+// returns what is wrong. Variables and imports that are not used are no fault of a snippet.
 func Check(snippets []Snippet) ([]error, error) {
 	var faults []error
 	fset := token.NewFileSet()

@@ -1,4 +1,5 @@
-// Command before is a program on redsync. Command after is the same program, moved over by docs/migration.md.
+// Command before is a program on redsync. Command after is the same program, moved over by
+// docs/migration.md.
 //
 //	before DIR ROUNDS ADDR...
 package main

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Add adds one to the number in dir/sum, by reading it and writing it back. It fails if somebody else is at it.
+// Add adds one to the number in dir/sum, by reading it and writing it back. It fails if somebody
+// else is at it.
 func Add(dir string) (err error) {
 	busy := filepath.Join(dir, "busy")
 	mark, err := os.OpenFile(busy, os.O_CREATE|os.O_EXCL, 0o600)

@@ -149,7 +149,8 @@ func child(text string, contestants map[string]Open) error {
 	return json.NewEncoder(os.Stdout).Encode(write)
 }
 
-// secure makes a certificate of all servers in dir, and returns the arguments that have a server use it.
+// secure makes a certificate of all servers in dir, and returns the arguments that have a server
+// use it.
 func secure(dir string, l *distance.Link, servers int) (args []string, ca string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -93,7 +93,8 @@ func (s samples) p50() float64 {
 	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
 }
 
-// pairs measures Lock and Unlock of a free name, and a PING to the third nearest by turns with them.
+// pairs measures Lock and Unlock of a free name, and a PING to the third nearest by turns with
+// them.
 func pairs(ctx context.Context, s *site) (Figures, error) {
 	l, err := s.open()
 	if err != nil {
@@ -138,8 +139,8 @@ func lockWithin(ctx context.Context, l Locker, name string) (func(context.Contex
 	return l.Lock(ctx, name)
 }
 
-// votes counts the masters that have granted a lock two seconds after the first request. The lock is
-// asked for a little more than the longest round trip before that.
+// votes counts the masters that have granted a lock two seconds after the first request. The lock
+// is asked for a little more than the longest round trip before that.
 func votes(ctx context.Context, s *site) (Figures, error) {
 	admin := s.admin()
 	for _, c := range admin {
@@ -174,8 +175,8 @@ func votes(ctx context.Context, s *site) (Figures, error) {
 	return Figures{"votes": float64(voted.Load())}, nil
 }
 
-// cold measures the first Lock of Lockers that have no connection yet: with scripts that the masters
-// know, and without.
+// cold measures the first Lock of Lockers that have no connection yet: with scripts that the
+// masters know, and without.
 func cold(ctx context.Context, s *site) (Figures, error) {
 	bare, err := s.socket(ctx, s.third())
 	if err != nil {
