@@ -142,7 +142,7 @@ func (cn *connection) carry(ctx context.Context, calls []Call) {
 		}
 	}()
 	for i := range calls {
-		calls[i].form, calls[i].also = usual, nil
+		calls[i].form, calls[i].also = cn.first(calls[i].Request), nil
 	}
 	if len(calls) == 1 {
 		cn.single(ctx, &calls[0])

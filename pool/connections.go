@@ -37,6 +37,7 @@ type connection struct {
 	server string // run id of the server at its end, "" where it does not tell
 	end    func() // closes it, also while it is in use
 
+	recent bool // the server has told a version that knows what the scripts need
 	apart  bool // the server does not take commands for several locks
 	broken bool // it cannot be used again
 	gone   bool // the address leads to another server now; with connections.mu

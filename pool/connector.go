@@ -119,7 +119,7 @@ func (k *connector) greet(ctx context.Context, ahead []byte) (*connection, error
 		return nil, err
 	}
 	cn := &connection{carrier: client.Conn(), raw: raw, end: func() { _ = raw.Close(); _ = client.Close() }}
-	if cn.server, err = k.who(ctx, cn); err == nil && !stop() {
+	if err = k.meet(ctx, cn); err == nil && !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -130,8 +130,8 @@ func (k *connector) greet(ctx context.Context, ahead []byte) (*connection, error
 	return cn, nil
 }
 
-// who asks which server is at the other end, and tells it the connection's name, if it wants to know.
-func (k *connector) who(ctx context.Context, cn carrier) (id string, err error) {
+// meet asks which server is at the other end, and how old it is, and tells it the connection's name, if it wants to know.
+func (k *connector) meet(ctx context.Context, cn *connection) error {
 	pipe := cn.Pipeline()
 	if k.name != "" {
 		pipe.ClientSetName(ctx, k.name)
@@ -141,15 +141,18 @@ func (k *connector) who(ctx context.Context, cn carrier) (id string, err error) 
 	info, err := answer.Result()
 	switch _, answered := errors.AsType[redis.Error](err); {
 	case answered: // INFO is not allowed, or not now: nobody knows which server this is
-		return "", nil
+		return nil
 	case err != nil:
-		return "", err //nolint:wrapcheck // failure looks at it
+		return err //nolint:wrapcheck // failure looks at it
 	case failed != nil && info == "":
-		return "", failed //nolint:wrapcheck // failure looks at it
-	case tooOld(info):
-		return "", ErrTooOld
+		return failed //nolint:wrapcheck // failure looks at it
 	}
-	return infoField(info, "run_id"), nil
+	told, old := age(info)
+	if old {
+		return ErrTooOld
+	}
+	cn.server, cn.recent = infoField(info, "run_id"), told
+	return nil
 }
 
 // dialer is the one that the options name. In place of go-redis's own, which over TLS heeds its timeout alone,
@@ -171,8 +174,8 @@ func isDefault(dial func(context.Context, string, string) (net.Conn, error)) boo
 	return f != nil && strings.HasPrefix(f.Name(), "github.com/redis/go-redis/v9.") && strings.Contains(f.Name(), ".NewDialer.")
 }
 
-// tooOld reports whether the server is older than what the scripts need.
-func tooOld(info string) bool {
+// age reports whether the server tells its version, and whether it is older than what the scripts need.
+func age(info string) (told, old bool) {
 	version, least := infoField(info, "valkey_version"), [2]int{7, 2}
 	if version == "" {
 		version, least = infoField(info, "redis_version"), [2]int{7, 0}
@@ -181,7 +184,8 @@ func tooOld(info string) bool {
 	minor, _, _ := strings.Cut(rest, ".")
 	a, errA := strconv.Atoi(major)
 	b, errB := strconv.Atoi(minor)
-	return errA == nil && errB == nil && (a < least[0] || a == least[0] && b < least[1])
+	told = errA == nil && errB == nil
+	return told, told && (a < least[0] || a == least[0] && b < least[1])
 }
 
 // infoField returns a field of what INFO answers, or "".

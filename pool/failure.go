@@ -37,8 +37,9 @@ var (
 		"invalid password", "without any password configured", "but no password is set", // a password too much, or a wrong one
 		"db index", "cluster support disabled", "do not hash to the same slot", "error compiling script", // another kind of server
 	}
-	// tooOldTexts are what servers say that lack an option of a command which our scripts use.
-	tooOldTexts = []string{"syntax error", "wrong number of arg"}
+	// tooOldTexts are what servers say that lack an option of a command which our scripts use, or that know no scripts which declare
+	// what they may do.
+	tooOldTexts = []string{"syntax error", "wrong number of arg", "unexpected symbol near '#'"}
 )
 
 // failure is the Reply to a request that go-redis returned an error for.
@@ -109,12 +110,14 @@ func distrusted(err error) bool {
 func refusal(r *Request, answer error) Reply {
 	text := harmless(answer.Error(), r.Owner, r.Inbox)
 	word, _, _ := strings.Cut(text, " ")
-	switch lower := strings.ToLower(text); {
+	lower := strings.ToLower(text)
+	old := containsAny(lower, tooOldTexts...)
+	switch {
 	case text == "":
 		return Reply{Verdict: Unavailable, Err: errNoWord}
-	case lastingWords[word], containsAny(lower, lastingTexts...):
+	case lastingWords[word], !old && containsAny(lower, lastingTexts...):
 		return Reply{Verdict: Refused, Err: serverError(text)}
-	case containsAny(lower, tooOldTexts...):
+	case old:
 		return Reply{Verdict: Refused, Err: fmt.Errorf("%w: %w", ErrTooOld, serverError(text))}
 	default:
 		return Reply{Verdict: Unavailable, Err: serverError(text)}

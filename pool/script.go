@@ -89,6 +89,15 @@ const (
 	whole             // as the script itself
 )
 
+// first is the form in which r is put to the server first. One that may be too old is asked by script: it refuses the script, where it
+// would grant a lock by its own command and then be unable to extend it.
+func (cn *connection) first(r *Request) form {
+	if r.simple() && !cn.recent {
+		return named
+	}
+	return usual
+}
+
 // words appends the words of the command that asks for what the call, and those that share it, are to do, in its present form.
 func (c *Call) words(to []any) []any {
 	switch {
