@@ -1,6 +1,10 @@
 package redlock
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+)
 
 // A Clock tells a [Locker] the time. The default is the system's; [WithClock] sets another, for tests and simulations.
 // Implementations must be safe for concurrent use.
@@ -27,13 +31,13 @@ type Timer interface {
 	Reset(d time.Duration) bool
 }
 
-// systemClock is the clock of the operating system.
-type systemClock struct{}
+// A givenClock is a clock that [WithClock] gave, as the rest of the library knows it.
+type givenClock struct{ Clock }
 
-func (systemClock) Now() time.Time  { return time.Now() }
-func (systemClock) Wall() time.Time { return time.Now().Round(0) } // Round strips the monotonic reading
-
-func (systemClock) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
+// AfterFunc implements clock.Clock.
+func (c givenClock) AfterFunc(d time.Duration, f func()) clock.Timer {
+	return c.Clock.AfterFunc(d, f)
+}
 
 // The drift allowance that implementations of Redlock have settled on: a hundredth of the TTL for clocks that run at
 // different rates, and two milliseconds for the resolution of the servers' expiry (1 ms) and for small TTLs.
@@ -55,38 +59,8 @@ func drift(ttl time.Duration) time.Duration { return ttl/driftDivisor + driftMin
 // validity is how long a lock is valid from the moment before its first request was sent.
 func validity(ttl time.Duration) time.Duration { return ttl - drift(ttl) }
 
-// A moment is one point in time on two clocks. The monotonic one decides. The wall clock is there for machines that
-// were suspended, where the monotonic one may have stood still: it can make a moment come earlier, never later.
-type moment struct {
-	mono time.Time
-	wall time.Duration // since 1970
-}
-
-// present returns the current moment.
-func present(c Clock) moment {
-	if c == (systemClock{}) { // which tells both at a glance
-		now := time.Now()
-		return moment{mono: now, wall: time.Duration(now.UnixNano())}
-	}
-	return moment{mono: c.Now(), wall: time.Duration(c.Wall().UnixNano())}
-}
-
-// add returns the moment d later.
-func (m moment) add(d time.Duration) moment { return moment{mono: m.mono.Add(d), wall: m.wall + d} }
-
-// until returns how long it is from now to m at most: zero or less if either clock has reached it.
-func (m moment) until(now moment) time.Duration {
-	return min(m.mono.Sub(now.mono), m.wall-now.wall)
-}
-
-// after reports whether m is later than o by the monotonic clock.
-func (m moment) after(o moment) bool { return m.mono.After(o.mono) }
-
 // withGrace is how long to wait for a request that has the node timeout. When that is over its line says why there is no
 // answer, a moment late: a connection's deadline is kept within 2 ms (see pool), and a goroutine must be woken.
 func withGrace(timeout time.Duration) time.Duration {
 	return timeout + min(timeout/graceDivisor, maxGrace)
 }
-
-// ioNow is the time by which requests to nodes are bounded. Sockets keep to the runtime's clock whatever [WithClock] says.
-func ioNow() time.Time { return time.Now() }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -110,14 +111,14 @@ type ledger struct {
 	mu     sync.Mutex
 	silent arrears
 	denied arrears
-	twice  map[*debt]Timer // few: a node that does not answer is asked one thing at a time
-	closed bool            // the Locker is: nothing waits any more
+	twice  map[*debt]clock.Timer // few: a node that does not answer is asked one thing at a time
+	closed bool                  // the Locker is: nothing waits any more
 }
 
 // Arrears are debts that wait for a sign from their node. One is sent from time to time, to get it.
 type arrears struct {
 	owed  []*debt
-	alarm Timer         // armed while anything is owed
+	alarm clock.Timer   // armed while anything is owed
 	pause time.Duration // before the node is asked again
 }
 
@@ -127,7 +128,7 @@ func (g *ledger) full() bool { return g.count.Load() >= maxDebts }
 // owe keeps d until its node gives a sign.
 func (g *ledger) owe(a *arrears, d *debt) {
 	switch {
-	case !ioNow().Before(d.until): // nothing is left to release
+	case !clock.IO().Before(d.until): // nothing is left to release
 		g.expire(d)
 		return
 	case g.full():
@@ -150,12 +151,12 @@ func (g *ledger) repeat(d *debt) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		d.resend(ioNow())
+		d.resend(clock.IO())
 		return
 	}
 	d.line.locker.work.begin()
 	if g.twice == nil {
-		g.twice = make(map[*debt]Timer)
+		g.twice = make(map[*debt]clock.Timer)
 	}
 	g.twice[d] = d.line.locker.clock.AfterFunc(d.timeout, func() { g.ring(d) })
 	g.count.Add(1)
@@ -171,16 +172,16 @@ func (g *ledger) ring(d *debt) {
 	}
 	g.mu.Unlock()
 	if waits {
-		d.resend(ioNow())
+		d.resend(clock.IO())
 		d.line.locker.work.end()
 	}
 }
 
 // arm sets the alarm. With mu held.
-func (g *ledger) arm(a *arrears, clock Clock) {
+func (g *ledger) arm(a *arrears, by clock.Clock) {
 	if a.alarm == nil && len(a.owed) > 0 {
 		a.pause = min(max(2*a.pause, minRepay), maxRepay)
-		a.alarm = clock.AfterFunc(a.pause, func() { g.probe(a) })
+		a.alarm = by.AfterFunc(a.pause, func() { g.probe(a) })
 	}
 }
 
@@ -201,7 +202,7 @@ func (g *ledger) settle(a *arrears) {
 	owed := g.take(a, len(a.owed))
 	a.pause = 0
 	g.mu.Unlock()
-	now := ioNow()
+	now := clock.IO()
 	for _, d := range owed {
 		d.resend(now)
 		d.line.locker.work.end()
@@ -210,7 +211,7 @@ func (g *ledger) settle(a *arrears) {
 
 // probe sends one of the debts to see whether the node gives the sign, and forgets those whose keys have expired.
 func (g *ledger) probe(a *arrears) {
-	now := ioNow()
+	now := clock.IO()
 	g.mu.Lock()
 	a.alarm = nil
 	expired := 0

@@ -171,6 +171,9 @@ func silent(timeout time.Duration) pool.Reply {
 	return pool.Reply{Verdict: pool.Unavailable, Err: noAnswerError{why}}
 }
 
+// unanswered is the Reply of a node that has not answered yet.
+var unanswered pool.Reply
+
 // unheard is the Reply of a node that had not answered when the caller's context ended.
 var unheard = pool.Reply{Verdict: pool.Unavailable, Err: errUnheard}
 

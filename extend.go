@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -16,7 +17,7 @@ import (
 // lease; anything less changes nothing, for what was not answered is unknown and not lost.
 type extension struct {
 	lease *Lease
-	start moment // before the first request was sent
+	start clock.Moment // before the first request was sent
 	done  chan struct{}
 
 	// The claim's mu guards these.
@@ -68,7 +69,7 @@ func (le *Lease) extend(renewal bool) *extension {
 	c := le.claim
 	e := &extension{
 		lease:   le,
-		start:   present(c.locker.clock),
+		start:   clock.Present(c.locker.clock),
 		done:    make(chan struct{}),
 		replies: make([]pool.Reply, len(c.nodes)),
 		open:    len(c.nodes),
@@ -77,7 +78,7 @@ func (le *Lease) extend(renewal bool) *extension {
 		c.extend, c.rejoin = c.request(pool.Extend), c.request(pool.Rejoin)
 	}
 	c.timeout = c.locker.timeout(c.terms)
-	until := ioNow().Add(c.timeout)
+	until := clock.IO().Add(c.timeout)
 	for i, ln := range c.locker.lines {
 		n := &c.nodes[i]
 		switch {
@@ -175,12 +176,12 @@ func (c *claim) lose() {
 
 // prolong moves the deadline, counted from start. A lease that has ended is not revived: what was extended on the nodes
 // is released there. With mu held.
-func (le *Lease) prolong(start moment) error {
+func (le *Lease) prolong(start clock.Moment) error {
 	le.check()
 	if le.cause != nil {
 		return le.cause
 	}
-	if deadline := start.add(validity(le.claim.terms.ttl)); deadline.after(le.deadline) {
+	if deadline := start.Add(validity(le.claim.terms.ttl)); deadline.After(le.deadline) {
 		le.deadline = deadline
 		le.danger = false
 		le.arm()

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -50,7 +51,7 @@ type inbox struct {
 	changed chan struct{}     // closed, and made anew, when count has changed
 	stop    context.CancelFunc
 	round   int            // how often the subscriptions were ended: what earlier ones still say does not count
-	idle    Timer          // ends the subscriptions once nobody has waited for a while
+	idle    clock.Timer    // ends the subscriptions once nobody has waited for a while
 	told    bool           // the log knows that subscriptions cannot be had
 	leaving map[string]int // by lock key: requests to leave that are under way
 
@@ -63,16 +64,16 @@ type inbox struct {
 type place struct {
 	inbox *inbox
 	keys  pool.KeySet
-	since moment        // the wait began
+	since clock.Moment  // the wait began
 	wake  chan struct{} // gets a value when it is time to try, or to look
 
 	// The inbox's mu guards these.
-	queued bool   // on some node, perhaps
-	told   []bool // by node: the lock is reserved there, since the last attempt
-	count  int    // of told
-	vain   int    // attempts in a row for which no majority had told us
-	alarm  Timer  // the next reason to wake
-	look   int    // the node to look at when it rings, or -1: try at once
+	queued bool        // on some node, perhaps
+	told   []bool      // by node: the lock is reserved there, since the last attempt
+	count  int         // of told
+	vain   int         // attempts in a row for which no majority had told us
+	alarm  clock.Timer // the next reason to wake
+	look   int         // the node to look at when it rings, or -1: try at once
 }
 
 func newInbox(l *Locker) *inbox {
@@ -92,7 +93,7 @@ func newInbox(l *Locker) *inbox {
 // place opens a place for a lock: the nodes do not know of it yet.
 func (b *inbox) place(keys pool.KeySet) *place {
 	p := &place{
-		inbox: b, keys: keys, since: present(b.locker.clock),
+		inbox: b, keys: keys, since: clock.Present(b.locker.clock),
 		wake: make(chan struct{}, 1), told: make([]bool, len(b.live)), look: -1,
 	}
 	b.mu.Lock()
@@ -207,8 +208,7 @@ func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 		return live
 	}
 
-	over := make(chan struct{})
-	timer := b.locker.clock.AfterFunc(timeout, func() { close(over) })
+	over, timer := clock.After(b.locker.clock, timeout)
 	defer timer.Stop()
 	for {
 		live, changed := b.state()
@@ -361,7 +361,7 @@ func (p *place) wakeUp() {
 
 // enqueue makes the attempt that begins now one that the nodes queue if they refuse it. What they tell from now on is
 // about the next.
-func (p *place) enqueue(r *pool.Request, queue string, now moment) {
+func (p *place) enqueue(r *pool.Request, queue string, now clock.Moment) {
 	b := p.inbox
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -379,8 +379,8 @@ func (p *place) enqueue(r *pool.Request, queue string, now moment) {
 	default:
 	}
 	r.Queue, r.Inbox = queue, b.channel
-	r.Ticket = uint64(max(p.since.wall.Microseconds(), 1))
-	r.Age = max(now.mono.Sub(p.since.mono), 0)
+	r.Ticket = uint64(max(p.since.Wall.Microseconds(), 1))
+	r.Age = max(now.Mono.Sub(p.since.Mono), 0)
 }
 
 // ready reports whether the next attempt may queue: the nodes can tell us, and have forgotten the place before this one.
@@ -395,8 +395,7 @@ func (p *place) ready() bool {
 // the nodes tell.
 func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 	b, l := p.inbox, p.inbox.locker
-	over := make(chan struct{})
-	timer := l.clock.AfterFunc(fallback, func() { close(over) })
+	over, timer := clock.After(l.clock, fallback)
 	defer timer.Stop()
 	for {
 		select {
@@ -422,7 +421,7 @@ func (b *inbox) leave(keys pool.KeySet, lines []*line) {
 	l := b.locker
 	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Leave, Lock: keys.Lock, Queue: keys.Queue, Inbox: b.channel, Reserve: reserve(timeout)}
-	until := ioNow().Add(timeout)
+	until := clock.IO().Add(timeout)
 	b.leaving[keys.Lock] += len(lines)
 	for _, ln := range lines {
 		ln.send(call{to: b, request: r, until: until, within: timeout})

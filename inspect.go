@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -152,12 +153,11 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 		return nil, l.closedError(op, name)
 	}
 	for _, ln := range l.lines {
-		ln.send(call{to: p, request: r, until: ioNow().Add(timeout), within: timeout})
+		ln.send(call{to: p, request: r, until: clock.IO().Add(timeout), within: timeout})
 	}
 	l.mu.Unlock()
 
-	over := make(chan struct{})
-	timer := l.clock.AfterFunc(withGrace(timeout), func() { close(over) })
+	over, timer := clock.After(l.clock, withGrace(timeout))
 	defer timer.Stop()
 	var replies []pool.Reply
 	select {
@@ -189,9 +189,8 @@ func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) boo
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Inspect, Lock: keys.Lock, Fence: keys.Fence}
-	l.lines[node].send(call{to: p, request: r, until: ioNow().Add(timeout), within: timeout})
-	over := make(chan struct{})
-	timer := l.clock.AfterFunc(timeout, func() { close(over) })
+	l.lines[node].send(call{to: p, request: r, until: clock.IO().Add(timeout), within: timeout})
+	over, timer := clock.After(l.clock, timeout)
 	defer timer.Stop()
 	select {
 	case <-p.done:

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/schedule"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -24,30 +26,27 @@ type Lease struct {
 	room   *room
 	terms  *terms
 	fence  uint64
-	start  moment
+	start  clock.Moment
 	gone   atomic.Bool     // it has left its room
 	parent context.Context //nolint:containedctx // the caller's, for its values
 
 	// The claim's mu guards these.
 	ctx      context.Context         //nolint:containedctx // the lease's own lifetime, not a caller's: nil until somebody asks
 	cancel   context.CancelCauseFunc // ends it
-	deadline moment
+	deadline clock.Moment
 	cause    error     // why it ended
 	ended    time.Time // when
 	unlocked bool
 	danger   bool // its renewals fail and little is left
 
-	// The renewer's mu guards these.
-	renewing bool
-	renewAt  moment // when to look at it again
-	slot     int    // in the renewer's heap, from 1; 0: not there
+	renewing schedule.Entry
 }
 
 // newLease makes a lease of a grant.
 func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
 	c := g.claim
 	le := &Lease{
-		claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, renewing: t.maxHold > 0, parent: ctx,
+		claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, parent: ctx,
 	}
 	c.mu.Lock()
 	defer c.unlock()
@@ -62,8 +61,8 @@ func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
 // arm sets the timer to the deadline, or before it: where the machine was suspended the timer has not run on, and its
 // next call is what notices. With mu held.
 func (le *Lease) arm() {
-	now := present(le.claim.locker.clock)
-	le.claim.ring(now.mono.Add(min(le.deadline.until(now), max(time.Second, le.claim.terms.ttl/8))))
+	now := clock.Present(le.claim.locker.clock)
+	le.claim.ring(now.Mono.Add(min(le.deadline.Until(now), max(time.Second, le.claim.terms.ttl/8))))
 }
 
 // A leaseKey is the context key of a lease.
@@ -183,7 +182,7 @@ func (le *Lease) Until() time.Time {
 	if le.cause != nil {
 		return le.ended
 	}
-	return le.deadline.mono
+	return le.deadline.Mono
 }
 
 // check ends the lease if its deadline has passed. With mu held.
@@ -194,7 +193,7 @@ func (le *Lease) check() {
 }
 
 // left is how long the lease still lasts by now. With mu held.
-func (le *Lease) left() time.Duration { return le.deadline.until(present(le.claim.locker.clock)) }
+func (le *Lease) left() time.Duration { return le.deadline.Until(clock.Present(le.claim.locker.clock)) }
 
 // alarm is called when the timer says that the deadline has passed; it may have moved. With mu held.
 func (le *Lease) alarm() {
@@ -212,7 +211,7 @@ func (le *Lease) lose() {
 	le.depart() // first: who hears that the lease has ended finds its room left
 	le.end(ErrLost)
 	c.abandon(c.remainder(), nil)
-	le.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.mono)})
+	le.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.Mono)})
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
@@ -223,8 +222,8 @@ func (le *Lease) end(cause error) bool {
 	c := le.claim
 	le.cause = cause
 	le.ended = c.locker.clock.Now()
-	if le.ended.After(le.deadline.mono) {
-		le.ended = le.deadline.mono
+	if le.ended.After(le.deadline.Mono) {
+		le.ended = le.deadline.Mono
 	}
 	c.locker.forget(le)
 	if le.cancel != nil {
@@ -252,7 +251,7 @@ func (c *claim) remainder() time.Duration {
 	if c.terms.minHold == 0 {
 		return 0
 	}
-	return ceilMillis(max(c.start.add(c.terms.minHold).until(present(c.locker.clock)), 0))
+	return ceilMillis(max(c.start.Add(c.terms.minHold).Until(clock.Present(c.locker.clock)), 0))
 }
 
 // ceilMillis rounds up to whole milliseconds.
@@ -292,7 +291,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	le.end(ErrReleased)
 	vote := c.openVote()
 	own := c.abandon(c.remainder(), vote)
-	c.ring(vote.until.mono)
+	c.ring(vote.until.Mono)
 	c.unlock()
 
 	if own != nil {
@@ -303,7 +302,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	le.depart()
 	c.timer.Stop()
 	err := vote.verdict
-	if err == nil && le.deadline.until(present(c.locker.clock)) <= 0 {
+	if err == nil && le.deadline.Until(clock.Present(c.locker.clock)) <= 0 {
 		err = ErrLost
 	}
 	if err != nil {
@@ -314,7 +313,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 		level = slog.LevelWarn
 	}
 	if c.locker.listens(level) {
-		c.locker.tell(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.mono)})
+		c.locker.tell(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.Mono)})
 	}
 	return err
 }

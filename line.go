@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -200,7 +201,7 @@ func (ln *line) load(t *trip, heard hearing) bool {
 // asks notes that a request is about to be sent. With mu held.
 func (ln *line) asks() {
 	if ln.asked.IsZero() {
-		ln.asked = ioNow()
+		ln.asked = clock.IO()
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -33,7 +34,7 @@ func (o mutexOption) applyMutex(t *terms) error   { return o(t) }
 // config is what New was told.
 type config struct {
 	terms       terms
-	clock       Clock
+	clock       clock.Clock
 	logger      *slog.Logger
 	observers   []Observer
 	prefix      string
@@ -74,7 +75,7 @@ const (
 
 func defaults() config {
 	return config{
-		clock:  systemClock{},
+		clock:  clock.System{},
 		logger: slog.New(slog.DiscardHandler),
 		terms:  terms{ttl: DefaultTTL, wait: Forever},
 	}
@@ -206,7 +207,7 @@ func WithClock(clock Clock) Option {
 		if clock == nil {
 			return &OptionError{"WithClock", clock, "the clock is nil"}
 		}
-		c.clock = clock
+		c.clock = givenClock{clock}
 		return nil
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -36,13 +37,13 @@ type claim struct {
 	locker  *Locker
 	terms   *terms
 	name    string
-	start   moment    // before the first request was sent
-	end     time.Time // when it gives way to others, unless zero: see insist
+	start   clock.Moment // before the first request was sent
+	end     time.Time    // when it gives way to others, unless zero: see insist
 	acquire pool.Request
 	random  [16]byte      // of the owner id
 	queue   string        // key of the queue of waiters
 	done    chan struct{} // gets a value when the claim is decided, and one when its release is
-	timer   Timer         // the node timeout, and for a lease its deadline
+	timer   clock.Timer   // the node timeout, and for a lease its deadline
 	trip    *trip         // to be made by the caller, where that is all there is to wait for
 
 	mu      sync.Mutex
@@ -142,7 +143,7 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 		end:     end,
 		done:    make(chan struct{}, 1),
 		nodes:   make([]standing, len(l.lines)),
-		start:   present(l.clock),
+		start:   clock.Present(l.clock),
 	}
 	c.acquire = pool.Request{
 		Verb:  pool.Acquire,
@@ -162,9 +163,9 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 	c.mu.Lock()
 	defer c.unlock()
 	patience := withGrace(c.timeout)
-	c.until = c.start.mono.Add(patience)
+	c.until = c.start.Mono.Add(patience)
 	c.timer, c.rings = l.clock.AfterFunc(patience, c.alarm), c.until
-	until := ioNow().Add(c.timeout)
+	until := clock.IO().Add(c.timeout)
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
 		until := until.Add(l.spare(t, ln))
@@ -238,7 +239,7 @@ func (c *claim) alarm() {
 	case asking:
 		now := c.locker.clock.Now()
 		c.timeout = c.locker.timeout(c.terms) // meanwhile a connection may have told how far its node is
-		if longer := c.start.mono.Add(c.timeout); longer.After(c.until) {
+		if longer := c.start.Mono.Add(c.timeout); longer.After(c.until) {
 			c.until = longer
 		}
 		if !now.Before(c.until) {
@@ -254,10 +255,10 @@ func (c *claim) alarm() {
 	case over:
 		switch {
 		case c.release == nil:
-		case c.release.until.until(present(c.locker.clock)) <= 0:
+		case c.release.until.Until(clock.Present(c.locker.clock)) <= 0:
 			c.release.close()
 		default:
-			c.ring(c.release.until.mono)
+			c.ring(c.release.until.Mono)
 		}
 	}
 }
@@ -354,7 +355,7 @@ func (c *claim) landed(i int, reply *pool.Reply) {
 		n.taken, n.refused = true, true // a script that fails half way leaves what it has done
 	}
 	if c.phase == over {
-		c.free(i, ioNow(), false)
+		c.free(i, clock.IO(), false)
 	}
 }
 
@@ -388,7 +389,7 @@ func (c *claim) settle(i int) {
 		}
 		n.settling = true
 		c.repairs++
-		c.locker.lines[i].send(call{to: c, request: c.repair, until: ioNow().Add(c.timeout), within: c.timeout})
+		c.locker.lines[i].send(call{to: c, request: c.repair, until: clock.IO().Add(c.timeout), within: c.timeout})
 	}
 }
 
@@ -457,7 +458,7 @@ func (c *claim) decide() {
 	}
 	switch {
 	case t.accepted >= q:
-		if c.deadline().until(present(c.locker.clock)) > 0 {
+		if c.deadline().Until(clock.Present(c.locker.clock)) > 0 {
 			c.conclude(won, nil)
 		} else {
 			c.conclude(over, c.error(ErrTooLate))
@@ -498,7 +499,7 @@ func (c *claim) yield() {
 // awaited reports whether a node that has not answered may yet do so soon. A claim that others may have outvoted does not wait for
 // silent ones until the node timeout: meanwhile what it holds would keep the others from a majority. With mu held.
 func (c *claim) awaited() bool {
-	now := ioNow()
+	now := clock.IO()
 	for i, ln := range c.locker.lines {
 		if c.nodes[i].ballot != open {
 			continue
@@ -555,7 +556,7 @@ func (c *claim) grant() grant {
 }
 
 // deadline is when the lock must be taken for expired if nothing extends it.
-func (c *claim) deadline() moment { return c.start.add(validity(c.terms.ttl)) }
+func (c *claim) deadline() clock.Moment { return c.start.Add(validity(c.terms.ttl)) }
 
 // conclude ends the asking. With mu held.
 func (c *claim) conclude(p phase, verdict error) {
@@ -588,7 +589,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 	if inbox := c.locker.inbox; inbox.busy.Load() { // else no node has our inbox in its queue, or the lock reserved for it
 		request.Inbox = inbox.channel
 	}
-	now := ioNow()
+	now := clock.IO()
 	until := now.Add(max(c.terms.ttl, remainder))
 	var hold *time.Time
 	if remainder > 0 {
@@ -627,8 +628,6 @@ func (c *claim) free(i int, now time.Time, waits bool) *trip {
 	}
 	return nil
 }
-
-var unanswered pool.Reply
 
 // error tells how the nodes have answered. With mu held.
 func (c *claim) error(verdict error) *QuorumError {
@@ -683,7 +682,7 @@ func (c *claim) error(verdict error) *QuorumError {
 // A releaseVote counts what the nodes say to a release, for the caller of Unlock.
 type releaseVote struct {
 	quorum int
-	until  moment // the node timeout
+	until  clock.Moment // the node timeout
 	done   chan<- struct{}
 
 	mu                          sync.Mutex
@@ -698,7 +697,7 @@ type releaseVote struct {
 func (c *claim) openVote() *releaseVote {
 	l, v := c.locker, &c.vote
 	c.timeout = l.timeout(c.terms)
-	v.quorum, v.until, v.open, v.done = l.quorum, present(l.clock).add(withGrace(c.timeout)), len(l.lines), c.done
+	v.quorum, v.until, v.open, v.done = l.quorum, clock.Present(l.clock).Add(withGrace(c.timeout)), len(l.lines), c.done
 	return v
 }
 
@@ -773,7 +772,7 @@ func (v *releaseVote) end(verdict error) {
 		v.done <- struct{}{} // there is room: the decision was taken out
 	}
 	for _, d := range v.twins {
-		d.send(ioNow(), false)
+		d.send(clock.IO(), false)
 	}
 	v.twins = nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/schedule"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -23,7 +25,7 @@ type Locker struct {
 	servers  servers
 	tokens   tokens
 	inbox    *inbox
-	renewals renewer
+	renewals *schedule.Schedule
 	journal  journal
 	outage   outage
 	work     work           // requests on their way and releases that are owed
@@ -74,7 +76,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		rooms:   make(map[string]*room),
 		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
 	}
-	l.renewals.clock = l.clock
+	l.renewals = schedule.New(l.clock, renewalSlack)
 	l.journal.locker = l
 	l.work.idle = make(chan struct{}, 1)
 	for i, n := range nodes {
@@ -224,13 +226,13 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 		return nil, l.closedError("lock", m.name)
 	}
 	if len(l.observers) > 0 {
-		now := present(l.clock)
+		now := clock.Present(l.clock)
 		l.observe(le.Context(), AcquiredEvent{
-			Name: m.name, Fence: le.Fence(), Wait: now.mono.Sub(began), Validity: le.Until().Sub(now.mono),
+			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono),
 		})
 	}
 	if t.maxHold > 0 {
-		l.renewals.add(le)
+		le.startRenewal()
 	}
 	return le, nil
 }
@@ -250,7 +252,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 	}()
 	err := c.wait(ctx)
 	if len(l.observers) > 0 {
-		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.mono), Repairs: c.repairCount()})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.Mono), Repairs: c.repairCount()})
 	}
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
 		l.outage.over(l)
@@ -266,8 +268,8 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 
 // hint is what the tokens of an attempt at the lock that begins now should be: the time, in microseconds, or more
 // where this clock lags behind the tokens it has seen.
-func (l *Locker) hint(lock string, start moment) uint64 {
-	return max(uint64(max(start.wall.Microseconds(), 1)), l.tokens.last(lock)+1)
+func (l *Locker) hint(lock string, start clock.Moment) uint64 {
+	return max(uint64(max(start.Wall.Microseconds(), 1)), l.tokens.last(lock)+1)
 }
 
 // keep registers a lease, unless it has ended already. It returns false if the Locker was closed meanwhile.
@@ -288,7 +290,7 @@ func (l *Locker) keep(le *Lease) bool {
 // forget is told of each lease that ends.
 func (l *Locker) forget(le *Lease) {
 	if le.terms.maxHold > 0 {
-		l.renewals.remove(le)
+		l.renewals.Remove(&le.renewing)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -40,9 +41,9 @@ type waiter struct {
 // A grant is a claim that was won, and the lease that may be made of it.
 type grant struct {
 	claim    *claim
-	fence    uint64 // 0 with a fenced claim: none is left, a block must be reserved first
-	start    moment // when the lease begins
-	deadline moment
+	fence    uint64       // 0 with a fenced claim: none is left, a block must be reserved first
+	start    clock.Moment // when the lease begins
+	deadline clock.Moment
 }
 
 // enter brings a call into the room of its name.
@@ -248,8 +249,8 @@ func (t *terms) interchangeable(o *terms) bool {
 func (le *Lease) handOver() bool {
 	c := le.claim
 	l := c.locker
-	now := present(l.clock)
-	if c.phase != won || now.mono.Sub(c.start.mono) >= maxTurn || le.deadline.until(now) < c.terms.ttl/2 {
+	now := clock.Present(l.clock)
+	if c.phase != won || now.Mono.Sub(c.start.Mono) >= maxTurn || le.deadline.Until(now) < c.terms.ttl/2 {
 		return false
 	}
 	w := l.successor(le.room, le.terms)
@@ -259,7 +260,7 @@ func (le *Lease) handOver() bool {
 	le.end(ErrReleased)
 	le.gone.Store(true)
 	c.lease = nil
-	le.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.mono.Sub(le.start.mono)})
+	le.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.Mono.Sub(le.start.Mono)})
 	w.turn <- grant{claim: c, fence: c.nextToken(), start: now, deadline: le.deadline}
 	return true
 }
@@ -278,18 +279,17 @@ func (c *claim) nextToken() uint64 {
 // a token there that lies within the block. It returns the first token.
 func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
-	v := &reservation{claim: c, top: c.blockTop(present(c.locker.clock)), open: len(c.nodes), done: make(chan struct{})}
+	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), open: len(c.nodes), done: make(chan struct{})}
 	r := c.request(pool.Repair)
 	r.Token = v.top
 	timeout := c.timeout
-	until := ioNow().Add(timeout)
+	until := clock.IO().Add(timeout)
 	for _, ln := range c.locker.lines {
 		ln.send(call{to: v, request: r, until: until, within: c.timeout})
 	}
 	c.unlock()
 
-	over := make(chan struct{})
-	timer := c.locker.clock.AfterFunc(timeout, func() { close(over) })
+	over, timer := clock.After(c.locker.clock, timeout)
 	defer timer.Stop()
 	select {
 	case <-v.done:
@@ -312,10 +312,10 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 // So a block is the microseconds that have passed since the token was chosen, and for what is to
 // come once more as many; at least one. However short turns are, and however many, tokens are ahead
 // of all clocks by no more than a turn lasts. With mu held.
-func (c *claim) blockTop(now moment) uint64 {
-	clock := uint64(max(now.wall.Microseconds(), 1))
-	lasted := min(max(now.mono.Sub(c.start.mono), 0), maxTurn)
-	return max(max(clock, c.token)+uint64(lasted.Microseconds()), c.top+1)
+func (c *claim) blockTop(now clock.Moment) uint64 {
+	wall := uint64(max(now.Wall.Microseconds(), 1))
+	lasted := min(max(now.Mono.Sub(c.start.Mono), 0), maxTurn)
+	return max(max(wall, c.token)+uint64(lasted.Microseconds()), c.top+1)
 }
 
 // A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu guards it.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -147,7 +148,7 @@ func (l *Locker) connecting(ctx context.Context, e *QuorumError) bool {
 func (ln *line) connects() (sure, perhaps bool) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	recent := func(at time.Time) bool { return !at.IsZero() && ioNow().Sub(at) < connectGrace }
+	recent := func(at time.Time) bool { return !at.IsZero() && clock.IO().Sub(at) < connectGrace }
 	_, far := ln.node.(distant)
 	sure = recent(ln.connecting) || far && ln.heard.IsZero() && recent(ln.asked)
 	return sure, far && !ln.sick && recent(ln.asked)

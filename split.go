@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
 )
 
 // When simultaneous attempts have split the nodes between them, so that none has a majority, one of them has to go on and
@@ -52,7 +54,7 @@ func (c *claim) insist() bool {
 	}
 	c.until = now.Add(c.timeout)
 	c.ring(c.until)
-	until, pause := ioNow().Add(c.timeout), minPause
+	until, pause := clock.IO().Add(c.timeout), minPause
 	for i, ln := range c.locker.lines {
 		if n := &c.nodes[i]; n.other() != nil {
 			n.ballot, n.refusal, n.flying = open, nil, true
@@ -67,7 +69,7 @@ func (c *claim) insist() bool {
 
 // late reports whether the claim has insisted for long enough.
 func (c *claim) late(now time.Time) bool {
-	return now.Sub(c.start.mono) >= maxInsist*c.timeout || !c.end.IsZero() && !now.Before(c.end)
+	return now.Sub(c.start.Mono) >= maxInsist*c.timeout || !c.end.IsZero() && !now.Before(c.end)
 }
 
 // first reports whether others have nodes, and the claim comes before all of them. With mu held.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -86,7 +87,7 @@ func hears(r *pool.Reply) hearing {
 
 // carry makes one round trip with those of its calls that are still wanted, and hands out the answers.
 func (t *trip) carry() hearing {
-	ln, now := t.line, ioNow()
+	ln, now := t.line, clock.IO()
 	var until time.Time
 	kept := t.calls[:0]
 	t.wire = t.wire[:0]
@@ -108,7 +109,7 @@ func (t *trip) carry() hearing {
 	t.ctx.until = until
 	t.used = max(t.used, len(t.wire))
 	ln.node.Do(&t.ctx, t.wire)
-	t.back = ioNow()
+	t.back = clock.IO()
 	t.took = t.back.Sub(now)
 
 	heard := nothingSent
@@ -154,7 +155,7 @@ type ioContext struct {
 	context.Context //nolint:containedctx // it is one
 	until           time.Time
 	done            chan struct{} // closed at that time, where the context is to end then
-	timer           Timer         // which does it
+	timer           clock.Timer   // which does it
 }
 
 // Deadline implements context.Context.
@@ -176,13 +177,13 @@ func (c *ioContext) Err() error {
 // start has the context end at its deadline, until stop: go-redis waits that long for a connection, however long one takes to be made. Timer and
 // channel of a context that has not ended are used again.
 func (c *ioContext) start(until time.Time) {
-	left := until.Sub(ioNow())
+	left := until.Sub(clock.IO())
 	if c.timer != nil {
 		c.timer.Reset(left)
 		return
 	}
 	done := make(chan struct{})
-	c.done, c.timer = done, systemClock{}.AfterFunc(left, func() { close(done) })
+	c.done, c.timer = done, clock.System{}.AfterFunc(left, func() { close(done) })
 }
 
 func (c *ioContext) stop() {

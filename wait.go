@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/jitter"
 )
 
@@ -36,7 +37,7 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 		defer cancel(nil)
 		timer := l.clock.AfterFunc(t.wait, func() { cancel(errWaited) })
 		defer timer.Stop()
-		if until := ioNow().Add(t.wait); lasts(ctx, until) {
+		if until := clock.IO().Add(t.wait); lasts(ctx, until) {
 			ctx = &waitContext{ctx, until}
 		}
 	}
@@ -97,7 +98,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		c, err := m.attempt(ctx, t, p, queued, time.Time{})
 		if err == nil {
 			if waited {
-				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(c.start.mono))
+				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(c.start.Mono))
 			}
 			l.settled(r)
 			return c.grant(), nil
@@ -144,7 +145,7 @@ func (c *claim) ready(ctx context.Context, g *grant) bool {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if !c.lost && g.deadline.until(present(c.locker.clock)) > 0 && (g.fence != 0 || c.terms.plain) {
+	if !c.lost && g.deadline.Until(clock.Present(c.locker.clock)) > 0 && (g.fence != 0 || c.terms.plain) {
 		return true
 	}
 	c.abandon(0, nil)
@@ -197,7 +198,7 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 func (l *Locker) courtesy(n int, t *terms) time.Duration {
 	d := minCourtesy
 	for _, ln := range l.lines {
-		if left, known := ln.silence(ioNow()); known && left > 0 {
+		if left, known := ln.silence(clock.IO()); known && left > 0 {
 			d = max(d, ln.due())
 		}
 	}
@@ -236,8 +237,7 @@ func (l *Locker) pause(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
-	over := make(chan struct{})
-	timer := l.clock.AfterFunc(d, func() { close(over) })
+	over, timer := clock.After(l.clock, d)
 	defer timer.Stop()
 	select {
 	case <-over:

@@ -29,7 +29,7 @@ var order = []string{
 const (
 	maxBack      = 26
 	maxKnotFiles = 18
-	maxKnotDecls = 26
+	maxKnotDecls = 25
 	maxFile      = 779
 )
 
