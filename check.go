@@ -54,7 +54,7 @@ func (l *Locker) votes(replies []pool.Reply) (serving, coming int) {
 	for i := range replies {
 		r := &replies[i]
 		switch {
-		case r.Verdict == pool.OK && (l.lines[i].twin.Load() || voters[r.Server]):
+		case r.Verdict == pool.OK && (l.lines[i].Duplicate() || voters[r.Server]):
 			*r = noVote
 		case r.Verdict == pool.OK:
 			serving++

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -29,7 +30,7 @@ const (
 //
 // A node that refuses the release is asked again too, for a refusal may pass: somebody changes the permissions back.
 type debt struct {
-	line    *line
+	ledger  *ledger // of the node
 	request *pool.Request
 	unknown bool       // a request that takes the lock went unanswered
 	refused bool       // or was refused with an error: hardly anything is owed
@@ -48,11 +49,11 @@ type debt struct {
 	server string  // whose it was
 }
 
-func (d *debt) wanted(*pool.Request) bool { return true }
+func (d *debt) Wanted(*pool.Request) bool { return true }
 
-// send takes the release on its way to the node. See line.send for who waits for the answer.
-func (d *debt) send(now time.Time, waits bool) *trip {
-	return d.line.send(call{to: d, request: d.request, until: now.Add(d.timeout), within: d.timeout, waits: waits})
+// send takes the release on its way to the node. See dispatch.Inline for who waits for the answer.
+func (d *debt) send(now time.Time, waits bool) *dispatch.Inline {
+	return d.ledger.line.Send(dispatch.Call{To: d, Request: d.request, Until: now.Add(d.timeout), Within: d.timeout, Waits: waits})
 }
 
 // resend is send at a later time, when less is left of the minimum hold.
@@ -67,8 +68,8 @@ func (d *debt) resend(now time.Time) {
 	d.send(now, false)
 }
 
-// answered implements recipient.
-func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
+// Answered implements dispatch.Receiver.
+func (d *debt) Answered(_ int, _ *pool.Request, reply pool.Reply) {
 	again := d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin)
 	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) {
 		d.paid() // before the vote: who contends once that is over hardly needs to be told
@@ -80,14 +81,14 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 	switch {
 	case again:
 		d.unknown = false
-		d.line.debts.repeat(d)
+		d.ledger.repeat(d)
 	case reply.Verdict == pool.Unavailable:
-		d.line.debts.owe(&d.line.debts.silent, d)
+		d.ledger.owe(&d.ledger.silent, d)
 	case reply.Verdict == pool.Refused && !d.refused:
 		d.denied, d.probe = reply.Err, false
-		d.line.debts.owe(&d.line.debts.denied, d)
+		d.ledger.owe(&d.ledger.denied, d)
 	case d.probe:
-		d.line.debts.settle(&d.line.debts.denied)
+		d.ledger.settle(&d.ledger.denied)
 	}
 }
 
@@ -95,8 +96,8 @@ func (d *debt) answered(_ int, _ *pool.Request, reply pool.Reply) {
 // this one has had its turn. But what stood in the way of the waiter may have been this process's own: an attempt that was granted too
 // late, a lease whose Unlock went unanswered, or one that a call had which did not wait.
 func (d *debt) paid() {
-	l := d.line.locker
-	if d.freed != nil && !d.line.twin.Load() && int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
+	l := d.ledger.locker
+	if d.freed != nil && !d.ledger.line.Duplicate() && int(d.freed.Add(1)) == l.quorum && d.request.TTL == 0 {
 		l.inbox.freed(d.request.Lock)
 	}
 }
@@ -104,6 +105,9 @@ func (d *debt) paid() {
 // A ledger holds the debts to a node that did not answer, until it does; those that it refused, until it refuses them no
 // longer; and those that are to be paid twice.
 type ledger struct {
+	locker *Locker
+	line   *dispatch.Line
+
 	count   atomic.Int64 // of all
 	dropped atomic.Uint64
 	refused atomic.Uint64
@@ -132,7 +136,7 @@ func (g *ledger) owe(a *arrears, d *debt) {
 		g.expire(d)
 		return
 	case g.full():
-		g.drop(d)
+		g.drop()
 		return
 	}
 	g.mu.Lock()
@@ -140,10 +144,10 @@ func (g *ledger) owe(a *arrears, d *debt) {
 	if g.closed {
 		return
 	}
-	d.line.locker.work.begin()
+	g.locker.dispatch.Begin()
 	a.owed = append(a.owed, d)
 	g.count.Add(1)
-	g.arm(a, d.line.locker.clock)
+	g.arm(a)
 }
 
 // repeat sends d once more when a node timeout is over.
@@ -154,11 +158,11 @@ func (g *ledger) repeat(d *debt) {
 		d.resend(clock.IO())
 		return
 	}
-	d.line.locker.work.begin()
+	g.locker.dispatch.Begin()
 	if g.twice == nil {
 		g.twice = make(map[*debt]clock.Timer)
 	}
-	g.twice[d] = d.line.locker.clock.AfterFunc(d.timeout, func() { g.ring(d) })
+	g.twice[d] = g.locker.clock.AfterFunc(d.timeout, func() { g.ring(d) })
 	g.count.Add(1)
 }
 
@@ -173,15 +177,15 @@ func (g *ledger) ring(d *debt) {
 	g.mu.Unlock()
 	if waits {
 		d.resend(clock.IO())
-		d.line.locker.work.end()
+		g.locker.dispatch.End()
 	}
 }
 
 // arm sets the alarm. With mu held.
-func (g *ledger) arm(a *arrears, by clock.Clock) {
+func (g *ledger) arm(a *arrears) {
 	if a.alarm == nil && len(a.owed) > 0 {
 		a.pause = min(max(2*a.pause, minRepay), maxRepay)
-		a.alarm = by.AfterFunc(a.pause, func() { g.probe(a) })
+		a.alarm = g.locker.clock.AfterFunc(a.pause, func() { g.probe(a) })
 	}
 }
 
@@ -205,7 +209,7 @@ func (g *ledger) settle(a *arrears) {
 	now := clock.IO()
 	for _, d := range owed {
 		d.resend(now)
-		d.line.locker.work.end()
+		g.locker.dispatch.End()
 	}
 }
 
@@ -220,7 +224,7 @@ func (g *ledger) probe(a *arrears) {
 	}
 	due := g.take(a, min(expired+1, len(a.owed)))
 	if len(a.owed) > 0 {
-		g.arm(a, a.owed[0].line.locker.clock)
+		g.arm(a)
 	}
 	g.mu.Unlock()
 	for i, d := range due {
@@ -230,7 +234,7 @@ func (g *ledger) probe(a *arrears) {
 			d.probe = d.denied != nil
 			d.resend(now)
 		}
-		d.line.locker.work.end()
+		g.locker.dispatch.End()
 	}
 }
 
@@ -243,22 +247,22 @@ func (g *ledger) close(l *Locker) {
 		t.Stop()
 		delete(g.twice, d)
 		g.count.Add(-1)
-		l.work.end()
+		l.dispatch.End()
 	}
 	for _, a := range []*arrears{&g.silent, &g.denied} {
 		if a.alarm != nil {
 			a.alarm.Stop()
 		}
 		for range g.take(a, len(a.owed)) {
-			l.work.end()
+			l.dispatch.End()
 		}
 	}
 }
 
-// drop gives d up because too much is owed to its node: its key lasts until its TTL.
-func (g *ledger) drop(d *debt) {
+// drop gives a release up because too much is owed to the node: its key lasts until its TTL.
+func (g *ledger) drop() {
 	g.dropped.Add(1)
-	l, node := d.line.locker, d.line.node.Addr()
+	l, node := g.locker, g.line.Node().Addr()
 	l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL: too many are owed to its node", "node", node)
 	l.observe(context.Background(), DroppedEvent{Node: node})
 }
@@ -269,7 +273,7 @@ func (g *ledger) expire(d *debt) {
 		return
 	}
 	g.refused.Add(1)
-	l, node := d.line.locker, d.line.node.Addr()
+	l, node := g.locker, g.line.Node().Addr()
 	l.logger.Warn("redlock: a node refused the release of a key until its TTL was over", "node", node, "error", d.denied)
 	l.observe(context.Background(), DroppedEvent{Node: node, Err: d.denied})
 }

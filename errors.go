@@ -3,12 +3,12 @@ package redlock
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-multierror"
 
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -159,28 +159,34 @@ func (e *NodeError) Error() string {
 // Unwrap returns the cause.
 func (e *NodeError) Unwrap() error { return e.Err }
 
-// A noAnswerError is the cause where a node did not answer in time.
-type noAnswerError struct{ error }
-
-// Unwrap returns what package net has for that.
-func (noAnswerError) Unwrap() error { return os.ErrDeadlineExceeded }
-
-// silent is the Reply of a node that did not answer within the node timeout.
-func silent(timeout time.Duration) pool.Reply {
-	why := fmt.Errorf("no answer within %v (WithNodeTimeout)", timeout)
-	return pool.Reply{Verdict: pool.Unavailable, Err: noAnswerError{why}}
-}
-
 // unanswered is the Reply of a node that has not answered yet.
 var unanswered pool.Reply
 
 // unheard is the Reply of a node that had not answered when the caller's context ended.
 var unheard = pool.Reply{Verdict: pool.Unavailable, Err: errUnheard}
 
-// timedOut reports whether the network gave up because the time was over. A server's own error is none.
-func timedOut(err error) bool {
-	var e interface{ Timeout() bool }
-	return errors.As(err, &e) && e.Timeout()
+var (
+	errAwaited = errors.New("the request that took the lock there is not answered yet")
+	errUnheard = errors.New("no answer before the context ended")
+
+	errTwin = errors.New("it is the same server as another node and has no vote of its own")
+	noVote  = pool.Reply{Verdict: pool.Refused, Err: errTwin} // what counts of the answer of a node without a vote
+
+	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
+	elsewhere    = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere} // what counts of that server's answer
+)
+
+// nodeError tells of an answer that was not yes.
+func nodeError(ln *dispatch.Line, r *pool.Reply) NodeError {
+	e := NodeError{Node: ln.Node().Addr(), Verdict: r.Verdict, Holder: r.Holder, Err: r.Err}
+	switch r.Verdict {
+	case pool.Held, pool.Quarantined:
+		e.Remain = max(r.TTL, 0)
+	case pool.OK:
+		e.Verdict, e.Err = noVote.Verdict, noVote.Err
+	default: // there is no more to say
+	}
+	return e
 }
 
 // An OptionError is a bad argument to [New], to a call or to an option.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -51,7 +52,7 @@ func (le *Lease) Extend(ctx context.Context) error {
 	timeout := c.timeout
 	c.unlock()
 
-	timer := c.locker.clock.AfterFunc(withGrace(timeout), func() { e.expire(silent(timeout)) })
+	timer := c.locker.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
 	defer timer.Stop()
 	select {
 	case <-e.done:
@@ -87,29 +88,29 @@ func (le *Lease) extend(renewal bool) *extension {
 			e.replies[i] = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errAwaited}
 		case n.missing && renewal:
 			n.flying, n.returned, n.lapsed = true, true, true
-			ln.send(call{to: e, request: c.rejoin, until: until, within: c.timeout})
+			ln.Send(dispatch.Call{To: e, Request: c.rejoin, Until: until, Within: c.timeout})
 		default:
-			ln.send(call{to: e, request: c.extend, until: until, within: c.timeout})
+			ln.Send(dispatch.Call{To: e, Request: c.extend, Until: until, Within: c.timeout})
 		}
 	}
 	e.decide()
 	return e
 }
 
-// wanted implements recipient.
-func (e *extension) wanted(*pool.Request) bool {
+// Wanted implements dispatch.Receiver.
+func (e *extension) Wanted(*pool.Request) bool {
 	e.lease.claim.mu.Lock()
 	defer e.lease.claim.unlock()
 	return e.lease.cause == nil
 }
 
-// answered implements recipient.
-func (e *extension) answered(i int, r *pool.Request, reply pool.Reply) {
+// Answered implements dispatch.Receiver.
+func (e *extension) Answered(i int, r *pool.Request, reply pool.Reply) {
 	c := e.lease.claim
 	c.mu.Lock()
 	defer c.unlock()
 	e.open--
-	voter := !c.locker.lines[i].twin.Load() && !voted(e.replies, reply.Server)
+	voter := !c.locker.lines[i].Duplicate() && !voted(e.replies, reply.Server)
 	e.replies[i] = noVote
 	if voter {
 		e.replies[i] = reply
@@ -235,7 +236,7 @@ func (e *extension) result(ctx context.Context) error {
 	}
 	for i := range e.replies {
 		if r := &e.replies[i]; r.Verdict != pool.OK {
-			err.Nodes = append(err.Nodes, c.locker.lines[i].nodeError(r))
+			err.Nodes = append(err.Nodes, nodeError(c.locker.lines[i], r))
 		}
 		if e.replies[i].Verdict == pool.Unanswered {
 			err.Pending++

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -194,11 +195,8 @@ func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 		round := b.round
 		b.stop = stop
 		b.busy.Store(true)
-		for _, ln := range b.locker.lines {
-			b.locker.spawn(func() error {
-				b.listen(sub, round, ln)
-				return nil
-			})
+		for i := range b.locker.lines {
+			b.locker.dispatch.Go(func() { b.listen(sub, round, i) })
 		}
 	}
 	vain := b.told // it was waited for once, in vain
@@ -247,17 +245,18 @@ func (b *inbox) complain() {
 }
 
 // listen keeps the subscription on one node until ctx ends.
-func (b *inbox) listen(ctx context.Context, round int, ln *line) {
+func (b *inbox) listen(ctx context.Context, round, node int) {
+	n := b.locker.lines[node].Node()
 	pause := minRelisten
 	for {
-		err := ln.node.Listen(ctx, b.channel,
-			func() { b.confirm(round, ln.index, true); pause = minRelisten },
-			func(n pool.Notice) { b.hear(ln, n) })
-		b.confirm(round, ln.index, false)
+		err := n.Listen(ctx, b.channel,
+			func() { b.confirm(round, node, true); pause = minRelisten },
+			func(n pool.Notice) { b.hear(node, n) })
+		b.confirm(round, node, false)
 		if ctx.Err() != nil || errors.Is(err, pool.ErrNoListen) {
 			return
 		}
-		b.locker.logger.Debug("redlock: no subscription", "node", ln.node.Addr(), "error", err)
+		b.locker.logger.Debug("redlock: no subscription", "node", n.Addr(), "error", err)
 		if b.locker.pause(ctx, pause) != nil {
 			return
 		}
@@ -283,11 +282,11 @@ func (b *inbox) confirm(round, i int, live bool) {
 }
 
 // hear takes a notice to the one it is for.
-func (b *inbox) hear(ln *line, n pool.Notice) {
+func (b *inbox) hear(node int, n pool.Notice) {
 	b.mu.Lock()
 	p := b.places[n.Lock]
 	if p != nil {
-		p.hear(ln.index, n.Next)
+		p.hear(node, n.Next)
 	}
 	b.mu.Unlock()
 	if p == nil && n.Next == 0 && !b.locker.occupied(n.Lock) {
@@ -295,7 +294,7 @@ func (b *inbox) hear(ln *line, n pool.Notice) {
 		if keys, err := keysOf(b.locker.prefix, strings.TrimPrefix(n.Lock, b.locker.prefix)); err == nil {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			b.leave(keys, []*line{ln})
+			b.leave(keys, b.locker.lines[node:node+1])
 		}
 	}
 }
@@ -417,22 +416,22 @@ func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 }
 
 // leave has nodes forget our place for the lock. With mu held.
-func (b *inbox) leave(keys pool.KeySet, lines []*line) {
+func (b *inbox) leave(keys pool.KeySet, lines []*dispatch.Line) {
 	l := b.locker
 	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Leave, Lock: keys.Lock, Queue: keys.Queue, Inbox: b.channel, Reserve: reserve(timeout)}
 	until := clock.IO().Add(timeout)
 	b.leaving[keys.Lock] += len(lines)
 	for _, ln := range lines {
-		ln.send(call{to: b, request: r, until: until, within: timeout})
+		ln.Send(dispatch.Call{To: b, Request: r, Until: until, Within: timeout})
 	}
 }
 
-// wanted implements recipient.
-func (b *inbox) wanted(*pool.Request) bool { return true }
+// Wanted implements dispatch.Receiver.
+func (b *inbox) Wanted(*pool.Request) bool { return true }
 
-// answered implements recipient: a node has forgotten our place, or will when the entry expires.
-func (b *inbox) answered(_ int, r *pool.Request, _ pool.Reply) {
+// Answered implements dispatch.Receiver: a node has forgotten our place, or will when the entry expires.
+func (b *inbox) Answered(_ int, r *pool.Request, _ pool.Reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.leaving[r.Lock]--; b.leaving[r.Lock] == 0 {

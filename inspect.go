@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -54,10 +55,10 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 	for i := range replies {
 		r := &replies[i]
 		in.Nodes = append(in.Nodes, NodeInspection{
-			Node: l.lines[i].node.Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: life(r.TTL), Fence: r.Token, Err: r.Err,
+			Node: l.lines[i].Node().Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: life(r.TTL), Fence: r.Token, Err: r.Err,
 		})
 		in.Fence = max(in.Fence, r.Token)
-		if r.Fingerprint == "" || l.lines[i].twin.Load() || voted(replies[:i], r.Server) {
+		if r.Fingerprint == "" || l.lines[i].Duplicate() || voted(replies[:i], r.Server) {
 			continue
 		}
 		left[r.Fingerprint] = append(left[r.Fingerprint], life(r.TTL))
@@ -111,10 +112,10 @@ type poll struct {
 	done    chan struct{}
 }
 
-func (p *poll) wanted(*pool.Request) bool { return true }
+func (p *poll) Wanted(*pool.Request) bool { return true }
 
-// answered implements recipient.
-func (p *poll) answered(i int, _ *pool.Request, reply pool.Reply) {
+// Answered implements dispatch.Receiver.
+func (p *poll) Answered(i int, _ *pool.Request, reply pool.Reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -153,7 +154,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 		return nil, l.closedError(op, name)
 	}
 	for _, ln := range l.lines {
-		ln.send(call{to: p, request: r, until: clock.IO().Add(timeout), within: timeout})
+		ln.Send(dispatch.Call{To: p, Request: r, Until: clock.IO().Add(timeout), Within: timeout})
 	}
 	l.mu.Unlock()
 
@@ -164,7 +165,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 	case <-p.done:
 		replies = p.stop(unanswered)
 	case <-over:
-		replies = p.stop(silent(timeout))
+		replies = p.stop(dispatch.Silent(timeout))
 	case <-ctx.Done():
 		replies = p.stop(unheard)
 	}
@@ -189,7 +190,7 @@ func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) boo
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
 	r := &pool.Request{Verb: pool.Inspect, Lock: keys.Lock, Fence: keys.Fence}
-	l.lines[node].send(call{to: p, request: r, until: clock.IO().Add(timeout), within: timeout})
+	l.lines[node].Send(dispatch.Call{To: p, Request: r, Until: clock.IO().Add(timeout), Within: timeout})
 	over, timer := clock.After(l.clock, timeout)
 	defer timer.Stop()
 	select {
@@ -214,7 +215,7 @@ func (l *Locker) surveyError(op, name string, replies []pool.Reply) *QuorumError
 		default:
 			e.Failed++
 		}
-		e.Nodes = append(e.Nodes, l.lines[i].nodeError(r))
+		e.Nodes = append(e.Nodes, nodeError(l.lines[i], r))
 	}
 	return e
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -41,18 +42,17 @@ func (j *journal) note(level slog.Level, text string, args ...any) {
 	j.lines = append(j.lines, journalLine{level, text, args})
 	if !j.busy {
 		j.busy = true
-		j.locker.spawn(j.write)
+		j.locker.dispatch.Go(j.write)
 	}
 }
 
 // write logs what was noted.
-func (j *journal) write() error {
+func (j *journal) write() {
 	for lines := j.take(); len(lines) > 0; lines = j.take() {
 		for _, l := range lines {
 			j.locker.logger.Log(context.Background(), l.level, l.text, l.args...)
 		}
 	}
-	return nil
 }
 
 // take returns the lines that are to be logged. If there are none, write ends.
@@ -99,14 +99,13 @@ type health struct {
 }
 
 // watch tells the log when the node ceases to serve, with the cause, and when it serves again.
-func (ln *line) watch(v pool.Verb, r *pool.Reply, now time.Time) {
-	h := &ln.health
+func (h *health) watch(j *journal, node string, v pool.Verb, r *pool.Reply, now time.Time) {
 	switch r.Verdict {
 	case pool.Refused, pool.Unavailable, pool.Quarantined:
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.fails(v, r, now) {
-			ln.locker.journal.note(slog.LevelWarn, "redlock: node does not serve", h.details(ln, r)...)
+			j.note(slog.LevelWarn, "redlock: node does not serve", h.details(node, r)...)
 		}
 	default:
 		if !h.ill.Load() {
@@ -115,14 +114,14 @@ func (ln *line) watch(v pool.Verb, r *pool.Reply, now time.Time) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if after := now.Sub(h.since); h.recovers(v) {
-			ln.locker.journal.note(slog.LevelInfo, "redlock: node serves again", "node", ln.node.Addr(), "after", after)
+			j.note(slog.LevelInfo, "redlock: node serves again", "node", node, "after", after)
 		}
 	}
 }
 
 // details are what the log is told of a failure.
-func (h *health) details(ln *line, r *pool.Reply) []any {
-	args := []any{"node", ln.node.Addr(), "verdict", r.Verdict.String(), "verb", h.verb.String()}
+func (h *health) details(node string, r *pool.Reply) []any {
+	args := []any{"node", node, "verdict", r.Verdict.String(), "verb", h.verb.String()}
 	if r.Verdict == pool.Quarantined {
 		return append(args, "for", r.TTL)
 	}
@@ -156,7 +155,7 @@ func (h *health) recovers(v pool.Verb) (tell bool) {
 			return false
 		}
 	case pool.Quarantined: // which keeps it from taking locks only
-		if !takes(v) && v != pool.Check {
+		if !dispatch.Takes(v) && v != pool.Check {
 			return false
 		}
 	default:

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/schedule"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -296,7 +297,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 
 	if own != nil {
 		defer le.depart() // where an Observer panics
-		own.run()
+		own.Run()
 	}
 	<-c.done
 	le.depart()
@@ -332,10 +333,10 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 			d := &le.claim.debts[i]
 			reply := pool.Reply{Verdict: d.said, Err: d.why}
 			if d.said == pool.Unanswered && v.late {
-				reply = silent(d.timeout)
+				reply = dispatch.Silent(d.timeout)
 			}
 			if d.said != pool.OK {
-				e.Nodes = append(e.Nodes, d.line.nodeError(&reply))
+				e.Nodes = append(e.Nodes, nodeError(d.ledger.line, &reply))
 			}
 		}
 	}

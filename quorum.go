@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -40,11 +41,11 @@ type claim struct {
 	start   clock.Moment // before the first request was sent
 	end     time.Time    // when it gives way to others, unless zero: see insist
 	acquire pool.Request
-	random  [16]byte      // of the owner id
-	queue   string        // key of the queue of waiters
-	done    chan struct{} // gets a value when the claim is decided, and one when its release is
-	timer   clock.Timer   // the node timeout, and for a lease its deadline
-	trip    *trip         // to be made by the caller, where that is all there is to wait for
+	random  [16]byte         // of the owner id
+	queue   string           // key of the queue of waiters
+	done    chan struct{}    // gets a value when the claim is decided, and one when its release is
+	timer   clock.Timer      // the node timeout, and for a lease its deadline
+	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
 
 	mu      sync.Mutex
 	timeout time.Duration // of a node, for the requests to come
@@ -169,7 +170,7 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 	for i, ln := range l.lines {
 		c.nodes[i].flying = true
 		until := until.Add(l.spare(t, ln))
-		c.trip = ln.send(call{to: c, request: &c.acquire, until: until, within: c.timeout, waits: lasts(ctx, until)}) // one only, of a lone node
+		c.trip = ln.Send(dispatch.Call{To: c, Request: &c.acquire, Until: until, Within: c.timeout, Waits: lasts(ctx, until)}) // one only, of a lone node
 	}
 	return c
 }
@@ -187,7 +188,7 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 // cannot change that. If ctx ends first the claim is given up.
 func (c *claim) wait(ctx context.Context) error {
 	if c.trip != nil {
-		c.trip.run() // which decides the claim
+		c.trip.Run() // which decides the claim
 		if ctx.Err() != nil {
 			c.giveUp(ended(ctx)) // ctx has not been listened to meanwhile
 		}
@@ -267,25 +268,25 @@ func (c *claim) alarm() {
 func (c *claim) fail() {
 	for i := range c.nodes {
 		n := &c.nodes[i]
-		switch connecting, _ := c.locker.lines[i].connects(); {
+		switch connecting, _ := c.locker.lines[i].Connects(); {
 		case n.ballot == open && connecting:
 			n.refuse(failed, pool.Reply{Verdict: pool.Unavailable, Err: pool.ErrConnecting})
 		case n.settling || n.ballot == open: // what it answered before is not the last word
-			n.refuse(failed, silent(c.timeout))
+			n.refuse(failed, dispatch.Silent(c.timeout))
 		}
 		n.settling = false
 	}
 }
 
-// wanted implements recipient.
-func (c *claim) wanted(*pool.Request) bool {
+// Wanted implements dispatch.Receiver.
+func (c *claim) Wanted(*pool.Request) bool {
 	c.mu.Lock()
 	defer c.unlock()
 	return c.phase != over
 }
 
-// answered implements recipient: it counts the answer.
-func (c *claim) answered(i int, r *pool.Request, reply pool.Reply) {
+// Answered implements dispatch.Receiver: it counts the answer.
+func (c *claim) Answered(i int, r *pool.Request, reply pool.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
 	switch r.Verb {
@@ -307,7 +308,7 @@ func (c *claim) acquired(i int, reply pool.Reply) {
 	case reply.Verdict == pool.OK && c.voted(reply.Server):
 		c.lapse(reply.Server)
 		n.refuse(failed, reply)
-	case c.locker.lines[i].twin.Load():
+	case c.locker.lines[i].Duplicate():
 		n.refuse(failed, reply)
 	case reply.Verdict == pool.OK:
 		n.ballot, n.token, n.server = granted, reply.Token, reply.Server
@@ -389,7 +390,7 @@ func (c *claim) settle(i int) {
 		}
 		n.settling = true
 		c.repairs++
-		c.locker.lines[i].send(call{to: c, request: c.repair, until: clock.IO().Add(c.timeout), within: c.timeout})
+		c.locker.lines[i].Send(dispatch.Call{To: c, Request: c.repair, Until: clock.IO().Add(c.timeout), Within: c.timeout})
 	}
 }
 
@@ -418,7 +419,7 @@ func (c *claim) repaired(i int, reply pool.Reply) {
 // this line. The address may lead to another node's server by now, where the lock is ours too: what
 // that has in its register is not what this one has. With mu held.
 func (c *claim) speaks(i int, reply *pool.Reply) bool {
-	return reply.Server == c.nodes[i].server && !c.locker.lines[i].twin.Load()
+	return reply.Server == c.nodes[i].server && !c.locker.lines[i].Duplicate()
 }
 
 // count counts the ballots. With mu held.
@@ -504,7 +505,7 @@ func (c *claim) awaited() bool {
 		if c.nodes[i].ballot != open {
 			continue
 		}
-		switch left, known := ln.silence(now); {
+		switch left, known := ln.Silence(now); {
 		case !known:
 			return true
 		case left > 0:
@@ -576,7 +577,7 @@ func (c *claim) conclude(p phase, verdict error) {
 // abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is released too. No
 // context of a caller bounds that. If remainder is not zero the keys are left to live for that long. Who waits for a vote has to
 // run the trip, if one is returned. With mu held.
-func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) {
+func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
 	c.phase = over
 	c.release = vote
 	c.debts = make([]debt, len(c.nodes))
@@ -600,7 +601,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 		freed = nil
 	}
 	for i := range c.debts {
-		c.debts[i] = debt{line: c.locker.lines[i], request: request, timeout: c.timeout, hold: hold, until: until, vote: vote, freed: freed}
+		c.debts[i] = debt{ledger: &c.locker.debts[i], request: request, timeout: c.timeout, hold: hold, until: until, vote: vote, freed: freed}
 	}
 	for i := range c.debts { // an answer to one looks at the others
 		own = c.free(i, now, vote != nil) // one only, of a lone node
@@ -611,14 +612,14 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *trip) 
 // free releases the lock on one node, unless a request is under way there that takes it: on a pool of connections a
 // release could overtake it, so it waits until that has landed. Who calls, and waits for the answer, has to run the trip, if one is
 // returned. With mu held.
-func (c *claim) free(i int, now time.Time, waits bool) *trip {
+func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	n, d := &c.nodes[i], &c.debts[i]
 	switch {
 	case n.flying:
 	case n.taken:
 		n.taken = false
 		d.unknown, d.refused, d.rejoin = n.unknown, n.refused, n.returned
-		if d.vote != nil && d.line.twin.Load() {
+		if d.vote != nil && d.ledger.line.Duplicate() {
 			d.vote.postpone(d)
 		} else {
 			return d.send(now, waits)
@@ -669,7 +670,7 @@ func (c *claim) error(verdict error) *QuorumError {
 			}
 			foreign = foreign || r.Foreign
 		}
-		e.Nodes = append(e.Nodes, c.locker.lines[i].nodeError(r))
+		e.Nodes = append(e.Nodes, nodeError(c.locker.lines[i], r))
 	}
 	e.owned = most+passing >= e.Needed
 	e.foreign = e.foreign || foreign && !e.owned
@@ -705,7 +706,7 @@ func (c *claim) openVote() *releaseVote {
 func (v *releaseVote) count(d *debt, reply *pool.Reply) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if d.line.twin.Load() || v.voted(reply.Server) {
+	if d.ledger.line.Duplicate() || v.voted(reply.Server) {
 		reply = &noVote
 	}
 	v.open--

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/schedule"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -20,27 +18,25 @@ import (
 // goroutines. Make one for a set of nodes and keep it: it shares round trips and waits between all its locks.
 type Locker struct {
 	config
-	lines    []*line
+	lines    []*dispatch.Line
 	quorum   int
-	servers  servers
 	tokens   tokens
 	inbox    *inbox
 	renewals *schedule.Schedule
 	journal  journal
 	outage   outage
-	work     work           // requests on their way and releases that are owed
-	calls    errgroup.Group // the goroutines that talk to the nodes
+	dispatch *dispatch.Dispatcher
+	health   []health // by node
+	debts    []ledger // by node
 	closed   chan struct{}
 
-	mu        sync.Mutex
-	leases    map[*Lease]struct{} // that have not ended
-	rooms     map[string]*room    // by name
-	isClosed  bool
-	drained   chan struct{} // closed once Close is over
-	closeErr  error
-	signOff   []func() error
-	goRunning sync.RWMutex // orders calls.Go before calls.Wait
-	detached  bool         // calls is done with
+	mu       sync.Mutex
+	leases   map[*Lease]struct{} // that have not ended
+	rooms    map[string]*room    // by name
+	isClosed bool
+	drained  chan struct{} // closed once Close is over
+	closeErr error
+	signOff  []func() error
 }
 
 // New makes a Locker of the nodes, each an independent master with one vote. It does not connect: a node that is away
@@ -74,13 +70,14 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		drained: make(chan struct{}),
 		leases:  make(map[*Lease]struct{}),
 		rooms:   make(map[string]*room),
-		servers: servers{of: make([]string, len(nodes)), voter: make(map[string]int)},
 	}
 	l.renewals = schedule.New(l.clock, renewalSlack)
 	l.journal.locker = l
-	l.work.idle = make(chan struct{}, 1)
+	l.dispatch = dispatch.New(nodes, l.hooks())
+	l.lines = l.dispatch.Lines()
+	l.health, l.debts = make([]health, len(nodes)), make([]ledger, len(nodes))
 	for i, n := range nodes {
-		l.lines = append(l.lines, newLine(l, n, i, len(nodes)))
+		l.debts[i].locker, l.debts[i].line = l, l.lines[i]
 		l.signOff = append(l.signOff, n.Open())
 	}
 	l.inbox = newInbox(l)
@@ -88,6 +85,28 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))
 	}
 	return l, nil
+}
+
+// hooks are what the dispatcher tells of the nodes.
+func (l *Locker) hooks() dispatch.Hooks {
+	return dispatch.Hooks{
+		Full:  func(node int) bool { return l.debts[node].full() },
+		Alive: func(node int) { l.debts[node].settle(&l.debts[node].silent) },
+		Heard: l.heard,
+		Duplicate: func(node, of int) {
+			l.journal.note(slog.LevelWarn, "redlock: two nodes are one server; the second has no vote",
+				"node", l.lines[node].Node().Addr(), "same", l.lines[of].Node().Addr())
+		},
+	}
+}
+
+// heard tells the log and the observers what a node has answered.
+func (l *Locker) heard(node int, v pool.Verb, r *pool.Reply, took time.Duration, back time.Time) {
+	addr := l.lines[node].Node().Addr()
+	l.health[node].watch(&l.journal, addr, v, r, back)
+	if len(l.observers) > 0 {
+		l.observe(context.Background(), NodeEvent{Node: addr, Verb: v, Verdict: r.Verdict, Latency: took, Err: r.Err})
+	}
 }
 
 // made returns an error for a Locker that is zero or nil.
@@ -310,17 +329,6 @@ func (l *Locker) tell(ctx context.Context, level slog.Level, text string, e Even
 	l.observe(ctx, e)
 }
 
-// spawn runs f, which talks to a node, in a goroutine of the group.
-func (l *Locker) spawn(f func() error) {
-	l.goRunning.RLock()
-	defer l.goRunning.RUnlock()
-	if l.detached { // an Unlock after Close
-		go f() //nolint:errcheck // it has no error
-		return
-	}
-	l.calls.Go(f)
-}
-
 // Close refuses new calls, wakes those that wait with ErrClosed, stops renewals and ends the contexts of all leases with
 // ErrClosed. What is still held is not released, for the code under it may still run: it may be unlocked later, or
 // expires. Then Close waits for the clean-ups in the background: until ctx ends, and for at most one node timeout more.
@@ -355,7 +363,7 @@ func (l *Locker) Close(ctx context.Context) error {
 		le.depart()
 	}
 	if l.closeErr = l.drain(ctx); l.closeErr == nil {
-		l.join()
+		l.dispatch.Join()
 	}
 	for _, f := range l.signOff {
 		if err := f(); err != nil {
@@ -374,27 +382,15 @@ func (l *Locker) drain(ctx context.Context) error {
 	})
 	defer stop()
 	defer func() {
-		for _, ln := range l.lines {
-			ln.retire()
-			ln.debts.close(l)
+		l.dispatch.Retire()
+		for i := range l.debts {
+			l.debts[i].close(l)
 		}
 	}()
-	for l.work.count.Load() > 0 {
-		select {
-		case <-l.work.idle:
-		case <-grace:
-			return fmt.Errorf("redlock: close: %d requests or releases are still under way: %w", l.work.count.Load(), ended(ctx))
-		}
+	if !l.dispatch.Drain(grace) {
+		return fmt.Errorf("redlock: close: %d requests or releases are still under way: %w", l.dispatch.Pending(), ended(ctx))
 	}
 	return nil
-}
-
-// join waits for the goroutines that talk to the nodes, once none has anything to do.
-func (l *Locker) join() {
-	l.goRunning.Lock()
-	l.detached = true
-	l.goRunning.Unlock()
-	_ = l.calls.Wait() // they return nil
 }
 
 // closedError is what calls return after Close.
@@ -418,23 +414,6 @@ func ended(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// work counts what is under way in the background.
-type work struct {
-	count atomic.Int64
-	idle  chan struct{} // gets a value when the count falls to zero
-}
-
-func (w *work) begin() { w.count.Add(1) }
-
-func (w *work) end() {
-	if w.count.Add(-1) == 0 {
-		select {
-		case w.idle <- struct{}{}:
-		default:
-		}
-	}
-}
-
 // Stats is what a Locker has under way.
 type Stats struct {
 	Leases  int    // held and not ended
@@ -449,11 +428,11 @@ func (l *Locker) Stats() Stats {
 		return Stats{}
 	}
 	l.mu.Lock()
-	s := Stats{Leases: len(l.leases), Pending: int(l.work.count.Load())}
+	s := Stats{Leases: len(l.leases), Pending: l.dispatch.Pending()}
 	l.mu.Unlock()
-	for _, ln := range l.lines {
-		s.Dropped += ln.debts.dropped.Load()
-		s.Refused += ln.debts.refused.Load()
+	for i := range l.debts {
+		s.Dropped += l.debts[i].dropped.Load()
+		s.Refused += l.debts[i].refused.Load()
 	}
 	return s
 }

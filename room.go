@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -285,7 +286,7 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	timeout := c.timeout
 	until := clock.IO().Add(timeout)
 	for _, ln := range c.locker.lines {
-		ln.send(call{to: v, request: r, until: until, within: c.timeout})
+		ln.Send(dispatch.Call{To: v, Request: r, Until: until, Within: c.timeout})
 	}
 	c.unlock()
 
@@ -326,10 +327,10 @@ type reservation struct {
 	done     chan struct{}
 }
 
-func (v *reservation) wanted(*pool.Request) bool { return true }
+func (v *reservation) Wanted(*pool.Request) bool { return true }
 
-// answered implements recipient.
-func (v *reservation) answered(i int, _ *pool.Request, reply pool.Reply) {
+// Answered implements dispatch.Receiver.
+func (v *reservation) Answered(i int, _ *pool.Request, reply pool.Reply) {
 	v.claim.mu.Lock()
 	defer v.claim.unlock()
 	q := v.claim.locker.quorum

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 )
 
 // When simultaneous attempts have split the nodes between them, so that none has a majority, one of them has to go on and
@@ -58,8 +59,8 @@ func (c *claim) insist() bool {
 	for i, ln := range c.locker.lines {
 		if n := &c.nodes[i]; n.other() != nil {
 			n.ballot, n.refusal, n.flying = open, nil, true
-			ln.send(call{to: c, request: &c.acquire, until: until, within: c.timeout})
-			pause = max(pause, ln.due()/dueTrips)
+			ln.Send(dispatch.Call{To: c, Request: &c.acquire, Until: until, Within: c.timeout})
+			pause = max(pause, ln.Due()/dispatch.DueTrips)
 		}
 	}
 	c.again = now.Add(max(pause, min(pause<<min(c.rounds, maxGrowth), c.timeout/pauseDivisor)))

@@ -198,8 +198,8 @@ func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
 func (l *Locker) courtesy(n int, t *terms) time.Duration {
 	d := minCourtesy
 	for _, ln := range l.lines {
-		if left, known := ln.silence(clock.IO()); known && left > 0 {
-			d = max(d, ln.due())
+		if left, known := ln.Silence(clock.IO()); known && left > 0 {
+			d = max(d, ln.Due())
 		}
 	}
 	return min(d+jitter.N(d<<min(n+1, 8)), l.timeout(t))

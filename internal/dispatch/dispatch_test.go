@@ -1,0 +1,101 @@
+package dispatch_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A receiver counts its answers.
+type receiver struct {
+	hook    func()
+	answers atomic.Int64
+}
+
+func (r *receiver) Wanted(*pool.Request) bool {
+	r.hook()
+	return true
+}
+
+func (r *receiver) Answered(int, *pool.Request, pool.Reply) {
+	r.hook()
+	r.answers.Add(1)
+}
+
+// What is called with a lock held could not ask the lines, or send on them.
+func TestWhatGoesUpComesWithNoLockHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		node := memnode.New("node")
+		var d *dispatch.Dispatcher
+		var duplicates, more atomic.Int64
+		ask := func() {
+			for _, ln := range d.Lines() {
+				ln.Silence(clock.IO())
+				ln.Connects()
+			}
+		}
+		second := &receiver{hook: ask}
+		send := func(r *receiver) {
+			for _, ln := range d.Lines() {
+				until := clock.IO().Add(time.Second)
+				ln.Send(dispatch.Call{To: r, Request: &pool.Request{Verb: pool.Inspect, Lock: "a"}, Until: until, Within: time.Second})
+			}
+		}
+		d = dispatch.New([]pool.Node{node, node}, dispatch.Hooks{ // one server at two addresses
+			Full:  func(int) bool { ask(); return false },
+			Alive: func(int) { ask() },
+			Heard: func(int, pool.Verb, *pool.Reply, time.Duration, time.Time) {
+				if more.Add(1) == 1 {
+					send(second)
+				}
+			},
+			Duplicate: func(int, int) { ask(); duplicates.Add(1) },
+		})
+		first := &receiver{hook: ask}
+		send(first)
+		if !d.Drain(nil) || first.answers.Load() != 2 || second.answers.Load() != 2 {
+			t.Errorf("%d and %d answers, want 2 each", first.answers.Load(), second.answers.Load())
+		}
+		if duplicates.Load() != 1 {
+			t.Errorf("%d nodes lost their vote, want one", duplicates.Load())
+		}
+		d.Retire()
+		d.Join()
+	})
+}
+
+func TestANodeThatIsFullIsSentNoNewLocks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := dispatch.New([]pool.Node{memnode.New("node")}, dispatch.Hooks{
+			Full:  func(int) bool { return true },
+			Alive: func(int) {},
+			Heard: func(_ int, v pool.Verb, _ *pool.Reply, _ time.Duration, _ time.Time) {
+				if dispatch.Takes(v) {
+					t.Errorf("%v was sent", v)
+				}
+			},
+		})
+		r := &receiver{hook: func() {}}
+		for _, v := range []pool.Verb{pool.Acquire, pool.Rejoin, pool.Inspect} {
+			until := clock.IO().Add(time.Second)
+			d.Lines()[0].Send(dispatch.Call{To: r, Request: &pool.Request{Verb: v, Lock: "a", TTL: time.Second}, Until: until, Within: time.Second})
+		}
+		if d.Drain(nil); r.answers.Load() != 3 {
+			t.Errorf("%d answers, want 3", r.answers.Load())
+		}
+		d.Retire()
+		d.Join()
+	})
+}

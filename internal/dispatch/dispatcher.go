@@ -1,0 +1,77 @@
+// Package dispatch carries requests to the nodes and hands out the answers. It knows which server
+// answers on each line and how long that takes, and nothing of locks.
+//
+// What it tells goes up by a Receiver or by Hooks, with no lock held.
+package dispatch
+
+import (
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A Receiver gets the answers to the requests it sent.
+type Receiver interface {
+	// Wanted reports whether r is still worth sending. It may be called with the request queued,
+	// never while it is under way.
+	Wanted(r *pool.Request) bool
+	// Answered is called exactly once for each request sent, with no lock held: from a goroutine of
+	// the line's, or the sender's (see Inline).
+	Answered(node int, r *pool.Request, reply pool.Reply)
+}
+
+// A Call is a request on its way to one node.
+type Call struct {
+	To      Receiver
+	Request *pool.Request
+	Until   time.Time     // when it counts as unanswered
+	Within  time.Duration // the node timeout, which Until comes from
+	Waits   bool          // the sender would only wait for the answer: see Inline
+}
+
+// Hooks are what a Dispatcher tells and asks of the nodes, by their index. They are called with no
+// lock held, and must be safe for concurrent use.
+type Hooks struct {
+	// Full reports whether the node is given no new locks.
+	Full func(node int) bool
+	// Alive is called when a round trip has brought answers.
+	Alive func(node int)
+	// Heard is called for each reply, before its receiver is: with what was asked, for how long the
+	// round trip took, and when it was over.
+	Heard func(node int, v pool.Verb, r *pool.Reply, took time.Duration, back time.Time)
+	// Duplicate is called when the node turns out to be the same server as another.
+	Duplicate func(node, of int)
+}
+
+// A Dispatcher carries requests to nodes. All methods may be called concurrently.
+type Dispatcher struct {
+	Group
+	hooks   Hooks
+	lines   []*Line
+	servers servers
+}
+
+// New returns a Dispatcher for the nodes.
+func New(nodes []pool.Node, h Hooks) *Dispatcher {
+	d := &Dispatcher{hooks: h}
+	d.idle = make(chan struct{}, 1)
+	d.servers = servers{of: make([]string, len(nodes)), voter: make(map[string]int)}
+	for i, n := range nodes {
+		d.lines = append(d.lines, newLine(d, n, i, len(nodes)))
+	}
+	return d
+}
+
+// Lines returns the lines to the nodes, in their order. They are not to be changed.
+func (d *Dispatcher) Lines() []*Line { return d.lines }
+
+// Retire sends the goroutines that wait for requests home. Requests are carried after that all the
+// same.
+func (d *Dispatcher) Retire() {
+	for _, ln := range d.lines {
+		ln.retire()
+	}
+}
+
+// Takes reports whether the verb may put the lock key in place.
+func Takes(v pool.Verb) bool { return v == pool.Acquire || v == pool.Rejoin }

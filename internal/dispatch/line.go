@@ -1,0 +1,228 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// maxTrips is how many round trips to one node may be under way at once. A request that finds
+	// fewer goes out alone and at once; otherwise it joins those that wait for the next trip. So
+	// batches grow with the load, and a lone caller never waits for one. A node that has few beside
+	// it gets more of them, so that node and client both find work: with one node, 64 callers and
+	// two processors four trips make one lock in twenty more than two.
+	maxTrips  = 2
+	loneTrips = 4 // divided by the number of nodes, if that is more
+	// inlineWindow is for how long after its last answer a sender may have to wait for a node. See
+	// canInline.
+	inlineWindow = time.Second
+	// maxBatch is how many requests share a round trip at most.
+	maxBatch = 256
+	// maxQueue is how many requests may wait for one node. Beyond it the node counts as unavailable.
+	maxQueue = 32768
+)
+
+var (
+	errBacklog = errors.New("too many requests wait for the node")
+	errQueued  = errors.New("the node did not answer earlier requests in time")
+)
+
+// A Line carries requests to one node and hands out the answers. What one node does, or fails to do,
+// on its line is never felt on another's.
+type Line struct {
+	dispatcher *Dispatcher
+	node       pool.Node
+	index      int
+	most       int  // round trips that may be under way
+	lone       bool // there is no other line
+
+	duplicate atomic.Bool
+
+	mu      sync.Mutex
+	trips   int           // under way
+	idle    int           // workers that wait for a round trip to make
+	next    chan struct{} // wakes one of them
+	retired bool          // no worker waits any more
+	probing bool          // the last trip brought no answer: one request at a time goes out, as a probe
+	queue   []Call        // wait for a trip
+	heard   time.Time     // when the last answer came
+	asked   time.Time     // since when nothing has been heard though requests were sent; zero: nothing is awaited
+	rtt     roundTrip     // how long the node takes to answer
+
+	// connecting is since when requests have found no connection but one in the making; zero: they
+	// find one, or the node has been silent in another way.
+	connecting time.Time
+
+	inline Inline // lent to a sender
+	server string // run id of the server, once known
+}
+
+func newLine(d *Dispatcher, n pool.Node, index, nodes int) *Line {
+	most := max(maxTrips, loneTrips/nodes)
+	ln := &Line{dispatcher: d, node: n, index: index, most: most, next: make(chan struct{}, most)}
+	ln.lone = nodes == 1
+	ln.inline.line, ln.inline.ctx.Context = ln, context.Background()
+	return ln
+}
+
+// Node returns the node that the line leads to.
+func (ln *Line) Node() pool.Node { return ln.node }
+
+// Duplicate reports whether the node is known to be a server that another line leads to already: it
+// has no vote.
+func (ln *Line) Duplicate() bool { return ln.duplicate.Load() }
+
+// Send takes the call on its way and does not block. The receiver is never called before Send
+// returns. Where it returns an Inline the sender must run that, with no lock held: nobody else
+// carries the call.
+func (ln *Line) Send(c Call) *Inline {
+	ln.dispatcher.Begin()
+	full := Takes(c.Request.Verb) && ln.dispatcher.hooks.Full(ln.index)
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	switch {
+	case full, len(ln.queue) >= maxQueue:
+		ln.dispatcher.Go(func() { ln.reject(c, errBacklog) })
+	case ln.canInline(c):
+		ln.trips++
+		ln.asks()
+		ln.inline.calls = append(ln.inline.calls, c)
+		return &ln.inline
+	default:
+		ln.queue = append(ln.queue, c)
+		if ln.trips < ln.limit() {
+			ln.startWorker()
+		}
+	}
+	return nil
+}
+
+// canInline reports whether the sender may make the round trip itself: to wake a goroutine for it,
+// and to be woken by that in the end, can take longer than the node does. But who waits for the
+// network hears no cancellation. So this is for a lone node, for which the sender has to wait anyway,
+// that has nothing else under way and has answered a moment ago: the sender is back when the call
+// counts as unanswered, and within inlineWindow of that answer. With mu held.
+func (ln *Line) canInline(c Call) bool {
+	return ln.lone && c.Waits && ln.trips == 0 && !ln.probing && !ln.retired &&
+		c.Until.Sub(ln.heard) < inlineWindow && isPrompt(ln.node)
+}
+
+// isPrompt reports whether the node keeps to deadlines, whatever it has to do for a request.
+func isPrompt(n pool.Node) bool {
+	p, ok := n.(interface{ Prompt() bool })
+	return !ok || p.Prompt()
+}
+
+// startWorker has one more round trip made. With mu held.
+func (ln *Line) startWorker() {
+	ln.trips++
+	if ln.idle > 0 {
+		ln.idle--
+		ln.next <- struct{}{} // it has room for all who are idle
+		return
+	}
+	w := &worker{line: ln, ctx: ioContext{Context: context.Background()}}
+	ln.dispatcher.Go(w.loop)
+}
+
+// limit is how many round trips may be under way. With mu held.
+func (ln *Line) limit() int {
+	if ln.probing {
+		return 1
+	}
+	return ln.most
+}
+
+// reject answers a call that was never sent.
+func (ln *Line) reject(c Call, why error) {
+	defer ln.dispatcher.End()
+	c.To.Answered(ln.index, c.Request, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: why})
+}
+
+// retire sends the line's workers home. Requests are carried after that all the same.
+func (ln *Line) retire() {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.retired, ln.idle = true, 0
+	close(ln.next)
+}
+
+// nextBatch gives a worker its next calls, or ends its round trips and returns false.
+func (ln *Line) nextBatch(w *worker, seen contact) bool {
+	if seen == alive {
+		ln.dispatcher.hooks.Alive(ln.index)
+	}
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.learn(w, seen)
+	size := maxBatch
+	if ln.probing {
+		size = 1
+	}
+	size = min(size, len(ln.queue))
+	if size == 0 || ln.trips > ln.limit() {
+		ln.trips--
+		if !ln.retired {
+			ln.idle++
+		}
+		return false
+	}
+	ln.asks()
+	w.calls = append(w.calls[:0], ln.queue[:size]...)
+	left := copy(ln.queue, ln.queue[size:])
+	clear(ln.queue[left:])
+	ln.queue = ln.queue[:left]
+	return true
+}
+
+// asks notes that a request is about to be sent. With mu held.
+func (ln *Line) asks() {
+	if ln.asked.IsZero() {
+		ln.asked = clock.IO()
+	}
+}
+
+// learn notes what a round trip showed, which is still counted. With mu held.
+func (ln *Line) learn(w *worker, seen contact) {
+	switch seen {
+	case alive:
+		ln.probing, ln.heard, ln.asked, ln.connecting = false, w.back, time.Time{}, time.Time{}
+		if ln.trips > 1 {
+			ln.asked = w.back
+		}
+		ln.rtt.measured(w.took)
+	case silent:
+		ln.probing = true
+		ln.rtt.risen(ln.node)
+	case unconnected:
+		if !ln.probing {
+			ln.connecting = ln.asked
+		}
+		ln.probing = true
+	case unreached:
+		ln.probing, ln.asked, ln.connecting = true, time.Time{}, time.Time{}
+	case none:
+		if ln.trips == 1 && !ln.probing {
+			ln.asked = time.Time{}
+		}
+	}
+}
+
+// identify notes which server answered on this line.
+func (ln *Line) identify(server string) {
+	ln.mu.Lock()
+	known := ln.server == server || server == ""
+	if !known {
+		ln.server = server
+	}
+	ln.mu.Unlock()
+	if !known {
+		ln.dispatcher.identify(ln.index, server)
+	}
+}

@@ -1,0 +1,174 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A worker makes round trips to a node, one after the other for as long as requests wait. Its
+// goroutine then stays for the next request, for it costs less to wake one than to start one.
+type worker struct {
+	line  *Line
+	calls []Call
+	wire  []pool.Call
+	used  int       // of them, since the worker was idle
+	ctx   ioContext // of the round trip under way
+	back  time.Time // when the latest was over
+	took  time.Duration
+}
+
+func (w *worker) loop() {
+	for seen := none; ; {
+		if len(w.calls) > 1 {
+			runtime.Gosched() // under load: let those who are about to send join
+		}
+		if w.line.nextBatch(w, seen) {
+			seen = w.roundTrip()
+			continue
+		}
+		w.forget()
+		if _, ok := <-w.line.next; !ok {
+			return
+		}
+		seen = none
+	}
+}
+
+// An Inline is a round trip that is made in the sender's goroutine.
+type Inline struct{ worker }
+
+// Run makes the round trip, and calls the receiver.
+func (w *Inline) Run() {
+	ln, seen := w.line, none
+	w.ctx.start(w.calls[0].Until)
+	defer func() { // also where a hook panics
+		w.ctx.stop()
+		w.forget()
+		ln.mu.Lock()
+		defer ln.mu.Unlock()
+		ln.learn(&w.worker, seen)
+		ln.trips--
+		if len(ln.queue) > 0 && ln.trips < ln.limit() {
+			ln.startWorker()
+		}
+	}()
+	if seen = w.roundTrip(); seen == alive {
+		ln.dispatcher.hooks.Alive(ln.index)
+	}
+}
+
+// contact is what a round trip showed of its node.
+type contact int
+
+const (
+	none        contact = iota // nothing was sent
+	unreached                  // refused, or the like
+	unconnected                // there was no connection, but one in the making
+	silent                     // no answer
+	alive                      // an answer
+)
+
+// contactOf is what a reply shows.
+func contactOf(r *pool.Reply) contact {
+	switch {
+	case r.Verdict != pool.Unavailable:
+		return alive
+	case !r.Unsent:
+		return silent
+	case errors.Is(r.Err, pool.ErrConnecting):
+		return unconnected
+	}
+	return unreached
+}
+
+// roundTrip makes one with those of the worker's calls that are still wanted, and hands out the
+// answers.
+func (w *worker) roundTrip() contact {
+	ln, now := w.line, clock.IO()
+	var until time.Time
+	kept := w.calls[:0]
+	w.wire = w.wire[:0]
+	for _, c := range w.calls {
+		switch {
+		case !c.To.Wanted(c.Request) || !now.Before(c.Until):
+			ln.reject(c, errQueued)
+		default:
+			kept = append(kept, c)
+			w.add(c.Request)
+			if c.Until.After(until) {
+				until = c.Until
+			}
+		}
+	}
+	if len(kept) == 0 {
+		return none
+	}
+	w.ctx.until = until
+	w.used = max(w.used, len(w.wire))
+	ln.node.Do(&w.ctx, w.wire)
+	w.back = clock.IO()
+	w.took = w.back.Sub(now)
+
+	seen := none
+	for i := range w.wire {
+		r := &w.wire[i].Reply
+		seen = max(seen, contactOf(r))
+		ln.identify(r.Server)
+	}
+	for i, c := range kept {
+		ln.deliver(c, &w.wire[i].Reply, w.took, w.back)
+	}
+	return seen
+}
+
+// deliver hands out an answer. Where a hook panics, which may be in a caller's goroutine, the
+// receiver gets it all the same.
+func (ln *Line) deliver(c Call, reply *pool.Reply, took time.Duration, back time.Time) {
+	defer ln.dispatcher.End()
+	defer func() { c.To.Answered(ln.index, c.Request, *reply) }()
+	if reply.Verdict == pool.Unavailable && !reply.Unsent && !back.Before(c.Until) && timedOut(reply.Err) {
+		reply.Err = Silent(c.Within).Err
+	}
+	ln.dispatcher.hooks.Heard(ln.index, c.Request.Verb, reply, took, back)
+}
+
+// add adds a request to those of the round trip.
+func (w *worker) add(r *pool.Request) {
+	n := len(w.wire)
+	w.wire = slices.Grow(w.wire, 1)[:n+1]
+	w.wire[n].Request, w.wire[n].Reply = r, pool.Reply{} // all else is the node's own, and large
+}
+
+// forget drops what earlier round trips have left: it would keep their receivers from the collector
+// for as long as the worker is idle.
+func (w *worker) forget() {
+	clear(w.wire[:w.used])
+	clear(w.calls[:cap(w.calls)])
+	w.used, w.calls = 0, w.calls[:0]
+}
+
+// Silent is the reply of a node that did not answer within the node timeout.
+func Silent(timeout time.Duration) pool.Reply {
+	why := fmt.Errorf("no answer within %v (WithNodeTimeout)", timeout)
+	return pool.Reply{Verdict: pool.Unavailable, Err: noAnswerError{why}}
+}
+
+// A noAnswerError is the cause where a node did not answer in time.
+type noAnswerError struct{ error }
+
+// Unwrap returns what package net has for that.
+func (noAnswerError) Unwrap() error { return os.ErrDeadlineExceeded }
+
+// timedOut reports whether the network gave up because the time was over. A server's own error is
+// none.
+func timedOut(err error) bool {
+	var e interface{ Timeout() bool }
+	return errors.As(err, &e) && e.Timeout()
+}
