@@ -148,6 +148,61 @@ func ExampleQuorum_Restart() {
 	}
 }
 
+// A lock outlives the restart of a majority that writes each change to its disk.
+func ExampleQuorum_RestartWithData() {
+	q := redlocktest.New(t, 3)
+	lease, err := q.Locker().Lock(t.Context(), "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.RestartWithData(0)
+	q.RestartWithData(1)
+	if err := lease.Extend(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A slow minority is not waited for.
+func ExampleQuorum_Slow() {
+	q := redlocktest.New(t, 3)
+	q.Slow(2, time.Second)
+	began := time.Now()
+	if _, err := q.Locker().TryLock(t.Context(), "job"); err != nil || time.Since(began) > time.Millisecond {
+		t.Errorf("TryLock says %v after %v", err, time.Since(began))
+	}
+}
+
+// A process that is cut off loses its lock, and another takes over.
+func ExampleQuorum_Isolate() {
+	q := redlocktest.New(t, 3)
+	first, second := q.Locker(), q.Locker()
+	err := first.Do(t.Context(), "job", func(ctx context.Context, lease *redlock.Lease) error {
+		rejoin := q.Isolate(first)
+		defer rejoin()
+		next, err := second.Lock(t.Context(), "job") // at the end of the first one's TTL
+		if err != nil || next.Fence() <= lease.Fence() || ctx.Err() == nil {
+			t.Errorf("the second got %v, %v; the first's context says %v", next, err, ctx.Err())
+		}
+		return context.Cause(ctx)
+	})
+	if !errors.Is(err, redlock.ErrLost) {
+		t.Errorf("Do says %v", err)
+	}
+}
+
+// A service has a prefix before its keys.
+func ExampleQuorum_WithPrefix() {
+	q := redlocktest.New(t, 3).WithPrefix("billing:")
+	lease, err := q.Locker().Lock(t.Context(), "invoice:42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Lose("invoice:42")
+	if !errors.Is(lease.Err(), redlock.ErrLost) {
+		t.Errorf("the lease says %v", lease.Err())
+	}
+}
+
 // No locks at all: a Billing asks for an interface with one method, and a fake has it. What the
 // fake needs is a lease.
 func ExampleLease() {

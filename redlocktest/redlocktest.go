@@ -16,9 +16,10 @@
 //
 // # Faults
 //
-// The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill] and
-// [Quorum.Restart] are what happens to a master, [Quorum.Hold] is somebody else who has a lock, and
-// [Quorum.Lose] takes one away from its holder.
+// The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill], [Quorum.Restart],
+// [Quorum.RestartWithData] and [Quorum.Slow] are what happens to a master, [Quorum.Isolate] is what
+// happens to one process, [Quorum.Hold] is somebody else who has a lock, and [Quorum.Lose] takes one
+// away from its holder.
 //
 // # Without locks
 //
@@ -28,8 +29,8 @@
 //
 // # Names
 //
-// The methods of [Quorum] that take a name mean the key on the masters: with
-// [redlock.WithKeyPrefix] that is the prefix and the name.
+// The methods of [Quorum] that take a name mean the key on the masters. For a service that has
+// [redlock.WithKeyPrefix] take the view of [Quorum.WithPrefix], whose names are the service's.
 package redlocktest
 
 import (
@@ -37,7 +38,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
@@ -46,14 +49,31 @@ import (
 
 // A Quorum is a set of masters in memory. All its methods may be called concurrently.
 type Quorum struct {
+	*cluster
+	prefix string                 // of the keys
+	other  func() *redlock.Locker // somebody else's, for Hold
+}
+
+// A cluster is what all views of a Quorum share.
+type cluster struct {
 	tb      testing.TB
 	masters []*memnode.Node
 	nodes   []pool.Node
-	other   func() *redlock.Locker // somebody else's, for Hold
+	slow    []atomic.Int64 // nanoseconds that each master's answers come later
 
 	mu     sync.Mutex
-	leases []*redlock.Lease // held by the Lockers
+	leases []held // by the Lockers
+	cables map[*redlock.Locker]*cable
 }
+
+// A held lease, and the key of its lock.
+type held struct {
+	lease *redlock.Lease
+	key   string
+}
+
+// A cable is what leads from one Locker to all masters.
+type cable struct{ cut atomic.Bool }
 
 // New makes n masters, which are up and empty.
 func New(tb testing.TB, n int) *Quorum {
@@ -61,10 +81,34 @@ func New(tb testing.TB, n int) *Quorum {
 	if n < 1 {
 		tb.Fatalf("redlocktest: New(%d): a quorum needs at least one master", n)
 	}
-	q := &Quorum{tb: tb}
-	q.masters, q.nodes = memnode.Cluster(n)
-	q.other = sync.OnceValue(func() *redlock.Locker { return q.locker(redlock.WithHolder("redlocktest")) })
+	c := &cluster{tb: tb, slow: make([]atomic.Int64, n), cables: make(map[*redlock.Locker]*cable)}
+	c.masters, _ = memnode.Cluster(n)
+	c.nodes = c.reach(&cable{})
+	return c.view("")
+}
+
+// WithPrefix returns a view of the same masters: its Lockers put prefix before their keys, as
+// [redlock.WithKeyPrefix] does, and the names that its methods take mean keys with that prefix.
+func (q *Quorum) WithPrefix(prefix string) *Quorum { return q.view(q.prefix + prefix) }
+
+func (c *cluster) view(prefix string) *Quorum {
+	q := &Quorum{cluster: c, prefix: prefix}
+	q.other = sync.OnceValue(func() *redlock.Locker {
+		l, _ := q.locker(redlock.WithHolder("redlocktest"))
+		return l
+	})
 	return q
+}
+
+// reach returns the masters as they are reached over a cable.
+func (c *cluster) reach(over *cable) []pool.Node {
+	nodes := make([]pool.Node, len(c.masters))
+	for i, m := range c.masters {
+		nodes[i] = m.Through(func(memnode.Message) memnode.Fate {
+			return memnode.Fate{Drop: over.cut.Load(), DelayBack: time.Duration(c.slow[i].Load())}
+		})
+	}
+	return nodes
 }
 
 // Nodes returns the masters as nodes, for [redlock.New].
@@ -75,21 +119,30 @@ func (q *Quorum) Nodes() []pool.Node { return slices.Clone(q.nodes) }
 func (q *Quorum) Locker(opts ...redlock.Option) *redlock.Locker {
 	q.tb.Helper()
 	w := &watch{q: q}
-	w.locker = q.locker(append(slices.Clone(opts), redlock.WithObserver(w))...)
-	return w.locker
+	l, over := q.locker(append(slices.Clone(opts), redlock.WithObserver(w))...)
+	w.locker = l
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.cables[l] = over
+	return l
 }
 
-func (q *Quorum) locker(opts ...redlock.Option) *redlock.Locker {
+func (q *Quorum) locker(opts ...redlock.Option) (*redlock.Locker, *cable) {
 	q.tb.Helper()
-	l, err := redlock.New(q.nodes, opts...)
+	if q.prefix != "" {
+		opts = append([]redlock.Option{redlock.WithKeyPrefix(q.prefix)}, opts...)
+	}
+	over := &cable{}
+	l, err := redlock.New(q.reach(over), opts...)
 	if err != nil {
 		q.tb.Fatalf("redlocktest: %v", err)
 	}
 	q.tb.Cleanup(func() {
 		q.repair() // so that Close need not wait
+		over.cut.Store(false)
 		_ = l.Close(context.Background())
 	})
-	return l
+	return l, over
 }
 
 // A watch knows the leases of a Locker that are held.
@@ -110,17 +163,32 @@ func (w *watch) ObserveContext(ctx context.Context, e redlock.Event) {
 	if le, ok := w.locker.FromContext(ctx, acquired.Name); ok {
 		w.q.mu.Lock()
 		defer w.q.mu.Unlock()
-		w.q.leases = append(slices.DeleteFunc(w.q.leases, ended), le)
+		w.q.leases = append(slices.DeleteFunc(w.q.leases, ended), held{le, w.q.prefix + acquired.Name})
 	}
 }
 
-func ended(le *redlock.Lease) bool {
+func ended(h held) bool {
 	select {
-	case <-le.Done():
+	case <-h.lease.Done():
 		return true
 	default:
 		return false
 	}
+}
+
+// Isolate cuts a Locker of this Quorum off from all masters, as a network partition does to one
+// process, until rejoin is called or the test is over: what it sends is lost, and no answer reaches
+// it, while the others go on. It fails the test if the Locker is not one of [Quorum.Locker].
+func (q *Quorum) Isolate(l *redlock.Locker) (rejoin func()) {
+	q.tb.Helper()
+	q.mu.Lock()
+	over := q.cables[l]
+	q.mu.Unlock()
+	if over == nil {
+		q.tb.Fatalf("redlocktest: Isolate: the Locker is not of this Quorum")
+	}
+	over.cut.Store(true)
+	return func() { over.cut.Store(false) }
 }
 
 // Freeze stops master i, as SIGSTOP does: what is sent to it waits, and it answers nothing until
@@ -148,6 +216,24 @@ func (q *Quorum) Restart(i int) {
 	q.master(i).Restart(false)
 }
 
+// RestartWithData restarts master i, and it keeps what it had, as one does that writes each change
+// to its disk. Connections to it break.
+func (q *Quorum) RestartWithData(i int) {
+	q.tb.Helper()
+	q.master(i).Restart(true)
+}
+
+// Slow has the answers of master i come that much later, until Slow sets another delay; 0 is none.
+// It fails the test if delay is negative.
+func (q *Quorum) Slow(i int, delay time.Duration) {
+	q.tb.Helper()
+	q.master(i)
+	if delay < 0 {
+		q.tb.Fatalf("redlocktest: Slow: the delay %v is negative", delay)
+	}
+	q.slow[i].Store(int64(delay))
+}
+
 func (q *Quorum) master(i int) *memnode.Node {
 	q.tb.Helper()
 	if i < 0 || i >= len(q.masters) {
@@ -158,9 +244,10 @@ func (q *Quorum) master(i int) *memnode.Node {
 
 // repair has all masters answer again.
 func (q *Quorum) repair() {
-	for _, m := range q.masters {
+	for i, m := range q.masters {
 		m.Thaw()
 		m.Start(true)
+		q.slow[i].Store(0)
 	}
 }
 
@@ -176,19 +263,26 @@ func (q *Quorum) Hold(name string) (release func()) {
 }
 
 // Lose takes the lock of that name away from whoever has it, as an operator's mistake or the loss
-// of a majority does. The lease of one of the quorum's Lockers has ended with ErrLost when Lose
-// returns, if a majority of the masters answers; under a key prefix it ends with its next renewal.
+// of a majority does. The lease of one of the Quorum's Lockers has ended with ErrLost when Lose
+// returns, if a majority of the masters answers; that of another Locker ends with its next renewal.
+// It fails the test if nobody has the name.
 func (q *Quorum) Lose(name string) {
 	q.tb.Helper()
+	found := false
 	for _, m := range q.masters {
-		m.Delete(name)
+		_, _, here := m.Get(q.prefix + name)
+		found = found || here
+		m.Delete(q.prefix + name)
+	}
+	if !found {
+		q.tb.Fatalf("redlocktest: Lose: nobody has the lock %q", q.prefix+name)
 	}
 	q.mu.Lock()
 	leases := slices.Clone(q.leases)
 	q.mu.Unlock()
-	for _, le := range leases {
-		if le.Name() == name {
-			_ = le.Extend(context.Background()) // which finds out
+	for _, h := range leases {
+		if h.key == q.prefix+name {
+			_ = h.lease.Extend(context.Background()) // which finds out
 		}
 	}
 }
@@ -197,7 +291,7 @@ func (q *Quorum) Lose(name string) {
 func (q *Quorum) Held(name string) bool {
 	votes := make(map[string]int)
 	for _, m := range q.masters {
-		owner, _, found := m.Get(name)
+		owner, _, found := m.Get(q.prefix + name)
 		if !found || strings.HasPrefix(owner, "R:") { // reserved for a waiter
 			continue
 		}

@@ -121,6 +121,79 @@ func TestALeaseIsLostAtOnce(t *testing.T) {
 	}
 }
 
+func TestAnIsolatedLockerIsAloneAndComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 5)
+		cut, other := q.Locker(), q.Locker()
+		rejoin := q.Isolate(cut)
+		if _, err := cut.TryLock(t.Context(), "job"); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("cut off, TryLock says %v", err)
+		}
+		lease, err := other.TryLock(t.Context(), "job")
+		if err != nil {
+			t.Fatalf("meanwhile the other's says %v", err)
+		}
+		if err := lease.Unlock(t.Context()); err != nil {
+			t.Error(err)
+		}
+		rejoin()
+		if _, err := cut.Lock(t.Context(), "free"); err != nil {
+			t.Errorf("back again, Lock says %v", err)
+		}
+	})
+}
+
+func TestASlowMajorityIsFeltUntilItIsQuickAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 3)
+		locks := q.Locker(redlock.WithTTL(time.Minute))
+		lock := func(name string) time.Duration {
+			began := time.Now()
+			if _, err := locks.TryLock(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+			return time.Since(began)
+		}
+		q.Slow(0, 100*time.Millisecond)
+		q.Slow(1, 150*time.Millisecond)
+		if took := lock("slow"); took != 100*time.Millisecond {
+			t.Errorf("two of three slow: %v", took)
+		}
+		q.Slow(0, 0)
+		time.Sleep(time.Second) // until the late answers have come
+		if took := lock("quick"); took >= 100*time.Millisecond {
+			t.Errorf("one of three slow: %v", took)
+		}
+	})
+}
+
+func TestViewsOfAQuorumHaveKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	q := redlocktest.New(t, 3)
+	billing := q.WithPrefix("billing:")
+	release := billing.Hold("job")
+	if !q.Held("billing:job") || !billing.Held("job") || q.Held("job") {
+		t.Errorf("held are %v, %v, %v", q.Held("billing:job"), billing.Held("job"), q.Held("job"))
+	}
+	if _, err := billing.Locker().TryLock(t.Context(), "job"); !errors.Is(err, redlock.ErrHeld) {
+		t.Errorf("a Locker of the view gets %v", err)
+	}
+	if _, err := q.Locker().TryLock(t.Context(), "job"); err != nil {
+		t.Errorf("a Locker without the prefix gets %v", err)
+	}
+	release()
+	lease, err := q.WithPrefix("bill").WithPrefix("ing:").Locker().TryLock(t.Context(), "job")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Lose("billing:job")
+	if !errors.Is(lease.Err(), redlock.ErrLost) {
+		t.Errorf("the lease says %v", lease.Err())
+	}
+}
+
 func TestTheLeaseOfAFakeHasItsNameAndToken(t *testing.T) {
 	t.Parallel()
 	for _, fence := range []uint64{0, 1, 7, 1 << 40, 1_790_000_000_000_000} {
@@ -156,13 +229,18 @@ func (f *failing) Fatalf(string, ...any) { f.failed = true; panic(f) }
 
 func TestMistakesFailTheTest(t *testing.T) {
 	t.Parallel()
+	//nolint:thelper // the functions are the mistakes themselves
 	for name, mistake := range map[string]func(testing.TB){
-		"no masters":      func(tb testing.TB) { redlocktest.New(tb, 0) },                                    //nolint:thelper // the mistake itself
-		"no such master":  func(tb testing.TB) { redlocktest.New(tb, 3).Freeze(3) },                          //nolint:thelper // the mistake itself
-		"a bad option":    func(tb testing.TB) { redlocktest.New(tb, 3).Locker(redlock.WithTTL(0)) },         //nolint:thelper // the mistake itself
-		"held already":    func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.Hold("job") }, //nolint:thelper // the mistake itself
-		"a bad name":      func(tb testing.TB) { redlocktest.Lease(tb, "", 1) },                              //nolint:thelper // the mistake itself
-		"a token too big": func(tb testing.TB) { redlocktest.Lease(tb, "job", 1<<60) },                       //nolint:thelper // the mistake itself
+		"no masters":       func(tb testing.TB) { redlocktest.New(tb, 0) },
+		"no such master":   func(tb testing.TB) { redlocktest.New(tb, 3).Freeze(3) },
+		"a bad option":     func(tb testing.TB) { redlocktest.New(tb, 3).Locker(redlock.WithTTL(0)) },
+		"held already":     func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.Hold("job") },
+		"held by nobody":   func(tb testing.TB) { redlocktest.New(tb, 3).Lose("job") },
+		"another's prefix": func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.WithPrefix("a:").Lose("job") },
+		"a negative delay": func(tb testing.TB) { redlocktest.New(tb, 3).Slow(0, -1) },
+		"a foreign Locker": func(tb testing.TB) { redlocktest.New(tb, 3).Isolate(redlocktest.New(tb, 3).Locker()) },
+		"a bad name":       func(tb testing.TB) { redlocktest.Lease(tb, "", 1) },
+		"a token too big":  func(tb testing.TB) { redlocktest.Lease(tb, "job", 1<<60) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

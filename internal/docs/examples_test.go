@@ -46,7 +46,7 @@ func TestEveryFunctionHasAnExample(t *testing.T) {
 // declarations are those of the files in dir, tests and all.
 func declarations(t *testing.T, dir string) (all []ast.Decl) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	files, err := filepath.Glob(at(filepath.Join(dir, "*.go")))
 	if err != nil {
 		t.Fatal(err)
 	}

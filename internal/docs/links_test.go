@@ -15,7 +15,7 @@ func TestTheHandbooksLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	var files []string
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(pattern)
+		found, err := filepath.Glob(at(pattern))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 
 func TestTroubleshootingKnowsEveryMessage(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("docs/troubleshooting.md")
+	text, err := os.ReadFile(at("docs/troubleshooting.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestTroubleshootingKnowsEveryMessage(t *testing.T) {
 
 func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("docs/troubleshooting.md")
+	text, err := os.ReadFile(at("docs/troubleshooting.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func messages(t *testing.T) map[string]string {
 	found := make(map[string]string)
 	fset := token.NewFileSet()
 	for _, dir := range packages {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		files, err := filepath.Glob(at(filepath.Join(dir, "*.go")))
 		if err != nil {
 			t.Fatal(err)
 		}

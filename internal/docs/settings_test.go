@@ -26,7 +26,7 @@ func TestAServerTakesTheSettingsOfTheComposeFile(t *testing.T) {
 // between returns what is between two texts in a file.
 func between(t *testing.T, file, from, to string) string {
 	t.Helper()
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(at(file))
 	if err != nil {
 		t.Fatal(err)
 	}

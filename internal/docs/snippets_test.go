@@ -10,7 +10,7 @@ import (
 // What needs more than this module is checked in examples/migration.
 func TestTheHandbooksSnippetsCompile(t *testing.T) {
 	t.Parallel()
-	all, err := snippets.Find("README.md", "docs/*.md")
+	all, err := snippets.Find(at("README.md"), at("docs/*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
