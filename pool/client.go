@@ -91,7 +91,7 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 	s, done := c.current()
 	defer done()
 	for again := true; again; again = stale(calls) { // connections that the server had closed meanwhile are found out one by one
-		cn, err := s.take(ctx)
+		cn, err := s.take(ctx, lone(calls))
 		if err != nil {
 			unreached(calls, err)
 			return
@@ -104,11 +104,21 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 	}
 }
 
-// unreached answers calls that there is no connection for.
+// lone returns the only request of the calls, if there is but one.
+func lone(calls []Call) *Request {
+	if len(calls) == 1 {
+		return calls[0].Request
+	}
+	return nil
+}
+
+// unreached answers calls that there is no connection for. What has gone out over one that came to
+// nothing may have been carried out, unless the server has read nothing.
 func unreached(calls []Call, err error) {
+	_, sent := errors.AsType[boarded](err)
 	for i := range calls {
 		calls[i].Reply = failure(calls[i].Request, err)
-		calls[i].Reply.Unsent = true
+		calls[i].Reply.Unsent = !sent || distrusted(err) || turnedAway(err)
 	}
 }
 

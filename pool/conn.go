@@ -36,7 +36,7 @@ var (
 // a NAT, a proxy or a balancer may have forgotten it without a word, and then what is sent over it vanishes.
 //
 // With the first command, which is HELLO, it sends ahead what go-redis is about to send once that is answered, and takes that for sent when it comes. So
-// all that a new connection is asked costs one round trip.
+// all that a new connection is asked costs one round trip, and the first request with it: see boarding.
 //
 // One goroutine at a time uses a connection, also one that is subscribed: [client.Listen] subscribes and receives in one. That is why
 // a deadline for reading and writing does.
@@ -49,9 +49,13 @@ type conn struct {
 
 	maxIdle time.Duration // for how long it may have rested before it carries a request
 	ahead   []byte        // what is sent with the first command and was not written since
+	board   boarding      // gives more of that; nil: there is none
+	dialled time.Duration // how long that took
+	rode    bool          // a request was sent so
 	trip    time.Duration // the shortest round trip so far; 0: none yet
 	refusal string        // the server's first answer, where it is an error and nothing came after it
 	odd     bool          // the server's first answer, which is to HELLO, is an error
+	broke   error         // the latest error of the network
 
 	unsubscribe auth.UnsubscribeFunc // from what tells credentials; nil: from nothing
 	outdated    atomic.Bool          // there are newer credentials
@@ -101,6 +105,9 @@ func (c *conn) expire(t time.Time) error {
 // Read implements net.Conn.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if err != nil {
+		c.broke = err
+	}
 	if n > 0 {
 		c.came(b[:n])
 	}
@@ -126,8 +133,12 @@ func (c *conn) came(b []byte) {
 }
 
 // refused returns the server's reason to hang up, if it has told one, and else err. A server that is full, or protects itself,
-// answers so whatever the first command is; go-redis takes it for an answer to HELLO, and goes on.
+// answers so whatever the first command is; go-redis takes it for an answer to HELLO, and goes on. Of an error that wraps
+// another it returns the other.
 func (c *conn) refused(err error) error {
+	if c.broke != nil && errors.Is(c.broke, err) {
+		err = c.broke
+	}
 	hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	if hungUp && c.refusal != "" {
 		return serverError(c.refusal)
@@ -138,8 +149,13 @@ func (c *conn) refused(err error) error {
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.used.IsZero() {
+		if c.board != nil {
+			ride := c.board(c.dialled)
+			c.ahead, c.rode = slices.Concat(c.ahead, ride), len(ride) > 0
+		}
 		c.used, c.sent = now(), true
 		_, err := c.Conn.Write(slices.Concat(b, c.ahead))
+		c.broke = err
 		return len(b), err
 	}
 	if len(c.ahead) > 0 {

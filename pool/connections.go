@@ -62,12 +62,12 @@ type carrier interface {
 // connecting takes longer than a request may. What is made once the request has given up is kept
 // for the next.
 type connections struct {
-	connect   func(context.Context) (*connection, error) // makes one
-	timeout   time.Duration                              // how long that may take at least
-	secured   bool                                       // over TLS
-	size      int                                        // how many there may be
-	maxIdle   time.Duration                              // how long one may rest
-	sentinels bool                                       // are asked where to
+	connect   func(context.Context, boarding) (*connection, error) // makes one
+	timeout   time.Duration                                        // how long that may take at least
+	secured   bool                                                 // over TLS
+	size      int                                                  // how many there may be
+	maxIdle   time.Duration                                        // how long one may rest
+	sentinels bool                                                 // are asked where to
 
 	ctx    context.Context //nolint:containedctx // of the attempts: it ends them when no request will come
 	cancel context.CancelFunc
@@ -77,6 +77,7 @@ type connections struct {
 	all     map[*connection]struct{} // those that rest or are in use
 	server  *string                  // run id of the server that they lead to; nil before the first
 	making  int                      // attempts under way
+	boarded int                      // of them, those whose connection has a request already
 	begun   time.Time                // when the latest of them began
 	longest time.Duration            // that a request would have waited
 	failed  error                    // of the latest attempt; nil if it succeeded
@@ -86,7 +87,13 @@ type connections struct {
 }
 
 // A waiter is a request that waits for a connection.
-type waiter struct{ got chan offer }
+type waiter struct {
+	got     chan offer
+	until   time.Time // when its time is over; zero: never
+	request *Request  // it, where it may go out with a greeting
+	aboard  bool      // it has; with connections.mu
+	left    bool      // it does not wait any more; with connections.mu
+}
 
 // An offer is a connection, or why there is none.
 type offer struct {
@@ -101,8 +108,9 @@ func newConnections(timeout, maxIdle time.Duration, size int) *connections {
 }
 
 // take returns a connection, which the caller gives back. It waits for one no longer than until the
-// deadline of ctx, also where ctx does not end then.
-func (s *connections) take(ctx context.Context) (*connection, error) {
+// deadline of ctx, also where ctx does not end then. A request that is all the caller has to send may
+// go out while it waits: see boarding.
+func (s *connections) take(ctx context.Context, request *Request) (*connection, error) {
 	s.mu.Lock()
 	if last := len(s.ready) - 1; last >= 0 {
 		cn := s.ready[last]
@@ -111,7 +119,7 @@ func (s *connections) take(ctx context.Context) (*connection, error) {
 		s.mu.Unlock()
 		return cn, nil
 	}
-	w, err := s.enqueue(ctx)
+	w, err := s.enqueue(ctx, request)
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -120,7 +128,7 @@ func (s *connections) take(ctx context.Context) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	if until, bounded := ctx.Deadline(); bounded && until.Sub(now()) < cn.trip() {
+	if !w.aboard && !w.until.IsZero() && w.until.Sub(now()) < cn.trip() {
 		s.give(cn) // an answer could not come in time, and the connection would be lost with it
 		return nil, ErrConnecting
 	}
@@ -128,30 +136,34 @@ func (s *connections) take(ctx context.Context) (*connection, error) {
 }
 
 // enqueue has the request wait for a connection. With mu held.
-func (s *connections) enqueue(ctx context.Context) (*waiter, error) {
+func (s *connections) enqueue(ctx context.Context, request *Request) (*waiter, error) {
 	switch {
 	case s.closed:
 		return nil, redis.ErrClosed
 	case s.failed != nil && s.making == 0 && now().Sub(s.when) < redialPause:
 		return nil, s.failed
 	}
+	w := &waiter{got: make(chan offer, 1), request: request}
 	if until, bounded := ctx.Deadline(); bounded {
+		w.until = until
 		s.longest = max(s.longest, until.Sub(now()))
 	}
-	w := &waiter{make(chan offer, 1)}
 	s.waiting = append(s.waiting, w)
 	s.grow()
 	return w, nil
 }
 
 // grow begins an attempt to connect if requests wait for more connections than are being made: one
-// at a time where the latest has failed, and one more where nothing has come of it for long. With mu held.
+// at a time where the latest has failed, and one more where nothing has come of it for long. A connection that has a
+// request already is none of those. With mu held.
 func (s *connections) grow() {
-	most := min(len(s.waiting), s.size-len(s.all))
-	if s.failed != nil {
-		most = min(most, 1)
+	lacks := func() bool {
+		if s.failed != nil {
+			return s.making == 0
+		}
+		return s.making-s.boarded < len(s.waiting)
 	}
-	for s.making < most || s.making > 0 && len(s.waiting) > 0 && s.making+len(s.all) < s.size && now().Sub(s.begun) >= hedge {
+	for len(s.waiting) > 0 && s.making+len(s.all) < s.size && (lacks() || now().Sub(s.begun) >= hedge) {
 		s.making++
 		s.begun = now()
 		go s.attempt(max(s.timeout, s.longest))
@@ -169,18 +181,21 @@ func (s *connections) patience() time.Duration {
 func (s *connections) attempt(timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
+	var g gate
 	cn, err := func() (cn *connection, err error) {
 		defer func() {
 			if recover() != nil { // a user's function, or an answer of a length that there is no room for
 				cn, err = nil, ErrBadReply
 			}
 		}()
-		return s.connect(ctx)
+		return s.connect(ctx, func(trip time.Duration) []byte { return s.board(&g, trip) })
 	}()
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = s.tooFar(timeout)
 	}
-	s.made(cn, err)
+	if s.made(cn, err, &g) {
+		s.unread(cn, g.rider.request)
+	}
 }
 
 // tooFar is the error of an attempt that was not over in time.
@@ -191,30 +206,43 @@ func (s *connections) tooFar(timeout time.Duration) error {
 	return fmt.Errorf("%w within %v (Timeout of pool.Dialer)", errUnconnected, timeout)
 }
 
-// made hands out the connection that an attempt has made, or tells that it has failed.
-func (s *connections) made(cn *connection, err error) {
+// made hands out the connection that an attempt has made, or tells that it has failed. It reports
+// whether the connection is kept for now, for the answer to a request that has left is to be read.
+func (s *connections) made(cn *connection, err error, g *gate) (keep bool) {
 	s.mu.Lock()
 	s.making--
+	rider, left := s.alight(g)
 	var end []*connection
 	switch {
 	case err != nil:
 		s.failed, s.when = failure(&Request{}, err).Err, now() // which holds no secret
+		rider.refuse(err)
 		if s.making == 0 {
 			s.refuse(s.failed)
 		}
 	case s.closed:
 		end = append(end, cn)
+		rider.refuse(redis.ErrClosed)
 	default:
 		s.failed = nil
 		end = s.identify(cn)
 		s.all[cn] = struct{}{}
-		s.offer(cn)
+		switch rode := cn.raw != nil && cn.raw.rode; {
+		case rode && left:
+			keep = true
+		case rode:
+			rider.got <- offer{cn: cn}
+		default: // if any has boarded, it went out over one of which nothing came
+			rider.refuse(errAhead)
+			s.offer(cn)
+		}
 		s.grow()
 	}
 	s.mu.Unlock()
 	for _, cn := range end {
 		cn.end()
 	}
+	return keep
 }
 
 // identify notes which server the new connection leads to. If the earlier ones led to another, which
@@ -272,22 +300,22 @@ func (s *connections) await(ctx context.Context, w *waiter) (*connection, error)
 		}
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case o := <-w.got:
+		return o.cn, o.err
+	default:
+	}
+	if w.left = true; w.aboard {
+		return nil, boarded{ctx.Err()}
+	}
 	i := slices.Index(s.waiting, w)
-	if i >= 0 {
-		s.waiting = slices.Delete(s.waiting, i, i+1)
-	}
-	s.mu.Unlock()
-	if i >= 0 {
-		return nil, s.inVain()
-	}
-	o := <-w.got
-	return o.cn, o.err
+	s.waiting = slices.Delete(s.waiting, i, i+1)
+	return nil, s.inVain()
 }
 
-// inVain is the error of a request that has no connection at the end of its time.
+// inVain is the error of a request that has no connection at the end of its time. With mu held.
 func (s *connections) inVain() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	switch {
 	case s.making == 0 && s.failed == nil:
 		return errInUse

@@ -30,6 +30,7 @@ type connector struct {
 
 	ahead []byte      // what is sent with the first command, see conn
 	plain atomic.Bool // nothing is: the server does not answer as expected
+	rides atomic.Bool // a request goes out with that: as far as is known nothing of it is refused
 }
 
 // newConnector makes a connector of the options for a server.
@@ -50,6 +51,7 @@ func newConnector(o redis.Options) *connector {
 		k.streaming == nil && len(o.Username)+len(o.Password) < bufferSize/2; static {
 		k.ahead = k.greeting()
 	}
+	k.rides.Store(o.Password == "" && o.DB == 0)
 	return k
 }
 
@@ -76,12 +78,13 @@ func appendCommand(b []byte, words ...string) []byte {
 // open dials. The client that it returns works on that connection alone. The end of ctx ends what goes on
 // over it until stop.
 func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *redis.Client, stop func() bool, err error) {
+	began := now()
 	under, err := k.dial(ctx, k.options.Network, k.options.Addr)
 	if err != nil {
 		return nil, nil, nil, toldBy("dial", err)
 	}
 	k.made(under)
-	raw = &conn{Conn: under, maxIdle: *k.maxIdle, ahead: ahead}
+	raw = &conn{Conn: under, maxIdle: *k.maxIdle, ahead: ahead, dialled: now().Sub(began)}
 	o := k.options
 	if k.streaming != nil {
 		credentials, unsubscribe, err := k.streaming.Subscribe(raw)
@@ -96,16 +99,22 @@ func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *
 	return raw, redis.NewClient(&o), context.AfterFunc(ctx, func() { _ = raw.Close() }), nil
 }
 
-// connect makes a connection, and learns which server is at the other end.
-func (k *connector) connect(ctx context.Context) (*connection, error) {
+// connect makes a connection, and learns which server is at the other end. A request goes out with the
+// greeting where nothing has to be granted first. Else it could be carried out for another user or in
+// another database than it should: so it waits until a greeting has gone well, and again after one
+// that has not.
+func (k *connector) connect(ctx context.Context, board boarding) (*connection, error) {
 	ahead := k.ahead
 	if k.plain.Load() {
 		ahead = nil
 	}
-	cn, err := k.greet(ctx, ahead)
+	if ahead == nil || k.options.Limiter != nil || !k.rides.Load() {
+		board = nil
+	}
+	cn, err := k.greet(ctx, ahead, board)
 	if errors.Is(err, errAhead) {
 		k.plain.Store(true)
-		cn, err = k.greet(ctx, nil)
+		cn, err = k.greet(ctx, nil, nil)
 	}
 	if err == nil && !cn.raw.odd { // the password was wrong, or the server full
 		k.plain.Store(false)
@@ -113,21 +122,35 @@ func (k *connector) connect(ctx context.Context) (*connection, error) {
 	return cn, err
 }
 
-func (k *connector) greet(ctx context.Context, ahead []byte) (*connection, error) {
+func (k *connector) greet(ctx context.Context, ahead []byte, board boarding) (*connection, error) {
 	raw, client, stop, err := k.open(ctx, ahead)
 	if err != nil {
 		return nil, err
+	}
+	if board != nil {
+		raw.board = func(dialled time.Duration) []byte { return board(k.roundTrip(dialled)) }
 	}
 	cn := &connection{carrier: client.Conn(), raw: raw, end: func() { _ = raw.Close(); _ = client.Close() }}
 	if err = k.meet(ctx, cn); err == nil && !stop() {
 		err = context.Cause(ctx)
 	}
+	k.rides.Store(err == nil)
 	if err != nil {
 		cn.end()
 		return nil, raw.refused(err)
 	}
 	k.trip.Store(int64(raw.trip))
 	return cn, nil
+}
+
+// roundTrip is what a round trip takes, as far as is known before the first, on a connection that took
+// so long to dial: one round trip, over TLS two or three. What was dialled may be nearer than the
+// server.
+func (k *connector) roundTrip(dialled time.Duration) time.Duration {
+	if k.options.TLSConfig != nil {
+		dialled /= 2
+	}
+	return max(dialled, time.Duration(k.trip.Load()))
 }
 
 // meet asks which server is at the other end, and how old it is, and tells it the connection's name, if it wants to know.

@@ -63,7 +63,7 @@ func failure(r *Request, err error) Reply {
 		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return Reply{Verdict: Unavailable, Err: err}
-	case broken(err):
+	case errors.Is(err, errAhead), broken(err):
 		return Reply{Verdict: Unavailable, Err: err}
 	default: // what go-redis could not read may hold anything: it is not repeated
 		return Reply{Verdict: Unavailable, Err: ErrBadReply}
@@ -122,6 +122,12 @@ func refusal(r *Request, answer error) Reply {
 	default:
 		return Reply{Verdict: Unavailable, Err: serverError(text)}
 	}
+}
+
+// turnedAway reports whether err is what a server says to who connects, before it reads anything and hangs up.
+func turnedAway(err error) bool {
+	answer, told := errors.AsType[serverError](err)
+	return told && (strings.HasPrefix(string(answer), "DENIED") || strings.Contains(string(answer), "max number of clients"))
 }
 
 // containsAny reports whether text contains one of the parts.

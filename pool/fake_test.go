@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A fake is a server that says what a test wants it to.
@@ -20,6 +21,7 @@ type fake struct {
 	info   string                        // what it says of itself, besides its run id
 	run    string                        // its run id
 	hello  string                        // what it answers to HELLO
+	late   time.Duration                 // how long it takes over INFO
 
 	mu      sync.Mutex
 	secret  string     // the error by which INFO is refused; "": it is not
@@ -98,6 +100,7 @@ func (f *fake) serve(c net.Conn) {
 		case "hello":
 			out = f.hello
 		case "info":
+			time.Sleep(f.late)
 			if out = f.refusal(); out == "" && f.info != hangsUp {
 				out = bulk(f.info + "run_id:" + f.run + "\r\n")
 			}

@@ -90,9 +90,9 @@ const (
 )
 
 // first is the form in which r is put to the server first. One that may be too old is asked by script: it refuses the script, where it
-// would grant a lock by its own command and then be unable to extend it.
+// would grant a lock by its own command and then be unable to extend it. So is one that was asked before it told its version.
 func (cn *connection) first(r *Request) form {
-	if r.simple() && !cn.recent {
+	if r.simple() && (!cn.recent || cn.raw != nil && len(cn.raw.ahead) > 0) {
 		return named
 	}
 	return usual
