@@ -138,7 +138,7 @@ var mutants = []mutant{
 	{"release-on-the-callers-context", "lease.go", "_ = ctx // bounds nothing: see above\n", "if ctx.Err() != nil {\n\t\treturn ctx.Err()\n\t}\n", test(".", "TestUnlockReleasesThoughItsContextHasEnded")},
 	{"rollback-on-the-callers-context", "debt.go", "func (d *debt) Wanted(*pool.Request) bool { return true }", "func (d *debt) Wanted(*pool.Request) bool { return d.vote != nil }", test(".", "TestCancelledLockLeavesNoKeys")},
 	{"native-refusal-is-final", "pool/script.go", "case c.native() && errors.Is(err, redis.Nil):", "case c.native() && errors.Is(err, redis.Nil) && false:", test("./internal/conformance", "TestRealServersAnswerAsTheMasterInMemoryDoes")},
-	{"native-where-the-version-is-unknown", "pool/script.go", "if r.simple() && !cn.recent {", "if false {", test("./pool", "TestAServerThatIsTooOldGrantsNoLockWhereItDoesNotTellItsVersion")},
+	{"native-where-the-version-is-unknown", "pool/script.go", "if r.simple() && (!cn.recent || cn.raw", "if r.simple() && (false || cn.raw", test("./pool", "TestAServerThatIsTooOldGrantsNoLockWhereItDoesNotTellItsVersion")},
 	{"native-under-the-guard", "pool/script.go", "r.Queue == \"\" && r.Guard == 0", "r.Queue == \"\"", test("./internal/conformance", "TestRealServersAnswerAsTheMasterInMemoryDoes")},
 	{"endless-answers", "pool/meter.go", "return whole && n <= most", "return true || whole && n <= most", test("./pool", "TestAnAnswerTakesNoMoreMemoryThanItHasBytes")},
 	{"stale-connection-counts-as-sent", "pool/failure.go", "errors.Is(err, ErrConnecting), errors.Is(err, errStale)", "errors.Is(err, ErrConnecting)", test("./pool", "TestConnectionsThatTheServerClosedCostNoVote")},
