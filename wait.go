@@ -91,6 +91,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 	}
 	waited := false
+	splits := 0        // in a row
 	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := p != nil && p.ready()
@@ -124,7 +125,14 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		}
 		switch {
 		case held && queued:
-			err = p.wait(ctx, last.patience())
+			patience := last.patience()
+			if unqueued(last) {
+				patience = min(patience, l.courtesy(0, t)<<min(2*splits, 8))
+				splits++
+			} else {
+				splits = 0
+			}
+			err = p.wait(ctx, patience)
 			n, waited = 0, true
 		case held && l.inbox.open(ctx, l.timeout(t)) && p.ready():
 			continue // now they can tell
@@ -231,6 +239,11 @@ func (e *QuorumError) patience() time.Duration {
 	}
 	return d
 }
+
+// unqueued reports whether the votes were split and some were the attempt's own: the nodes that granted it have taken the waiter out
+// of their queues, and know of it again only once they refuse it. Until then they pass the lock on to another than the rest do, so
+// that the next votes are split too: where a minority is away, all nodes that answer may be needed.
+func unqueued(e *QuorumError) bool { return e.Granted > 0 && errors.Is(e, errSplit) }
 
 // pause waits for d. It returns an error if ctx ended or the Locker was closed first.
 func (l *Locker) pause(ctx context.Context, d time.Duration) error {

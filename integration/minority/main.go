@@ -269,6 +269,7 @@ func be(addrs []string, m mode, length time.Duration) error {
 func apart(length time.Duration, _ int) (missed int, err error) {
 	fmt.Printf("%d processes × %d goroutines, %v of work, %v a turn\n", processes, goroutines, work, length)
 	for _, m := range modes() {
+		got := make(map[string]int64)
 		for _, how := range append([]string{"healthy"}, away...) {
 			t, err := apartTurn(m, how, length)
 			if err != nil {
@@ -278,6 +279,12 @@ func apart(length time.Duration, _ int) (missed int, err error) {
 			if how == "frozen" && (t.idle > longestIdle || t.longest > longestWait) {
 				missed++
 			}
+			got[how] = t.locks
+		}
+		ratio := float64(got["frozen"]) / float64(got["killed"])
+		fmt.Printf("  2 of 5, %v: frozen to killed %.2f\n", m, ratio)
+		if ratio < keeps {
+			missed++
 		}
 	}
 	return missed, nil

@@ -109,6 +109,7 @@ var mutants = []mutant{
 	{"second-release-at-once", "debt.go", "d.ledger.repeat(d)", "d.send(clock.IO(), false)", test(".", "TestAcquireThatArrivesAfterItsReleaseLeavesNothing")},
 	{"wait-without-end", "wait.go", "if t.wait != Forever {", "if false {", test(".", "TestLeaseExactlyWhenNoError")},
 	{"permanent-refusal-waits", "wait.go", "if last = verdict; last.permanent() {", "if last = verdict; false {", test(".", "TestLockReturnsAtOnceWhereAMajorityRefusesForGood")},
+	{"waiter-stays-out-of-a-queue", "wait.go", "if unqueued(last) {", "if false {", test(".", "TestAfterASplitVoteTheNodesQueuesComeToAgree")},
 	{"try-gives-up-on-a-split", "wait.go", "case !split, l.clock", "case !split || split, l.clock", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
 	{"silent-nodes-are-awaited", "internal/dispatch/distance.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return max(due, minSilence), true", test(".", "TestAFrozenMinorityDoesNotProlongASplitVote")},
 	{"silent-nodes-hold-up-a-crowd", "internal/dispatch/distance.go", "return 0, true\n\tcase due == 0:", "return time.Hour, true\n\tcase true:", test("./internal/sim", "TestAFrozenMinorityLeavesNoWantedLockIdle")},
