@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,36 +270,6 @@ func TestClosingANodeEndsAHandshake(t *testing.T) {
 		}
 		l.Close()
 	}
-}
-
-// A name may have two addresses, of which the first leads nowhere: Go tries the other one 300 ms later.
-func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
-	t.Parallel()
-	f := newFake(t, granted)
-	_, port, _ := net.SplitHostPort(f.addr)
-	user := redis.NewClient(&redis.Options{Addr: "localhost:" + port, Dialer: (&net.Dialer{
-		ControlContext: func(ctx context.Context, network, _ string, _ syscall.RawConn) error {
-			if network == "tcp6" {
-				<-ctx.Done()
-				return ctx.Err()
-			}
-			select { // where there is no other address
-			case <-time.After(300 * ms):
-			case <-ctx.Done():
-			}
-			return nil
-		},
-	}).DialContext})
-	defer user.Close()
-	n := pool.New(user)
-	defer n.Open()() //nolint:errcheck // nothing to lose
-	for range 200 {
-		reply, _ := in(t, n, 50*ms, acquire(keys(t, "lock"), alice, 1))
-		if reply.Verdict == pool.OK {
-			return
-		}
-	}
-	t.Error("it never connected")
 }
 
 // A node may be so far away that a connection rests longer than it may while it waits for the answer.
