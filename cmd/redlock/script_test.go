@@ -134,6 +134,11 @@ func TestScriptsOnMastersWithFaults(t *testing.T) {
 			}
 			e.Defer(servers.Stop)
 			name(e, servers)
+			var far []string
+			for _, addr := range servers.Addrs() {
+				far = append(far, proxy(e, addr, func(text []byte) []byte { <-time.After(600 * time.Millisecond); return text }))
+			}
+			e.Setenv("FAR_NODES", strings.Join(far, ","))
 			return nil
 		},
 	})

@@ -1,0 +1,110 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// sentinelSet makes a client of a master that a sentinel knows. Both are that far away.
+func sentinelSet(t *testing.T, trip time.Duration) *redis.Client {
+	t.Helper()
+	master, f := newFar(t, trip, func(command []string) string {
+		if strings.HasPrefix(command[0], "eval") {
+			return bulk("OK 1")
+		}
+		return "+OK\r\n"
+	})
+	f.run = fmt.Sprintf("run%p", f) // each set has a master of its own
+	sentinel, _ := newFar(t, trip, func(command []string) string {
+		switch strings.ToLower(strings.Join(command, " ")) {
+		case "sentinel get-master-addr-by-name locks":
+			return "*2\r\n" + bulk("10.0.0.1") + bulk("6379")
+		case "sentinel sentinels locks":
+			return "*0\r\n"
+		}
+		return "+OK\r\n"
+	})
+	user := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: "locks", SentinelAddrs: []string{"10.0.0.2:26379"},
+		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr == "10.0.0.2:26379" {
+				return sentinel.dial(ctx, network, addr)
+			}
+			return master.dial(ctx, network, addr)
+		},
+	})
+	t.Cleanup(func() { _ = user.Close() })
+	return user
+}
+
+// To connect takes three round trips to a sentinel and two to the master. TryLock waits a second for that, Lock for as
+// long as it takes.
+func TestTheFirstLockOverSentinelsThatAreFarAwayIsHad(t *testing.T) {
+	t.Parallel()
+	for trip, first := range map[time.Duration]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){
+		60 * ms: (*redlock.Locker).TryLock, 250 * ms: (*redlock.Locker).Lock,
+	} {
+		t.Run(trip.String(), func(t *testing.T) {
+			t.Parallel() // in real time: go-redis holds a mutex while it asks a sentinel
+			var nodes []pool.Node
+			for range 3 {
+				nodes = append(nodes, pool.New(sentinelSet(t, trip)))
+			}
+			locks, err := redlock.New(nodes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer locks.Close(context.Background()) //nolint:errcheck // the fakes forget nothing
+			began := time.Now()
+			lease, err := first(locks, t.Context(), "job")
+			if d := time.Since(began); err != nil || d > 20*trip {
+				t.Errorf("after %v: %v", d, err)
+			}
+			if err := lease.Unlock(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestASentinelThatIsNotReachedIsNamed(t *testing.T) {
+	t.Parallel()
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := refused.Addr().String()
+	refused.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it answers nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for sentinel, want := range map[string]string{addr: addr, silent.Addr().String(): "the sentinels"} {
+		user := redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: "locks", SentinelAddrs: []string{sentinel}, DialTimeout: time.Second, ReadTimeout: time.Second, MaxRetries: -1,
+		})
+		n := pool.New(user)
+		end := n.Open()
+		for again := true; again; { // until an attempt has failed, if it does
+			reply := within(t, n, acquire(keys(t, "lock"), alice, 1), 200*ms)
+			expect(t, sentinel, reply, pool.Unavailable)
+			again = want == addr && errors.Is(reply.Err, pool.ErrConnecting) && !strings.Contains(reply.Err.Error(), "last attempt")
+			if !again && (!strings.Contains(reply.Err.Error(), want) || !reply.Unsent) {
+				t.Errorf("%s: %+v", sentinel, reply)
+			}
+		}
+		_ = end()
+		_ = user.Close()
+	}
+}
