@@ -164,9 +164,16 @@ func (cn *connection) carry(ctx context.Context, calls []Call) {
 // note looks at what go-redis returned: it gives up a connection after most errors.
 func (cn *connection) note(err error) {
 	if err == nil || errors.Is(err, redis.Nil) {
+		cn.served = true
 		return
 	}
 	answer, answered := errors.AsType[redis.Error](err)
+	switch {
+	case answered:
+		cn.served = true
+	case hungUp(err):
+		cn.hungUp = err
+	}
 	if !answered || strings.HasPrefix(answer.Error(), "READONLY") || strings.HasPrefix(answer.Error(), "MOVED") {
 		cn.broken = true
 	}

@@ -10,5 +10,8 @@ func elapsed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
+// after calls f at its end, by that time.
+func after(d time.Duration, f func()) *time.Timer { return time.AfterFunc(d, f) }
+
 // every returns a ticker by that time.
 func every(d time.Duration) *time.Ticker { return time.NewTicker(d) }

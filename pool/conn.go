@@ -139,11 +139,15 @@ func (c *conn) refused(err error) error {
 	if c.broke != nil && errors.Is(c.broke, err) {
 		err = c.broke
 	}
-	hungUp := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	if hungUp && c.refusal != "" {
+	if hungUp(err) && c.refusal != "" {
 		return serverError(c.refusal)
 	}
 	return err
+}
+
+// hungUp reports whether err says that the server has closed the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // Write implements net.Conn.

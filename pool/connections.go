@@ -22,7 +22,7 @@ var (
 )
 
 const (
-	// redialPause is for how long the failure to connect answers for further requests. A node that
+	// redialPause is for how long the failure to connect, or to get an answer, answers for further requests. A node that
 	// refuses connections would cost an attempt for each; one that is back is found this much later.
 	redialPause = 20 * time.Millisecond
 	// hedge is after how long without an answer a further attempt begins, while requests wait. The
@@ -37,10 +37,12 @@ type connection struct {
 	server string // run id of the server at its end, "" where it does not tell
 	end    func() // closes it, also while it is in use
 
-	recent bool // the server has told a version that knows what the scripts need
-	apart  bool // the server does not take commands for several locks
-	broken bool // it cannot be used again
-	gone   bool // the address leads to another server now; with connections.mu
+	recent bool  // the server has told a version that knows what the scripts need
+	apart  bool  // the server does not take commands for several locks
+	served bool  // an answer to a request came over it
+	hungUp error // the server has
+	broken bool  // it cannot be used again
+	gone   bool  // the address leads to another server now; with connections.mu
 }
 
 // trip is what a round trip takes at least, with some room; 0: unknown.
@@ -72,18 +74,20 @@ type connections struct {
 	ctx    context.Context //nolint:containedctx // of the attempts: it ends them when no request will come
 	cancel context.CancelFunc
 
-	mu      sync.Mutex
-	ready   []*connection            // those that rest, the last used at the end
-	all     map[*connection]struct{} // those that rest or are in use
-	server  *string                  // run id of the server that they lead to; nil before the first
-	making  int                      // attempts under way
-	boarded int                      // of them, those whose connection has a request already
-	begun   time.Time                // when the latest of them began
-	longest time.Duration            // that a request would have waited
-	failed  error                    // of the latest attempt; nil if it succeeded
-	when    time.Time                // it failed
-	waiting []*waiter                // requests, in the order they came
-	closed  bool
+	mu       sync.Mutex
+	ready    []*connection            // those that rest, the last used at the end
+	all      map[*connection]struct{} // those that rest or are in use
+	server   *string                  // run id of the server that they lead to; nil before the first
+	making   int                      // attempts under way
+	boarded  int                      // of them, those whose connection has a request already
+	begun    time.Time                // when the latest of them began
+	longest  time.Duration            // that a request would have waited
+	failed   error                    // of the latest attempt; nil if it succeeded
+	when     time.Time                // it failed
+	doubtful bool                     // the server hung up on a connection before it answered, and has answered on none since
+	waiting  []*waiter                // requests, in the order they came
+	alarm    *time.Timer              // set while any rest: see retire
+	closed   bool
 }
 
 // A waiter is a request that waits for a connection.
@@ -154,12 +158,12 @@ func (s *connections) enqueue(ctx context.Context, request *Request) (*waiter, e
 }
 
 // grow begins an attempt to connect if requests wait for more connections than are being made: one
-// at a time where the latest has failed, and one more where nothing has come of it for long. A connection that has a
+// at a time where the latest has failed or was hung up on, and one more where nothing has come of it for long. A connection that has a
 // request already is none of those. With mu held.
 func (s *connections) grow() {
 	lacks := func() bool {
-		if s.failed != nil {
-			return s.making == 0
+		if s.failed != nil || s.doubtful {
+			return s.making == 0 && (!s.doubtful || len(s.all) == 0)
 		}
 		return s.making-s.boarded < len(s.waiting)
 	}
@@ -266,6 +270,9 @@ func (s *connections) identify(cn *connection) (earlier []*connection) {
 func (s *connections) offer(cn *connection) {
 	if len(s.waiting) == 0 {
 		s.ready = append(s.ready, cn)
+		if s.alarm == nil && cn.raw != nil && !s.closed {
+			s.alarm = after(s.maxIdle, s.retire)
+		}
 		return
 	}
 	w := s.waiting[0]
@@ -333,32 +340,57 @@ func (s *connections) inVain() error {
 func (s *connections) give(cn *connection) (same bool) {
 	s.mu.Lock()
 	same = !cn.gone
-	var end []*connection
-	if s.closed || cn.broken || cn.gone {
-		delete(s.all, cn)
-		end = append(end, cn)
+	kept := !s.closed && !cn.broken && !cn.gone
+	if cn.served && s.doubtful {
+		s.doubtful = false
 		s.grow()
-	} else {
+	}
+	if kept {
 		s.offer(cn)
-		end = s.rested(cn)
+	} else {
+		delete(s.all, cn)
+		s.replace(cn)
 	}
 	s.mu.Unlock()
-	for _, cn := range end {
+	if !kept {
 		cn.end()
 	}
 	return same
 }
 
-// rested returns the connection that has rested longest, if that is too long: those above it have
-// done all work since. With mu held.
-func (s *connections) rested(latest *connection) []*connection {
-	if len(s.ready) < 2 || latest.raw == nil || latest.raw.used.Sub(s.ready[0].raw.used) <= s.maxIdle {
-		return nil
+// replace begins an attempt to connect in place of cn, if requests wait for it. One over which nothing was answered before
+// the server hung up is no better than none: it is a failure to connect. With mu held.
+func (s *connections) replace(cn *connection) {
+	if !cn.served && cn.hungUp != nil {
+		s.doubtful = true
+		s.failed, s.when = failure(&Request{}, cn.hungUp).Err, now()
+		if s.making == 0 && len(s.all) == 0 {
+			s.refuse(s.failed)
+		}
+		return
 	}
-	oldest := s.ready[0]
-	s.ready = slices.Delete(s.ready, 0, 1)
-	delete(s.all, oldest)
-	return []*connection{oldest}
+	s.grow()
+}
+
+// retire closes the connections that have rested for long enough, and comes back for the next.
+func (s *connections) retire() {
+	s.mu.Lock()
+	var end []*connection
+	s.alarm = nil
+	for len(s.ready) > 0 {
+		oldest := s.ready[0]
+		if left := s.maxIdle - elapsed(oldest.raw.used, now()); left > 0 {
+			s.alarm = after(left, s.retire)
+			break
+		}
+		s.ready = slices.Delete(s.ready, 0, 1)
+		delete(s.all, oldest)
+		end = append(end, oldest)
+	}
+	s.mu.Unlock()
+	for _, cn := range end {
+		cn.end()
+	}
 }
 
 // close ends all connections, those in use and in the making too.
@@ -366,6 +398,9 @@ func (s *connections) close() {
 	s.cancel()
 	s.mu.Lock()
 	s.closed = true
+	if s.alarm != nil {
+		s.alarm.Stop()
+	}
 	all := s.all
 	s.all, s.ready = make(map[*connection]struct{}), nil
 	s.refuse(redis.ErrClosed)

@@ -34,7 +34,7 @@ type Dialer struct {
 	// go-redis's, is 5 s. Less than a second, or two over TLS, counts as that; and where a request may take longer, so may connecting.
 	Timeout time.Duration
 
-	// MaxIdle is how long a connection may rest. One that has rested longer is closed instead of used: a proxy, a balancer or a NAT may have
+	// MaxIdle is how long a connection may rest. One that has rested that long is closed: a proxy, a balancer or a NAT may have
 	// forgotten it without a word, and a request sent over it would cost the node's vote. The default is 30 s. It must be less than what
 	// is in between allows: HAProxy's examples say 50 s, AWS's balancers 60 to 350 s, Linux's connection tracking days.
 	MaxIdle time.Duration

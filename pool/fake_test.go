@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,6 +29,7 @@ type fake struct {
 	seen    [][]string // commands that it has read
 	conns   []net.Conn
 	dialled int
+	live    atomic.Int64 // connections
 	serving sync.WaitGroup
 }
 
@@ -85,6 +87,8 @@ func (f *fake) hangUp() {
 }
 
 func (f *fake) serve(c net.Conn) {
+	f.live.Add(1)
+	defer f.live.Add(-1)
 	defer c.Close()
 	in := bufio.NewReader(c)
 	for {

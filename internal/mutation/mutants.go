@@ -176,6 +176,8 @@ var mutants = []mutant{
 	{"rides-too-late", "pool/ride.go", "!w.until.IsZero() && w.until.Sub(now()) < trip", "false", test("./pool", "TestARequestIsNotSentOverAConnectionThatComesTooLateForIt")},
 	{"rides-before-the-user-is-granted", "pool/connector.go", "k.rides.Store(o.Password == \"\" && o.DB == 0)", "k.rides.Store(true)", test("./pool", "TestARequestWaitsUntilItsUserAndItsDatabaseAreGranted")},
 	{"rides-again-after-a-refusal", "pool/connector.go", "k.rides.Store(err == nil)", "k.rides.Store(true)", test("./pool", "TestARequestThatWentOutWithAGreetingIsJudgedAfterIt")},
+	{"hang-up-on-a-request-is-no-failure", "pool/connections.go", "if !cn.served && cn.hungUp != nil {", "if false {", test("./pool", "TestAServerThatHangsUpAtOnceIsDialledFiftyTimesASecondAtMost")},
+	{"rests-until-asked", "pool/connections.go", "if s.alarm == nil && cn.raw != nil && !s.closed {", "if false {", test("./pool", "TestAConnectionThatHasRestedForLongIsClosedThoughNoRequestComes")},
 	{"plain-ride-by-command", "pool/ride.go", "ride := appendWords(nil, (&Call{Request: w.request, form: named}).words(nil))", "ride := appendWords(nil, w.request.usual())", test("./pool", "TestAPlainLockThatIsAskedForWithAGreetingIsAskedForByScript")},
 	{"ride-counts-as-unsent", "pool/client.go", "!sent || ", "!sent || true || ", test("./pool", "TestARequestThatWentOutWithAGreetingIsJudgedAfterIt")},
 	{"ride-is-sent-twice", "pool/connections.go", "\t\t\trider.refuse(errAhead)\n\t\t\ts.offer(cn)", "\t\t\tif rider != nil {\n\t\t\t\ts.waiting = append(s.waiting, rider)\n\t\t\t}\n\t\t\ts.offer(cn)", test("./pool", "TestARequestIsNotSentAgainOverTheConnectionThatIsMadeInsteadOfItsOwn")},
