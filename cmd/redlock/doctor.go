@@ -17,8 +17,9 @@ import (
 type doctorCmd struct {
 	connection
 
-	TTL  time.Duration `name:"ttl" help:"The longest TTL in use: what restarts and round trips are judged by (default ${default})." default:"${ttl}" placeholder:"TIME"`
-	JSON bool          `name:"json" help:"Print JSON, one finding a line."`
+	TTL   time.Duration `name:"ttl" help:"The longest TTL in use: what restarts and round trips are judged by (default ${default})." default:"${ttl}" placeholder:"TIME"`
+	Guard bool          `name:"guard" help:"All users of the nodes have WithRestartGuard. Where a node has its marker the doctor knows by itself."`
+	JSON  bool          `name:"json" help:"Print JSON, one finding a line."`
 }
 
 // Help implements kong.HelpProvider.
@@ -65,6 +66,7 @@ type patient struct {
 	rtt      time.Duration
 	offset   time.Duration // of its clock from ours, within half the round trip
 	reached  bool
+	guarded  bool // by the restart guard: told so, or the node has its marker
 	findings []finding
 }
 
@@ -94,7 +96,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	patients := make([]*patient, len(servers))
 	var all sync.WaitGroup
 	for i, one := range servers {
-		patients[i] = &patient{server: one, node: nodes[i], prefix: c.KeyPrefix, limit: limit}
+		patients[i] = &patient{server: one, node: nodes[i], prefix: c.KeyPrefix, limit: limit, guarded: c.Guard}
 		all.Go(func() { patients[i].examine(ctx, c.TTL) })
 	}
 	all.Wait()

@@ -30,12 +30,13 @@ func (p *patient) examine(ctx context.Context, ttl time.Duration) {
 	p.reached = true
 	p.clocks(ctx)
 	p.readInfo(ctx)
+	p.readMarker(ctx)
 	if p.info != nil {
 		p.judgeVersion()
 		p.judgeMemory()
 		p.judgePersistence(ctx)
 		p.judgeRole()
-		p.judgeUptime(ctx, ttl)
+		p.judgeUptime(ttl)
 	}
 	p.permissions(ctx)
 }
@@ -101,6 +102,12 @@ func (p *patient) readInfo(ctx context.Context) {
 	p.runID = p.info["run_id"]
 }
 
+// readMarker looks for what the restart guard leaves on a node.
+func (p *patient) readMarker(ctx context.Context) {
+	marker, err := p.HMGet(ctx, markerKey, "run").Result()
+	p.guarded = p.guarded || err == nil && len(marker) == 1 && marker[0] != nil
+}
+
 // version is that of the server, with its name.
 func (p *patient) version() string {
 	if v := p.info["valkey_version"]; v != "" {
@@ -145,10 +152,14 @@ func (p *patient) persistence() string {
 	return "no AOF"
 }
 
+// judgePersistence looks at what a restart forgets. Under the guard that harms no lock.
 func (p *patient) judgePersistence(ctx context.Context) {
-	const guard = "Or use WithRestartGuard: it keeps a restarted node out for the longest TTL."
+	s, guard := warning, "Or use WithRestartGuard: it keeps a restarted node out for the longest TTL."
+	if p.guarded {
+		s, guard = remark, "The restart guard is in use: see that all users have it."
+	}
 	if p.info["aof_enabled"] != "1" {
-		p.find(warning, "persistence", "it does not write down locks (no AOF): after a restart it may grant one that is held", "CONFIG SET appendonly yes, appendfsync always. "+guard)
+		p.find(s, "persistence", "it does not write down locks (no AOF): after a restart it may grant one that is held", "CONFIG SET appendonly yes, appendfsync always. "+guard)
 		return
 	}
 	conf, err := p.ConfigGet(ctx, "appendfsync").Result()
@@ -158,7 +169,7 @@ func (p *patient) judgePersistence(ctx context.Context) {
 	}
 	p.info["appendfsync"] = conf["appendfsync"]
 	if conf["appendfsync"] != "always" {
-		p.find(warning, "fsync", fmt.Sprintf("appendfsync is %s: a crash of its machine forgets the latest locks", conf["appendfsync"]), "CONFIG SET appendfsync always. "+guard)
+		p.find(s, "fsync", fmt.Sprintf("appendfsync is %s: a crash of its machine forgets the latest locks", conf["appendfsync"]), "CONFIG SET appendfsync always. "+guard)
 	}
 }
 
@@ -178,14 +189,12 @@ func (p *patient) uptime() time.Duration {
 	return time.Duration(p.number("uptime_in_seconds")) * time.Second
 }
 
-func (p *patient) judgeUptime(ctx context.Context, ttl time.Duration) {
-	marker, err := p.HMGet(ctx, markerKey, "run").Result()
-	guarded := err == nil && len(marker) == 1 && marker[0] != nil
+func (p *patient) judgeUptime(ttl time.Duration) {
 	switch up := p.uptime(); {
 	case p.info["loading"] == "1":
 		p.find(failure, "loading", "it is loading its data", "Wait until it is done.")
 	case up > 10*time.Minute && up > 2*ttl:
-	case up <= ttl && !guarded:
+	case up <= ttl && !p.guarded:
 		p.find(warning, "restart", fmt.Sprintf("it was started %v ago: a lock of before that may still be held, and it may have forgotten it", up), "Wait for the longest TTL before you rely on it; WithRestartGuard does so by itself.")
 	default:
 		p.find(remark, "restart", fmt.Sprintf("it was started %v ago", up), "Was it meant to? If not, look at its log.")
