@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -32,9 +34,7 @@ const (
 type debt struct {
 	ledger  *ledger // of the node
 	request *pool.Request
-	unknown bool       // a request that takes the lock went unanswered
-	refused bool       // or was refused with an error: hardly anything is owed
-	rejoin  bool       // one that was to win the node back was sent too
+	trace   quorum.Trace
 	denied  error      // why the node refused the release, when it last did
 	probe   bool       // it is the one that shows whether the node still does
 	hold    *time.Time // until when a minimum hold leaves the key in place; nil: it goes at once
@@ -44,9 +44,8 @@ type debt struct {
 	freed   *atomic.Int32 // nodes that have given the lock up; nil: nobody here waits for that
 
 	// The vote's mu guards these.
-	said   Verdict // that answer
-	why    error   // its cause
-	server string  // whose it was
+	said Verdict // that answer
+	why  error   // its cause
 }
 
 func (d *debt) Wanted(*pool.Request) bool { return true }
@@ -70,7 +69,7 @@ func (d *debt) resend(now time.Time) {
 
 // Answered implements dispatch.Receiver.
 func (d *debt) Answered(_ int, _ *pool.Request, reply pool.Reply) {
-	again := d.unknown && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.rejoin)
+	again := d.trace.Unconfirmed && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && d.trace.Rejoined)
 	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) {
 		d.paid() // before the vote: who contends once that is over hardly needs to be told
 	}
@@ -80,11 +79,11 @@ func (d *debt) Answered(_ int, _ *pool.Request, reply pool.Reply) {
 	}
 	switch {
 	case again:
-		d.unknown = false
+		d.trace.Unconfirmed = false
 		d.ledger.repeat(d)
 	case reply.Verdict == pool.Unavailable:
 		d.ledger.owe(&d.ledger.silent, d)
-	case reply.Verdict == pool.Refused && !d.refused:
+	case reply.Verdict == pool.Refused && !d.trace.Refused:
 		d.denied, d.probe = reply.Err, false
 		d.ledger.owe(&d.ledger.denied, d)
 	case d.probe:
@@ -276,4 +275,144 @@ func (g *ledger) expire(d *debt) {
 	l, node := g.locker, g.line.Node().Addr()
 	l.logger.Warn("redlock: a node refused the release of a key until its TTL was over", "node", node, "error", d.denied)
 	l.observe(context.Background(), DroppedEvent{Node: node, Err: d.denied})
+}
+
+// abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is released too. No
+// context of a caller bounds that. If remainder is not zero the keys are left to live for that long. Who waits for a vote has to
+// run the trip, if one is returned. With mu held.
+func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
+	c.state.Conclude(quorum.Over)
+	c.release = vote
+	c.debts = make([]debt, len(c.locker.lines))
+	request := c.request(pool.Release)
+	request.TTL = remainder
+	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
+	if inbox := c.locker.inbox; inbox.busy.Load() { // else no node has our inbox in its queue, or the lock reserved for it
+		request.Inbox = inbox.channel
+	}
+	now := clock.IO()
+	until := now.Add(max(c.terms.ttl, remainder))
+	var hold *time.Time
+	if remainder > 0 {
+		hold = new(now.Add(remainder))
+	}
+	freed := &c.freed
+	if errors.Is(c.verdict, ErrHeld) || errors.Is(c.verdict, errSplit) { // lost in time, to somebody else: to try at once would be to lose at once
+		freed = nil
+	}
+	for i := range c.debts {
+		c.debts[i] = debt{ledger: &c.locker.debts[i], request: request, timeout: c.timeout, hold: hold, until: until, vote: vote, freed: freed}
+	}
+	for i := range c.debts { // an answer to one looks at the others
+		own = c.free(i, now, vote != nil) // one only, of a lone node
+	}
+	return own
+}
+
+// free releases the lock on one node, unless a request is under way there that takes it: on a pool of connections a
+// release could overtake it, so it waits until that has landed. Who calls, and waits for the answer, has to run the trip, if one is
+// returned. With mu held.
+func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
+	d := &c.debts[i]
+	owed, trace := c.state.Release(i)
+	switch {
+	case owed == quorum.Due:
+		d.trace = trace
+		if d.vote != nil && d.ledger.line.Duplicate() {
+			d.vote.postpone(d)
+		} else {
+			return d.send(now, waits)
+		}
+	case owed == quorum.Nothing && d.vote != nil:
+		d.vote.count(d, &pool.Reply{Verdict: pool.Gone})
+	}
+	return nil
+}
+
+// A releaseVote counts what the nodes say to a release, for the caller of Unlock.
+type releaseVote struct {
+	until clock.Moment // the node timeout
+	done  chan<- struct{}
+
+	mu           sync.Mutex
+	nodes        quorum.Vote // yes: it has deleted the lock; no: that was gone
+	closed, late bool        // late: by the node timeout
+	verdict      error       // nil, ErrLost or ErrNoQuorum
+	twins        []*debt     // to be released once it is over
+}
+
+// openVote opens the vote on the claim's release, of which there is one at most. With mu held.
+func (c *claim) openVote() *releaseVote {
+	l, v := c.locker, &c.vote
+	c.timeout = l.timeout(c.terms)
+	v.until, v.done = clock.Present(l.clock).Add(withGrace(c.timeout)), c.done
+	v.nodes = quorum.NewVote(len(l.lines), l.quorum)
+	return v
+}
+
+// count counts the answer to d.
+func (v *releaseVote) count(d *debt, reply *pool.Reply) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	side := quorum.Neither
+	switch reply.Verdict {
+	case pool.OK:
+		side = quorum.Yes
+	case pool.Gone:
+		side = quorum.No
+	default:
+	}
+	if twin := d.ledger.line.Duplicate(); twin {
+		v.nodes.Count(quorum.Neither, "")
+		reply = &noVote
+	} else if !v.nodes.Count(side, reply.Server) {
+		reply = &noVote
+	}
+	d.said, d.why = reply.Verdict, reply.Err
+	v.decide()
+}
+
+// postpone has the release to a twin wait until the vote is over: should it come first, the line that votes for the
+// server would find the lock gone.
+func (v *releaseVote) postpone(d *debt) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	d.vote = nil
+	d.said, d.why = noVote.Verdict, noVote.Err
+	v.nodes.Count(quorum.Neither, "")
+	v.twins = append(v.twins, d)
+	v.decide()
+}
+
+// decide ends the vote as soon as nothing that is still open can change it. With mu held.
+func (v *releaseVote) decide() {
+	switch v.nodes.Outcome() {
+	case quorum.Yes:
+		v.end(nil)
+	case quorum.No:
+		v.end(ErrLost)
+	case quorum.Neither:
+		v.end(ErrNoQuorum)
+	case quorum.Open:
+	}
+}
+
+// close ends the vote if it is still open: the node timeout is over.
+func (v *releaseVote) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.late = !v.closed
+	v.end(ErrNoQuorum)
+}
+
+// end ends the vote. With mu held.
+func (v *releaseVote) end(verdict error) {
+	if !v.closed {
+		v.closed, v.verdict = true, verdict
+		v.done <- struct{}{} // there is room: the decision was taken out
+	}
+	for _, d := range v.twins {
+		d.send(clock.IO(), false)
+	}
+	v.twins = nil
 }

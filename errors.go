@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-multierror"
 
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -175,6 +176,25 @@ var (
 	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
 	elsewhere    = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere} // what counts of that server's answer
 )
+
+// lockError tells how the nodes stand to an attempt to take the lock.
+func lockError(name string, verdict error, needed int, s quorum.Standing) *QuorumError {
+	return &QuorumError{
+		Op:         "lock",
+		Name:       name,
+		Needed:     needed,
+		Granted:    s.Granted,
+		Held:       s.Held,
+		Failed:     s.Failed,
+		Pending:    s.Open,
+		RetryAfter: s.RetryAfter,
+		Holder:     s.Holder,
+		verdict:    verdict,
+		owned:      s.Owned,
+		owner:      s.Owner,
+		foreign:    s.Foreign,
+	}
+}
 
 // nodeError tells of an answer that was not yes.
 func nodeError(ln *dispatch.Line, r *pool.Reply) NodeError {

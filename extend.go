@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -22,11 +22,10 @@ type extension struct {
 	done  chan struct{}
 
 	// The claim's mu guards these.
-	replies  []pool.Reply
-	open     int
-	ok, gone int
-	decided  bool
-	verdict  error
+	replies []pool.Reply
+	vote    quorum.Vote // yes: the lock is extended; no: it is gone
+	decided bool
+	verdict error
 }
 
 // Extend moves the lease's deadline to a full TTL from now, less the drift. It returns once a majority has extended the
@@ -72,8 +71,8 @@ func (le *Lease) extend(renewal bool) *extension {
 		lease:   le,
 		start:   clock.Present(c.locker.clock),
 		done:    make(chan struct{}),
-		replies: make([]pool.Reply, len(c.nodes)),
-		open:    len(c.nodes),
+		replies: make([]pool.Reply, len(c.locker.lines)),
+		vote:    quorum.NewVote(len(c.locker.lines), c.locker.quorum),
 	}
 	if c.extend == nil {
 		c.extend, c.rejoin = c.request(pool.Extend), c.request(pool.Rejoin)
@@ -81,16 +80,14 @@ func (le *Lease) extend(renewal bool) *extension {
 	c.timeout = c.locker.timeout(c.terms)
 	until := clock.IO().Add(c.timeout)
 	for i, ln := range c.locker.lines {
-		n := &c.nodes[i]
-		switch {
-		case n.flying: // its answer is late; there is nothing to extend there yet
-			e.open--
-			e.replies[i] = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errAwaited}
-		case n.missing && renewal:
-			n.flying, n.returned, n.lapsed = true, true, true
+		switch c.state.Extend(i, renewal) {
+		case pool.Rejoin:
 			ln.Send(dispatch.Call{To: e, Request: c.rejoin, Until: until, Within: c.timeout})
-		default:
+		case pool.Extend:
 			ln.Send(dispatch.Call{To: e, Request: c.extend, Until: until, Within: c.timeout})
+		default: // the answer of the node is late
+			e.vote.Count(quorum.Neither, "")
+			e.replies[i] = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errAwaited}
 		}
 	}
 	e.decide()
@@ -109,61 +106,37 @@ func (e *extension) Answered(i int, r *pool.Request, reply pool.Reply) {
 	c := e.lease.claim
 	c.mu.Lock()
 	defer c.unlock()
-	e.open--
-	voter := !c.locker.lines[i].Duplicate() && !voted(e.replies, reply.Server)
-	e.replies[i] = noVote
-	if voter {
-		e.replies[i] = reply
+	side := c.state.Extended(i, r.Verb, &reply)
+	if r.Verb == pool.Rejoin && c.state.Phase() == quorum.Over {
+		c.free(i, clock.IO(), false)
 	}
-	n := &c.nodes[i]
-	switch {
-	case r.Verb == pool.Rejoin:
-		// A node that was won back counts from the next extension on. One that gives the lock to another, or to nobody
-		// yet, has lost ours.
-		c.landed(i, &reply)
-		n.missing = reply.Verdict != pool.OK
-		if reply.Verdict == pool.OK {
-			c.lapse(reply.Server)
-		}
-		if voter && (reply.Verdict == pool.Held || reply.Verdict == pool.Quarantined) {
-			e.gone++
-		}
-	case reply.Verdict == pool.OK:
-		n.missing = false
-		n.lapsed = n.lapsed || reply.Server != n.server
-		if voter {
-			e.ok++
-		}
-	case reply.Verdict == pool.Gone:
-		n.missing = true
-		if voter {
-			e.gone++
-		}
+	e.replies[i] = reply
+	if c.locker.lines[i].Duplicate() {
+		e.vote.Count(quorum.Neither, "")
+		e.replies[i] = noVote
+	} else if !e.vote.Count(side, reply.Server) {
+		e.replies[i] = noVote
 	}
 	e.decide()
 }
 
-// voted reports whether that server's answer is among the replies: it came over another line.
-func voted(replies []pool.Reply, server string) bool {
-	return server != "" && slices.ContainsFunc(replies, func(r pool.Reply) bool { return r.Server == server })
-}
-
 // decide ends the extension as soon as nothing that is still open can change the outcome. With mu held.
 func (e *extension) decide() {
-	c, q := e.lease.claim, e.lease.claim.locker.quorum
-	if e.gone >= q {
-		c.lose()
+	outcome := e.vote.Outcome()
+	if outcome == quorum.No {
+		e.lease.claim.lose()
 	}
 	if e.decided {
 		return
 	}
-	switch {
-	case e.ok >= q:
+	switch outcome {
+	case quorum.Yes:
 		e.end(e.lease.prolong(e.start))
-	case e.gone >= q:
+	case quorum.No:
 		e.end(ErrLost)
-	case e.ok+e.open < q && e.gone+e.open < q:
+	case quorum.Neither:
 		e.end(ErrNoQuorum)
+	case quorum.Open:
 	}
 }
 
@@ -230,7 +203,7 @@ func (e *extension) result(ctx context.Context) error {
 	if e.verdict == nil {
 		return nil
 	}
-	err := &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, Granted: e.ok, Held: e.gone, verdict: e.verdict}
+	err := &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
 	if ctx.Err() != nil {
 		err.cause = ended(ctx)
 	}
@@ -242,7 +215,7 @@ func (e *extension) result(ctx context.Context) error {
 			err.Pending++
 		}
 	}
-	err.Failed = len(c.nodes) - e.ok - e.gone - err.Pending
+	err.Failed = e.vote.Nodes - e.vote.Ayes - e.vote.Noes - err.Pending
 	return err
 }
 

@@ -100,6 +100,27 @@ func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 	})
 }
 
+// A node that grants a lower token after the win is still brought to the lease's: it then counts for blocks
+// and keeps the tokens of later owners above it.
+func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		ahead := uint64(time.Now().UnixMicro()) + 1e12 //nolint:gosec // above zero
+		for _, tap := range c.taps[:2] {
+			tap.setFence("a", fmt.Sprint(ahead))
+		}
+		c.taps[2].latency(5 * time.Millisecond)
+		l := c.locker(t)
+		le := lockEverywhere(t, l, "a")
+		time.Sleep(time.Second)
+		if got := c.taps[2].fence("a"); got != fmt.Sprint(le.Fence()) {
+			t.Errorf("the late node was left at %s, the token is %d", got, le.Fence())
+		}
+		mustUnlock(t, le)
+	})
+}
+
 func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -73,6 +73,11 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 	return in, err
 }
 
+// voted reports whether that server's answer is among the replies: it came over another line.
+func voted(replies []pool.Reply, server string) bool {
+	return server != "" && slices.ContainsFunc(replies, func(r pool.Reply) bool { return r.Server == server })
+}
+
 // life is how long a key lasts of which a node tells that it lives for ttl, below zero if it has no end.
 func life(ttl time.Duration) time.Duration {
 	if ttl < 0 {

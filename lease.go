@@ -325,9 +325,9 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	if v != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		e.Granted, e.Held, e.Failed, e.Pending = v.deleted, v.gone, v.failed, v.open
+		e.Granted, e.Held, e.Failed, e.Pending = v.nodes.Ayes, v.nodes.Noes, v.nodes.Failed(), v.nodes.Pending
 		if v.late {
-			e.Failed, e.Pending = v.failed+v.open, 0
+			e.Failed, e.Pending = e.Failed+e.Pending, 0
 		}
 		for i := range le.claim.debts {
 			d := &le.claim.debts[i]

@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/go-redlock/redlock/pool"
@@ -107,4 +108,12 @@ func (l *Locker) observe(ctx context.Context, e Event) {
 			o.Observe(e)
 		}
 	}
+}
+
+// news is an event with its line for the log.
+type news struct {
+	ctx   context.Context //nolint:containedctx // to be passed on
+	level slog.Level
+	text  string
+	event Event
 }

@@ -6,34 +6,27 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
-// phase is how far a claim has come.
-type phase int
-
-const (
-	asking phase = iota // its nodes are being asked
-	won                 // a majority has granted it in time: it stands
-	over                // lost or released: what it has on the nodes, or gets there yet, is released
-)
-
-// A claim is one owner id on its way through the algorithm of "Distributed Locks with Redis": every node is asked at
-// once, the claim is decided as soon as no further answer can change the outcome, and what is left of it is cleaned up
-// in the background. Each attempt to take a lock is a claim of its own with an id of its own: a late message of one
-// attempt can then never touch another's.
+// A claim is one owner id on its way through the algorithm of "Distributed Locks with Redis":
 //
-// With fencing a majority must not only grant the lock but also hold one and the same token in its register. Nodes
-// whose clocks and histories agree do so at once; to the others the greatest value is written in a second round
-// (Repair). See docs/safety.md for why such tokens are unique and rise.
+//  1. it takes the time;
+//  2. it asks every node for the lock, all at once and none for longer than the node timeout;
+//  3. it has the lock if a majority has granted it, in less time than it is valid for;
+//  4. the lock is then valid from 1 on, less the drift;
+//  5. otherwise it releases the lock on all nodes.
+//
+// Package quorum says what the answers come to; this file keeps the time, sends and waits. Each
+// attempt is a claim of its own with an id of its own: a late message of one attempt can then never
+// touch another's. See docs/safety.md for why fencing tokens are unique and rise.
 type claim struct {
 	locker  *Locker
 	terms   *terms
@@ -53,17 +46,11 @@ type claim struct {
 	until   time.Time     // when nodes that have not answered have failed
 	again   time.Time     // when the nodes that others have may be asked again, and how often they were: see insist
 	rounds  int
-	phase   phase
-	verdict error  // why it was lost
-	token   uint64 // the fencing token, once chosen
-	chosen  bool
-	top     uint64 // the greatest token reserved, of which those up to spent were used: see reserve
-	spent   uint64
+	verdict error // why it was lost
+	state   quorum.Acquisition
 	repair  *pool.Request // the further requests, once needed
 	extend  *pool.Request
 	rejoin  *pool.Request
-	repairs int // nodes that were sent one
-	nodes   []standing
 	lease   *Lease       // what came of it, once won; nil while the lock is handed over
 	lost    bool         // a majority said so while it was
 	debts   []debt       // the releases, once over
@@ -73,36 +60,6 @@ type claim struct {
 	news    []news       // to be told once mu is free
 }
 
-// A ballot is one node's say on a claim.
-type ballot uint8
-
-const (
-	open     ballot = iota // not answered
-	granted                // it holds the lock for us
-	accepted               // and its register holds our token
-	held                   // another owner has the lock there
-	failed                 // it refused, did not answer, or has no vote
-)
-
-// A standing is what a claim has on one node.
-type standing struct {
-	token    uint64      // that it granted
-	server   string      // that granted it
-	refusal  *pool.Reply // the last answer, unless that was yes
-	ballot   ballot
-	settling bool // a Repair is under way: the node may yet accept
-	flying   bool // a request that takes the lock is under way
-	taken    bool // the lock is ours there, or may be
-	unknown  bool // such a request went unanswered: it may be executed at any time
-	refused  bool // the node refused such a request with an error: it hardly did any of it
-	missing  bool // the node has lost the lock since: a renewal wins it back
-	returned bool // such a renewal was sent: the node may not have had the lock all the time
-	lapsed   bool // another server spoke for it since, or its own may have been without the lock: it vouches for no block
-}
-
-// A tally counts the ballots.
-type tally struct{ open, granted, accepted, settling, held, failed int }
-
 // unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under a lock.
 func (c *claim) unlock() {
 	told := c.news
@@ -111,14 +68,6 @@ func (c *claim) unlock() {
 	for _, n := range told {
 		c.locker.tell(n.ctx, n.level, n.text, n.event)
 	}
-}
-
-// news is an event with its line for the log.
-type news struct {
-	ctx   context.Context //nolint:containedctx // to be passed on
-	level slog.Level
-	text  string
-	event Event
 }
 
 // newOwner returns a fresh owner id.
@@ -143,7 +92,6 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 		timeout: l.timeout(t),
 		end:     end,
 		done:    make(chan struct{}, 1),
-		nodes:   make([]standing, len(l.lines)),
 		start:   clock.Present(l.clock),
 	}
 	c.acquire = pool.Request{
@@ -167,10 +115,13 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 	c.until = c.start.Mono.Add(patience)
 	c.timer, c.rings = l.clock.AfterFunc(patience, c.alarm), c.until
 	until := clock.IO().Add(c.timeout)
-	for i, ln := range l.lines {
-		c.nodes[i].flying = true
+	c.state.Start(len(l.lines), l.quorum)
+	for i, _, more := c.state.Next(); more; i, _, more = c.state.Next() {
+		ln := l.lines[i]
 		until := until.Add(l.spare(t, ln))
-		c.trip = ln.Send(dispatch.Call{To: c, Request: &c.acquire, Until: until, Within: c.timeout, Waits: lasts(ctx, until)}) // one only, of a lone node
+		c.trip = ln.Send(dispatch.Call{ // one only, of a lone node
+			To: c, Request: &c.acquire, Until: until, Within: c.timeout, Waits: lasts(ctx, until),
+		})
 	}
 	return c
 }
@@ -180,7 +131,7 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 	a := &c.acquire
 	return &pool.Request{
 		Verb: v, Lock: a.Lock, Fence: a.Fence, Owner: a.Owner,
-		TTL: a.TTL, Retention: a.Retention, Token: c.top, Guard: a.Guard,
+		TTL: a.TTL, Retention: a.Retention, Token: c.state.Top, Guard: a.Guard,
 	}
 }
 
@@ -206,14 +157,14 @@ func (c *claim) wait(ctx context.Context) error {
 func (c *claim) giveUp(why error) {
 	c.mu.Lock()
 	defer c.unlock()
-	switch c.phase {
-	case asking:
-		c.conclude(over, why)
-	case won:
+	switch c.state.Phase() {
+	case quorum.Asking:
+		c.conclude(quorum.Over, why)
+	case quorum.Won:
 		c.hush()
 		c.verdict = why
 		c.abandon(0, nil)
-	case over:
+	case quorum.Over:
 	}
 }
 
@@ -236,8 +187,8 @@ func (c *claim) alarm() {
 	c.mu.Lock()
 	defer c.unlock()
 	c.rings = time.Time{}
-	switch c.phase {
-	case asking:
+	switch c.state.Phase() {
+	case quorum.Asking:
 		now := c.locker.clock.Now()
 		c.timeout = c.locker.timeout(c.terms) // meanwhile a connection may have told how far its node is
 		if longer := c.start.Mono.Add(c.timeout); longer.After(c.until) {
@@ -249,11 +200,11 @@ func (c *claim) alarm() {
 			c.ring(c.until)
 		}
 		c.decide()
-	case won:
+	case quorum.Won:
 		if c.lease != nil {
 			c.lease.alarm()
 		}
-	case over:
+	case quorum.Over:
 		switch {
 		case c.release == nil:
 		case c.release.until.Until(clock.Present(c.locker.clock)) <= 0:
@@ -266,15 +217,15 @@ func (c *claim) alarm() {
 
 // fail gives up the nodes that have not answered: the node timeout is over. With mu held.
 func (c *claim) fail() {
-	for i := range c.nodes {
-		n := &c.nodes[i]
-		switch connecting, _ := c.locker.lines[i].Connects(); {
-		case n.ballot == open && connecting:
-			n.refuse(failed, pool.Reply{Verdict: pool.Unavailable, Err: pool.ErrConnecting})
-		case n.settling || n.ballot == open: // what it answered before is not the last word
-			n.refuse(failed, dispatch.Silent(c.timeout))
+	for i, ln := range c.locker.lines {
+		acquire, repair := c.state.Waits(i)
+		connecting, _ := ln.Connects()
+		switch {
+		case acquire && connecting:
+			c.state.GiveUp(i, pool.Reply{Verdict: pool.Unavailable, Err: pool.ErrConnecting})
+		case acquire || repair:
+			c.state.GiveUp(i, dispatch.Silent(c.timeout))
 		}
-		n.settling = false
 	}
 }
 
@@ -282,291 +233,92 @@ func (c *claim) fail() {
 func (c *claim) Wanted(*pool.Request) bool {
 	c.mu.Lock()
 	defer c.unlock()
-	return c.phase != over
+	return c.state.Phase() != quorum.Over
 }
 
 // Answered implements dispatch.Receiver: it counts the answer.
 func (c *claim) Answered(i int, r *pool.Request, reply pool.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
+	vote := !c.locker.lines[i].Duplicate()
 	switch r.Verb {
 	case pool.Acquire:
-		c.acquired(i, reply)
+		c.state.Acquired(i, reply, vote)
+		if c.state.Phase() == quorum.Over {
+			c.free(i, clock.IO(), false)
+		}
 	case pool.Repair:
-		c.repaired(i, reply)
+		c.state.Repaired(i, reply, vote, elsewhere)
 	default: // a claim sends nothing else
 	}
-}
-
-// acquired counts the answer to Acquire. With mu held.
-func (c *claim) acquired(i int, reply pool.Reply) {
-	n := &c.nodes[i]
-	c.landed(i, &reply)
-	switch {
-	case c.phase == over:
-		return
-	case reply.Verdict == pool.OK && c.voted(reply.Server):
-		c.lapse(reply.Server)
-		n.refuse(failed, reply)
-	case c.locker.lines[i].Duplicate():
-		n.refuse(failed, reply)
-	case reply.Verdict == pool.OK:
-		n.ballot, n.token, n.server = granted, reply.Token, reply.Server
-		if c.chosen {
-			c.settle(i)
-		}
-	case reply.Verdict == pool.Held:
-		n.refuse(held, reply)
-	default:
-		n.refuse(failed, reply)
-	}
 	c.decide()
 }
 
-// refuse notes an answer that does not count for the claim.
-func (n *standing) refuse(b ballot, reply pool.Reply) { n.ballot, n.refusal = b, &reply }
-
-// voted reports whether that server has granted the lock over another line: an address may have led to it for a while. With mu held.
-func (c *claim) voted(server string) bool {
-	return server != "" && slices.ContainsFunc(c.nodes, func(n standing) bool {
-		return (n.ballot == granted || n.ballot == accepted) && n.server == server
-	})
-}
-
-// lapse notes that the server gave us the lock once more: it may have been another's meanwhile,
-// with tokens of its own. With mu held.
-func (c *claim) lapse(server string) {
-	for i := range c.nodes {
-		if n := &c.nodes[i]; server != "" && n.server == server {
-			n.lapsed = true
-		}
-	}
-}
-
-// landed notes what a request that takes the lock has left on its node. With mu held.
-func (c *claim) landed(i int, reply *pool.Reply) {
-	n := &c.nodes[i]
-	n.flying = false
-	switch {
-	case reply.Verdict == pool.OK:
-		n.taken, n.refused = true, false
-	case reply.Verdict == pool.Unavailable && !reply.Unsent:
-		n.taken, n.unknown, n.refused = true, true, false
-	case reply.Verdict == pool.Refused && !reply.Unsent && !errors.Is(reply.Err, pool.ErrBadFence):
-		n.taken, n.refused = true, true // a script that fails half way leaves what it has done
-	}
-	if c.phase == over {
-		c.free(i, clock.IO(), false)
-	}
-}
-
-// choose makes the greatest token granted the claim's, and has the nodes that granted a lower one raise theirs to it.
-// With mu held.
-func (c *claim) choose() {
-	c.chosen = true
-	for i := range c.nodes {
-		if c.nodes[i].ballot == granted {
-			c.token = max(c.token, c.nodes[i].token)
-		}
-	}
-	c.top, c.spent = c.token, c.token
-	for i := range c.nodes {
-		if c.nodes[i].ballot == granted {
-			c.settle(i)
-		}
-	}
-}
-
-// settle compares a grant with the chosen token. A token that is higher came too late to be chosen: that node keeps
-// others out, but does not accept. With mu held.
-func (c *claim) settle(i int) {
-	n := &c.nodes[i]
-	switch token := n.token; {
-	case token == c.token:
-		n.ballot = accepted
-	case token < c.token:
-		if c.repair == nil {
-			c.repair = c.request(pool.Repair)
-		}
-		n.settling = true
-		c.repairs++
-		c.locker.lines[i].Send(dispatch.Call{To: c, Request: c.repair, Until: clock.IO().Add(c.timeout), Within: c.timeout})
-	}
-}
-
-// repaired counts the answer to Repair. It speaks of a register: that of the server that granted
-// the lock is meant. With mu held.
-func (c *claim) repaired(i int, reply pool.Reply) {
-	n := &c.nodes[i]
-	n.settling = false
-	switch {
-	case reply.Verdict == pool.Unavailable:
-		n.refuse(failed, reply)
-	case !c.speaks(i, &reply):
-		n.refuse(failed, elsewhere)
-	case reply.Verdict == pool.OK:
-		n.ballot = accepted
-	case reply.Verdict == pool.Gone, reply.Verdict == pool.Raised:
-		n.refuse(held, reply)
-		n.missing = reply.Verdict == pool.Gone
-	default:
-		n.refuse(failed, reply)
-	}
-	c.decide()
-}
-
-// speaks reports whether an answer about a register is that of the server that granted the lock on
-// this line. The address may lead to another node's server by now, where the lock is ours too: what
-// that has in its register is not what this one has. With mu held.
-func (c *claim) speaks(i int, reply *pool.Reply) bool {
-	return reply.Server == c.nodes[i].server && !c.locker.lines[i].Duplicate()
-}
-
-// count counts the ballots. With mu held.
-func (c *claim) count() (t tally) {
-	for i := range c.nodes {
-		n := &c.nodes[i]
-		switch n.ballot {
-		case open:
-			t.open++
-		case accepted:
-			t.accepted++
-			t.granted++
-		case granted:
-			t.granted++
-			if n.settling {
-				t.settling++
-			}
-		case held:
-			t.held++
-		case failed:
-			t.failed++
-		}
-	}
-	return t
-}
-
-// decide concludes the claim as soon as nothing that is still open can change the outcome. With mu held.
+// decide sends what the answers ask for, and concludes the claim as soon as nothing that is still
+// open can change the outcome. With mu held.
 func (c *claim) decide() {
-	if c.phase != asking {
-		return
+	outcome := c.state.Decide()
+	c.sendNext()
+	if outcome == quorum.Doubtful && !c.awaited() {
+		outcome = c.state.WithoutOpen()
 	}
-	q := c.locker.quorum
-	t := c.count()
-	if t.granted >= q && !c.chosen {
-		c.choose()
-		t = c.count()
-	}
-	switch {
-	case t.accepted >= q:
+	switch outcome {
+	case quorum.Accepted:
 		if c.deadline().Until(clock.Present(c.locker.clock)) > 0 {
-			c.conclude(won, nil)
+			c.conclude(quorum.Won, nil)
 		} else {
-			c.conclude(over, c.error(ErrTooLate))
+			c.conclude(quorum.Over, c.error(ErrTooLate))
 		}
-	case t.granted+t.held+t.open < q:
-		c.conclude(over, c.error(ErrNoQuorum))
-	case c.chosen && t.accepted+t.settling+t.open < q:
-		c.yield()
-	case t.granted+t.open < q, t.granted < q && t.held > 0 && t.granted+t.held >= q && !c.awaited():
-		c.outvoted(t)
-	}
-}
-
-// outvoted concludes a claim that others keep from a majority, if it has to give way to them or knows who has the lock. With mu
-// held.
-func (c *claim) outvoted(t tally) {
-	switch {
-	case c.most() >= c.locker.quorum:
-		c.yield()
-	case t.granted > 0:
+	case quorum.NoQuorum:
+		c.conclude(quorum.Over, c.error(ErrNoQuorum))
+	case quorum.Contested:
 		if !c.insist() {
 			c.yield()
 		}
-	case !c.awaited():
+	case quorum.Outvoted:
 		c.yield()
+	default: // not yet
 	}
 }
 
-// yield concludes a claim that others keep from a majority. With mu held.
-func (c *claim) yield() {
-	e := c.error(ErrHeld)
-	if !e.owned {
-		e.verdict = errSplit
-	}
-	c.conclude(over, e)
-}
-
-// awaited reports whether a node that has not answered may yet do so soon. A claim that others may have outvoted does not wait for
-// silent ones until the node timeout: meanwhile what it holds would keep the others from a majority. With mu held.
-func (c *claim) awaited() bool {
-	now := clock.IO()
-	for i, ln := range c.locker.lines {
-		if c.nodes[i].ballot != open {
-			continue
-		}
-		switch left, known := ln.Silence(now); {
-		case !known:
-			return true
-		case left > 0:
-			c.ring(c.locker.clock.Now().Add(left))
-			return true
-		}
-	}
-	return false
-}
-
-// most is how many of the nodes the owner has that has the most, with those that are reserved for the next owner. With mu held.
-func (c *claim) most() (most int) {
-	passing := 0
-	for i := range c.nodes {
-		r, same := c.nodes[i].other(), 0
-		if r != nil && r.TTL == 0 {
-			passing++
-			continue
-		}
-		for j := range c.nodes {
-			if o := c.nodes[j].other(); r != nil && o != nil && o.TTL != 0 && o.Fingerprint == r.Fingerprint {
-				same++
+// sendNext sends what the state of the claim asks for. With mu held.
+func (c *claim) sendNext() {
+	for i, v, more := c.state.Next(); more; i, v, more = c.state.Next() {
+		r := &c.acquire
+		if v == pool.Repair {
+			if c.repair == nil {
+				c.repair = c.request(pool.Repair)
 			}
+			r = c.repair
 		}
-		most = max(most, same)
+		until := clock.IO().Add(c.timeout)
+		c.locker.lines[i].Send(dispatch.Call{To: c, Request: r, Until: until, Within: c.timeout})
 	}
-	return most + passing
-}
-
-// other is what the node told of another owner that has the lock there, or will next; nil if it did not. What a node without a
-// vote tells does not count.
-func (n *standing) other() *pool.Reply {
-	if n.ballot != held || n.refusal.Verdict != pool.Held {
-		return nil
-	}
-	return n.refusal
 }
 
 // repairs is how many nodes needed a second request for the token.
 func (c *claim) repairCount() int {
 	c.mu.Lock()
 	defer c.unlock()
-	return c.repairs
+	return c.state.Repairs
 }
 
 // grant is what a claim that was won gives.
 func (c *claim) grant() grant {
-	return grant{claim: c, fence: c.token, start: c.start, deadline: c.deadline()}
+	return grant{claim: c, fence: c.state.Token, start: c.start, deadline: c.deadline()}
 }
 
 // deadline is when the lock must be taken for expired if nothing extends it.
 func (c *claim) deadline() clock.Moment { return c.start.Add(validity(c.terms.ttl)) }
 
 // conclude ends the asking. With mu held.
-func (c *claim) conclude(p phase, verdict error) {
-	if c.phase != asking {
+func (c *claim) conclude(p quorum.Phase, verdict error) {
+	if c.state.Phase() != quorum.Asking {
 		return
 	}
 	c.verdict = verdict
-	if p == won {
-		c.phase = won
+	if p == quorum.Won {
+		c.state.Conclude(quorum.Won)
 	} else {
 		c.hush()
 		c.abandon(0, nil)
@@ -574,206 +326,16 @@ func (c *claim) conclude(p phase, verdict error) {
 	c.done <- struct{}{}
 }
 
-// abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is released too. No
-// context of a caller bounds that. If remainder is not zero the keys are left to live for that long. Who waits for a vote has to
-// run the trip, if one is returned. With mu held.
-func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
-	c.phase = over
-	c.release = vote
-	c.debts = make([]debt, len(c.nodes))
-	if vote != nil {
-		vote.debts = c.debts
-	}
-	request := c.request(pool.Release)
-	request.TTL = remainder
-	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
-	if inbox := c.locker.inbox; inbox.busy.Load() { // else no node has our inbox in its queue, or the lock reserved for it
-		request.Inbox = inbox.channel
-	}
-	now := clock.IO()
-	until := now.Add(max(c.terms.ttl, remainder))
-	var hold *time.Time
-	if remainder > 0 {
-		hold = new(now.Add(remainder))
-	}
-	freed := &c.freed
-	if errors.Is(c.verdict, ErrHeld) || errors.Is(c.verdict, errSplit) { // lost in time, to somebody else: to try at once would be to lose at once
-		freed = nil
-	}
-	for i := range c.debts {
-		c.debts[i] = debt{ledger: &c.locker.debts[i], request: request, timeout: c.timeout, hold: hold, until: until, vote: vote, freed: freed}
-	}
-	for i := range c.debts { // an answer to one looks at the others
-		own = c.free(i, now, vote != nil) // one only, of a lone node
-	}
-	return own
-}
-
-// free releases the lock on one node, unless a request is under way there that takes it: on a pool of connections a
-// release could overtake it, so it waits until that has landed. Who calls, and waits for the answer, has to run the trip, if one is
-// returned. With mu held.
-func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
-	n, d := &c.nodes[i], &c.debts[i]
-	switch {
-	case n.flying:
-	case n.taken:
-		n.taken = false
-		d.unknown, d.refused, d.rejoin = n.unknown, n.refused, n.returned
-		if d.vote != nil && d.ledger.line.Duplicate() {
-			d.vote.postpone(d)
-		} else {
-			return d.send(now, waits)
-		}
-	case d.vote != nil:
-		d.vote.count(d, &pool.Reply{Verdict: pool.Gone})
-	}
-	return nil
-}
-
 // error tells how the nodes have answered. With mu held.
 func (c *claim) error(verdict error) *QuorumError {
-	t := c.count()
-	e := &QuorumError{
-		Op:      "lock",
-		Name:    c.name,
-		Needed:  c.locker.quorum,
-		Granted: t.granted,
-		Held:    t.held,
-		Failed:  t.failed,
-		Pending: t.open,
-		verdict: verdict,
-	}
+	e := lockError(c.name, verdict, c.locker.quorum, c.state.Standing())
 	if !errors.Is(verdict, ErrTooLate) {
 		e.self = c.fingerprint()
 	}
-	owners, most, passing, foreign := make(map[string]int), 0, 0, false
-	waits := make([]time.Duration, 0, len(c.nodes))
-	for i := range c.nodes {
-		n := &c.nodes[i]
-		r := cmp.Or(n.refusal, &unanswered)
-		switch {
-		case n.ballot == granted || n.ballot == accepted:
-			waits = append(waits, 0)
-			continue
-		case r.Verdict == pool.Held && r.TTL >= 0, r.Verdict == pool.Quarantined:
-			waits = append(waits, r.TTL)
+	for i, ln := range c.locker.lines {
+		if r, denied := c.state.Denied(i); denied {
+			e.Nodes = append(e.Nodes, nodeError(ln, cmp.Or(r, &unanswered)))
 		}
-		switch {
-		case n.other() == nil:
-		case r.TTL == 0:
-			passing++ // it is reserved for the next owner
-		default:
-			owners[r.Fingerprint]++
-			e.Holder = cmp.Or(e.Holder, r.Holder)
-			if owners[r.Fingerprint] > most {
-				most, e.owner, e.foreign = owners[r.Fingerprint], r.Fingerprint, r.Foreign
-			}
-			foreign = foreign || r.Foreign
-		}
-		e.Nodes = append(e.Nodes, nodeError(c.locker.lines[i], r))
-	}
-	e.owned = most+passing >= e.Needed
-	e.foreign = e.foreign || foreign && !e.owned
-	if slices.Sort(waits); len(waits) >= e.Needed {
-		e.RetryAfter = waits[e.Needed-1]
 	}
 	return e
-}
-
-// A releaseVote counts what the nodes say to a release, for the caller of Unlock.
-type releaseVote struct {
-	quorum int
-	until  clock.Moment // the node timeout
-	done   chan<- struct{}
-
-	mu                          sync.Mutex
-	open, deleted, gone, failed int
-	closed, late                bool    // late: by the node timeout
-	verdict                     error   // nil, ErrLost or ErrNoQuorum
-	twins                       []*debt // to be released once it is over
-	debts                       []debt  // all of them
-}
-
-// openVote opens the vote on the claim's release, of which there is one at most. With mu held.
-func (c *claim) openVote() *releaseVote {
-	l, v := c.locker, &c.vote
-	c.timeout = l.timeout(c.terms)
-	v.quorum, v.until, v.open, v.done = l.quorum, clock.Present(l.clock).Add(withGrace(c.timeout)), len(l.lines), c.done
-	return v
-}
-
-// count counts the answer to d.
-func (v *releaseVote) count(d *debt, reply *pool.Reply) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if d.ledger.line.Duplicate() || v.voted(reply.Server) {
-		reply = &noVote
-	}
-	v.open--
-	d.server = reply.Server
-	switch reply.Verdict {
-	case pool.OK:
-		v.deleted++
-	case pool.Gone:
-		v.gone++
-	default:
-		v.failed++
-	}
-	d.said, d.why = reply.Verdict, reply.Err
-	v.decide()
-}
-
-// voted reports whether that server has voted over another line. With mu held.
-func (v *releaseVote) voted(server string) bool {
-	for i := range v.debts { // of which nothing else is the vote's to read
-		if server != "" && v.debts[i].server == server {
-			return true
-		}
-	}
-	return false
-}
-
-// postpone has the release to a twin wait until the vote is over: should it come first, the line that votes for the
-// server would find the lock gone.
-func (v *releaseVote) postpone(d *debt) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	d.vote = nil
-	d.said, d.why = noVote.Verdict, noVote.Err
-	v.open--
-	v.failed++
-	v.twins = append(v.twins, d)
-	v.decide()
-}
-
-// decide ends the vote as soon as nothing that is still open can change it. With mu held.
-func (v *releaseVote) decide() {
-	switch {
-	case v.deleted >= v.quorum:
-		v.end(nil)
-	case v.gone >= v.quorum:
-		v.end(ErrLost)
-	case v.deleted+v.open < v.quorum && v.gone+v.open < v.quorum:
-		v.end(ErrNoQuorum)
-	}
-}
-
-// close ends the vote if it is still open: the node timeout is over.
-func (v *releaseVote) close() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.late = !v.closed
-	v.end(ErrNoQuorum)
-}
-
-// end ends the vote. With mu held.
-func (v *releaseVote) end(verdict error) {
-	if !v.closed {
-		v.closed, v.verdict = true, verdict
-		v.done <- struct{}{} // there is room: the decision was taken out
-	}
-	for _, d := range v.twins {
-		d.send(clock.IO(), false)
-	}
-	v.twins = nil
 }

@@ -279,8 +279,8 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 	if err != nil {
 		return nil, err
 	}
-	if c.token != 0 {
-		l.tokens.saw(m.keys.Lock, c.token)
+	if c.state.Token != 0 {
+		l.tokens.saw(m.keys.Lock, c.state.Token)
 	}
 	return c, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -251,7 +252,7 @@ func (le *Lease) handOver() bool {
 	c := le.claim
 	l := c.locker
 	now := clock.Present(l.clock)
-	if c.phase != won || now.Mono.Sub(c.start.Mono) >= maxTurn || le.deadline.Until(now) < c.terms.ttl/2 {
+	if c.state.Phase() != quorum.Won || now.Mono.Sub(c.start.Mono) >= maxTurn || le.deadline.Until(now) < c.terms.ttl/2 {
 		return false
 	}
 	w := l.successor(le.room, le.terms)
@@ -262,17 +263,8 @@ func (le *Lease) handOver() bool {
 	le.gone.Store(true)
 	c.lease = nil
 	le.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.Mono.Sub(le.start.Mono)})
-	w.turn <- grant{claim: c, fence: c.nextToken(), start: now, deadline: le.deadline}
+	w.turn <- grant{claim: c, fence: c.state.NextToken(), start: now, deadline: le.deadline}
 	return true
-}
-
-// nextToken takes one of the tokens that are reserved, or returns 0. With mu held.
-func (c *claim) nextToken() uint64 {
-	if c.spent == c.top {
-		return 0
-	}
-	c.spent++
-	return c.spent
 }
 
 // reserve gets the claim a block of tokens, above all that it had: a majority of the nodes that accepted its token, and have had the
@@ -280,7 +272,7 @@ func (c *claim) nextToken() uint64 {
 // a token there that lies within the block. It returns the first token.
 func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
-	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), open: len(c.nodes), done: make(chan struct{})}
+	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), vote: quorum.NewVote(len(c.locker.lines), c.locker.quorum), done: make(chan struct{})}
 	r := c.request(pool.Repair)
 	r.Token = v.top
 	timeout := c.timeout
@@ -299,13 +291,13 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	if v.ok < c.locker.quorum {
+	if v.vote.Outcome() != quorum.Yes {
 		return 0, ErrNoQuorum
 	}
-	c.spent, c.top = c.top, v.top
+	c.state.Reserve(v.top)
 	c.extend, c.rejoin = nil, nil // they tell the nodes the top
-	c.locker.tokens.saw(c.acquire.Lock, c.top)
-	return c.nextToken(), nil
+	c.locker.tokens.saw(c.acquire.Lock, v.top)
+	return c.state.NextToken(), nil
 }
 
 // blockTop is the last token of the next block. Tokens grow from clocks: where the registers are
@@ -316,15 +308,15 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 func (c *claim) blockTop(now clock.Moment) uint64 {
 	wall := uint64(max(now.Wall.Microseconds(), 1))
 	lasted := min(max(now.Mono.Sub(c.start.Mono), 0), maxTurn)
-	return max(max(wall, c.token)+uint64(lasted.Microseconds()), c.top+1)
+	return max(max(wall, c.state.Token)+uint64(lasted.Microseconds()), c.state.Top+1)
 }
 
 // A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu guards it.
 type reservation struct {
-	claim    *claim
-	top      uint64
-	open, ok int
-	done     chan struct{}
+	claim *claim
+	top   uint64
+	vote  quorum.Vote
+	done  chan struct{}
 }
 
 func (v *reservation) Wanted(*pool.Request) bool { return true }
@@ -333,14 +325,13 @@ func (v *reservation) Wanted(*pool.Request) bool { return true }
 func (v *reservation) Answered(i int, _ *pool.Request, reply pool.Reply) {
 	v.claim.mu.Lock()
 	defer v.claim.unlock()
-	q := v.claim.locker.quorum
-	decided := v.ok >= q || v.ok+v.open < q
-	v.open--
-	n := &v.claim.nodes[i]
-	if reply.Verdict == pool.OK && n.ballot == accepted && !n.lapsed && v.claim.speaks(i, &reply) {
-		v.ok++
+	decided := v.vote.Outcome() != quorum.Open
+	side := quorum.Neither
+	if v.claim.state.Vouches(i, &reply, !v.claim.locker.lines[i].Duplicate()) {
+		side = quorum.Yes
 	}
-	if !decided && (v.ok >= q || v.ok+v.open < q) {
+	v.vote.Count(side, "")
+	if !decided && v.vote.Outcome() != quorum.Open {
 		close(v.done)
 	}
 }

@@ -1,0 +1,143 @@
+package quorum
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/go-redlock/redlock/pool"
+)
+
+// When simultaneous attempts have split the nodes between them, so that none has a majority, one of
+// them has to go on and the others have to give way. The nodes tell each whom the others are: every
+// refusal carries the owner's fingerprint. So all see one order: who has more of the nodes comes
+// first, and of two that have as many the one with the smaller fingerprint. The first keeps what it
+// has and asks the others' nodes again; the rest release theirs. This rests on no clock, and decides
+// nothing but who asks: where attempts see different orders, two of them insist for a while, or none
+// does, and they try again.
+
+// other is what the node told of another owner that has the lock there, or will next; nil if it did
+// not. What a node without a vote tells does not count.
+func (n *node) other() *pool.Reply {
+	if n.ballot != held || n.refusal.Verdict != pool.Held {
+		return nil
+	}
+	return n.refusal
+}
+
+// most is how many of the nodes the owner has that has the most, with those that are reserved for the
+// next owner.
+func (a *Acquisition) most() (most int) {
+	passing := 0
+	for i := range a.nodes {
+		r, same := a.nodes[i].other(), 0
+		if r != nil && r.TTL == 0 {
+			passing++
+			continue
+		}
+		for j := range a.nodes {
+			if o := a.nodes[j].other(); r != nil && o != nil && o.TTL != 0 && o.Fingerprint == r.Fingerprint {
+				same++
+			}
+		}
+		most = max(most, same)
+	}
+	return most + passing
+}
+
+// First reports whether others have nodes, and the owner with that fingerprint, whose acquisition
+// this is, comes before all of them.
+func (a *Acquisition) First(self string) bool {
+	own, asks, others := 0, false, make(map[string]int)
+	for i := range a.nodes {
+		n := &a.nodes[i]
+		r := n.other()
+		asks = asks || r != nil
+		switch {
+		case n.ballot == granted, n.ballot == accepted:
+			own++
+		case r == nil || r.TTL == 0: // it is reserved: nobody has it yet
+		case r.Foreign: // who does not know of this order
+			return false
+		default:
+			others[r.Fingerprint]++
+		}
+	}
+	for o, count := range others {
+		if count > own || count == own && o < self {
+			return false
+		}
+	}
+	return asks
+}
+
+// AskAgain has the node asked again if another owner has it, and reports whether it is.
+//
+// The owner id is the same, so at most one of these requests may take the lock on a node (R9 in
+// docs/safety.md). A node is therefore asked again only when it has refused the request before for
+// another owner's sake: that request has come, and has changed nothing. One that has not answered, or
+// has granted the lock and lost it since, is not asked.
+func (a *Acquisition) AskAgain(i int) bool {
+	n := &a.nodes[i]
+	if n.other() == nil {
+		return false
+	}
+	n.ballot, n.refusal = open, nil
+	a.ask(i, pool.Acquire)
+	return true
+}
+
+// A Standing is how the nodes stand to an acquisition.
+type Standing struct {
+	Tally
+	Owner      string        // fingerprint of the other owner that has the lock on the most nodes
+	Owned      bool          // that one has it on a majority
+	Foreign    bool          // another program has it, or may have the most of it
+	Holder     string        // label of an owner, if some node told one
+	RetryAfter time.Duration // after which a quorum may be had at the earliest, if known
+}
+
+// Standing is how the nodes stand to the acquisition.
+func (a *Acquisition) Standing() Standing {
+	s := Standing{Tally: a.Tally()}
+	owners, most, passing, foreign := make(map[string]int), 0, 0, false
+	waits := make([]time.Duration, 0, len(a.nodes))
+	for i := range a.nodes {
+		n := &a.nodes[i]
+		switch r := n.refusal; {
+		case n.ballot == granted || n.ballot == accepted:
+			waits = append(waits, 0)
+		case r == nil:
+		case r.Verdict == pool.Held && r.TTL >= 0, r.Verdict == pool.Quarantined:
+			waits = append(waits, r.TTL)
+		}
+		switch r := n.other(); {
+		case r == nil:
+		case r.TTL == 0:
+			passing++ // it is reserved for the next owner
+		default:
+			owners[r.Fingerprint]++
+			s.Holder = cmp.Or(s.Holder, r.Holder)
+			if owners[r.Fingerprint] > most {
+				most, s.Owner, s.Foreign = owners[r.Fingerprint], r.Fingerprint, r.Foreign
+			}
+			foreign = foreign || r.Foreign
+		}
+	}
+	s.Owned = most+passing >= a.needed
+	s.Foreign = s.Foreign || foreign && !s.Owned
+	if slices.Sort(waits); len(waits) >= a.needed {
+		s.RetryAfter = waits[a.needed-1]
+	}
+	return s
+}
+
+// Denied returns the answer of a node that has not granted the lock; nil if it has not answered. It
+// returns false of one that has granted it.
+func (a *Acquisition) Denied(i int) (*pool.Reply, bool) {
+	n := &a.nodes[i]
+	if n.ballot == granted || n.ballot == accepted {
+		return nil, false
+	}
+	return n.refusal, true
+}

@@ -1,0 +1,82 @@
+// Package quorum is the algorithm of "Distributed Locks with Redis", and of its fencing tokens, as a
+// state machine: answers go in, and out come requests to send and an outcome. It has no goroutine,
+// timer, lock or clock; who drives it has. It is the only place where a majority decides on a lock.
+package quorum
+
+import "slices"
+
+// A Side is what an answer says in a Vote, and what a majority has said.
+type Side uint8
+
+// The sides. A vote is Open until nothing that has not been answered can change it.
+const (
+	Open Side = iota
+	Yes
+	No
+	Neither // an answer: it does not count; a vote: neither side can have a majority any more
+)
+
+// A Vote counts who says yes and who says no. A server that several addresses lead to counts once.
+type Vote struct {
+	Nodes      int
+	Needed     int // for a majority
+	Pending    int // nodes that have not answered
+	Ayes, Noes int
+
+	few   [5]string // servers that have voted
+	more  []string
+	voted int
+}
+
+// NewVote opens a vote of that many nodes, of which needed decide.
+func NewVote(nodes, needed int) Vote { return Vote{Nodes: nodes, Needed: needed, Pending: nodes} }
+
+// Count counts a node's answer. It returns false, and counts it for neither side, if that server has
+// answered over another line already.
+func (v *Vote) Count(answer Side, server string) bool {
+	v.Pending--
+	if server != "" && v.has(server) {
+		return false
+	}
+	v.note(server)
+	switch answer {
+	case Yes:
+		v.Ayes++
+	case No:
+		v.Noes++
+	default: // it does not count
+	}
+	return true
+}
+
+func (v *Vote) has(server string) bool {
+	return slices.Contains(v.few[:min(v.voted, len(v.few))], server) || slices.Contains(v.more, server)
+}
+
+func (v *Vote) note(server string) {
+	switch {
+	case server == "":
+		return
+	case v.voted < len(v.few):
+		v.few[v.voted] = server
+	default:
+		v.more = append(v.more, server)
+	}
+	v.voted++
+}
+
+// Failed is how many nodes have answered neither yes nor no.
+func (v *Vote) Failed() int { return v.Nodes - v.Ayes - v.Noes - v.Pending }
+
+// Outcome is what the vote has come to, as soon as nothing that is still open can change it.
+func (v *Vote) Outcome() Side {
+	switch {
+	case v.Ayes >= v.Needed:
+		return Yes
+	case v.Noes >= v.Needed:
+		return No
+	case v.Ayes+v.Pending < v.Needed && v.Noes+v.Pending < v.Needed:
+		return Neither
+	}
+	return Open
+}
