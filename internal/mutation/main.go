@@ -36,15 +36,22 @@ type killer struct {
 	regime   string // of the simulation; empty: it is another test
 }
 
+// lint is golangci-lint, for a package.
+func lint(in string) killer { return killer{in: in, test: "golangci-lint"} }
+
 // test is a test of a package.
 func test(in, name string) killer { return killer{in: in, test: name} }
 
 // sim is the simulation of ten thousand schedules at most, of the regime that is about the rule.
 func sim(regime string) killer { return killer{"./internal/sim", "TestSimulation", regime} }
 
-// args are those of go test.
+// args are those of the go command.
 func (k killer) args() []string {
-	args := []string{"-run=^" + k.test + "$", k.in}
+	if k == lint(k.in) {
+		return []string{"tool", "-modfile=tools/go.mod", "golangci-lint", "run", "--allow-parallel-runners", k.in}
+	}
+	args := []string{"test", "-count=1", "-trimpath", "-vet=off", "-failfast", "-timeout=5m"}
+	args = append(args, "-run=^"+k.test+"$", k.in)
 	if k.regime != "" {
 		args = append(args, "-args", "-sim.regime="+k.regime, "-sim.count=10000")
 	}
@@ -186,8 +193,7 @@ func (m mutant) try(dir string) (by string, err error) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	args := append([]string{"test", "-count=1", "-trimpath", "-vet=off", "-failfast", "-timeout=5m"}, m.killer.args()...)
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // of the table
+	cmd := exec.CommandContext(ctx, "go", m.killer.args()...) //nolint:gosec // of the table
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	switch {
@@ -195,6 +201,9 @@ func (m mutant) try(dir string) (by string, err error) {
 		return "", nil
 	case bytes.Contains(out, []byte("[build failed]")), bytes.Contains(out, []byte("[setup failed]")):
 		return "", fmt.Errorf("it does not build: %.*s", doubt, out)
+	}
+	if m.killer == lint(m.killer.in) && bytes.Contains(out, []byte(m.file)) {
+		return m.killer.test, nil
 	}
 	all := failed.FindAllSubmatch(out, -1)
 	if p := panics.Find(out); len(all) == 0 && p != nil {
