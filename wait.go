@@ -127,7 +127,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		case held && queued:
 			patience := last.patience()
 			if unqueued(last) {
-				patience = min(patience, l.courtesy(0, t)<<min(2*splits, 8))
+				patience = min(patience, l.courtesy(0, t)<<min(3*splits, 9))
 				splits++
 			} else {
 				splits = 0
