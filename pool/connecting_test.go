@@ -3,9 +3,11 @@ package pool_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -269,6 +271,61 @@ func TestClosingANodeEndsAHandshake(t *testing.T) {
 			t.Errorf("%s: the handshake goes on", name)
 		}
 		l.Close()
+	}
+}
+
+// go-redis dials for such a client, and heeds the client's own timeout alone.
+func TestAFailoverClientsHandshakeEndsWithItsDialTimeout(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never shakes hands
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	began, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		close(began)
+		_, _ = io.Copy(io.Discard, c)
+	}()
+	web := httptest.NewTLSServer(nil) // for its certificate
+	web.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(web.Certificate())
+	there, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: web.TLS.Certificates})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(l.Addr().String())
+	sentinel := newFakeAt(t, there, func([]string) string { return "*2\r\n" + bulk(host) + bulk(port) })
+	user := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: "locks", SentinelAddrs: []string{sentinel.addr},
+		TLSConfig: &tls.Config{RootCAs: roots}, DialTimeout: 3 * time.Second,
+	})
+	defer user.Close()
+	n := pool.New(user)
+	end := n.Open()
+	waiting := make(chan pool.Reply)
+	go func() {
+		reply, _ := in(t, n, time.Minute, acquire(keys(t, "lock"), alice, 1))
+		waiting <- reply
+	}()
+	<-began
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if reply := <-waiting; reply.Verdict != pool.Unavailable || !reply.Unsent {
+		t.Errorf("%+v", reply)
+	}
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the handshake goes on")
 	}
 }
 

@@ -39,6 +39,10 @@ func WithMaxIdle(d time.Duration) Option {
 // it does not matter what retries and pool the client has, and neither can use up the other's connections. The client stays the
 // user's, and is neither used nor closed.
 //
+// A failover client (redis.NewFailoverClient) dials by a function of go-redis's, which over TLS heeds the client's DialTimeout
+// alone: a handshake that the master does not answer goes on for so long after the node was closed, and without end where the
+// client has none. So give FailoverOptions a DialTimeout, or a Dialer that ends with its context.
+//
 // A redis.Ring is no node, for it spreads keys over servers that do not agree. Of it, and of nil, New makes a node that
 // redlock.New refuses, with the reason.
 func New(user redis.UniversalClient, opts ...Option) Node {
