@@ -421,8 +421,8 @@ func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
 			mustUnlock(t, mustTryLock(t, l, "more"))
 		}
 		time.Sleep(time.Second)
-		if n := away.acquires.Load() - asked; s.Pending < 32768 || n > 5 { // a debt is on its way now and then
-			t.Errorf("with %d debts the node was given %d of 20 new locks", s.Pending, n)
+		if n := away.acquires.Load() - asked; s.Pending < 32768 || n > 5 { // a release is on its way now and then
+			t.Errorf("with %d releases that wait for it the node was given %d of 20 new locks", s.Pending, n)
 		}
 		away.silent.Store(false)
 		time.Sleep(time.Minute)

@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
-	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/schedule"
-	"github.com/go-redlock/redlock/pool"
 )
 
 // A Lease is a lock that is held. It ends when it is unlocked, when the lock is lost, or when its [Locker] is closed, and
@@ -252,12 +250,7 @@ func (c *claim) remainder() time.Duration {
 	if c.terms.minHold == 0 {
 		return 0
 	}
-	return ceilMillis(max(c.start.Add(c.terms.minHold).Until(clock.Present(c.locker.clock)), 0))
-}
-
-// ceilMillis rounds up to whole milliseconds.
-func ceilMillis(d time.Duration) time.Duration {
-	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
+	return clock.CeilMillis(max(c.start.Add(c.terms.minHold).Until(clock.Present(c.locker.clock)), 0))
 }
 
 // Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted it, or no longer can,
@@ -323,22 +316,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	e := &QuorumError{Op: "unlock", Name: le.claim.name, Needed: le.claim.locker.quorum, verdict: verdict}
 	if v != nil {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		e.Granted, e.Held, e.Failed, e.Pending = v.nodes.Ayes, v.nodes.Noes, v.nodes.Failed(), v.nodes.Pending
-		if v.late {
-			e.Failed, e.Pending = e.Failed+e.Pending, 0
-		}
-		for i := range le.claim.debts {
-			d := &le.claim.debts[i]
-			reply := pool.Reply{Verdict: d.said, Err: d.why}
-			if d.said == pool.Unanswered && v.late {
-				reply = dispatch.Silent(d.timeout)
-			}
-			if d.said != pool.OK {
-				e.Nodes = append(e.Nodes, nodeError(d.ledger.line, &reply))
-			}
-		}
+		v.tell(le.claim, e)
 	}
 	return e
 }

@@ -40,24 +40,25 @@ type claim struct {
 	timer   clock.Timer      // the node timeout, and for a lease its deadline
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
 
-	mu      sync.Mutex
-	timeout time.Duration // of a node, for the requests to come
-	rings   time.Time     // when the timer does, or zero
-	until   time.Time     // when nodes that have not answered have failed
-	again   time.Time     // when the nodes that others have may be asked again, and how often they were: see insist
-	rounds  int
-	verdict error // why it was lost
-	state   quorum.Acquisition
-	repair  *pool.Request // the further requests, once needed
-	extend  *pool.Request
-	rejoin  *pool.Request
-	lease   *Lease       // what came of it, once won; nil while the lock is handed over
-	lost    bool         // a majority said so while it was
-	debts   []debt       // the releases, once over
-	freed   atomic.Int32 // nodes that have paid
-	vote    releaseVote
-	release *releaseVote // it, if Unlock waits for it
-	news    []news       // to be told once mu is free
+	mu        sync.Mutex
+	timeout   time.Duration // of a node, for the requests to come
+	rings     time.Time     // when the timer does, or zero
+	until     time.Time     // when nodes that have not answered have failed
+	again     time.Time     // when the nodes that others have may be asked again, and how often they were: see insist
+	rounds    int
+	verdict   error // why it was lost
+	state     quorum.Acquisition
+	repair    *pool.Request // the further requests, once needed
+	extend    *pool.Request
+	rejoin    *pool.Request
+	lease     *Lease        // what came of it, once won; nil while the lock is handed over
+	lost      bool          // a majority said so while it was
+	releases  []owedRelease // once over
+	wakes     bool          // who waits here tries once they are confirmed
+	confirmed atomic.Int32  // nodes that have given the lock up
+	vote      releaseVote
+	release   *releaseVote // it, if Unlock waits for it
+	news      []news       // to be told once mu is free
 }
 
 // unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under a lock.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/release"
 	"github.com/go-redlock/redlock/internal/schedule"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -26,8 +27,8 @@ type Locker struct {
 	journal  journal
 	outage   outage
 	dispatch *dispatch.Dispatcher
-	health   []health // by node
-	debts    []ledger // by node
+	health   []health           // by node
+	backlogs []*release.Backlog // by node
 	closed   chan struct{}
 
 	mu       sync.Mutex
@@ -75,9 +76,10 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	l.journal.locker = l
 	l.dispatch = dispatch.New(nodes, l.hooks())
 	l.lines = l.dispatch.Lines()
-	l.health, l.debts = make([]health, len(nodes)), make([]ledger, len(nodes))
+	l.health = make([]health, len(nodes))
 	for i, n := range nodes {
-		l.debts[i].locker, l.debts[i].line = l, l.lines[i]
+		gaveUp := func(why error) { l.gaveUp(i, why) }
+		l.backlogs = append(l.backlogs, release.New(l.lines[i], &l.dispatch.Group, l.clock, gaveUp))
 		l.signOff = append(l.signOff, n.Open())
 	}
 	l.inbox = newInbox(l)
@@ -90,8 +92,8 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 // hooks are what the dispatcher tells of the nodes.
 func (l *Locker) hooks() dispatch.Hooks {
 	return dispatch.Hooks{
-		Full:  func(node int) bool { return l.debts[node].full() },
-		Alive: func(node int) { l.debts[node].settle(&l.debts[node].silent) },
+		Full:  func(node int) bool { return l.backlogs[node].Full() },
+		Alive: func(node int) { l.backlogs[node].Settle() },
 		Heard: l.heard,
 		Duplicate: func(node, of int) {
 			l.journal.note(slog.LevelWarn, "redlock: two nodes are one server; the second has no vote",
@@ -107,6 +109,18 @@ func (l *Locker) heard(node int, v pool.Verb, r *pool.Reply, took time.Duration,
 	if len(l.observers) > 0 {
 		l.observe(context.Background(), NodeEvent{Node: addr, Verb: v, Verdict: r.Verdict, Latency: took, Err: r.Err})
 	}
+}
+
+// gaveUp tells that the release of a key was given up on a node: because that refused it for so long, or
+// else because too many wait.
+func (l *Locker) gaveUp(node int, why error) {
+	addr := l.lines[node].Node().Addr()
+	if why == nil {
+		l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL: too many are owed to its node", "node", addr)
+	} else {
+		l.logger.Warn("redlock: a node refused the release of a key until its TTL was over", "node", addr, "error", why)
+	}
+	l.observe(context.Background(), DroppedEvent{Node: addr, Err: why})
 }
 
 // made returns an error for a Locker that is zero or nil.
@@ -383,8 +397,8 @@ func (l *Locker) drain(ctx context.Context) error {
 	defer stop()
 	defer func() {
 		l.dispatch.Retire()
-		for i := range l.debts {
-			l.debts[i].close(l)
+		for _, b := range l.backlogs {
+			b.Close()
 		}
 	}()
 	if !l.dispatch.Drain(grace) {
@@ -430,9 +444,9 @@ func (l *Locker) Stats() Stats {
 	l.mu.Lock()
 	s := Stats{Leases: len(l.leases), Pending: l.dispatch.Pending()}
 	l.mu.Unlock()
-	for i := range l.debts {
-		s.Dropped += l.debts[i].dropped.Load()
-		s.Refused += l.debts[i].refused.Load()
+	for _, b := range l.backlogs {
+		s.Dropped += b.Dropped()
+		s.Refused += b.Refused()
 	}
 	return s
 }

@@ -65,3 +65,8 @@ func (m Moment) Until(now Moment) time.Duration {
 
 // After reports whether m is later than o by the monotonic clock.
 func (m Moment) After(o Moment) bool { return m.Mono.After(o.Mono) }
+
+// CeilMillis rounds up to whole milliseconds.
+func CeilMillis(d time.Duration) time.Duration {
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond)
+}

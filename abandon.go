@@ -1,0 +1,193 @@
+package redlock
+
+import (
+	"errors"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
+	"github.com/go-redlock/redlock/internal/release"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is
+// released too. No context of a caller bounds that. If remainder is not zero the keys are left to live
+// for that long. Who waits for a vote has to run the round trip, if one is returned. With mu held.
+func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
+	c.state.Conclude(quorum.Over)
+	c.release = vote
+	c.releases = make([]owedRelease, len(c.locker.lines))
+	request := c.request(pool.Release)
+	request.TTL = remainder
+	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
+	if inbox := c.locker.inbox; inbox.busy.Load() { // else no node has our inbox in its queue, or the lock reserved for it
+		request.Inbox = inbox.channel
+	}
+	now := clock.IO()
+	until := now.Add(max(c.terms.ttl, remainder))
+	var hold *time.Time
+	if remainder > 0 {
+		hold = new(now.Add(remainder))
+	}
+	// Who waits here tries once a majority has given the lock up: unless that was lost in time, to
+	// somebody else, for to try at once would be to lose at once.
+	c.wakes = !errors.Is(c.verdict, ErrHeld) && !errors.Is(c.verdict, errSplit)
+	for i := range c.releases {
+		c.releases[i].Pending = release.Pending{
+			Owner: c, Backlog: c.locker.backlogs[i], Request: request, Hold: hold, Until: until, Timeout: c.timeout,
+		}
+	}
+	for i := range c.releases { // an answer to one looks at the others
+		own = c.free(i, now, vote != nil) // one only, of a lone node
+	}
+	return own
+}
+
+// free releases the lock on one node, unless a request is under way there that takes it: on a pool of
+// connections a release could overtake it, so it waits until that has landed. Who calls, and waits for
+// the answer, has to run the round trip, if one is returned. With mu held.
+func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
+	r := &c.releases[i]
+	owed, trace := c.state.Release(i)
+	switch {
+	case owed == quorum.Due:
+		r.Trace = trace
+		if c.release != nil && c.locker.lines[i].Duplicate() {
+			c.release.postpone(r)
+		} else {
+			return r.Send(now, waits)
+		}
+	case owed == quorum.Nothing && c.release != nil:
+		c.release.count(r, &pool.Reply{Verdict: pool.Gone}, !c.locker.lines[i].Duplicate())
+	}
+	return nil
+}
+
+// Confirmed implements release.Owner: it has who waits here for the lock try, once a majority of the
+// nodes has given it up. They tell other processes of that, for in most cases this one has had its
+// turn. But what stood in the way of the waiter may have been this process's own: an attempt that was
+// granted too late, a lease whose Unlock went unanswered, or one that a call had which did not wait.
+func (c *claim) Confirmed(node int) {
+	l := c.locker
+	if c.wakes && !l.lines[node].Duplicate() && int(c.confirmed.Add(1)) == l.quorum {
+		l.inbox.freed(c.acquire.Lock)
+	}
+}
+
+// Released implements release.Owner.
+func (c *claim) Released(node int, reply *pool.Reply) {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.release != nil {
+		c.release.count(&c.releases[node], reply, !c.locker.lines[node].Duplicate())
+	}
+}
+
+// An owedRelease is the release of a node, and its answer.
+type owedRelease struct {
+	release.Pending
+	counted bool
+	said    Verdict // the first answer
+	why     error   // its cause
+}
+
+// A releaseVote counts what the nodes say first to a release, for the caller of Unlock. The claim's mu
+// guards it.
+type releaseVote struct {
+	until clock.Moment // the node timeout
+	done  chan<- struct{}
+
+	nodes        quorum.Vote    // yes: it has deleted the lock; no: that was gone
+	closed, late bool           // late: by the node timeout
+	verdict      error          // nil, ErrLost or ErrNoQuorum
+	twins        []*owedRelease // to be sent once it is over
+}
+
+// openVote opens the vote on the claim's release, of which there is one at most. With mu held.
+func (c *claim) openVote() *releaseVote {
+	l, v := c.locker, &c.vote
+	c.timeout = l.timeout(c.terms)
+	v.until, v.done = clock.Present(l.clock).Add(withGrace(c.timeout)), c.done
+	v.nodes = quorum.NewVote(len(l.lines), l.quorum)
+	return v
+}
+
+// count counts the first answer to r. With mu held.
+func (v *releaseVote) count(r *owedRelease, reply *pool.Reply, vote bool) {
+	if r.counted {
+		return
+	}
+	side, server := quorum.Neither, reply.Server
+	switch {
+	case !vote:
+		server = ""
+	case reply.Verdict == pool.OK:
+		side = quorum.Yes
+	case reply.Verdict == pool.Gone:
+		side = quorum.No
+	}
+	if counts := v.nodes.Count(side, server); !counts || !vote {
+		reply = &noVote
+	}
+	r.counted, r.said, r.why = true, reply.Verdict, reply.Err
+	v.decide()
+}
+
+// postpone has the release to a duplicate wait until the vote is over: should it come first, the line
+// that votes for the server would find the lock gone. With mu held.
+func (v *releaseVote) postpone(r *owedRelease) {
+	v.twins = append(v.twins, r)
+	v.count(r, &noVote, false)
+}
+
+// decide ends the vote as soon as nothing that is still open can change it. With mu held.
+func (v *releaseVote) decide() {
+	switch v.nodes.Outcome() {
+	case quorum.Yes:
+		v.end(nil)
+	case quorum.No:
+		v.end(ErrLost)
+	case quorum.Neither:
+		v.end(ErrNoQuorum)
+	case quorum.Open:
+	}
+}
+
+// close ends the vote if it is still open: the node timeout is over. With mu held.
+func (v *releaseVote) close() {
+	v.late = !v.closed
+	v.end(ErrNoQuorum)
+}
+
+// end ends the vote. With mu held.
+func (v *releaseVote) end(verdict error) {
+	if !v.closed {
+		v.closed, v.verdict = true, verdict
+		v.done <- struct{}{} // there is room: the decision was taken out
+	}
+	for _, r := range v.twins {
+		r.Send(clock.IO(), false)
+	}
+	v.twins = nil
+}
+
+// tell adds to e how the nodes of c have answered.
+func (v *releaseVote) tell(c *claim, e *QuorumError) {
+	c.mu.Lock()
+	defer c.unlock()
+	e.Granted, e.Held, e.Failed, e.Pending = v.nodes.Ayes, v.nodes.Noes, v.nodes.Failed(), v.nodes.Pending
+	if v.late {
+		e.Failed, e.Pending = e.Failed+e.Pending, 0
+	}
+	for i := range c.releases {
+		r := &c.releases[i]
+		reply := pool.Reply{Verdict: r.said, Err: r.why}
+		if !r.counted && v.late {
+			reply = dispatch.Silent(r.Timeout)
+		}
+		if r.said != pool.OK {
+			e.Nodes = append(e.Nodes, nodeError(c.locker.lines[i], &reply))
+		}
+	}
+}

@@ -1,0 +1,208 @@
+package release
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
+)
+
+const (
+	// maxPending is how many releases may wait for one node. Beyond it the node gets no new locks,
+	// and further releases are dropped: their keys last until their TTL.
+	maxPending = 32768
+
+	minPause, maxPause = 20 * time.Millisecond, time.Second
+)
+
+// A Backlog holds the releases that wait for a node which did not answer, until it does; those that
+// it refused, until it refuses them no longer; and those that are to be sent twice.
+type Backlog struct {
+	line   *dispatch.Line
+	group  *dispatch.Group
+	clock  clock.Clock
+	gaveUp func(why error)
+
+	count   atomic.Int64 // of all
+	dropped atomic.Uint64
+	refused atomic.Uint64
+
+	mu     sync.Mutex
+	silent waiting
+	denied waiting
+	twice  map[*Pending]clock.Timer // few: a node that does not answer is asked one thing at a time
+	closed bool                     // nothing waits any more
+}
+
+// waiting are the releases that wait for a sign from their node. One is sent from time to time, to
+// get it.
+type waiting struct {
+	queue []*Pending
+	alarm clock.Timer   // armed while anything waits
+	pause time.Duration // before the node is asked again
+}
+
+// New returns the backlog of a node. What waits in it is counted by the group. GaveUp is told, with no
+// lock held, of each release that is given up: for that reason, or because too many wait.
+func New(line *dispatch.Line, group *dispatch.Group, c clock.Clock, gaveUp func(why error)) *Backlog {
+	return &Backlog{line: line, group: group, clock: c, gaveUp: gaveUp}
+}
+
+// Full reports whether too much waits for the node for it to be given new locks.
+func (b *Backlog) Full() bool { return b.count.Load() >= maxPending }
+
+// Dropped is how many releases were given up because too many waited.
+func (b *Backlog) Dropped() uint64 { return b.dropped.Load() }
+
+// Refused is how many were given up because the node refused them for as long as their keys may have
+// lasted.
+func (b *Backlog) Refused() uint64 { return b.refused.Load() }
+
+// keep keeps p until its node gives a sign.
+func (b *Backlog) keep(w *waiting, p *Pending) {
+	switch {
+	case !clock.IO().Before(p.Until): // nothing is left to release
+		b.expire(p)
+		return
+	case b.Full():
+		b.drop()
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.group.Begin()
+	w.queue = append(w.queue, p)
+	b.count.Add(1)
+	b.arm(w)
+}
+
+// repeat sends p once more when a node timeout is over.
+func (b *Backlog) repeat(p *Pending) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		p.resend(clock.IO())
+		return
+	}
+	b.group.Begin()
+	if b.twice == nil {
+		b.twice = make(map[*Pending]clock.Timer)
+	}
+	b.twice[p] = b.clock.AfterFunc(p.Timeout, func() { b.resend(p) })
+	b.count.Add(1)
+}
+
+// resend sends p once more, unless the backlog was closed meanwhile.
+func (b *Backlog) resend(p *Pending) {
+	b.mu.Lock()
+	_, waits := b.twice[p]
+	if waits {
+		delete(b.twice, p)
+		b.count.Add(-1)
+	}
+	b.mu.Unlock()
+	if waits {
+		p.resend(clock.IO())
+		b.group.End()
+	}
+}
+
+// arm sets the alarm. With mu held.
+func (b *Backlog) arm(w *waiting) {
+	if w.alarm == nil && len(w.queue) > 0 {
+		w.pause = min(max(2*w.pause, minPause), maxPause)
+		w.alarm = b.clock.AfterFunc(w.pause, func() { b.probe(w) })
+	}
+}
+
+// take removes n of those that wait, the oldest first, and returns them. With mu held.
+func (b *Backlog) take(w *waiting, n int) []*Pending {
+	taken := slices.Clone(w.queue[:n])
+	w.queue = slices.Delete(w.queue, 0, n)
+	b.count.Add(int64(-n))
+	return taken
+}
+
+// Settle sends all that waits for the node to answer, for it has.
+func (b *Backlog) Settle() { b.settle(&b.silent) }
+
+// settle sends all that waits, for the node has given the sign.
+func (b *Backlog) settle(w *waiting) {
+	if b.count.Load() == 0 {
+		return
+	}
+	b.mu.Lock()
+	due := b.take(w, len(w.queue))
+	w.pause = 0
+	b.mu.Unlock()
+	now := clock.IO()
+	for _, p := range due {
+		p.resend(now)
+		b.group.End()
+	}
+}
+
+// probe sends one of the releases to see whether the node gives the sign, and forgets those whose keys
+// have expired.
+func (b *Backlog) probe(w *waiting) {
+	now := clock.IO()
+	b.mu.Lock()
+	w.alarm = nil
+	expired := 0
+	for expired < len(w.queue) && !now.Before(w.queue[expired].Until) {
+		expired++
+	}
+	due := b.take(w, min(expired+1, len(w.queue)))
+	b.arm(w)
+	b.mu.Unlock()
+	for i, p := range due {
+		if i < expired {
+			b.expire(p)
+		} else {
+			p.probe = p.denied != nil
+			p.resend(now)
+		}
+		b.group.End()
+	}
+}
+
+// Close forgets what waits, and what is going to.
+func (b *Backlog) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	for p, t := range b.twice {
+		t.Stop()
+		delete(b.twice, p)
+		b.count.Add(-1)
+		b.group.End()
+	}
+	for _, w := range []*waiting{&b.silent, &b.denied} {
+		if w.alarm != nil {
+			w.alarm.Stop()
+		}
+		for range b.take(w, len(w.queue)) {
+			b.group.End()
+		}
+	}
+}
+
+// drop gives a release up because too many wait for the node: its key lasts until its TTL.
+func (b *Backlog) drop() {
+	b.dropped.Add(1)
+	b.gaveUp(nil)
+}
+
+// expire gives p up because its key must have expired. That the node did not let it go sooner is told.
+func (b *Backlog) expire(p *Pending) {
+	if p.denied != nil {
+		b.refused.Add(1)
+		b.gaveUp(p.denied)
+	}
+}

@@ -1,0 +1,89 @@
+// Package release sends releases until the nodes have confirmed them, in the background if need be.
+package release
+
+import (
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// An Owner is told what became of its releases, with no lock held.
+type Owner interface {
+	// Confirmed is called when a node has deleted the lock for good, before Released. A minimum hold
+	// leaves it in place.
+	Confirmed(node int)
+	// Released is called for each answer to a release.
+	Released(node int, reply *pool.Reply)
+}
+
+// A Pending is a release that a node has not confirmed: the owner has, or may have, the lock there,
+// and shall not any more. It is sent until the node has confirmed it, and until the key would have
+// expired by itself.
+//
+// The node's first "gone" is not enough if a request that takes the lock went unanswered: it may
+// still be on its way, or a node that was frozen may execute the release, which came on another
+// connection, before it. So the release is sent once more, a node timeout after the node has answered;
+// what slips through even then lasts for its TTL. Nor is "ok" enough where a renewal has won the node
+// back meanwhile: that may be the lock which was released.
+//
+// A node that refuses the release is asked again too, for a refusal may pass: somebody changes the
+// permissions back.
+type Pending struct {
+	Owner   Owner
+	Backlog *Backlog // of the node
+	Request *pool.Request
+	Trace   quorum.Trace
+	Hold    *time.Time // until when a minimum hold leaves the key in place; nil: it goes at once
+	Until   time.Time  // when the key has expired by itself, as far as we can tell
+	Timeout time.Duration
+
+	denied error // why the node refused the release, when it last did
+	probe  bool  // it is the one that shows whether the node still does
+}
+
+// Send takes the release on its way to the node. See dispatch.Inline for who waits for the answer.
+func (p *Pending) Send(now time.Time, waits bool) *dispatch.Inline {
+	return p.Backlog.line.Send(dispatch.Call{
+		To: p, Request: p.Request, Until: now.Add(p.Timeout), Within: p.Timeout, Waits: waits,
+	})
+}
+
+// resend is Send at a later time, when less is left of the minimum hold.
+func (p *Pending) resend(now time.Time) {
+	if p.Hold != nil {
+		r := p.Request
+		p.Request = &pool.Request{
+			Verb: r.Verb, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve,
+			TTL: clock.CeilMillis(max(p.Hold.Sub(now), 0)),
+		}
+	}
+	p.Send(now, false)
+}
+
+// Wanted implements dispatch.Receiver.
+func (p *Pending) Wanted(*pool.Request) bool { return true }
+
+// Answered implements dispatch.Receiver.
+func (p *Pending) Answered(node int, _ *pool.Request, reply pool.Reply) {
+	again := p.Trace.Unconfirmed && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && p.Trace.Rejoined)
+	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) && p.Request.TTL == 0 {
+		p.Owner.Confirmed(node) // first: who contends once Unlock is over hardly needs to be told
+	}
+	p.Owner.Released(node, &reply)
+	b := p.Backlog
+	switch {
+	case again:
+		p.Trace.Unconfirmed = false
+		b.repeat(p)
+	case reply.Verdict == pool.Unavailable:
+		b.keep(&b.silent, p)
+	case reply.Verdict == pool.Refused && !p.Trace.Refused:
+		p.denied, p.probe = reply.Err, false
+		b.keep(&b.denied, p)
+	case p.probe:
+		b.settle(&b.denied)
+	}
+}
