@@ -1,0 +1,82 @@
+package redlock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/go-redlock/redlock"
+)
+
+// waitFor has another process wait for the lock, and returns once each master has its subscription.
+func waitFor(t *testing.T, addrs []string, name string) <-chan result {
+	t.Helper()
+	other := dialled(t, addrs, redlock.WithNodeTimeout(generous))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	waiting := lockInBackground(ctx, other, name)
+	for _, a := range addrs {
+		until(t, a, "*1", "PUBSUB", "CHANNELS")
+	}
+	return waiting
+}
+
+// until asks a server until it gives that answer.
+func until(t *testing.T, addr, want string, words ...string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		got := order(t, addr, words...)
+		if got == want {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v: %s, want %s", addr, words, got, want)
+		}
+	}
+}
+
+// A waiter whose subscriptions are cut subscribes again, and is told: it has no need to wait until it would ask again by itself.
+func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
+	t.Parallel()
+	addrs := realServers(t, 3).Addrs()
+	lease := mustLock(t, dialled(t, addrs, redlock.WithNodeTimeout(generous)), "job")
+	waiting := waitFor(t, addrs, "job")
+	for _, a := range addrs {
+		if got := order(t, a, "CLIENT", "KILL", "TYPE", "pubsub"); got != ":1" {
+			t.Fatalf("%s: %s subscriptions were killed", a, got)
+		}
+	}
+	for _, a := range addrs {
+		until(t, a, "*1", "PUBSUB", "CHANNELS")
+	}
+	mustUnlock(t, lease)
+	unlocked := time.Now()
+	r := <-waiting
+	if d := r.at.Sub(unlocked); r.err != nil || d > 2*time.Second {
+		t.Fatalf("%v after the Unlock: %v", d, r.err)
+	}
+	mustUnlock(t, r.lease)
+}
+
+// Masters whose data is deleted know neither the holder nor who waits: the one learns it, and the other asks by itself.
+func TestFlushedMastersEndTheLeaseAndTheWait(t *testing.T) {
+	t.Parallel()
+	addrs := realServers(t, 3).Addrs()
+	lease := mustLock(t, dialled(t, addrs, redlock.WithNodeTimeout(generous)), "job", redlock.WithRenewal(redlock.Forever))
+	waiting := waitFor(t, addrs, "job")
+	set(t, addrs, "FLUSHALL")
+	flushed := time.Now()
+	r := <-waiting
+	<-lease.Done()
+	if !errors.Is(lease.Err(), redlock.ErrLost) {
+		t.Errorf("the lease ended with %v", lease.Err())
+	}
+	if r.err != nil || r.lease.Fence() <= lease.Fence() {
+		t.Fatalf("%v, token after %d: %v", r.lease, lease.Fence(), r.err)
+	}
+	mustUnlock(t, r.lease)
+	if waited, held := r.at.Sub(flushed), time.Since(flushed); max(waited, held) > redlock.DefaultTTL*8/10 {
+		t.Errorf("the waiter had the lock after %v, and the holder learned of it after %v", waited, held)
+	}
+}
