@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -176,6 +177,27 @@ var (
 	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
 	elsewhere    = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere} // what counts of that server's answer
 )
+
+// closedError is what calls return after Close.
+func closedError(op, name string) error {
+	return fmt.Errorf("redlock: %s: %w", subject(op, name), ErrClosed)
+}
+
+// errWaited is the cause of a context that [WithWait] ended.
+var errWaited = fmt.Errorf("%w", context.DeadlineExceeded)
+
+// ended returns the end of ctx as an error that is both its Err and its Cause. The end of [WithWait] is a deadline like any other. It is never
+// the cause alone, which may be another lock's error.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	switch {
+	case errors.Is(cause, errWaited):
+		return context.DeadlineExceeded
+	case errors.Is(err, cause):
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
 
 // lockError tells how the nodes stand to an attempt to take the lock.
 func lockError(name string, verdict error, needed int, s quorum.Standing) *QuorumError {

@@ -60,7 +60,7 @@ type inbox struct {
 	crowds map[string]time.Duration
 }
 
-// A place is this process's place in the queue that the nodes keep for one lock. The goroutines of a room pass it on to one
+// A place is this process's place in the queue that the nodes keep for one lock. The goroutines of a process pass it on to one
 // another, and it ends when one of them gets the lock or none is left.
 type place struct {
 	inbox *inbox
@@ -289,7 +289,7 @@ func (b *inbox) hear(node int, n pool.Notice) {
 		p.hear(node, n.Next)
 	}
 	b.mu.Unlock()
-	if p == nil && n.Next == 0 && !b.locker.occupied(n.Lock) {
+	if p == nil && n.Next == 0 && !b.locker.queues.has(n.Lock) {
 		// A reservation that nobody wants any more: the next in line need not wait until it ends.
 		if keys, err := keysOf(b.locker.prefix, strings.TrimPrefix(n.Lock, b.locker.prefix)); err == nil {
 			b.mu.Lock()

@@ -156,7 +156,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 	l.mu.Lock()
 	if l.isClosed {
 		l.mu.Unlock()
-		return nil, l.closedError(op, name)
+		return nil, closedError(op, name)
 	}
 	for _, ln := range l.lines {
 		ln.Send(dispatch.Call{To: p, Request: r, Until: clock.IO().Add(timeout), Within: timeout})

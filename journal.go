@@ -22,7 +22,8 @@ const (
 // A journal takes lines to the logger, in the order in which they were noted, from a goroutine of its own. So the logger,
 // which is a user's, never runs while a mutex is held, and keeps no node waiting.
 type journal struct {
-	locker *Locker
+	logger *slog.Logger
+	spawn  func(func()) // runs it in a goroutine
 
 	mu    sync.Mutex
 	lines []journalLine
@@ -42,7 +43,7 @@ func (j *journal) note(level slog.Level, text string, args ...any) {
 	j.lines = append(j.lines, journalLine{level, text, args})
 	if !j.busy {
 		j.busy = true
-		j.locker.dispatch.Go(j.write)
+		j.spawn(j.write)
 	}
 }
 
@@ -50,7 +51,7 @@ func (j *journal) note(level slog.Level, text string, args ...any) {
 func (j *journal) write() {
 	for lines := j.take(); len(lines) > 0; lines = j.take() {
 		for _, l := range lines {
-			j.locker.logger.Log(context.Background(), l.level, l.text, l.args...)
+			j.logger.Log(context.Background(), l.level, l.text, l.args...)
 		}
 	}
 }
@@ -176,8 +177,7 @@ type outage struct {
 }
 
 // lasts notes that a Lock has found no quorum since then, and waits on. The log is told once, whoever waits.
-func (o *outage) lasts(l *Locker, since time.Time, why *QuorumError) {
-	now := l.clock.Now()
+func (o *outage) lasts(j *journal, since, now time.Time, why *QuorumError) {
 	if now.Sub(since) < unrest {
 		return
 	}
@@ -186,18 +186,18 @@ func (o *outage) lasts(l *Locker, since time.Time, why *QuorumError) {
 	if !o.told.Load() && o.pace.allows(now) {
 		o.told.Store(true)
 		o.since = since
-		l.journal.note(slog.LevelWarn, "redlock: Lock waits without a quorum", "error", why)
+		j.note(slog.LevelWarn, "redlock: Lock waits without a quorum", "error", why)
 	}
 }
 
 // over notes that a quorum has answered.
-func (o *outage) over(l *Locker) {
+func (o *outage) over(j *journal, now time.Time) {
 	if !o.told.Load() {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.told.Swap(false) {
-		l.journal.note(slog.LevelInfo, "redlock: a quorum answers again", "after", l.clock.Now().Sub(o.since))
+		j.note(slog.LevelInfo, "redlock: a quorum answers again", "after", now.Sub(o.since))
 	}
 }

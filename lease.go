@@ -22,11 +22,11 @@ import (
 // All methods may be called concurrently, and on a zero or nil Lease, which counts as released.
 type Lease struct {
 	claim  *claim
-	room   *room
+	queue  *localQueue
 	terms  *terms
 	fence  uint64
 	start  clock.Moment
-	gone   atomic.Bool     // it has left its room
+	gone   atomic.Bool     // it has left its queue
 	parent context.Context //nolint:containedctx // the caller's, for its values
 
 	// The claim's mu guards these.
@@ -42,10 +42,10 @@ type Lease struct {
 }
 
 // newLease makes a lease of a grant.
-func newLease(ctx context.Context, r *room, t *terms, g grant) *Lease {
+func newLease(ctx context.Context, q *localQueue, t *terms, g grant) *Lease {
 	c := g.claim
 	le := &Lease{
-		claim: c, room: r, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, parent: ctx,
+		claim: c, queue: q, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, parent: ctx,
 	}
 	c.mu.Lock()
 	defer c.unlock()
@@ -207,7 +207,7 @@ func (le *Lease) lose() {
 		return
 	}
 	c := le.claim
-	le.depart() // first: who hears that the lease has ended finds its room left
+	le.leaveQueue() // first: who hears that the lease has ended finds its queue left
 	le.end(ErrLost)
 	c.abandon(c.remainder(), nil)
 	le.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.Mono)})
@@ -238,10 +238,10 @@ func (le *Lease) note(level slog.Level, text string, e Event) {
 	}
 }
 
-// depart takes the lease out of its room, if it is there.
-func (le *Lease) depart() {
+// leaveQueue takes the lease out of its queue, if it is there.
+func (le *Lease) leaveQueue() {
 	if le.gone.CompareAndSwap(false, true) {
-		le.claim.locker.depart(le.room)
+		le.queue.next()
 	}
 }
 
@@ -289,11 +289,11 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	c.unlock()
 
 	if own != nil {
-		defer le.depart() // where an Observer panics
+		defer le.leaveQueue() // where an Observer panics
 		own.Run()
 	}
 	<-c.done
-	le.depart()
+	le.leaveQueue()
 	c.timer.Stop()
 	err := vote.verdict
 	if err == nil && le.deadline.Until(clock.Present(c.locker.clock)) <= 0 {

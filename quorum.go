@@ -304,6 +304,14 @@ func (c *claim) repairCount() int {
 	return c.state.Repairs
 }
 
+// A grant is a claim that was won, and the lease that may be made of it.
+type grant struct {
+	claim    *claim
+	fence    uint64       // 0 with a fenced claim: none is left, a block must be reserved first
+	start    clock.Moment // when the lease begins
+	deadline clock.Moment
+}
+
 // grant is what a claim that was won gives.
 func (c *claim) grant() grant {
 	return grant{claim: c, fence: c.state.Token, start: c.start, deadline: c.deadline()}

@@ -23,6 +23,7 @@ type Locker struct {
 	quorum   int
 	tokens   tokens
 	inbox    *inbox
+	queues   queues
 	renewals *schedule.Schedule
 	journal  journal
 	outage   outage
@@ -33,7 +34,6 @@ type Locker struct {
 
 	mu       sync.Mutex
 	leases   map[*Lease]struct{} // that have not ended
-	rooms    map[string]*room    // by name
 	isClosed bool
 	drained  chan struct{} // closed once Close is over
 	closeErr error
@@ -70,11 +70,10 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
 		leases:  make(map[*Lease]struct{}),
-		rooms:   make(map[string]*room),
 	}
 	l.renewals = schedule.New(l.clock, renewalSlack)
-	l.journal.locker = l
 	l.dispatch = dispatch.New(nodes, l.hooks())
+	l.journal.logger, l.journal.spawn = l.logger, l.dispatch.Go
 	l.lines = l.dispatch.Lines()
 	l.health = make([]health, len(nodes))
 	for i, n := range nodes {
@@ -83,6 +82,8 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		l.signOff = append(l.signOff, n.Open())
 	}
 	l.inbox = newInbox(l)
+	l.queues.inbox, l.queues.prefix, l.queues.needed, l.queues.done = l.inbox, l.prefix, l.quorum, l.closed
+	l.queues.byName = make(map[string]*localQueue)
 	if len(nodes)%2 == 0 {
 		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))
 	}
@@ -230,7 +231,7 @@ func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
 }
 
 // An acquirer gets hold of the lock, by one attempt or by several.
-type acquirer func(*Mutex, context.Context, *room, *terms) (grant, error)
+type acquirer func(*Mutex, context.Context, *localQueue, *terms) (grant, error)
 
 // take takes the lock by acquire, and makes a lease of it.
 func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
@@ -242,21 +243,21 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
 	}
-	r, err := l.enter(m, t)
+	q, err := l.queues.join(m.name, t.plain)
 	if err != nil {
 		return nil, err
 	}
-	g, err := acquire(m, ctx, r, t) // which leaves the room if it fails
+	g, err := acquire(m, ctx, q, t) // which leaves the queue if it fails
 	if err != nil {
 		if len(l.observers) > 0 {
 			l.observe(ctx, FailedEvent{Name: m.name, Err: err, Wait: l.clock.Now().Sub(began)})
 		}
 		return nil, err
 	}
-	le := newLease(ctx, r, t, g)
+	le := newLease(ctx, q, t, g)
 	if !l.keep(le) {
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
-		return nil, l.closedError("lock", m.name)
+		return nil, closedError("lock", m.name)
 	}
 	if len(l.observers) > 0 {
 		now := clock.Present(l.clock)
@@ -288,7 +289,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.Mono), Repairs: c.repairCount()})
 	}
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
-		l.outage.over(l)
+		l.outage.over(&l.journal, l.clock.Now())
 	}
 	if err != nil {
 		return nil, err
@@ -366,6 +367,7 @@ func (l *Locker) Close(ctx context.Context) error {
 		<-l.drained
 		return l.closeErr
 	}
+	l.queues.close()
 	close(l.closed)
 	l.inbox.end()
 	for _, le := range leases {
@@ -374,7 +376,7 @@ func (l *Locker) Close(ctx context.Context) error {
 			le.claim.hush()
 		}
 		le.claim.unlock()
-		le.depart()
+		le.leaveQueue()
 	}
 	if l.closeErr = l.drain(ctx); l.closeErr == nil {
 		l.dispatch.Join()
@@ -405,27 +407,6 @@ func (l *Locker) drain(ctx context.Context) error {
 		return fmt.Errorf("redlock: close: %d requests or releases are still under way: %w", l.dispatch.Pending(), ended(ctx))
 	}
 	return nil
-}
-
-// closedError is what calls return after Close.
-func (l *Locker) closedError(op, name string) error {
-	return fmt.Errorf("redlock: %s: %w", subject(op, name), ErrClosed)
-}
-
-// errWaited is the cause of a context that [WithWait] ended.
-var errWaited = fmt.Errorf("%w", context.DeadlineExceeded)
-
-// ended returns the end of ctx as an error that is both its Err and its Cause. The end of [WithWait] is a deadline like any other. It is never
-// the cause alone, which may be another lock's error.
-func ended(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	switch {
-	case errors.Is(cause, errWaited):
-		return context.DeadlineExceeded
-	case errors.Is(err, cause):
-		return err
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }
 
 // Stats is what a Locker has under way.

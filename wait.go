@@ -29,7 +29,7 @@ const (
 )
 
 // await takes the lock, however long that takes within ctx and the terms' wait.
-func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
+func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
 	if t.wait != Forever {
 		var cancel context.CancelCauseFunc
@@ -41,15 +41,15 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 			ctx = &waitContext{ctx, until}
 		}
 	}
-	g, err := l.turn(ctx, r, t)
+	g, err := q.wait(ctx, t)
 	if err != nil {
-		l.leave(r)
+		q.leave()
 		return grant{}, err
 	}
 	has := false
 	defer func() {
 		if !has { // or an Observer panicked
-			l.depart(r)
+			q.next()
 		}
 	}()
 	if g.claim != nil && g.claim.ready(ctx, &g) {
@@ -57,9 +57,9 @@ func (m *Mutex) await(ctx context.Context, r *room, t *terms) (grant, error) {
 		return g, nil
 	}
 	if ctx.Err() != nil { // when its turn came its wait was over
-		return grant{}, l.refused(ctx, r)
+		return grant{}, q.refused(ctx)
 	}
-	g, err = m.contend(ctx, r, t)
+	g, err = m.contend(ctx, q, t)
 	has = err == nil
 	return g, err
 }
@@ -81,10 +81,10 @@ func lasts(ctx context.Context, at time.Time) bool {
 
 // contend makes attempts until one succeeds. Between two of them it waits in the nodes' queues to be told that the lock has
 // been passed on to it, or for a while if they cannot tell.
-func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
+func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
-	p := l.seat(r, m.keys, l.inbox.busy.Load()) // who has waited lately will wait again: queue from the first attempt on
-	var last *QuorumError                       // the last verdict
+	p := q.openPlace(m.keys, l.inbox.busy.Load()) // who has waited lately will wait again: queue from the first attempt on
+	var last *QuorumError                         // the last verdict
 	if p != nil {
 		if err := l.pause(ctx, l.inbox.courtesy(m.keys.Lock)); err != nil {
 			return grant{}, m.stopped(ctx, nil)
@@ -101,7 +101,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 			if waited {
 				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(c.start.Mono))
 			}
-			l.settled(r)
+			q.acquired()
 			return c.grant(), nil
 		}
 		verdict := verdictOf(err)
@@ -111,8 +111,8 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 		if last = verdict; last.permanent() {
 			return grant{}, last
 		}
-		l.saw(r, last)
-		p = l.seat(r, m.keys, true)
+		q.noteRefusal(last)
+		p = q.openPlace(m.keys, true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
 		switch {
 		case held:
@@ -121,7 +121,7 @@ func (m *Mutex) contend(ctx context.Context, r *room, t *terms) (grant, error) {
 			dark = began
 			fallthrough
 		default:
-			l.outage.lasts(l, dark, last)
+			l.outage.lasts(&l.journal, dark, l.clock.Now(), last)
 		}
 		switch {
 		case held && queued:
@@ -162,13 +162,13 @@ func (c *claim) ready(ctx context.Context, g *grant) bool {
 
 // try takes the lock if it is free. It tries again only while no owner has a majority: then simultaneous callers have
 // split the nodes between them, and none may have got it; or connections are still being made.
-func (m *Mutex) try(ctx context.Context, r *room, t *terms) (grant, error) {
+func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l, has := m.locker, false
 	defer func() {
 		if has {
-			l.arrive(r)
+			q.overtake()
 		} else { // or an Observer panicked
-			l.leave(r)
+			q.leave()
 		}
 	}()
 	var own []string // fingerprints of earlier attempts, which a node may carry out late
@@ -271,7 +271,7 @@ func verdictOf(err error) *QuorumError {
 // stopped is the error of a wait that was cut short: ctx ended, or else the Locker was closed.
 func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	if ctx.Err() == nil {
-		return m.locker.closedError("lock", m.name)
+		return closedError("lock", m.name)
 	}
 	return m.waitOver(ctx, last)
 }

@@ -20,17 +20,17 @@ const (
 
 // order is that of the root's files, from the top to the bottom.
 var order = []string{
-	"doc.go", "keys.go", "redlock.go", "check.go", "inspect.go", "do.go", "wait.go", "room.go", "inbox.go",
-	"lease.go", "renew.go", "extend.go", "split.go", "quorum.go", "abandon.go", "journal.go",
+	"doc.go", "keys.go", "redlock.go", "check.go", "inspect.go", "do.go", "wait.go", "inbox.go",
+	"lease.go", "renew.go", "extend.go", "queue.go", "split.go", "quorum.go", "abandon.go", "journal.go",
 	"timeout.go", "seen.go", "options.go", "observe.go", "errors.go", "clock.go",
 }
 
 // The bounds are what the code has come down to. Lower them when it gets better.
 const (
-	maxBack      = 18
-	maxKnotFiles = 9
-	maxKnotDecls = 19
-	maxFile      = 452
+	maxBack      = 17
+	maxKnotFiles = 8
+	maxKnotDecls = 17
+	maxFile      = 445
 )
 
 func TestFewArrowsOfTheRootRunBackUp(t *testing.T) {

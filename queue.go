@@ -1,0 +1,354 @@
+package redlock
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// maxTurn is how long a lock is handed from one to the next inside this process before other
+	// processes get their chance to take it. By as much, at most, a block of tokens is ahead of all
+	// clocks: see blockTop.
+	maxTurn = 10 * time.Millisecond
+)
+
+// queues are where the goroutines of this process meet over the names of locks. Their mutex comes
+// after those of claims, and before those of the rooms below.
+type queues struct {
+	inbox  *inbox
+	prefix string
+	needed int             // the quorum, for errors
+	done   <-chan struct{} // closed with the Locker
+
+	mu     sync.Mutex
+	byName map[string]*localQueue
+	closed bool
+}
+
+// A localQueue is where they meet over one name. One of them at a time contends for the lock on the
+// nodes, or holds it; the others wait in the order they came and cost the nodes nothing.
+type localQueue struct {
+	queues *queues
+	name   string
+	plain  bool
+
+	// The queues' mu guards these.
+	refs    int // calls under way and leases in use: the queue goes with the last
+	active  int // those who hold the lock, or contend for it: while there is one, the others wait
+	first   *waiter
+	last    *waiter
+	place   *place       // in the queue that the nodes keep, of the one who contends
+	refusal *QuorumError // the latest that the one who contends got
+}
+
+// A waiter is a goroutine in a queue.
+type waiter struct {
+	terms      *terms
+	turn       chan grant // gets the lock or, with no claim in it, the right to contend for it
+	prev, next *waiter
+	queued     bool
+}
+
+// join brings a call into the queue of its name.
+func (s *queues) join(name string, plain bool) (*localQueue, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, closedError("lock", name)
+	}
+	q := s.byName[name]
+	if q == nil {
+		q = &localQueue{queues: s, name: name, plain: plain}
+		s.byName[name] = q
+	}
+	if q.plain != plain {
+		return nil, &OptionError{"WithoutFencing", name, "locks of this name are in use both with and without fencing"}
+	}
+	q.refs++
+	return q, nil
+}
+
+// has reports whether a goroutine of this process has to do with the lock of that key.
+func (s *queues) has(lock string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byName[strings.TrimPrefix(lock, s.prefix)] != nil
+}
+
+// close has the queues take no more calls, and hand no lock over.
+func (s *queues) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// leave takes a call that neither holds nor contends out of the queue.
+func (q *localQueue) leave() {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.unref()
+}
+
+// unref counts one user of the queue less. With mu held.
+func (q *localQueue) unref() {
+	if q.refs--; q.refs == 0 {
+		delete(q.queues.byName, q.name)
+	}
+}
+
+// next takes one who held the lock, or contended for it, out of the queue. The next one's turn has
+// come.
+func (q *localQueue) next() {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	if q.active--; q.active == 0 {
+		if w := q.pop(); w != nil {
+			q.active++
+			w.turn <- grant{}
+		} else {
+			q.closePlace(true)
+		}
+	}
+	q.unref()
+}
+
+// openPlace returns the place in the queue that the nodes keep, where the one who contended before may
+// have left it, and opens it if open is set.
+func (q *localQueue) openPlace(keys pool.KeySet, open bool) *place {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	if q.place == nil && open {
+		q.place = q.queues.inbox.place(keys)
+	}
+	return q.place
+}
+
+// closePlace gives up that place, and tells the nodes if leave is set. With mu held.
+func (q *localQueue) closePlace(leave bool) {
+	if q.place != nil {
+		q.place.close(leave)
+		q.place = nil
+	}
+}
+
+// acquired notes that the one who contended has the lock.
+func (q *localQueue) acquired() {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.refusal = nil
+	q.closePlace(false)
+}
+
+// overtake notes that a call that did not wait for its turn holds the lock.
+func (q *localQueue) overtake() {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.active++
+	q.refusal = nil
+}
+
+// push lets w wait at the end. With mu held.
+func (q *localQueue) push(w *waiter) {
+	w.queued, w.prev = true, q.last
+	if q.last != nil {
+		q.last.next = w
+	} else {
+		q.first = w
+	}
+	q.last = w
+}
+
+// remove takes w out, wherever it stands. With mu held.
+func (q *localQueue) remove(w *waiter) {
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		q.first = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	} else {
+		q.last = w.prev
+	}
+	w.queued, w.prev, w.next = false, nil, nil
+}
+
+// pop takes the first waiter out, if there is one. With mu held.
+func (q *localQueue) pop() *waiter {
+	w := q.first
+	if w != nil {
+		q.remove(w)
+	}
+	return w
+}
+
+// wait waits until it is this call's turn. The grant has a claim if the lock was handed over, and none
+// if the call is to contend for it. On error the call is no longer waiting, and not ahead of anybody.
+func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
+	s := q.queues
+	s.mu.Lock()
+	if q.active == 0 {
+		q.active++
+		s.mu.Unlock()
+		return grant{}, nil
+	}
+	w := &waiter{terms: t, turn: make(chan grant, 1)}
+	q.push(w)
+	s.mu.Unlock()
+
+	var err error
+	select {
+	case g := <-w.turn:
+		return g, nil
+	case <-s.done:
+		err = closedError("lock", q.name)
+	case <-ctx.Done():
+		err = q.refused(ctx)
+	}
+	s.mu.Lock()
+	queued := w.queued
+	if queued {
+		q.remove(w)
+	}
+	s.mu.Unlock()
+	if !queued { // its turn came at the same time; the one who hands over may need mu before it is here
+		return <-w.turn, nil
+	}
+	return grant{}, err
+}
+
+// refused is the error of a call whose wait was over before its turn came: the verdict that the one
+// before it got last, or that the lock is held, by this process.
+func (q *localQueue) refused(ctx context.Context) error {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	e := &QuorumError{Op: "lock", Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}
+	if q.refusal != nil {
+		*e = *q.refusal
+	}
+	e.cause = ended(ctx)
+	return e
+}
+
+// noteRefusal notes what the one who contends was told last.
+func (q *localQueue) noteRefusal(e *QuorumError) {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.refusal = e
+}
+
+// popCompatible takes the first waiter out if a lock held under t can be handed to it. The one who hands
+// it over leaves the queue.
+func (q *localQueue) popCompatible(t *terms) *waiter {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	w := q.first
+	if q.queues.closed || q.active > 1 || w == nil || !t.interchangeable(w.terms) {
+		return nil
+	}
+	q.unref()
+	return q.pop()
+}
+
+// interchangeable reports whether a lock taken under t is what one under o would be.
+func (t *terms) interchangeable(o *terms) bool {
+	return t.ttl == o.ttl && t.plain == o.plain && t.holder == o.holder && t.retention == o.retention &&
+		t.minHold == 0 && o.minHold == 0
+}
+
+// handOver ends the lease and gives its lock to the next in the queue, without a word to the nodes. It reports whether it
+// did: the lock must be safely held, and for no longer than a turn. With the claim's mu held.
+func (le *Lease) handOver() bool {
+	c := le.claim
+	now := clock.Present(c.locker.clock)
+	if c.state.Phase() != quorum.Won || now.Mono.Sub(c.start.Mono) >= maxTurn || le.deadline.Until(now) < c.terms.ttl/2 {
+		return false
+	}
+	w := le.queue.popCompatible(le.terms)
+	if w == nil {
+		return false
+	}
+	le.end(ErrReleased)
+	le.gone.Store(true)
+	c.lease = nil
+	le.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.Mono.Sub(le.start.Mono)})
+	w.turn <- grant{claim: c, fence: c.state.NextToken(), start: now, deadline: le.deadline}
+	return true
+}
+
+// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes that accepted its token, and have had the
+// lock for it ever since, raises its register to the top of the block. No other node counts: another owner may have been given
+// a token there that lies within the block. It returns the first token.
+func (c *claim) reserve(ctx context.Context) (uint64, error) {
+	c.mu.Lock()
+	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), vote: quorum.NewVote(len(c.locker.lines), c.locker.quorum), done: make(chan struct{})}
+	r := c.request(pool.Repair)
+	r.Token = v.top
+	timeout := c.timeout
+	until := clock.IO().Add(timeout)
+	for _, ln := range c.locker.lines {
+		ln.Send(dispatch.Call{To: v, Request: r, Until: until, Within: c.timeout})
+	}
+	c.unlock()
+
+	over, timer := clock.After(c.locker.clock, timeout)
+	defer timer.Stop()
+	select {
+	case <-v.done:
+	case <-over:
+	case <-ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	if v.vote.Outcome() != quorum.Yes {
+		return 0, ErrNoQuorum
+	}
+	c.state.Reserve(v.top)
+	c.extend, c.rejoin = nil, nil // they tell the nodes the top
+	c.locker.tokens.saw(c.acquire.Lock, v.top)
+	return c.state.NextToken(), nil
+}
+
+// blockTop is the last token of the next block. Tokens grow from clocks: where the registers are
+// lost, and the clocks agree, a later lock has a greater token only if no token was ahead of them.
+// So a block is the microseconds that have passed since the token was chosen, and for what is to
+// come once more as many; at least one. However short turns are, and however many, tokens are ahead
+// of all clocks by no more than a turn lasts. With mu held.
+func (c *claim) blockTop(now clock.Moment) uint64 {
+	wall := uint64(max(now.Wall.Microseconds(), 1))
+	lasted := min(max(now.Mono.Sub(c.start.Mono), 0), maxTurn)
+	return max(max(wall, c.state.Token)+uint64(lasted.Microseconds()), c.state.Top+1)
+}
+
+// A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu guards it.
+type reservation struct {
+	claim *claim
+	top   uint64
+	vote  quorum.Vote
+	done  chan struct{}
+}
+
+func (v *reservation) Wanted(*pool.Request) bool { return true }
+
+// Answered implements dispatch.Receiver.
+func (v *reservation) Answered(i int, _ *pool.Request, reply pool.Reply) {
+	v.claim.mu.Lock()
+	defer v.claim.unlock()
+	decided := v.vote.Outcome() != quorum.Open
+	side := quorum.Neither
+	if v.claim.state.Vouches(i, &reply, !v.claim.locker.lines[i].Duplicate()) {
+		side = quorum.Yes
+	}
+	v.vote.Count(side, "")
+	if !decided && v.vote.Outcome() != quorum.Open {
+		close(v.done)
+	}
+}
