@@ -147,7 +147,7 @@ var mutants = []mutant{
 	{"endless-answers", "pool/meter.go", "return whole && n <= most", "return true || whole && n <= most", test("./pool", "TestAnAnswerTakesNoMoreMemoryThanItHasBytes")},
 	{"stale-connection-counts-as-sent", "pool/failure.go", "errors.Is(err, ErrConnecting), errors.Is(err, errStale)", "errors.Is(err, ErrConnecting)", test("./pool", "TestConnectionsThatTheServerClosedCostNoVote")},
 	{"lua-extend-creates", "pool/lua/extend.lua", "redis.call('PEXPIRE', KEYS[1], ARGV[3], 'GT')", "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])", test("./pool", "TestExtendNeverShortensAndAMinimumHoldLetsTheLockLive")},
-	{"unknown-errors-stay", "pool/failure.go", "	default:\n		return Reply{Verdict: Unavailable, Err: serverError(text)}", "	default:\n		return Reply{Verdict: Refused, Err: serverError(text)}", test(".", "TestAWaitingLockOutlivesErrorsThatPass")},
+	{"unknown-errors-stay", "pool/failure.go", "	default:\n		return Reply{Verdict: Unavailable, Err: serverError(text)}", "	default:\n		return Reply{Verdict: Refused, Err: serverError(text)}", test("./pool", "TestErrorsOfServersAreToldApart")},
 	{"permissions-of-scripts-pass", "pool/failure.go", "containsAny(lower, lastingTexts...)", "false", test("./pool", "TestErrorsOfServersAreToldApart")},
 	{"alerts-pass", "pool/failure.go", "errors.As(err, &theirs) && theirs.Op == \"remote error\"", "false", test("./pool", "TestACertificateThatIsNotAcceptedIsRefusedForGood")},
 	{"lua-unknown-owner-is-gone", "pool/lua/owner.lua", "    error(owner)\n", "", test("./pool", "TestScriptsWithoutACommandDoTheRestOrTakeBackWhatTheyDid")},

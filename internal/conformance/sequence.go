@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (s step) key(prefix string) string {
 func (s step) request(prefix string) *pool.Request {
 	keys := s.keys(prefix)
 	r := &pool.Request{Verb: s.verb, Lock: keys.Lock, Token: s.token, TTL: s.ttl, Guard: s.guard, Reserve: 20 * time.Second}
-	r.Owner = strings.Repeat(fmt.Sprint(s.owner), 32) + []string{"", ":host/1", "", ":b"}[s.owner]
+	r.Owner = strings.Repeat(strconv.Itoa(s.owner), 32) + []string{"", ":host/1", "", ":b"}[s.owner]
 	if !s.plain || s.verb == pool.Repair || s.verb == pool.Inspect {
 		r.Fence, r.Retention = keys.Fence, s.retention
 	}

@@ -1,0 +1,250 @@
+package conformance
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/pool"
+)
+
+var (
+	first = flag.Uint64("conformance.seed", 1, "the first seed")
+	count = flag.Int("conformance.count", 60, "how many sequences to run on each server")
+)
+
+// A target is a server that is compared with the master in memory.
+type target struct {
+	node   pool.Node
+	client *redis.Client
+	guard  bool // it has INFO server, without which there is no restart guard
+}
+
+// Compare has random sequences of requests done by a master in memory and by the server at that address, which must give the same answers.
+// guard says that the server has what the restart guard needs: INFO server.
+func Compare(t *testing.T, addr string, guard bool) {
+	t.Helper()
+	conform(t, newTarget(t, addr, guard))
+}
+
+func newTarget(t *testing.T, addr string, guard bool) *target {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = client.Close() })
+	// a busy machine is no difference
+	nodes, err := pool.Dialer{Timeout: 10 * time.Second}.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeNode := nodes[0].Open()
+	t.Cleanup(func() { _ = closeNode() })
+	return &target{node: nodes[0], client: client, guard: guard}
+}
+
+func conform(t *testing.T, to *target) {
+	t.Helper()
+	t.Logf("seeds %d to %d", *first, *first+uint64(*count)-1)
+	for seed := *first; seed < *first+uint64(*count); seed++ {
+		steps := sequence(rand.New(rand.NewPCG(seed, 7)), to.guard) //nolint:gosec // a failing seed replays
+		difference := to.compare(t, steps)
+		if difference == "" {
+			continue
+		}
+		for range 2 { // shorten it
+			for i := range slices.Backward(steps) {
+				fewer := slices.Delete(slices.Clone(steps), i, i+1)
+				if d := to.compare(t, fewer); d != "" {
+					steps, difference = fewer, d
+				}
+			}
+		}
+		t.Errorf("seed %d: %s\nafter:\n%s", seed, difference, strings.Join(texts(steps), "\n"))
+		return
+	}
+}
+
+func texts(steps []step) (all []string) {
+	for _, s := range steps {
+		all = append(all, "  "+s.text())
+	}
+	return all
+}
+
+// run numbers the runs: each has keys of its own.
+var run struct {
+	sync.Mutex
+	last int
+}
+
+// compare has both do the steps, and tells of the first difference, or returns "".
+func (to *target) compare(t *testing.T, steps []step) string {
+	t.Helper()
+	run.Lock()
+	run.last++
+	prefix := fmt.Sprintf("conformance:%d:%d:", os.Getpid(), run.last)
+	run.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := to.client.Del(ctx, "redlock:restart").Err(); err != nil {
+		t.Fatal(err)
+	}
+	model := memnode.New("model")
+	ours, theirs := listen(ctx, t, model, prefix), listen(ctx, t, to.node, prefix)
+	defer ours.close()
+	defer theirs.close()
+	var last [locks][2]uint64 // the tokens before, of each lock
+	for i := 0; i < len(steps); i++ {
+		s := steps[i]
+		if s.set {
+			key := s.key(prefix)
+			model.Set(key, s.value, s.ttl)
+			if err := to.client.Set(ctx, key, s.value, s.ttl).Err(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		together := steps[i : i+together(steps[i:])]
+		want, got := do(ctx, model, together, prefix), do(ctx, to.node, together, prefix)
+		for j, s := range together {
+			want, got := want[j].Reply, got[j].Reply
+			if d := differ(s, want, got, last[s.lock]); d != "" {
+				return fmt.Sprintf("step %d: %s", i+j, d)
+			}
+			if want.Token != 0 {
+				last[s.lock] = [2]uint64{want.Token, got.Token}
+			}
+		}
+		i += len(together) - 1
+		if s.pause > 0 {
+			time.Sleep(s.pause) // what both do as time passes is what is compared
+		}
+	}
+	return theirs.differ(ours)
+}
+
+// do has the node do the steps in one round trip.
+func do(ctx context.Context, n pool.Node, together []step, prefix string) []pool.Call {
+	calls := make([]pool.Call, len(together))
+	for i, s := range together {
+		calls[i].Request = s.request(prefix)
+	}
+	n.Do(ctx, calls)
+	return calls
+}
+
+// near is how far apart answers may be that depend on when the question was asked.
+const near = 2 * time.Second
+
+// differ tells how an answer is not the expected one.
+func differ(s step, want, got pool.Reply, last [2]uint64) string {
+	switch {
+	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign:
+	case (want.Err == nil) != (got.Err == nil):
+	case want.TTL < 0 != (got.TTL < 0), want.TTL == 0 != (got.TTL == 0), (want.TTL - got.TTL).Abs() > near:
+	case !sameToken(s, want.Token, got.Token, last):
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s: %+v, want %+v (tokens before: %v)", s.text(), shown(got), shown(want), last)
+}
+
+func shown(r pool.Reply) pool.Reply {
+	r.Server = ""
+	return r
+}
+
+// sameToken compares tokens. One that was made of the server's time can only be nearly the same,
+// and those after it follow it.
+func sameToken(s step, want, got uint64, last [2]uint64) bool {
+	switch {
+	case want == got:
+		return true
+	case want == s.token || got == s.token, want == 0 || got == 0:
+		return false
+	case want-last[0] <= 1 && got-last[1] == want-last[0]:
+		return true
+	case want-last[0] <= 1 && s.token < want+uint64(time.Hour.Microseconds()):
+		return false // else the time may have stood still for one of them
+	}
+	return max(want, got)-min(want, got) < uint64(near.Microseconds())
+}
+
+// ears are the subscriptions of all inboxes.
+type ears struct {
+	close func()
+	mu    sync.Mutex
+	heard [inboxes][]string
+	more  chan struct{} // gets a value with each notice
+}
+
+func listen(ctx context.Context, t *testing.T, n pool.Node, prefix string) *ears {
+	t.Helper()
+	e := &ears{more: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	ready := make(chan struct{}, inboxes)
+	for i := range inboxes - 1 { // nobody listens to the last
+		work.Go(func() {
+			_ = n.Listen(ctx, inbox(prefix, i), func() { ready <- struct{}{} }, func(notice pool.Notice) {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				e.heard[i] = append(e.heard[i], fmt.Sprintf("%s next=%v", strings.TrimPrefix(notice.Lock, prefix), notice.Next > 0))
+				select {
+				case e.more <- struct{}{}:
+				default:
+				}
+			})
+		})
+	}
+	for range inboxes - 1 {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			t.Fatal("no subscription")
+		}
+	}
+	e.close = func() { cancel(); work.Wait() }
+	return e
+}
+
+// lockOf is which lock a notice, as text, is about.
+func lockOf(notice string) string {
+	lock, _, _ := strings.Cut(notice, " ")
+	return lock
+}
+
+// differ waits until as much has been heard as expected, and tells of what is different.
+func (e *ears) differ(expected *ears) string {
+	read := func(e *ears) string {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		var all [inboxes][]string
+		// what was sent together may have been done in another order, lock by lock
+		for i, heard := range e.heard {
+			all[i] = slices.Clone(heard)
+			slices.SortStableFunc(all[i], func(a, b string) int { return strings.Compare(lockOf(a), lockOf(b)) })
+		}
+		return fmt.Sprint(all)
+	}
+	for late := time.After(2 * time.Second); ; {
+		if read(e) == read(expected) {
+			return ""
+		}
+		select {
+		case <-e.more:
+		case <-expected.more:
+		case <-late:
+			return fmt.Sprintf("the inboxes heard %s, want %s", read(e), read(expected))
+		}
+	}
+}
