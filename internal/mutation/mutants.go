@@ -31,7 +31,7 @@ var mutants = []mutant{
 	{"wall-clock-ignored", "internal/clock/clock.go", "return min(m.Mono.Sub(now.Mono), m.Wall-now.Wall)", "return m.Mono.Sub(now.Mono)", sim("steady")},
 	{"quorum", "redlock.go", "quorum:  len(nodes)/2 + 1,", "quorum:  len(nodes) / 2,", sim("steady")},
 	{"quorum-even", "redlock.go", "quorum:  len(nodes)/2 + 1,", "quorum:  (len(nodes) + 1) / 2,", sim("steady")},
-	{"hand-over-after-release", "lease.go", "if le.cause == nil && le.handOver() {\n\t\tc.unlock()\n\t\treturn nil\n\t}\n\tle.end(ErrReleased)\n\tvote := c.openVote()\n\town := c.abandon(c.remainder(), vote)", "vote := c.openVote()\n\tvar own *dispatch.Inline\n\tif le.cause == nil {\n\t\town = c.abandon(c.remainder(), vote)\n\t\tc.state.Conclude(1)\n\t\tif le.handOver() {\n\t\t\tc.unlock()\n\t\t\treturn nil\n\t\t}\n\t}\n\tle.end(ErrReleased)\n\tc.state.Conclude(2)", sim("steady")},
+	{"hand-over-after-release", "lease.go", "if le.cause == nil && le.handOver() {\n\t\tc.unlock()\n\t\treturn nil\n\t}\n\tle.end(ErrReleased)\n\tvote := c.openVote()\n\town := c.abandon(c.remainder(), vote)", "vote := c.openVote()\n\town := c.abandon(c.remainder(), vote)\n\tif le.cause == nil {\n\t\tc.state.Conclude(1)\n\t\tif le.handOver() {\n\t\t\tc.unlock()\n\t\t\treturn nil\n\t\t}\n\t}\n\tle.end(ErrReleased)\n\tc.state.Conclude(2)", sim("steady")},
 	{"hand-over-same-token", "internal/quorum/acquisition.go", "a.spent++\n\treturn a.spent", "return a.spent", sim("steady")},
 	{"hand-over-deadline", "queue.go", "start: now, deadline: le.deadline}", "start: now, deadline: now.Add(validity(c.terms.ttl))}", sim("steady")},
 	{"block-of-a-minority", "queue.go", "if v.vote.Outcome() != quorum.Yes {", "if v.vote.Ayes < 1 {", sim("clocks")},
