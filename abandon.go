@@ -76,11 +76,11 @@ func (c *claim) Confirmed(node int) {
 }
 
 // Released implements release.Owner.
-func (c *claim) Released(node int, reply *pool.Reply) {
+func (c *claim) Released(node int, reply pool.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.release != nil {
-		c.release.count(&c.releases[node], reply, !c.locker.lines[node].Duplicate())
+		c.release.count(&c.releases[node], &reply, !c.locker.lines[node].Duplicate())
 	}
 }
 

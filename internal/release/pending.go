@@ -16,7 +16,7 @@ type Owner interface {
 	// leaves it in place.
 	Confirmed(node int)
 	// Released is called for each answer to a release.
-	Released(node int, reply *pool.Reply)
+	Released(node int, reply pool.Reply)
 }
 
 // A Pending is a release that a node has not confirmed: the owner has, or may have, the lock there,
@@ -72,7 +72,7 @@ func (p *Pending) Answered(node int, _ *pool.Request, reply pool.Reply) {
 	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) && p.Request.TTL == 0 {
 		p.Owner.Confirmed(node) // first: who contends once Unlock is over hardly needs to be told
 	}
-	p.Owner.Released(node, &reply)
+	p.Owner.Released(node, reply)
 	b := p.Backlog
 	switch {
 	case again:
