@@ -11,9 +11,10 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet is
-// released too. No context of a caller bounds that. If remainder is not zero the keys are left to live
-// for that long. Who waits for a vote has to run the round trip, if one is returned. With mu held.
+// abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet
+// is released too. No context of a caller bounds that. If remainder is not zero the keys are left
+// to live for that long. Who waits for a vote has to run the round trip, if one is returned. With
+// mu held.
 func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
 	c.state.Conclude(quorum.Over)
 	c.release = vote
@@ -21,7 +22,8 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispat
 	request := c.request(pool.Release)
 	request.TTL = remainder
 	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
-	if inbox := c.locker.inbox; inbox.busy.Load() { // else no node has our inbox in its queue, or the lock reserved for it
+	// else no node has our inbox in its queue, or the lock reserved for it
+	if inbox := c.locker.inbox; inbox.busy.Load() {
 		request.Inbox = inbox.channel
 	}
 	now := clock.IO()
@@ -44,9 +46,9 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispat
 	return own
 }
 
-// free releases the lock on one node, unless a request is under way there that takes it: on a pool of
-// connections a release could overtake it, so it waits until that has landed. Who calls, and waits for
-// the answer, has to run the round trip, if one is returned. With mu held.
+// free releases the lock on one node, unless a request is under way there that takes it: on a pool
+// of connections a release could overtake it, so it waits until that has landed. Who calls, and
+// waits for the answer, has to run the round trip, if one is returned. With mu held.
 func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	r := &c.releases[i]
 	owed, trace := c.state.Release(i)
@@ -64,10 +66,11 @@ func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	return nil
 }
 
-// Confirmed implements release.Owner: it has who waits here for the lock try, once a majority of the
-// nodes has given it up. They tell other processes of that, for in most cases this one has had its
-// turn. But what stood in the way of the waiter may have been this process's own: an attempt that was
-// granted too late, a lease whose Unlock went unanswered, or one that a call had which did not wait.
+// Confirmed implements release.Owner: it has who waits here for the lock try, once a majority of
+// the nodes has given it up. They tell other processes of that, for in most cases this one has had
+// its turn. But what stood in the way of the waiter may have been this process's own: an attempt
+// that was granted too late, a lease whose Unlock went unanswered, or one that a call had which did
+// not wait.
 func (c *claim) Confirmed(node int) {
 	l := c.locker
 	if c.wakes && !l.lines[node].Duplicate() && int(c.confirmed.Add(1)) == l.quorum {
@@ -92,8 +95,8 @@ type owedRelease struct {
 	why     error   // its cause
 }
 
-// A releaseVote counts what the nodes say first to a release, for the caller of Unlock. The claim's mu
-// guards it.
+// A releaseVote counts what the nodes say first to a release, for the caller of Unlock. The claim's
+// mu guards it.
 type releaseVote struct {
 	until clock.Moment // the node timeout
 	done  chan<- struct{}
@@ -134,8 +137,8 @@ func (v *releaseVote) count(r *owedRelease, reply *pool.Reply, vote bool) {
 	v.decide()
 }
 
-// postpone has the release to a duplicate wait until the vote is over: should it come first, the line
-// that votes for the server would find the lock gone. With mu held.
+// postpone has the release to a duplicate wait until the vote is over: should it come first, the
+// line that votes for the server would find the lock gone. With mu held.
 func (v *releaseVote) postpone(r *owedRelease) {
 	v.twins = append(v.twins, r)
 	v.count(r, &noVote, false)

@@ -7,15 +7,17 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Check asks all nodes whether they would serve: for the start of a program, and for readiness probes. It connects to
-// them, takes no lock and leaves nothing on them; under [WithRestartGuard] a node that has restarted begins its
-// quarantine, as it does with the first request for a lock. It takes the node timeout at most, and longer only while
-// connections that a quorum needs are being made, as far away or over TLS: until ctx ends. Give ctx a deadline.
+// Check asks all nodes whether they would serve: for the start of a program, and for readiness
+// probes. It connects to them, takes no lock and leaves nothing on them; under [WithRestartGuard] a
+// node that has restarted begins its quarantine, as it does with the first request for a lock. It
+// takes the node timeout at most, and longer only while connections that a quorum needs are being
+// made, as far away or over TLS: until ctx ends. Give ctx a deadline.
 //
-// It returns nil if a quorum would serve. A node beside that quorum which would not is told to the log and the observers.
-// Otherwise the error is ErrNoQuorum in a [*QuorumError] whose Nodes have each node's own reason, with the context's error
-// if that ended the wait; or the context's error alone, or ErrClosed, if nothing was asked. What a lock's own name brings
-// with it, such as a key of another type or one that the nodes' user may not touch, shows when it is locked.
+// It returns nil if a quorum would serve. A node beside that quorum which would not is told to the
+// log and the observers. Otherwise the error is ErrNoQuorum in a [*QuorumError] whose Nodes have
+// each node's own reason, with the context's error if that ended the wait; or the context's error
+// alone, or ErrClosed, if nothing was asked. What a lock's own name brings with it, such as a key
+// of another type or one that the nodes' user may not touch, shows when it is locked.
 func (l *Locker) Check(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
@@ -47,8 +49,8 @@ func (l *Locker) Check(ctx context.Context) error {
 	}
 }
 
-// votes counts the servers that would serve, each once, and the nodes to which a connection is being made. A further
-// node of a server is made one without a vote.
+// votes counts the servers that would serve, each once, and the nodes to which a connection is
+// being made. A further node of a server is made one without a vote.
 func (l *Locker) votes(replies []pool.Reply) (serving, coming int) {
 	voters := make(map[string]bool)
 	for i := range replies {

@@ -127,7 +127,8 @@ func TestCheckCountsAServerOnce(t *testing.T) {
 	})
 }
 
-// Masters may be so far apart that connecting takes several node timeouts: that is waited for, as long as ctx allows.
+// Masters may be so far apart that connecting takes several node timeouts: that is waited for, as
+// long as ctx allows.
 func TestCheckWaitsForConnectionsInTheMaking(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{time.Second, 5 * time.Second} {

@@ -23,7 +23,8 @@ func wantDrained(t *testing.T, l *redlock.Locker) {
 	}
 }
 
-// redsync's FailFast leaves the slow node's key behind after Unlock, ten times of ten, and again on rollback.
+// redsync's FailFast leaves the slow node's key behind after Unlock, ten times of ten, and again on
+// rollback.
 func TestGrantsThatComeLateAreReleased(t *testing.T) {
 	t.Parallel()
 	for what, run := range map[string]func(*testing.T, *cluster, *redlock.Locker){
@@ -75,7 +76,8 @@ func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 		for _, tap := range c.taps[:2] {
 			tap.del("a")
 		}
-		if err := le.Extend(t.Context()); err != nil { // on the one left of the quorum and the two that came late
+		// on the one left of the quorum and the two that came late
+		if err := le.Extend(t.Context()); err != nil {
 			t.Errorf("Extend: %v", err)
 		}
 		mustUnlock(t, le)
@@ -83,7 +85,8 @@ func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 	})
 }
 
-// A reply that is lost leaves the outcome unknown: perhaps granted. It is released, and never counted.
+// A reply that is lost leaves the outcome unknown: perhaps granted. It is released, and never
+// counted.
 func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -121,7 +124,8 @@ func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 	})
 }
 
-// A lost packet is sent again by the kernel after the caller has given the request up, while a release goes through on another connection.
+// A lost packet is sent again by the kernel after the caller has given the request up, while a
+// release goes through on another connection.
 func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{55 * time.Millisecond, 75 * time.Millisecond, 95 * time.Millisecond} {
@@ -141,7 +145,8 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 	}
 }
 
-// A renewal has won the node back meanwhile: the first release finds that lock, and says nothing of the acquire.
+// A renewal has won the node back meanwhile: the first release finds that lock, and says nothing of
+// the acquire.
 func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -185,8 +190,8 @@ func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
-// A node frozen with an acquire in its socket may execute it after a release that came on another connection. So the
-// release is sent once more, a node timeout after its first answer.
+// A node frozen with an acquire in its socket may execute it after a release that came on another
+// connection. So the release is sent once more, a node timeout after its first answer.
 func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 	t.Parallel()
 	for name, thaw := range map[string]func(*tap){"in order": (*tap).thaw, "in reverse order": (*tap).thawReversed} {
@@ -217,7 +222,8 @@ func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 	}
 }
 
-// The thawed node executes a release before the acquire that it belongs to, and says that there is nothing to release.
+// The thawed node executes a release before the acquire that it belongs to, and says that there is
+// nothing to release.
 func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -233,7 +239,8 @@ func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 	})
 }
 
-// What was in the socket of a node that stayed frozen for longer than the TTL lasts for a TTL after the thaw at most.
+// What was in the socket of a node that stayed frozen for longer than the TTL lasts for a TTL after
+// the thaw at most.
 func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,7 +321,8 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 		part.latency(time.Millisecond)
 		healthy, frozen := whole.locker(t), part.locker(t)
 		part.freeze(0)
-		// How many requests share a trip is up to the scheduler, so to what else the machine does: by turns, and in sum.
+		// How many requests share a trip is up to the scheduler, so to what else the machine does:
+		// by turns, and in sum.
 		var with, without time.Duration
 		for range 5 {
 			without += run(healthy)
@@ -390,7 +398,8 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 	}
 }
 
-// Background work is bounded for each node: beyond it the node gets no new locks, and releases are dropped and counted.
+// Background work is bounded for each node: beyond it the node gets no new locks, and releases are
+// dropped and counted.
 func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
 	t.Parallel()
 	if raceDetector {
@@ -421,7 +430,8 @@ func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
 			mustUnlock(t, mustTryLock(t, l, "more"))
 		}
 		time.Sleep(time.Second)
-		if n := away.acquires.Load() - asked; s.Pending < 32768 || n > 5 { // a release is on its way now and then
+		// a release is on its way now and then
+		if n := away.acquires.Load() - asked; s.Pending < 32768 || n > 5 {
 			t.Errorf("with %d releases that wait for it the node was given %d of 20 new locks", s.Pending, n)
 		}
 		away.silent.Store(false)

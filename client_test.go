@@ -74,12 +74,12 @@ func silentServers(t *testing.T, n int) (addrs []string) {
 // generous is a node timeout that a busy machine keeps to.
 const generous = 2 * time.Second
 
-// patient is far more than any of these tests needs, and far less than the defaults of a go-redis client cost: 5s to
-// read, three more tries.
+// patient is far more than any of these tests needs, and far less than the defaults of a go-redis
+// client cost: 5s to read, three more tries.
 const patient = 4 * time.Second
 
-// Timeouts by context do not bound the I/O of a go-redis client by default, and its retries and dials take seconds. Neither reaches a
-// lock, whoever made the client.
+// Timeouts by context do not bound the I/O of a go-redis client by default, and its retries and
+// dials take seconds. Neither reaches a lock, whoever made the client.
 func TestSilentServersCostALockNothingWhateverTheClient(t *testing.T) {
 	t.Parallel()
 	addrs := append(servers(t, 3).Addrs(), silentServers(t, 2)...)

@@ -13,7 +13,8 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// A server that is stopped keeps its connections and answers nothing, as one does that swaps or whose disk hangs.
+// A server that is stopped keeps its connections and answers nothing, as one does that swaps or
+// whose disk hangs.
 func TestStoppedServersCostNothingAndAreCleanedUp(t *testing.T) {
 	t.Parallel()
 	s := servers(t, 5)

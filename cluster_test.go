@@ -206,7 +206,8 @@ func (c *cluster) breakSubscriptions() {
 	}
 }
 
-// cut takes a Locker from the network: its requests are lost and its subscriptions end. join brings it back.
+// cut takes a Locker from the network: its requests are lost and its subscriptions end. join brings
+// it back.
 func (c *cluster) cut(who string) {
 	for _, tap := range c.taps {
 		tap.with(func() {
@@ -226,8 +227,8 @@ func (c *cluster) join(who string) {
 	}
 }
 
-// stop has a Locker's requests wait before they are sent, while its subscriptions stay, as of a process that is stopped. resume lets
-// it go on.
+// stop has a Locker's requests wait before they are sent, while its subscriptions stay, as of a
+// process that is stopped. resume lets it go on.
 func (c *cluster) stop(who string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -281,22 +282,25 @@ func (n *tap) latency(d time.Duration)               { n.latencyOf("", d) }
 func (n *tap) latencyOf(who string, d time.Duration) { n.with(func() { n.latencies[who] = d }) }
 func (n *tap) slow(v pool.Verb, d time.Duration)     { n.with(func() { n.slowness[v] = d }) }
 func (n *tap) dropReply(v pool.Verb, times int)      { n.with(func() { n.lossOf[v] = times }) }
-func (n *tap) deny(v pool.Verb, why error)           { n.with(func() { n.denied[v] = why }) } // nil: no longer
-func (n *tap) denyLock(name string)                  { n.with(func() { n.deniedLock = name }) }
-func (n *tap) refuse()                               { n.with(func() { n.refused = true }) }
-func (n *tap) heal()                                 { n.with(func() { n.refused = false; clear(n.lossOf) }) }
-func (n *tap) freeze()                               { n.with(func() { n.frozen = true }) }
-func (n *tap) thaw()                                 { n.melt(false) }
-func (n *tap) thawReversed()                         { n.melt(true) }
-func (n *tap) restart()                              { n.master.Restart(false) }
-func (n *tap) restartKeeping()                       { n.master.Restart(true) }
-func (n *tap) save()                                 { n.master.Save() }
-func (n *tap) failBack()                             { n.master.FailBack() }
-func (n *tap) alias(addr string) pool.Node           { return &view{tap: n, addr: addr} }
+
+// nil: no longer
+func (n *tap) deny(v pool.Verb, why error) { n.with(func() { n.denied[v] = why }) }
+func (n *tap) denyLock(name string)        { n.with(func() { n.deniedLock = name }) }
+func (n *tap) refuse()                     { n.with(func() { n.refused = true }) }
+func (n *tap) heal()                       { n.with(func() { n.refused = false; clear(n.lossOf) }) }
+func (n *tap) freeze()                     { n.with(func() { n.frozen = true }) }
+func (n *tap) thaw()                       { n.melt(false) }
+func (n *tap) thawReversed()               { n.melt(true) }
+func (n *tap) restart()                    { n.master.Restart(false) }
+func (n *tap) restartKeeping()             { n.master.Restart(true) }
+func (n *tap) save()                       { n.master.Save() }
+func (n *tap) failBack()                   { n.master.FailBack() }
+func (n *tap) alias(addr string) pool.Node { return &view{tap: n, addr: addr} }
 
 // What follows waits until everything is at rest.
 
-// sent and executed return how many requests of that verb were sent to the master, and carried out by it.
+// sent and executed return how many requests of that verb were sent to the master, and carried out
+// by it.
 func (n *tap) sent(v pool.Verb) (k int) {
 	synctest.Wait()
 	n.with(func() { k = n.sentOf[v] })
@@ -350,7 +354,8 @@ func fenceKey(name string) string {
 	return keys.Fence
 }
 
-// melt ends the freeze: what was in the socket is executed, in order or, as of several connections, in another.
+// melt ends the freeze: what was in the socket is executed, in order or, as of several connections,
+// in another.
 func (n *tap) melt(reversed bool) {
 	n.mu.Lock()
 	backlog := n.backlog

@@ -47,7 +47,8 @@ var endings = map[string]struct {
 	}},
 }
 
-// A lease makes its context when somebody asks for it. Whether that is before the end or after makes no difference.
+// A lease makes its context when somebody asks for it. Whether that is before the end or after
+// makes no difference.
 func TestContextEndsWithItsCauseWheneverItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	for what, ending := range endings {
@@ -91,7 +92,8 @@ func TestContextEndsWithItsCauseWheneverItIsAskedFor(t *testing.T) {
 	}
 }
 
-// Like Err, neither the context nor Done waits for a timer that is late, as after a pause of the process.
+// Like Err, neither the context nor Done waits for a timer that is late, as after a pause of the
+// process.
 func TestContextIsNotAliveAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	for _, before := range []bool{true, false} {
@@ -120,7 +122,8 @@ func TestContextIsNotAliveAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// Whoever is first to ask for the context, while the lease ends in whatever way: all get one context, and it ends.
+// Whoever is first to ask for the context, while the lease ends in whatever way: all get one
+// context, and it ends.
 func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 	t.Parallel()
 	for what, ending := range endings {

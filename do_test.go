@@ -98,7 +98,8 @@ func TestDoTellsOfTheLossAsWell(t *testing.T) {
 	}
 }
 
-// Work that was finished while the lease was valid must not be done again because the release failed.
+// Work that was finished while the lease was valid must not be done again because the release
+// failed.
 func TestDoReturnsNilForFinishedWorkThoughTheReleaseFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

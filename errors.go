@@ -16,18 +16,20 @@ import (
 
 // The verdicts of a call, for [errors.Is]. Details come with [QuorumError].
 var (
-	// ErrHeld: another owner has the lock. Nothing of the attempt is left behind once the background work is done.
+	// ErrHeld: another owner has the lock. Nothing of the attempt is left behind once the
+	// background work is done.
 	ErrHeld = errors.New("held by another owner")
 
-	// ErrNoQuorum: too few nodes could be reached, or would serve, to decide; or no one owner was seen on a majority of them, for
-	// simultaneous attempts have split the votes.
+	// ErrNoQuorum: too few nodes could be reached, or would serve, to decide; or no one owner was
+	// seen on a majority of them, for simultaneous attempts have split the votes.
 	ErrNoQuorum = errors.New("no quorum of nodes")
 
-	// ErrTooLate: a majority granted the lock, but only after its validity had gone; it was rolled back.
+	// ErrTooLate: a majority granted the lock, but only after its validity had gone; it was rolled
+	// back.
 	ErrTooLate = errors.New("quorum came too late")
 
-	// ErrLost: the lease has run out, or a majority of the nodes has lost the lock or given it to another. Work done under
-	// it since may have overlapped with another holder's.
+	// ErrLost: the lease has run out, or a majority of the nodes has lost the lock or given it to
+	// another. Work done under it since may have overlapped with another holder's.
 	ErrLost = errors.New("lease lost")
 
 	// ErrReleased: the lease was unlocked.
@@ -40,9 +42,9 @@ var (
 // A Verdict is what became of a request on one node.
 type Verdict = pool.Verdict
 
-// A QuorumError tells how the nodes answered a call that did not succeed. [errors.Is] finds in it the verdict ([ErrHeld],
-// [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that ended the wait, and each node's own cause;
-// [errors.AsType] finds a [*NodeError].
+// A QuorumError tells how the nodes answered a call that did not succeed. [errors.Is] finds in it
+// the verdict ([ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that
+// ended the wait, and each node's own cause; [errors.AsType] finds a [*NodeError].
 type QuorumError struct {
 	Op      string // "lock", "extend", "unlock", "inspect", "check" or "bootstrap"
 	Name    string // the lock's name; empty for "check" and "bootstrap"
@@ -50,17 +52,18 @@ type QuorumError struct {
 	Granted int    // nodes that said yes
 	Held    int    // nodes where another owner has the lock, or where it is gone
 	Failed  int    // nodes that refused, could not be reached, or did not answer in time
-	Pending int    // nodes that had not answered when the outcome was certain: it did not wait for them
+	// nodes that had not answered when the outcome was certain: it did not wait for them
+	Pending int
 
-	// RetryAfter is the earliest time after which a quorum may be had, by the remaining lives and quarantines that
-	// the nodes told; zero if unknown.
+	// RetryAfter is the earliest time after which a quorum may be had, by the remaining lives and
+	// quarantines that the nodes told; zero if unknown.
 	RetryAfter time.Duration
 
 	// Holder is the label of the owner that has the lock, if some node told one (WithHolder).
 	Holder string
 
-	// Nodes has one for each node that did not say yes, in the order given to New. Those of Pending have the
-	// verdict [pool.Unanswered]; the text and Unwrap leave them out.
+	// Nodes has one for each node that did not say yes, in the order given to New. Those of Pending
+	// have the verdict [pool.Unanswered]; the text and Unwrap leave them out.
 	Nodes []NodeError
 
 	verdict error  // one of the sentinels
@@ -133,11 +136,12 @@ func onOneLine(errs []error) string {
 
 // A NodeError is one node's part in a [QuorumError].
 type NodeError struct {
-	Node    string        // its address
-	Verdict Verdict       // what became of the request there
-	Holder  string        // label of the owner that has the lock there (WithHolder), if it told one
-	Remain  time.Duration // Held: the other owner's remaining life; Quarantined: how much longer; 0 if unknown
-	Err     error         // the cause, if the node or the network gave one
+	Node    string  // its address
+	Verdict Verdict // what became of the request there
+	Holder  string  // label of the owner that has the lock there (WithHolder), if it told one
+	// Held: the other owner's remaining life; Quarantined: how much longer; 0 if unknown
+	Remain time.Duration
+	Err    error // the cause, if the node or the network gave one
 }
 
 // Error implements error.
@@ -172,10 +176,12 @@ var (
 	errUnheard = errors.New("no answer before the context ended")
 
 	errTwin = errors.New("it is the same server as another node and has no vote of its own")
-	noVote  = pool.Reply{Verdict: pool.Refused, Err: errTwin} // what counts of the answer of a node without a vote
+	// what counts of the answer of a node without a vote
+	noVote = pool.Reply{Verdict: pool.Refused, Err: errTwin}
 
 	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
-	elsewhere    = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere} // what counts of that server's answer
+	// what counts of that server's answer
+	elsewhere = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere}
 )
 
 // closedError is what calls return after Close.
@@ -186,8 +192,9 @@ func closedError(op, name string) error {
 // errWaited is the cause of a context that [WithWait] ended.
 var errWaited = fmt.Errorf("%w", context.DeadlineExceeded)
 
-// ended returns the end of ctx as an error that is both its Err and its Cause. The end of [WithWait] is a deadline like any other. It is never
-// the cause alone, which may be another lock's error.
+// ended returns the end of ctx as an error that is both its Err and its Cause. The end of
+// [WithWait] is a deadline like any other. It is never the cause alone, which may be another lock's
+// error.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {

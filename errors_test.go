@@ -19,8 +19,8 @@ var verdicts = []error{
 	context.Canceled, context.DeadlineExceeded,
 }
 
-// ErrTaken, ErrFailed and expired are mixed up elsewhere, and the context's error is dropped. Here each error is what it
-// says, and nothing else.
+// ErrTaken, ErrFailed and expired are mixed up elsewhere, and the context's error is dropped. Here
+// each error is what it says, and nothing else.
 func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +73,8 @@ func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 	})
 }
 
-// Node numbers are meaningless elsewhere, after a shuffle. Here each node's own verdict and cause can be had.
+// Node numbers are meaningless elsewhere, after a shuffle. Here each node's own verdict and cause
+// can be had.
 func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +146,8 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 			}
 			_, err := l.TryLock(t.Context(), "a")
 			q, ok := errors.AsType[*redlock.QuorumError](err)
-			// The decision falls before all have answered: the answer may be later than the best, never sooner than it.
+			// The decision falls before all have answered: the answer may be later than the best,
+			// never sooner than it.
 			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 0 && q.RetryAfter < time.Duration(test.want)*time.Second {
 				t.Errorf("%v: retry after %v: %v", test.lives, q.RetryAfter, err)
 			}
@@ -153,7 +155,8 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 	})
 }
 
-// A context may end with the refusal of another lock as its cause, as errgroup's does. That is no verdict on this lock.
+// A context may end with the refusal of another lock as its cause, as errgroup's does. That is no
+// verdict on this lock.
 func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"lock", "try"} {
@@ -204,7 +207,8 @@ func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
 	})
 }
 
-// A wait under a context that ended with an earlier wait's error tells of its own lock all the same.
+// A wait under a context that ended with an earlier wait's error tells of its own lock all the
+// same.
 func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"lock", "try"} {
@@ -262,7 +266,8 @@ type notComparableError []string
 
 func (e notComparableError) Error() string { return strings.Join(e, ", ") }
 
-// An error has every node that did not say yes, in the order given to New, whichever answered first or not at all.
+// An error has every node that did not say yes, in the order given to New, whichever answered first
+// or not at all.
 func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -292,7 +297,8 @@ func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 	})
 }
 
-// A node that granted the lock and then would not, or did not, take the token has the second answer told, not the first.
+// A node that granted the lock and then would not, or did not, take the token has the second answer
+// told, not the first.
 func TestErrorTellsWhyARepairFailed(t *testing.T) {
 	t.Parallel()
 	denied := errors.New("NOPERM")
@@ -343,7 +349,8 @@ func late(ctx context.Context) pool.Reply {
 	return pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}
 }
 
-// Extend of a lease that has ended says so, whatever became of the context: only without ErrLost does the lease stand as before.
+// Extend of a lease that has ended says so, whatever became of the context: only without ErrLost
+// does the lease stand as before.
 func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -361,7 +368,8 @@ func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
 	})
 }
 
-// The second address of a server is told of, as what it is, by every call; and when it answers first it does not take the other's vote.
+// The second address of a server is told of, as what it is, by every call; and when it answers
+// first it does not take the other's vote.
 func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -392,7 +400,8 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 	})
 }
 
-// A node that was given up is told of as one that did not answer, for how long it had, and with the option that says so.
+// A node that was given up is told of as one that did not answer, for how long it had, and with the
+// option that says so.
 func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 	t.Parallel()
 	const want = "no answer within 250ms (WithNodeTimeout)"
@@ -433,7 +442,8 @@ func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 	}
 }
 
-// So it is where the node's line says nothing at all, as where a connection of the user's own does not keep to deadlines.
+// So it is where the node's line says nothing at all, as where a connection of the user's own does
+// not keep to deadlines.
 func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -455,7 +465,8 @@ func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
 	})
 }
 
-// The end of the caller's context is another matter: then each node that was still to answer is told of.
+// The end of the caller's context is another matter: then each node that was still to answer is
+// told of.
 func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -485,7 +496,8 @@ func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 	})
 }
 
-// Nodes that nobody waited for have not failed: they are counted apart, and the text does not tell of them.
+// Nodes that nobody waited for have not failed: they are counted apart, and the text does not tell
+// of them.
 func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,8 @@ func newLease(locks *redlock.Locker, name string, opts ...redlock.MutexOption) *
 	return lease
 }
 
-// A resource that remembers the greatest token refuses who was paused past its lease and does not know it yet.
+// A resource that remembers the greatest token refuses who was paused past its lease and does not
+// know it yet.
 func ExampleLease_Fence() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -142,7 +143,8 @@ func ExampleLease_Name() {
 	// Output: ledger
 }
 
-// Deep in the call stack one can find out whether a lock is held, and get its token, without passing the lease along.
+// Deep in the call stack one can find out whether a lock is held, and get its token, without
+// passing the lease along.
 func ExampleLocker_FromContext() {
 	locks := newLocks()
 	defer locks.Close(ctx)

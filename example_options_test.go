@@ -86,7 +86,8 @@ func ExampleWithFencing() {
 }
 
 func ExampleWithFenceRetention() {
-	locks := newLocks(redlock.WithFenceRetention(30 * 24 * time.Hour)) // names that are locked once a month
+	// names that are locked once a month
+	locks := newLocks(redlock.WithFenceRetention(30 * 24 * time.Hour))
 	defer locks.Close(ctx)
 	fmt.Println(newLease(locks, "monthly").Fence() > 0)
 	// Output: true
@@ -106,7 +107,8 @@ func ExampleWithHolder() {
 }
 
 func ExampleWithNodeTimeout() {
-	locks := newLocks(redlock.WithNodeTimeout(500 * time.Millisecond)) // masters on three continents
+	// masters on three continents
+	locks := newLocks(redlock.WithNodeTimeout(500 * time.Millisecond))
 	defer locks.Close(ctx)
 	fmt.Println(newLease(locks, "ledger").Err())
 	// Output: <nil>
@@ -119,7 +121,8 @@ func ExampleWithKeyPrefix() {
 	// Output: ledger
 }
 
-// A sleeper is the clock of a machine that was suspended: the time of day has gone on meanwhile, the monotonic clock has not.
+// A sleeper is the clock of a machine that was suspended: the time of day has gone on meanwhile,
+// the monotonic clock has not.
 type sleeper struct{ slept atomic.Int64 }
 
 func (*sleeper) Now() time.Time    { return time.Now() }
@@ -183,7 +186,8 @@ func ExampleWithRestartGuard() {
 	locks := newLocks(redlock.WithRestartGuard(time.Minute))
 	defer locks.Close(ctx)
 
-	_, err := locks.Lock(ctx, "ledger", redlock.WithTTL(2*time.Minute)) // no TTL may be longer than the guard
+	// no TTL may be longer than the guard
+	_, err := locks.Lock(ctx, "ledger", redlock.WithTTL(2*time.Minute))
 	bad, ok := errors.AsType[*redlock.OptionError](err)
 	fmt.Println(ok, bad.Option)
 	// Output: true WithTTL

@@ -11,7 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// fiveMasters are masters in memory, so that the examples run anywhere. Yours come from pool.Dial or pool.New.
+// fiveMasters are masters in memory, so that the examples run anywhere. Yours come from pool.Dial
+// or pool.New.
 func fiveMasters() []pool.Node {
 	_, nodes := memnode.Cluster(5)
 	return nodes
@@ -38,7 +39,8 @@ func Example() {
 	defer locks.Close(ctx)
 
 	err = locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
-		fmt.Println("paying") // ctx ends if the lock is lost; lease.Fence() goes along with each write
+		// ctx ends if the lock is lost; lease.Fence() goes along with each write
+		fmt.Println("paying")
 		return nil
 	})
 	if err != nil {
@@ -48,7 +50,8 @@ func Example() {
 }
 
 func ExampleNew() {
-	nodes, err := pool.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379") // connects when it must
+	// connects when it must
+	nodes, err := pool.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -139,7 +142,8 @@ func ExampleLocker_Mutex() {
 	locks := newLocks()
 	defer locks.Close(ctx)
 
-	mutex := locks.Mutex("ledger", redlock.WithTTL(time.Minute)) // any number of goroutines may use it
+	// any number of goroutines may use it
+	mutex := locks.Mutex("ledger", redlock.WithTTL(time.Minute))
 	lease, err := mutex.Lock(ctx)
 	if err != nil {
 		fmt.Println(err)
@@ -172,7 +176,8 @@ func ExampleLocker_Inspect() {
 	// for about 10s
 }
 
-// A program finds out when it starts whether it will get its locks, and a probe whether it still would.
+// A program finds out when it starts whether it will get its locks, and a probe whether it still
+// would.
 func ExampleLocker_Check() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -183,8 +188,8 @@ func ExampleLocker_Check() {
 	// Output: <nil>
 }
 
-// Masters that have never been used need not serve the quarantine that the restart guard keeps new ones in. An operator says so once; a program
-// never does by itself.
+// Masters that have never been used need not serve the quarantine that the restart guard keeps new
+// ones in. An operator says so once; a program never does by itself.
 func ExampleLocker_Bootstrap() {
 	locks := newLocks(redlock.WithRestartGuard(time.Minute))
 	defer locks.Close(ctx)
@@ -278,7 +283,8 @@ func ExampleMutex_TryDo() {
 
 	mutex := locks.Mutex("ledger")
 	err := mutex.TryDo(ctx, func(ctx context.Context, _ *redlock.Lease) error {
-		return mutex.TryDo(ctx, func(context.Context, *redlock.Lease) error { return nil }) // it is held: by us
+		// it is held: by us
+		return mutex.TryDo(ctx, func(context.Context, *redlock.Lease) error { return nil })
 	})
 	fmt.Println(errors.Is(err, redlock.ErrHeld))
 	// Output: true

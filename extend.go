@@ -13,9 +13,10 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// An extension is one try to move a lease's deadline. Only nodes that still have the lock for its owner count. A
-// majority of them, known before the deadline that stands, moves it; a majority that says the lock is gone ends the
-// lease; anything less changes nothing, for what was not answered is unknown and not lost.
+// An extension is one try to move a lease's deadline. Only nodes that still have the lock for its
+// owner count. A majority of them, known before the deadline that stands, moves it; a majority that
+// says the lock is gone ends the lease; anything less changes nothing, for what was not answered is
+// unknown and not lost.
 type extension struct {
 	lease *Lease
 	start clock.Moment // before the first request was sent
@@ -28,11 +29,12 @@ type extension struct {
 	verdict error
 }
 
-// Extend moves the lease's deadline to a full TTL from now, less the drift. It returns once a majority has extended the
-// lock, or no longer can, or the node timeout is over, or ctx ends.
+// Extend moves the lease's deadline to a full TTL from now, less the drift. It returns once a
+// majority has extended the lock, or no longer can, or the node timeout is over, or ctx ends.
 //
-// An error is ErrLost if the lease has ended by then; ErrReleased or ErrClosed likewise; ErrNoQuorum, or the context's
-// error, if it stands as it did before, which may be tried again. Extend never takes a lock again that was lost.
+// An error is ErrLost if the lease has ended by then; ErrReleased or ErrClosed likewise;
+// ErrNoQuorum, or the context's error, if it stands as it did before, which may be tried again.
+// Extend never takes a lock again that was lost.
 func (le *Lease) Extend(ctx context.Context) error {
 	if !le.held() {
 		return ErrReleased
@@ -63,8 +65,8 @@ func (le *Lease) Extend(ctx context.Context) error {
 	return e.result(ctx)
 }
 
-// extend sends an extension on its way. A renewal also wins back nodes that have lost the lock. With mu held: so nothing
-// is sent once the lease has ended.
+// extend sends an extension on its way. A renewal also wins back nodes that have lost the lock.
+// With mu held: so nothing is sent once the lease has ended.
 func (le *Lease) extend(renewal bool) *extension {
 	c := le.claim
 	e := &extension{
@@ -120,7 +122,8 @@ func (e *extension) Answered(i int, r *pool.Request, reply pool.Reply) {
 	e.decide()
 }
 
-// decide ends the extension as soon as nothing that is still open can change the outcome. With mu held.
+// decide ends the extension as soon as nothing that is still open can change the outcome. With mu
+// held.
 func (e *extension) decide() {
 	outcome := e.vote.Outcome()
 	if outcome == quorum.No {
@@ -148,8 +151,8 @@ func (c *claim) lose() {
 	}
 }
 
-// prolong moves the deadline, counted from start. A lease that has ended is not revived: what was extended on the nodes
-// is released there. With mu held.
+// prolong moves the deadline, counted from start. A lease that has ended is not revived: what was
+// extended on the nodes is released there. With mu held.
 func (le *Lease) prolong(start clock.Moment) error {
 	le.check()
 	if le.cause != nil {
@@ -219,8 +222,8 @@ func (e *extension) result(ctx context.Context) error {
 	return err
 }
 
-// retryPause is how long after a renewal was sent the next try comes, if it did not succeed: once its nodes have had
-// their time, but several times before the deadline whatever that time is.
+// retryPause is how long after a renewal was sent the next try comes, if it did not succeed: once
+// its nodes have had their time, but several times before the deadline whatever that time is.
 func (le *Lease) retryPause() time.Duration {
 	ttl := le.claim.terms.ttl
 	return min(max(le.claim.timeout, ttl/driftDivisor), ttl/6)

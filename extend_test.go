@@ -63,7 +63,8 @@ func TestExtendNeedsAMajorityOnly(t *testing.T) {
 	})
 }
 
-// A failed extension is unknown, not lost: the deadline stands as it did, and Extend may be tried again.
+// A failed extension is unknown, not lost: the deadline stands as it did, and Extend may be tried
+// again.
 func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,7 +101,8 @@ func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 	})
 }
 
-// rueidislock's holder stayed valid a second after another had acquired, for it waited longer than its old deadline.
+// rueidislock's holder stayed valid a second after another had acquired, for it waited longer than
+// its old deadline.
 func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

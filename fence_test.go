@@ -100,8 +100,8 @@ func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 	})
 }
 
-// A node that grants a lower token after the win is still brought to the lease's: it then counts for blocks
-// and keeps the tokens of later owners above it.
+// A node that grants a lower token after the win is still brought to the lease's: it then counts
+// for blocks and keeps the tokens of later owners above it.
 func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -150,7 +150,8 @@ func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 	})
 }
 
-// A client whose clock lags does not fall behind the tokens it has seen, nor behind those it has not.
+// A client whose clock lags does not fall behind the tokens it has seen, nor behind those it has
+// not.
 func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,7 +175,8 @@ func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 	})
 }
 
-// A client from the year 2099 cannot drag the register there, and one from 1970 cannot keep it at nothing.
+// A client from the year 2099 cannot drag the register there, and one from 1970 cannot keep it at
+// nothing.
 func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-50 * 365 * 24 * time.Hour, 70 * 365 * 24 * time.Hour} {
@@ -192,7 +194,8 @@ func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
 	}
 }
 
-// Tokens survive the loss of the registers on a minority, by an expiry, a flush or a restart without data.
+// Tokens survive the loss of the registers on a minority, by an expiry, a flush or a restart
+// without data.
 func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,8 +256,9 @@ func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
 	})
 }
 
-// Where nobody has locked for so long that the registers are gone, the nodes' clocks see to it that tokens rise: neither a client whose
-// clock is behind nor one whose clock was ahead, by less than the retention, spoils that.
+// Where nobody has locked for so long that the registers are gone, the nodes' clocks see to it that
+// tokens rise: neither a client whose clock is behind nor one whose clock was ahead, by less than
+// the retention, spoils that.
 func TestTokensRiseOverTheEndOfTheRetention(t *testing.T) {
 	t.Parallel()
 	for _, off := range []struct{ before, after time.Duration }{
@@ -329,7 +333,8 @@ func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
 	}
 }
 
-// Tokens of holders that follow one another inside a process rise as well, and fit in between those of other processes.
+// Tokens of holders that follow one another inside a process rise as well, and fit in between those
+// of other processes.
 func TestTokensRiseOverHandOvers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -381,7 +386,8 @@ func TestTokensOfShortTurnsStayNearTheClocks(t *testing.T) {
 		var last uint64
 		var ahead, leases int64
 		end := time.Now().Add(*turning)
-		for _, rest := range []time.Duration{0, 300 * time.Microsecond} { // one comes back too late to be handed the lock
+		// one comes back too late to be handed the lock
+		for _, rest := range []time.Duration{0, 300 * time.Microsecond} {
 			all.Go(func() {
 				for time.Now().Before(end) {
 					le := mustLock(t, l, "a")

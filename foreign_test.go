@@ -135,7 +135,8 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after its release TryLock says %v", err)
 	}
-	granted := foreign.lock(t, name, ttl) // our lock is on two already, and may be on its way to the third
+	// our lock is on two already, and may be on its way to the third
+	granted := foreign.lock(t, name, ttl)
 	if granted > 1 {
 		t.Errorf("the foreign lock was granted by %d masters while ours is held", granted)
 	}
@@ -145,7 +146,8 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	if err := lease.Unlock(t.Context()); err != nil {
 		t.Fatalf("the foreign attempt has harmed our lock: %v", err)
 	}
-	if n := foreign.lock(t, name, 500*time.Millisecond); n < 2 { // Unlock does not wait for the last one
+	// Unlock does not wait for the last one
+	if n := foreign.lock(t, name, 500*time.Millisecond); n < 2 {
 		t.Errorf("after our release the foreign lock was granted by %d masters", n)
 	}
 
@@ -162,8 +164,8 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	}
 }
 
-// The users of node-redlock and others in the style of the first implementation lock with one argument order, those of redis-py with
-// another; values may be anything.
+// The users of node-redlock and others in the style of the first implementation lock with one
+// argument order, those of redis-py with another; values may be anything.
 func TestAnyForeignValueExcludesUs(t *testing.T) {
 	t.Parallel()
 	addrs := realServers(t, 1).Addrs()
@@ -257,7 +259,8 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 	}
 }
 
-// A script that the server stops half way, for a command that the user may not give, leaves no lock behind.
+// A script that the server stops half way, for a command that the user may not give, leaves no lock
+// behind.
 func TestAcquireThatFailsHalfWayLeavesNothing(t *testing.T) {
 	t.Parallel()
 	keys, err := pool.Keys("", "job")

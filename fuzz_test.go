@@ -41,7 +41,8 @@ func FuzzOptions(f *testing.F) {
 		switch {
 		case err == nil:
 			_ = lease.Unlock(t.Context()) // a short one may be over
-		case errors.Is(err, redlock.ErrTooLate), errors.Is(err, redlock.ErrNoQuorum): // the machine was slow
+		case errors.Is(err, redlock.ErrTooLate), errors.Is(err, redlock.ErrNoQuorum):
+			// The machine was slow.
 		default:
 			wantNamed(t, err)
 		}

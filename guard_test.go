@@ -16,7 +16,8 @@ func guarded() []redlock.Option {
 	return with(redlock.WithTTL(5*time.Second), redlock.WithRestartGuard(10*time.Second))
 }
 
-// redsync and all others count a node that came back empty: the same two restarts give a second owner the lock.
+// redsync and all others count a node that came back empty: the same two restarts give a second
+// owner the lock.
 func TestRestartGuardKeepsNodesThatForgotOutOfTheQuorum(t *testing.T) {
 	t.Parallel()
 	for _, guard := range []bool{true, false} {
@@ -56,8 +57,8 @@ func TestRestartGuardKeepsNodesThatForgotOutOfTheQuorum(t *testing.T) {
 	}
 }
 
-// A replica that lags takes a master's address over and gives it back before anybody asks it. The master has followed it meanwhile: it
-// has its own run id, and the replica's data.
+// A replica that lags takes a master's address over and gives it back before anybody asks it. The
+// master has followed it meanwhile: it has its own run id, and the replica's data.
 func TestRestartGuardKeepsAMasterThatFollowedItsReplicaOutOfTheQuorum(t *testing.T) {
 	t.Parallel()
 	for _, guard := range []bool{true, false} {
@@ -156,7 +157,8 @@ func TestBootstrapEndsTheQuarantineOfAFirstStart(t *testing.T) {
 	})
 }
 
-// During its quarantine a node still extends and releases what it has, and nothing is won back there.
+// During its quarantine a node still extends and releases what it has, and nothing is won back
+// there.
 func TestQuarantinedNodeGrantsNothingButExtendsAndReleases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,7 +208,8 @@ func TestTokensRiseOverAGuardedRestart(t *testing.T) {
 	})
 }
 
-// A snapshot brings back older registers, which do not show that they are older. The guard's floor is above what was forgotten.
+// A snapshot brings back older registers, which do not show that they are older. The guard's floor
+// is above what was forgotten.
 func TestAGuardedRestartWithOlderDataGivesNoOlderToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

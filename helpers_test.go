@@ -21,7 +21,8 @@ func mustLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.Mute
 	return le
 }
 
-// lockEverywhere locks and waits until all nodes have answered. Only for a single goroutine in a bubble.
+// lockEverywhere locks and waits until all nodes have answered. Only for a single goroutine in a
+// bubble.
 func lockEverywhere(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
 	t.Helper()
 	le := mustLock(t, l, name, opts...)
@@ -52,7 +53,8 @@ func mustClose(t *testing.T, l *redlock.Locker) {
 	}
 }
 
-// withGrace is how long a call may take where the node timeout is that, and a node's line does not say in time why there is no answer.
+// withGrace is how long a call may take where the node timeout is that, and a node's line does not
+// say in time why there is no answer.
 func withGrace(timeout time.Duration) time.Duration {
 	return timeout + min(timeout/8, 3*time.Millisecond)
 }
@@ -64,7 +66,8 @@ func took(f func()) time.Duration {
 	return time.Since(start)
 }
 
-// A wallClock is the system's clock with a time of day that steps, and a monotonic one that the test can make run ahead.
+// A wallClock is the system's clock with a time of day that steps, and a monotonic one that the
+// test can make run ahead.
 type wallClock struct {
 	mu         sync.Mutex
 	wall, mono time.Duration

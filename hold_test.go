@@ -11,7 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A release under a minimum hold shortens the lock's life, of which those who wait know only what they were told before.
+// A release under a minimum hold shortens the lock's life, of which those who wait know only what
+// they were told before.
 func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 	t.Parallel()
 	const hold = 2 * time.Second
@@ -50,8 +51,8 @@ func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 	}
 }
 
-// What the holder sent before its release, and comes after it, must not make the lock last longer: a normal release has deleted the lock by
-// then, but one under a minimum hold has left it in place.
+// What the holder sent before its release, and comes after it, must not make the lock last longer:
+// a normal release has deleted the lock by then, but one under a minimum hold has left it in place.
 func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *testing.T) {
 	t.Parallel()
 	const hold = time.Second
@@ -120,7 +121,8 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 					t.Errorf("%s: %v after the attempt began, TryLock: %v", name, time.Since(start), err)
 				}
 			}
-			time.Sleep(hold + 150*time.Millisecond - time.Since(start)) // a frozen node counts from its thaw
+			// a frozen node counts from its thaw
+			time.Sleep(hold + 150*time.Millisecond - time.Since(start))
 			for i, tap := range c.taps {
 				if owner := tap.owner("a"); owner != "" {
 					t.Errorf("%s: node %d has the lock for another %v", name, i, tap.ttl("a"))
@@ -168,7 +170,8 @@ func TestALateReleaseDoesNotBeginTheMinimumHoldAgain(t *testing.T) {
 				}
 				time.Sleep(after - time.Since(start))
 				away[1](c)
-				time.Sleep(max(hold-after, 0) + 1100*time.Millisecond) // the pause before a node is asked again, at most
+				// the pause before a node is asked again, at most
+				time.Sleep(max(hold-after, 0) + 1100*time.Millisecond)
 				c.wantNoLocks(t)
 			})
 		}

@@ -17,29 +17,35 @@ import (
 )
 
 const (
-	// inboxPrefix begins the channels on which Lockers are told that a lock has been passed on to them.
+	// inboxPrefix begins the channels on which Lockers are told that a lock has been passed on to
+	// them.
 	inboxPrefix = "redlock:inbox:"
 
 	// linger is how long a Locker stays subscribed after the last of its waiters.
 	linger = 5 * time.Second
-	// minRelisten and maxRelisten bound how long a Locker waits before it subscribes again where that failed.
+	// minRelisten and maxRelisten bound how long a Locker waits before it subscribes again where
+	// that failed.
 	minRelisten, maxRelisten = 50 * time.Millisecond, 5 * time.Second
 
-	// maxCourtesy bounds how long the next attempt at a lock waits that others had been waiting for.
+	// maxCourtesy bounds how long the next attempt at a lock waits that others had been waiting
+	// for.
 	maxCourtesy = 3 * time.Millisecond
 	// maxCrowds is of how many such locks an inbox knows.
 	maxCrowds = 1024
 
-	// gather is how long a waiter that was told by one node waits for a majority of them before it tries all the same.
+	// gather is how long a waiter that was told by one node waits for a majority of them before it
+	// tries all the same.
 	gather = 3 * time.Millisecond
-	// reserveDivisor and minReserve: a release reserves the lock for the first waiter for a part of the node timeout.
+	// reserveDivisor and minReserve: a release reserves the lock for the first waiter for a part of
+	// the node timeout.
 	reserveDivisor = 16
 	minReserve     = 5 * time.Millisecond
 )
 
-// An inbox is where the nodes tell a Locker that a lock it waits for has been passed on to it: one subscription on each
-// node, which lasts while anybody waits. What it is told are hints. They make a waiter try at the right moment; they
-// grant nothing, and a waiter tries from time to time without them.
+// An inbox is where the nodes tell a Locker that a lock it waits for has been passed on to it: one
+// subscription on each node, which lasts while anybody waits. What it is told are hints. They make
+// a waiter try at the right moment; they grant nothing, and a waiter tries from time to time
+// without them.
 type inbox struct {
 	locker  *Locker
 	channel string
@@ -51,17 +57,19 @@ type inbox struct {
 	count   int               // of live
 	changed chan struct{}     // closed, and made anew, when count has changed
 	stop    context.CancelFunc
-	round   int            // how often the subscriptions were ended: what earlier ones still say does not count
+	// how often the subscriptions were ended: what earlier ones still say does not count
+	round   int
 	idle    clock.Timer    // ends the subscriptions once nobody has waited for a while
 	told    bool           // the log knows that subscriptions cannot be had
 	leaving map[string]int // by lock key: requests to leave that are under way
 
-	// crowds are the locks that had to be waited for lately, by their keys, and how long an attempt at each takes.
+	// crowds are the locks that had to be waited for lately, by their keys, and how long an attempt
+	// at each takes.
 	crowds map[string]time.Duration
 }
 
-// A place is this process's place in the queue that the nodes keep for one lock. The goroutines of a process pass it on to one
-// another, and it ends when one of them gets the lock or none is left.
+// A place is this process's place in the queue that the nodes keep for one lock. The goroutines of
+// a process pass it on to one another, and it ends when one of them gets the lock or none is left.
 type place struct {
 	inbox *inbox
 	keys  pool.KeySet
@@ -150,7 +158,8 @@ func (b *inbox) shut() {
 	clear(b.crowds)
 }
 
-// crowded notes that a lock was had by waiting, with an attempt that took so long: others want it too.
+// crowded notes that a lock was had by waiting, with an attempt that took so long: others want it
+// too.
 func (b *inbox) crowded(lock string, took time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -160,8 +169,9 @@ func (b *inbox) crowded(lock string, took time.Duration) {
 	b.crowds[lock] = took
 }
 
-// courtesy is how long the next attempt at the lock should wait if others want it too. We have just released it to one of them, and
-// would only get in the way of that one's attempt: so it is longer than that takes.
+// courtesy is how long the next attempt at the lock should wait if others want it too. We have just
+// released it to one of them, and would only get in the way of that one's attempt: so it is longer
+// than that takes.
 func (b *inbox) courtesy(lock string) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -180,8 +190,8 @@ func (b *inbox) end() {
 	}
 }
 
-// open sees to it that the inbox is subscribed on a majority of the nodes, for which it waits up to the timeout. It
-// returns false if it is not.
+// open sees to it that the inbox is subscribed on a majority of the nodes, for which it waits up to
+// the timeout. It returns false if it is not.
 func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 	b.mu.Lock()
 	select {
@@ -226,7 +236,8 @@ func (b *inbox) open(ctx context.Context, timeout time.Duration) bool {
 	}
 }
 
-// state reports whether a majority of the nodes can tell us, and returns what is closed when that may have changed.
+// state reports whether a majority of the nodes can tell us, and returns what is closed when that
+// may have changed.
 func (b *inbox) state() (live bool, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -328,8 +339,9 @@ func (b *inbox) freed(lock string) {
 	}
 }
 
-// gathering is how long to wait for a majority after the first node has told us. Two waiters that are told by half of the
-// nodes each would fail in step for ever, each passing its half on to the other: so it grows at random.
+// gathering is how long to wait for a majority after the first node has told us. Two waiters that
+// are told by half of the nodes each would fail in step for ever, each passing its half on to the
+// other: so it grows at random.
 func (p *place) gathering() time.Duration {
 	if p.vain == 0 {
 		return gather
@@ -337,7 +349,8 @@ func (p *place) gathering() time.Duration {
 	return gather + jitter.N(gather<<min(p.vain, 5))
 }
 
-// ring has the place woken after d, to look at a node or, if that is -1, to try. With the inbox's mu held.
+// ring has the place woken after d, to look at a node or, if that is -1, to try. With the inbox's
+// mu held.
 func (p *place) ring(d time.Duration, look int) {
 	p.look = look
 	if d <= 0 {
@@ -358,8 +371,8 @@ func (p *place) wakeUp() {
 	}
 }
 
-// enqueue makes the attempt that begins now one that the nodes queue if they refuse it. What they tell from now on is
-// about the next.
+// enqueue makes the attempt that begins now one that the nodes queue if they refuse it. What they
+// tell from now on is about the next.
 func (p *place) enqueue(r *pool.Request, queue string, now clock.Moment) {
 	b := p.inbox
 	b.mu.Lock()
@@ -382,7 +395,8 @@ func (p *place) enqueue(r *pool.Request, queue string, now clock.Moment) {
 	r.Age = max(now.Mono.Sub(p.since.Mono), 0)
 }
 
-// ready reports whether the next attempt may queue: the nodes can tell us, and have forgotten the place before this one.
+// ready reports whether the next attempt may queue: the nodes can tell us, and have forgotten the
+// place before this one.
 func (p *place) ready() bool {
 	b := p.inbox
 	b.mu.Lock()
@@ -390,8 +404,8 @@ func (p *place) ready() bool {
 	return b.count >= b.locker.quorum && b.leaving[p.keys.Lock] == 0
 }
 
-// wait waits until it is time for another attempt: when the lock was passed on to us, or after fallback at the latest, whatever
-// the nodes tell.
+// wait waits until it is time for another attempt: when the lock was passed on to us, or after
+// fallback at the latest, whatever the nodes tell.
 func (p *place) wait(ctx context.Context, fallback time.Duration) error {
 	b, l := p.inbox, p.inbox.locker
 	over, timer := clock.After(l.clock, fallback)
@@ -430,7 +444,8 @@ func (b *inbox) leave(keys pool.KeySet, lines []*dispatch.Line) {
 // Wanted implements dispatch.Receiver.
 func (b *inbox) Wanted(*pool.Request) bool { return true }
 
-// Answered implements dispatch.Receiver: a node has forgotten our place, or will when the entry expires.
+// Answered implements dispatch.Receiver: a node has forgotten our place, or will when the entry
+// expires.
 func (b *inbox) Answered(_ int, r *pool.Request, _ pool.Reply) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -439,7 +454,8 @@ func (b *inbox) Answered(_ int, r *pool.Request, _ pool.Reply) {
 	}
 }
 
-// reserve is for how long a release reserves the lock for the first waiter, where a node may take timeout for a request.
+// reserve is for how long a release reserves the lock for the first waiter, where a node may take
+// timeout for a request.
 func reserve(timeout time.Duration) time.Duration {
 	return max(timeout/reserveDivisor, minReserve).Truncate(time.Millisecond)
 }

@@ -17,12 +17,14 @@ type Inspection struct {
 	Name   string
 	Needed int // the quorum
 
-	// Owner tells owners apart: 16 hex digits derived from the owner id, from which that cannot be found. It is the one that has
-	// the lock on a quorum, or empty if none has. A few nodes with an owner and no quorum are the remains of an attempt, or one under way.
+	// Owner tells owners apart: 16 hex digits derived from the owner id, from which that cannot be
+	// found. It is the one that has the lock on a quorum, or empty if none has. A few nodes with an
+	// owner and no quorum are the remains of an attempt, or one under way.
 	Owner  string
-	Holder string        // the owner's label (WithHolder), if it has one
-	Left   time.Duration // how long the owner keeps its quorum if nothing extends it; Forever if it has no end
-	Fence  uint64        // the greatest fencing token that the nodes know, 0 if none
+	Holder string // the owner's label (WithHolder), if it has one
+	// how long the owner keeps its quorum if nothing extends it; Forever if it has no end
+	Left  time.Duration
+	Fence uint64 // the greatest fencing token that the nodes know, 0 if none
 
 	Nodes []NodeInspection // in the order given to New
 }
@@ -37,10 +39,12 @@ type NodeInspection struct {
 	Err    error         // why the node told nothing
 }
 
-// Inspect asks all nodes who has the lock of that name, and changes nothing. It takes the node timeout at most.
+// Inspect asks all nodes who has the lock of that name, and changes nothing. It takes the node
+// timeout at most.
 //
-// If fewer nodes than a quorum answered, the error is ErrNoQuorum in a [*QuorumError], and the Inspection tells what the others said. It is nil
-// only for bad arguments, an ended context and after Close.
+// If fewer nodes than a quorum answered, the error is ErrNoQuorum in a [*QuorumError], and the
+// Inspection tells what the others said. It is nil only for bad arguments, an ended context and
+// after Close.
 func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) {
 	m := l.Mutex(name)
 	if err := m.bad(); err != nil {
@@ -78,7 +82,8 @@ func voted(replies []pool.Reply, server string) bool {
 	return server != "" && slices.ContainsFunc(replies, func(r pool.Reply) bool { return r.Server == server })
 }
 
-// life is how long a key lasts of which a node tells that it lives for ttl, below zero if it has no end.
+// life is how long a key lasts of which a node tells that it lives for ttl, below zero if it has no
+// end.
 func life(ttl time.Duration) time.Duration {
 	if ttl < 0 {
 		return Forever
@@ -86,9 +91,10 @@ func life(ttl time.Duration) time.Duration {
 	return ttl
 }
 
-// Bootstrap tells all nodes that they may serve at once: the first start of a quorum under [WithRestartGuard], where nothing can
-// have been forgotten, need not wait for the longest TTL. Never call it as a matter of course when a program starts: it takes the
-// guard from nodes that did forget. It returns nil if every node did as told, else a [*QuorumError].
+// Bootstrap tells all nodes that they may serve at once: the first start of a quorum under
+// [WithRestartGuard], where nothing can have been forgotten, need not wait for the longest TTL.
+// Never call it as a matter of course when a program starts: it takes the guard from nodes that did
+// forget. It returns nil if every node did as told, else a [*QuorumError].
 func (l *Locker) Bootstrap(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
@@ -190,7 +196,8 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 	return replies, err
 }
 
-// occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems to.
+// occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems
+// to.
 func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) bool {
 	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)

@@ -13,14 +13,17 @@ import (
 )
 
 const (
-	// unrest is how long a wait without a quorum, or a connection in the making, lasts before the log tells of it.
+	// unrest is how long a wait without a quorum, or a connection in the making, lasts before the
+	// log tells of it.
 	unrest = time.Second
-	// minLogPause and maxLogPause bound how long the log says nothing more of a change that it has just told of: see pace.
+	// minLogPause and maxLogPause bound how long the log says nothing more of a change that it has
+	// just told of: see pace.
 	minLogPause, maxLogPause = 10 * time.Second, 10 * time.Minute
 )
 
-// A journal takes lines to the logger, in the order in which they were noted, from a goroutine of its own. So the logger,
-// which is a user's, never runs while a mutex is held, and keeps no node waiting.
+// A journal takes lines to the logger, in the order in which they were noted, from a goroutine of
+// its own. So the logger, which is a user's, never runs while a mutex is held, and keeps no node
+// waiting.
 type journal struct {
 	logger *slog.Logger
 	spawn  func(func()) // runs it in a goroutine
@@ -65,8 +68,9 @@ func (j *journal) take() []journalLine {
 	return lines
 }
 
-// A pace keeps a change that comes again and again from filling the log: each time that it is told of, it is told of next
-// after twice the pause, up to maxLogPause. Once it has not come for as long, it starts anew.
+// A pace keeps a change that comes again and again from filling the log: each time that it is told
+// of, it is told of next after twice the pause, up to maxLogPause. Once it has not come for as
+// long, it starts anew.
 type pace struct {
 	next  time.Time
 	pause time.Duration
@@ -139,7 +143,8 @@ func (h *health) fails(v pool.Verb, r *pool.Reply, now time.Time) bool {
 	}
 	switch {
 	case !h.unsaid:
-	case errors.Is(r.Err, pool.ErrConnecting) && now.Sub(h.since) < unrest: // as every connection is for a while
+	case errors.Is(r.Err, pool.ErrConnecting) && now.Sub(h.since) < unrest:
+		// As every connection is for a while.
 	case h.paces[r.Verdict].allows(now):
 		h.told, h.unsaid = true, false
 		return true
@@ -147,8 +152,9 @@ func (h *health) fails(v pool.Verb, r *pool.Reply, now time.Time) bool {
 	return false
 }
 
-// recovers notes an answer, and reports whether the log is told that the node serves again. One that refuses some requests and
-// carries out others serves again once it carries out what it refused. With mu held.
+// recovers notes an answer, and reports whether the log is told that the node serves again. One
+// that refuses some requests and carries out others serves again once it carries out what it
+// refused. With mu held.
 func (h *health) recovers(v pool.Verb) (tell bool) {
 	switch h.verdict {
 	case pool.Refused:
@@ -176,7 +182,8 @@ type outage struct {
 	pace  pace
 }
 
-// lasts notes that a Lock has found no quorum since then, and waits on. The log is told once, whoever waits.
+// lasts notes that a Lock has found no quorum since then, and waits on. The log is told once,
+// whoever waits.
 func (o *outage) lasts(j *journal, since, now time.Time, why *QuorumError) {
 	if now.Sub(since) < unrest {
 		return

@@ -78,8 +78,8 @@ func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 	})
 }
 
-// A lock that another has is waited for without a word, and so is a quorum that is missing for a moment; one that comes too late
-// each time is a quorum that is missing.
+// A lock that another has is waited for without a word, and so is a quorum that is missing for a
+// moment; one that comes too late each time is a quorum that is missing.
 func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -284,7 +284,8 @@ func TestLogTellsOfAConnectionThatTakesLongOnly(t *testing.T) {
 	}
 }
 
-// Nothing of a user's runs under a mutex: a logger may use the Locker, and one that hangs keeps nobody waiting.
+// Nothing of a user's runs under a mutex: a logger may use the Locker, and one that hangs keeps
+// nobody waiting.
 func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,12 +12,14 @@ import (
 	"github.com/go-redlock/redlock/internal/schedule"
 )
 
-// A Lease is a lock that is held. It ends when it is unlocked, when the lock is lost, or when its [Locker] is closed, and
-// once ended it is never revived. Its deadline counts from before the first request for the lock was sent, by the
-// monotonic clock, so it ends in time even if no node answers any more.
+// A Lease is a lock that is held. It ends when it is unlocked, when the lock is lost, or when its
+// [Locker] is closed, and once ended it is never revived. Its deadline counts from before the first
+// request for the lock was sent, by the monotonic clock, so it ends in time even if no node answers
+// any more.
 //
-// A Lease knows what this process can know. A process that is paused between a look at its lease and the work that follows
-// may work on after the lease has ended: guard what must not be harmed with the fencing token (see [Lease.Fence]).
+// A Lease knows what this process can know. A process that is paused between a look at its lease
+// and the work that follows may work on after the lease has ended: guard what must not be harmed
+// with the fencing token (see [Lease.Fence]).
 //
 // All methods may be called concurrently, and on a zero or nil Lease, which counts as released.
 type Lease struct {
@@ -57,8 +59,8 @@ func newLease(ctx context.Context, q *localQueue, t *terms, g grant) *Lease {
 	return le
 }
 
-// arm sets the timer to the deadline, or before it: where the machine was suspended the timer has not run on, and its
-// next call is what notices. With mu held.
+// arm sets the timer to the deadline, or before it: where the machine was suspended the timer has
+// not run on, and its next call is what notices. With mu held.
 func (le *Lease) arm() {
 	now := clock.Present(le.claim.locker.clock)
 	le.claim.ring(now.Mono.Add(min(le.deadline.Until(now), max(time.Second, le.claim.terms.ttl/8))))
@@ -73,9 +75,10 @@ type leaseKey struct {
 // key is the context key of the lease.
 func (le *Lease) key() leaseKey { return leaseKey{le.claim.locker, le.claim.name} }
 
-// FromContext returns the innermost lease of that name, taken by this Locker, that ctx comes from: ctx is, or was made
-// from, what [Lease.Context] or [Lease.Bind] returned or what Do and TryDo gave their function. The lease may have ended;
-// see [Lease.Err]. A lock of the same name that another Locker took, perhaps on other nodes, is another lock.
+// FromContext returns the innermost lease of that name, taken by this Locker, that ctx comes from:
+// ctx is, or was made from, what [Lease.Context] or [Lease.Bind] returned or what Do and TryDo gave
+// their function. The lease may have ended; see [Lease.Err]. A lock of the same name that another
+// Locker took, perhaps on other nodes, is another lock.
 func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
 	le, ok := ctx.Value(leaseKey{l, name}).(*Lease)
 	return le, ok
@@ -92,9 +95,10 @@ func (le *Lease) Name() string {
 	return le.claim.name
 }
 
-// Fence returns the fencing token: it is unique to this lease among all of its name, and greater than that of every lease whose Lock had returned
-// before the attempt that took this one began. A resource that keeps the greatest token it has seen and refuses
-// smaller ones is safe from holders that were paused past their lease. It is 0 under [WithoutFencing] and for a zero Lease, and stays
+// Fence returns the fencing token: it is unique to this lease among all of its name, and greater
+// than that of every lease whose Lock had returned before the attempt that took this one began. A
+// resource that keeps the greatest token it has seen and refuses smaller ones is safe from holders
+// that were paused past their lease. It is 0 under [WithoutFencing] and for a zero Lease, and stays
 // the same after the lease has ended.
 func (le *Lease) Fence() uint64 {
 	if !le.held() {
@@ -109,9 +113,9 @@ var releasedContext = func() context.Context {
 	return ctx
 }()
 
-// Context returns a context with the values of the one that Lock was given, but not its cancellation. It ends with the lease;
-// [context.Cause] then is ErrLost, ErrReleased or ErrClosed. Like Err it looks at the clock, so it returns no live context after the
-// deadline.
+// Context returns a context with the values of the one that Lock was given, but not its
+// cancellation. It ends with the lease; [context.Cause] then is ErrLost, ErrReleased or ErrClosed.
+// Like Err it looks at the clock, so it returns no live context after the deadline.
 func (le *Lease) Context() context.Context {
 	if !le.held() {
 		return releasedContext
@@ -122,7 +126,8 @@ func (le *Lease) Context() context.Context {
 	return le.context()
 }
 
-// context returns the lease's context. Most leases are never asked for one, and so never make it. With mu held.
+// context returns the lease's context. Most leases are never asked for one, and so never make it.
+// With mu held.
 func (le *Lease) context() context.Context {
 	if le.ctx == nil {
 		values := context.WithValue(context.WithoutCancel(le.parent), le.key(), le)
@@ -134,8 +139,8 @@ func (le *Lease) context() context.Context {
 	return le.ctx
 }
 
-// Bind returns a copy of ctx that ends with the lease too, with the same cause as [Lease.Context]. Call cancel once the
-// context is no longer needed; it ends the context, not the lease.
+// Bind returns a copy of ctx that ends with the lease too, with the same cause as [Lease.Context].
+// Call cancel once the context is no longer needed; it ends the context, not the lease.
 func (le *Lease) Bind(ctx context.Context) (bound context.Context, cancel context.CancelFunc) {
 	bound, end := context.WithCancelCause(ctx)
 	if !le.held() {
@@ -157,8 +162,9 @@ func (le *Lease) Bind(ctx context.Context) (bound context.Context, cancel contex
 // Done returns a channel that is closed when the lease ends.
 func (le *Lease) Done() <-chan struct{} { return le.Context().Done() }
 
-// Err returns nil while the lease is valid, and then why it ended: ErrLost, ErrReleased or ErrClosed. It looks at the clock
-// itself, so it never says nil after the deadline. What it says may be outdated by the time it is used.
+// Err returns nil while the lease is valid, and then why it ended: ErrLost, ErrReleased or
+// ErrClosed. It looks at the clock itself, so it never says nil after the deadline. What it says
+// may be outdated by the time it is used.
 func (le *Lease) Err() error {
 	if !le.held() {
 		return ErrReleased
@@ -169,8 +175,8 @@ func (le *Lease) Err() error {
 	return le.cause
 }
 
-// Until returns when the lease ends if nothing extends it, by the local clock, or when it has ended. It is the zero time
-// for a zero Lease.
+// Until returns when the lease ends if nothing extends it, by the local clock, or when it has
+// ended. It is the zero time for a zero Lease.
 func (le *Lease) Until() time.Time {
 	if !le.held() {
 		return time.Time{}
@@ -194,7 +200,8 @@ func (le *Lease) check() {
 // left is how long the lease still lasts by now. With mu held.
 func (le *Lease) left() time.Duration { return le.deadline.Until(clock.Present(le.claim.locker.clock)) }
 
-// alarm is called when the timer says that the deadline has passed; it may have moved. With mu held.
+// alarm is called when the timer says that the deadline has passed; it may have moved. With mu
+// held.
 func (le *Lease) alarm() {
 	if le.check(); le.cause == nil {
 		le.arm()
@@ -245,7 +252,8 @@ func (le *Lease) leaveQueue() {
 	}
 }
 
-// remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu held.
+// remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu
+// held.
 func (c *claim) remainder() time.Duration {
 	if c.terms.minHold == 0 {
 		return 0
@@ -253,14 +261,15 @@ func (c *claim) remainder() time.Duration {
 	return clock.CeilMillis(max(c.start.Add(c.terms.minHold).Until(clock.Present(c.locker.clock)), 0))
 }
 
-// Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted it, or no longer can,
-// or the node timeout is over: it blocks no longer than that (see [WithNodeTimeout]). What is left is done in the
-// background. ctx bounds nothing, so that a context that has ended does not keep the lock from being released.
+// Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted
+// it, or no longer can, or the node timeout is over: it blocks no longer than that (see
+// [WithNodeTimeout]). What is left is done in the background. ctx bounds nothing, so that a context
+// that has ended does not keep the lock from being released.
 //
-// It returns nil if a majority deleted the lock before the lease's deadline. An error is ErrLost if the lock was gone
-// by then, so that the work may have overlapped with another holder's; ErrNoQuorum if too few nodes
-// answered, so that the lock lasts for its TTL where the background does not reach it; ErrReleased if the lease was unlocked before, in
-// which case nothing is sent.
+// It returns nil if a majority deleted the lock before the lease's deadline. An error is ErrLost if
+// the lock was gone by then, so that the work may have overlapped with another holder's;
+// ErrNoQuorum if too few nodes answered, so that the lock lasts for its TTL where the background
+// does not reach it; ErrReleased if the lease was unlocked before, in which case nothing is sent.
 func (le *Lease) Unlock(ctx context.Context) error {
 	_ = ctx // bounds nothing: see above
 	if !le.held() {

@@ -52,7 +52,8 @@ func TestZeroLeaseCountsAsReleased(t *testing.T) {
 	}
 }
 
-// Loss is noticed late elsewhere: on the next tick of a renewal, seconds after the TTL, or never when nodes hang.
+// Loss is noticed late elsewhere: on the next tick of a renewal, seconds after the TTL, or never
+// when nodes hang.
 func TestLeaseEndsExactlyAtItsDeadlineWithAllNodesFrozen(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]redlock.MutexOption{nil, {redlock.WithRenewal(redlock.Forever)}} {
@@ -157,7 +158,8 @@ func TestTimeOfDayNeverLengthensALease(t *testing.T) {
 	})
 }
 
-// Expiry is sent as a duration: a client whose clock is years off changes nothing about anybody's lease.
+// Expiry is sent as a duration: a client whose clock is years off changes nothing about anybody's
+// lease.
 func TestWrongTimeOfDayChangesNoExpiry(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-30 * 365 * 24 * time.Hour, 30 * 365 * 24 * time.Hour} {
@@ -231,7 +233,8 @@ func TestUntilIsNotInTheFutureOnceTheLeaseHasEnded(t *testing.T) {
 	})
 }
 
-// What a lease says of itself agrees, whoever asks and whatever goes on; the race detector looks on.
+// What a lease says of itself agrees, whoever asks and whatever goes on; the race detector looks
+// on.
 func TestLeaseMayBeUsedConcurrently(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -440,7 +443,8 @@ func TestStatsCountLeasesAndRequests(t *testing.T) {
 	})
 }
 
-// Owner ids are what protects a lock from others: no error, log, event or formatted lease shows one.
+// Owner ids are what protects a lock from others: no error, log, event or formatted lease shows
+// one.
 func TestOwnerIDsAreShownNowhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -494,7 +498,8 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 	})
 }
 
-// One owner value reused over a Lock's retries lets a late rollback of one attempt delete the grant of another.
+// One owner value reused over a Lock's retries lets a late rollback of one attempt delete the grant
+// of another.
 func TestEachAttemptHasAnOwnerIDOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -515,7 +520,8 @@ func TestEachAttemptHasAnOwnerIDOfItsOwn(t *testing.T) {
 	})
 }
 
-// The rollback of one attempt that is executed late deletes nothing that a later attempt was granted.
+// The rollback of one attempt that is executed late deletes nothing that a later attempt was
+// granted.
 func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

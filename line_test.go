@@ -54,7 +54,8 @@ func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T
 				le := mustLock(t, l, "c", redlock.WithTTL(400*time.Millisecond))
 				time.Sleep(10 * time.Millisecond) // half of what its timer was set to
 				c.freeze(0, 1)
-				for _, name := range []string{"a", "b"} { // as many as there are round trips at once
+				// as many as there are round trips at once
+				for _, name := range []string{"a", "b"} {
 					go l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second)) //nolint:errcheck // it only waits
 					synctest.Wait()
 				}

@@ -16,7 +16,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// To wake a goroutine that asks the node, and to be woken by it, can take longer than the node does.
+// To wake a goroutine that asks the node, and to be woken by it, can take longer than the node
+// does.
 func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
 	t.Parallel()
 	for nodes, itself := range map[int]bool{1: true, 2: false, 3: false} {
@@ -57,7 +58,8 @@ func vouched(t *testing.T, opts ...redlock.Option) (*cluster, *redlock.Locker) {
 	return c, l
 }
 
-// Who asks a node itself hears nothing else meanwhile. That must not show, but where a context is cancelled just when the node falls silent.
+// Who asks a node itself hears nothing else meanwhile. That must not show, but where a context is
+// cancelled just when the node falls silent.
 func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 	t.Parallel()
 	soon := errors.New("soon")
@@ -156,7 +158,8 @@ func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
 	}
 }
 
-// A reluctant node takes its time for some round trips: to connect, as long as it is given, or for a function of the user's, which takes its own.
+// A reluctant node takes its time for some round trips: to connect, as long as it is given, or for
+// a function of the user's, which takes its own.
 type reluctant struct {
 	pool.Node
 	prompt bool

@@ -114,7 +114,8 @@ func (s *street) nodes() (nodes []pool.Node) {
 				to = 1
 			}
 			s.mu.Unlock()
-			if r.Verb == pool.Release { // none is the second to release the lock, which would show by itself
+			// none is the second to release the lock, which would show by itself
+			if r.Verb == pool.Release {
 				s.masters[to].Set(r.Lock, r.Owner, time.Minute)
 			}
 			if to == out {
@@ -164,7 +165,8 @@ func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 				synctest.Wait()
 				time.Sleep(time.Millisecond)
 				if verb == pool.Extend {
-					if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) { // one server, whichever lines lead to it
+					// one server, whichever lines lead to it
+					if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 						t.Errorf("Extend: %v", err)
 					}
 				}
@@ -213,7 +215,8 @@ func TestAServerThatTwoAddressesLedToInTurnReleasesOnce(t *testing.T) {
 	})
 }
 
-// An address that led to another node's server for a while, and does not any more when that node answers, gave no vote of its own.
+// An address that led to another node's server for a while, and does not any more when that node
+// answers, gave no vote of its own.
 func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 	t.Parallel()
 	for _, extends := range []bool{false, true} {

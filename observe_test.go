@@ -151,7 +151,8 @@ func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
 	})
 }
 
-// Nothing of a user's runs under a lock of the library: an observer may look at the lease that it is told of.
+// Nothing of a user's runs under a lock of the library: an observer may look at the lease that it
+// is told of.
 func TestObserverMayLookAtLeases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -176,8 +177,9 @@ func (o *looking) Observe(redlock.Event) {
 	_, _, _ = le.Err(), le.Until(), le.String()
 }
 
-// An observer that panics in the goroutine of a caller that recovers, as an HTTP server's does, costs that call its lock and no other: the name can
-// be locked again, and a lease that nobody got is not renewed.
+// An observer that panics in the goroutine of a caller that recovers, as an HTTP server's does,
+// costs that call its lock and no other: the name can be locked again, and a lease that nobody got
+// is not renewed.
 func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){

@@ -12,11 +12,12 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// An Option sets up a [Locker]. The options that are [MutexOption] too are the defaults of its locks.
+// An Option sets up a [Locker]. The options that are [MutexOption] too are the defaults of its
+// locks.
 type Option interface{ applyLocker(*config) error }
 
-// A MutexOption sets up one lock: given to [New] it is the default of all, given to [Locker.Mutex], Lock, TryLock, Do or
-// TryDo it holds for that one.
+// A MutexOption sets up one lock: given to [New] it is the default of all, given to [Locker.Mutex],
+// Lock, TryLock, Do or TryDo it holds for that one.
 type MutexOption interface {
 	Option
 	applyMutex(*terms) error
@@ -57,12 +58,13 @@ type terms struct {
 const (
 	// DefaultTTL is the TTL of a lock where [WithTTL] does not say otherwise.
 	DefaultTTL = 10 * time.Second
-	// MinTTL is the least TTL: the least whole number of milliseconds that is above its own drift allowance.
+	// MinTTL is the least TTL: the least whole number of milliseconds that is above its own drift
+	// allowance.
 	MinTTL = 3 * time.Millisecond
 	// MaxTTL is the greatest TTL.
 	MaxTTL = 24 * time.Hour
-	// DefaultFenceRetention is how long the nodes keep a fencing register after its last use, at least; see
-	// [WithFenceRetention].
+	// DefaultFenceRetention is how long the nodes keep a fencing register after its last use, at
+	// least; see [WithFenceRetention].
 	DefaultFenceRetention = time.Hour
 	// MaxFenceRetention is the longest retention.
 	MaxFenceRetention = 10 * 365 * 24 * time.Hour
@@ -81,9 +83,9 @@ func defaults() config {
 	}
 }
 
-// WithTTL sets how long the nodes keep the lock when nobody extends or releases it: what a crash of its holder costs
-// the others. The lease is valid for a hundredth and two milliseconds less. From [MinTTL] to [MaxTTL]; fractions of a
-// millisecond are cut off. The default is [DefaultTTL].
+// WithTTL sets how long the nodes keep the lock when nobody extends or releases it: what a crash of
+// its holder costs the others. The lease is valid for a hundredth and two milliseconds less. From
+// [MinTTL] to [MaxTTL]; fractions of a millisecond are cut off. The default is [DefaultTTL].
 func WithTTL(ttl time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if ttl < MinTTL || ttl > MaxTTL {
@@ -94,10 +96,10 @@ func WithTTL(ttl time.Duration) MutexOption {
 	})
 }
 
-// WithRenewal makes leases renew themselves until they are unlocked or lost, for at most maxHold from the start of the
-// attempt that took the lock: no renewal starts after that, and the lease then runs out. [Forever] sets no bound. The
-// default, which 0 sets again for one lock, is no renewal, except in Do and TryDo, which renew until their function
-// returns.
+// WithRenewal makes leases renew themselves until they are unlocked or lost, for at most maxHold
+// from the start of the attempt that took the lock: no renewal starts after that, and the lease
+// then runs out. [Forever] sets no bound. The default, which 0 sets again for one lock, is no
+// renewal, except in Do and TryDo, which renew until their function returns.
 func WithRenewal(maxHold time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if maxHold < 0 {
@@ -108,8 +110,9 @@ func WithRenewal(maxHold time.Duration) MutexOption {
 	})
 }
 
-// WithWait bounds how long Lock and Do wait for the lock, beside their context. When it is over the error is the last
-// verdict and [context.DeadlineExceeded]. The default is [Forever]: the context alone bounds the wait.
+// WithWait bounds how long Lock and Do wait for the lock, beside their context. When it is over the
+// error is the last verdict and [context.DeadlineExceeded]. The default is [Forever]: the context
+// alone bounds the wait.
 func WithWait(d time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if d <= 0 {
@@ -120,9 +123,10 @@ func WithWait(d time.Duration) MutexOption {
 	})
 }
 
-// WithMinHold makes an early release leave the lock in place until d after the attempt that took it began: a release
-// before that sets the key's remaining life to the remainder instead of deleting it. It keeps a short job from running twice on
-// machines whose schedules are a little apart. From 0 to [MaxTTL]; the default is 0.
+// WithMinHold makes an early release leave the lock in place until d after the attempt that took it
+// began: a release before that sets the key's remaining life to the remainder instead of deleting
+// it. It keeps a short job from running twice on machines whose schedules are a little apart. From
+// 0 to [MaxTTL]; the default is 0.
 func WithMinHold(d time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if d < 0 || d > MaxTTL {
@@ -133,8 +137,8 @@ func WithMinHold(d time.Duration) MutexOption {
 	})
 }
 
-// WithoutFencing takes locks without a fencing token, for locks that only save work. All users of a name should agree: an
-// owner without a token does not raise the tokens of those with one.
+// WithoutFencing takes locks without a fencing token, for locks that only save work. All users of a
+// name should agree: an owner without a token does not raise the tokens of those with one.
 func WithoutFencing() MutexOption {
 	return mutexOption(func(t *terms) error {
 		t.plain = true
@@ -142,7 +146,8 @@ func WithoutFencing() MutexOption {
 	})
 }
 
-// WithFencing takes locks with a fencing token, which is the default: for one lock where New was given [WithoutFencing].
+// WithFencing takes locks with a fencing token, which is the default: for one lock where New was
+// given [WithoutFencing].
 func WithFencing() MutexOption {
 	return mutexOption(func(t *terms) error {
 		t.plain = false
@@ -150,9 +155,9 @@ func WithFencing() MutexOption {
 	})
 }
 
-// WithFenceRetention sets how long the nodes keep a name's fencing register after its last use. Once it is gone the next
-// token comes from the clocks. At least an hour and twice the TTL, which is also the default; at most
-// [MaxFenceRetention].
+// WithFenceRetention sets how long the nodes keep a name's fencing register after its last use.
+// Once it is gone the next token comes from the clocks. At least an hour and twice the TTL, which
+// is also the default; at most [MaxFenceRetention].
 func WithFenceRetention(d time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if d < DefaultFenceRetention || d > MaxFenceRetention {
@@ -163,8 +168,9 @@ func WithFenceRetention(d time.Duration) MutexOption {
 	})
 }
 
-// WithHolder sets the label by which others see who has the lock, such as "host/pid": in their errors and in Inspect. It
-// is stored on the nodes in clear. At most 256 bytes of printable text; the default is none.
+// WithHolder sets the label by which others see who has the lock, such as "host/pid": in their
+// errors and in Inspect. It is stored on the nodes in clear. At most 256 bytes of printable text;
+// the default is none.
 func WithHolder(label string) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if len(label) > maxHolderLen || !printable(label) {
@@ -175,12 +181,14 @@ func WithHolder(label string) MutexOption {
 	})
 }
 
-// WithNodeTimeout sets how long one node may take over one request before it counts as unavailable. So it is how long TryLock takes at most
-// to say that a lock cannot be had, Unlock that it was not confirmed, and a node that is away to be known for it.
+// WithNodeTimeout sets how long one node may take over one request before it counts as unavailable.
+// So it is how long TryLock takes at most to say that a lock cannot be had, Unlock that it was not
+// confirmed, and a node that is away to be known for it.
 //
-// The default is a twentieth of the TTL of each call, within 20 and 250 milliseconds. It rises where a node is too far
-// away for that: to several of its round trips as they are measured (about three where they vary little), and to a
-// quarter of the validity at most. One that is given here stays what it is.
+// The default is a twentieth of the TTL of each call, within 20 and 250 milliseconds. It rises
+// where a node is too far away for that: to several of its round trips as they are measured (about
+// three where they vary little), and to a quarter of the validity at most. One that is given here
+// stays what it is.
 //
 // From a millisecond to a minute, and below the validity of the TTL.
 func WithNodeTimeout(d time.Duration) Option {
@@ -193,7 +201,8 @@ func WithNodeTimeout(d time.Duration) Option {
 	})
 }
 
-// WithKeyPrefix puts prefix before each name to make its key. All users of a lock must use the same. The default is none.
+// WithKeyPrefix puts prefix before each name to make its key. All users of a lock must use the
+// same. The default is none.
 func WithKeyPrefix(prefix string) Option {
 	return option(func(c *config) error {
 		c.prefix = prefix
@@ -201,7 +210,8 @@ func WithKeyPrefix(prefix string) Option {
 	})
 }
 
-// WithClock sets the clock, for tests and simulations. A node that does not answer is given up by the system's clock all the same.
+// WithClock sets the clock, for tests and simulations. A node that does not answer is given up by
+// the system's clock all the same.
 func WithClock(clock Clock) Option {
 	return option(func(c *config) error {
 		if clock == nil {
@@ -212,11 +222,13 @@ func WithClock(clock Clock) Option {
 	})
 }
 
-// WithLogger makes the Locker log what somebody should know. Warnings: leases lost or in danger; a node that ceases to serve,
-// with the cause, once; and once, whoever waits, that Lock has found no quorum for a second and waits on, with each node's
-// reason. That they serve again is an information. A node, or a quorum, that comes and goes is told of the less often the
-// more often it does, every ten minutes at last. What goes on in the background is for debugging. The logger is called from
-// goroutines of the Locker's and of its callers, with no mutex held; no owner id is ever logged. The default discards.
+// WithLogger makes the Locker log what somebody should know. Warnings: leases lost or in danger; a
+// node that ceases to serve, with the cause, once; and once, whoever waits, that Lock has found no
+// quorum for a second and waits on, with each node's reason. That they serve again is an
+// information. A node, or a quorum, that comes and goes is told of the less often the more often it
+// does, every ten minutes at last. What goes on in the background is for debugging. The logger is
+// called from goroutines of the Locker's and of its callers, with no mutex held; no owner id is
+// ever logged. The default discards.
 func WithLogger(logger *slog.Logger) Option {
 	return option(func(c *config) error {
 		if logger == nil {
@@ -227,7 +239,8 @@ func WithLogger(logger *slog.Logger) Option {
 	})
 }
 
-// WithObserver makes the Locker tell o what happens; see [Event]. Given more than once, all of them are told, in that order.
+// WithObserver makes the Locker tell o what happens; see [Event]. Given more than once, all of them
+// are told, in that order.
 func WithObserver(o Observer) Option {
 	return option(func(c *config) error {
 		if o == nil {
@@ -238,12 +251,14 @@ func WithObserver(o Observer) Option {
 	})
 }
 
-// WithRestartGuard keeps a node that has restarted out of the quorum for maxTTL and a little more, for it may have
-// forgotten a lock it had granted ("Distributed Locks with Redis", "Performance, crash recovery and fsync"). So it does with a node
-// that has followed another server and is a master again, as after a failover and failback. maxTTL is the longest TTL, and minimum hold, that any
-// user of the nodes sets; a longer one is refused here. All users of the nodes must give the same. A node that is new to the guard cannot be
-// told from one that has lost all and waits too; [Locker.Bootstrap] ends that. From [MinTTL] to [MaxTTL]; the default is no
-// guard. Not for a node that is a cluster.
+// WithRestartGuard keeps a node that has restarted out of the quorum for maxTTL and a little more,
+// for it may have forgotten a lock it had granted ("Distributed Locks with Redis", "Performance,
+// crash recovery and fsync"). So it does with a node that has followed another server and is a
+// master again, as after a failover and failback. maxTTL is the longest TTL, and minimum hold, that
+// any user of the nodes sets; a longer one is refused here. All users of the nodes must give the
+// same. A node that is new to the guard cannot be told from one that has lost all and waits too;
+// [Locker.Bootstrap] ends that. From [MinTTL] to [MaxTTL]; the default is no guard. Not for a node
+// that is a cluster.
 func WithRestartGuard(maxTTL time.Duration) Option {
 	return option(func(c *config) error {
 		if maxTTL < MinTTL || maxTTL > MaxTTL {
@@ -269,7 +284,8 @@ func (t *terms) check(c *config) error {
 	return nil
 }
 
-// checkGuard is what the restart guard asks of the nodes: it can tell of one server that it has restarted, not of a cluster.
+// checkGuard is what the restart guard asks of the nodes: it can tell of one server that it has
+// restarted, not of a cluster.
 func (c *config) checkGuard(nodes []pool.Node) error {
 	for i, n := range nodes {
 		if many, ok := n.(interface{ Cluster() bool }); ok && c.guard != 0 && many.Cluster() {

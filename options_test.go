@@ -31,7 +31,8 @@ func wantOption(t *testing.T, err error, option, value string) {
 	}
 }
 
-// Zero tries, nil functions and zero TTLs are accepted in silence by others; here each bad option is told.
+// Zero tries, nil functions and zero TTLs are accepted in silence by others; here each bad option
+// is told.
 func TestNewNamesBadOptionAndValue(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

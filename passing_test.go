@@ -27,8 +27,8 @@ func (f failing) Observe(e redlock.Event) {
 	}
 }
 
-// lockThrough has a Lock wait on masters that are at fault, mends them once it has failed for want of that text, and returns what
-// became of it.
+// lockThrough has a Lock wait on masters that are at fault, mends them once it has failed for want
+// of that text, and returns what became of it.
 func lockThrough(t *testing.T, addrs []string, text string, mend func()) error {
 	t.Helper()
 	failed := make(failing)
@@ -103,8 +103,8 @@ func TestAWaitingLockOutlivesAScriptOfSomebodyElses(t *testing.T) {
 	}
 }
 
-// A server of a cluster has the connections of the others to make room for, and words of its own where there is none left. It hangs
-// up after them, so that they may get lost.
+// A server of a cluster has the connections of the others to make room for, and words of its own
+// where there is none left. It hangs up after them, so that they may get lost.
 func TestAWaitingLockOutlivesFullClusterNodes(t *testing.T) {
 	t.Parallel()
 	addrs := servertest.Start(t, 3, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--maxclients", "5").Addrs()
@@ -138,7 +138,8 @@ func TestAWaitingLockOutlivesFullClusterNodes(t *testing.T) {
 	}
 }
 
-// A server applies a new list of users in one step: nobody is refused in passing, so that Lock may take such a refusal at its word.
+// A server applies a new list of users in one step: nobody is refused in passing, so that Lock may
+// take such a refusal at its word.
 func TestALockIsNotRefusedWhileUsersAreLoadedAnew(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/users.acl"

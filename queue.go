@@ -120,8 +120,8 @@ func (q *localQueue) next() {
 	q.unref()
 }
 
-// openPlace returns the place in the queue that the nodes keep, where the one who contended before may
-// have left it, and opens it if open is set.
+// openPlace returns the place in the queue that the nodes keep, where the one who contended before
+// may have left it, and opens it if open is set.
 func (q *localQueue) openPlace(keys pool.KeySet, open bool) *place {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -190,8 +190,9 @@ func (q *localQueue) pop() *waiter {
 	return w
 }
 
-// wait waits until it is this call's turn. The grant has a claim if the lock was handed over, and none
-// if the call is to contend for it. On error the call is no longer waiting, and not ahead of anybody.
+// wait waits until it is this call's turn. The grant has a claim if the lock was handed over, and
+// none if the call is to contend for it. On error the call is no longer waiting, and not ahead of
+// anybody.
 func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	s := q.queues
 	s.mu.Lock()
@@ -219,7 +220,8 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 		q.remove(w)
 	}
 	s.mu.Unlock()
-	if !queued { // its turn came at the same time; the one who hands over may need mu before it is here
+	// its turn came at the same time; the one who hands over may need mu before it is here
+	if !queued {
 		return <-w.turn, nil
 	}
 	return grant{}, err
@@ -245,8 +247,8 @@ func (q *localQueue) noteRefusal(e *QuorumError) {
 	q.refusal = e
 }
 
-// popCompatible takes the first waiter out if a lock held under t can be handed to it. The one who hands
-// it over leaves the queue.
+// popCompatible takes the first waiter out if a lock held under t can be handed to it. The one who
+// hands it over leaves the queue.
 func (q *localQueue) popCompatible(t *terms) *waiter {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -264,8 +266,9 @@ func (t *terms) interchangeable(o *terms) bool {
 		t.minHold == 0 && o.minHold == 0
 }
 
-// handOver ends the lease and gives its lock to the next in the queue, without a word to the nodes. It reports whether it
-// did: the lock must be safely held, and for no longer than a turn. With the claim's mu held.
+// handOver ends the lease and gives its lock to the next in the queue, without a word to the nodes.
+// It reports whether it did: the lock must be safely held, and for no longer than a turn. With the
+// claim's mu held.
 func (le *Lease) handOver() bool {
 	c := le.claim
 	now := clock.Present(c.locker.clock)
@@ -284,9 +287,10 @@ func (le *Lease) handOver() bool {
 	return true
 }
 
-// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes that accepted its token, and have had the
-// lock for it ever since, raises its register to the top of the block. No other node counts: another owner may have been given
-// a token there that lies within the block. It returns the first token.
+// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes that
+// accepted its token, and have had the lock for it ever since, raises its register to the top of
+// the block. No other node counts: another owner may have been given a token there that lies within
+// the block. It returns the first token.
 func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
 	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), vote: quorum.NewVote(len(c.locker.lines), c.locker.quorum), done: make(chan struct{})}
@@ -328,7 +332,8 @@ func (c *claim) blockTop(now clock.Moment) uint64 {
 	return max(max(wall, c.state.Token)+uint64(lasted.Microseconds()), c.state.Top+1)
 }
 
-// A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu guards it.
+// A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu
+// guards it.
 type reservation struct {
 	claim *claim
 	top   uint64

@@ -40,11 +40,12 @@ type claim struct {
 	timer   clock.Timer      // the node timeout, and for a lease its deadline
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
 
-	mu        sync.Mutex
-	timeout   time.Duration // of a node, for the requests to come
-	rings     time.Time     // when the timer does, or zero
-	until     time.Time     // when nodes that have not answered have failed
-	again     time.Time     // when the nodes that others have may be asked again, and how often they were: see insist
+	mu      sync.Mutex
+	timeout time.Duration // of a node, for the requests to come
+	rings   time.Time     // when the timer does, or zero
+	until   time.Time     // when nodes that have not answered have failed
+	// when the nodes that others have may be asked again, and how often they were: see insist
+	again     time.Time
 	rounds    int
 	verdict   error // why it was lost
 	state     quorum.Acquisition
@@ -61,7 +62,8 @@ type claim struct {
 	news      []news       // to be told once mu is free
 }
 
-// unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under a lock.
+// unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under
+// a lock.
 func (c *claim) unlock() {
 	told := c.news
 	c.news = nil
@@ -82,7 +84,8 @@ func (c *claim) newOwner(holder string) string {
 	return string(id)
 }
 
-// claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if there is a place. The caller goes on with wait.
+// claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if
+// there is a place. The caller goes on with wait.
 func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *claim {
 	l := m.locker
 	c := &claim{
@@ -136,8 +139,8 @@ func (c *claim) request(v pool.Verb) *pool.Request {
 	}
 }
 
-// wait returns nil once a majority stands behind the claim, or why none does. It does not wait for nodes whose answer
-// cannot change that. If ctx ends first the claim is given up.
+// wait returns nil once a majority stands behind the claim, or why none does. It does not wait for
+// nodes whose answer cannot change that. If ctx ends first the claim is given up.
 func (c *claim) wait(ctx context.Context) error {
 	if c.trip != nil {
 		c.trip.Run() // which decides the claim
@@ -154,7 +157,8 @@ func (c *claim) wait(ctx context.Context) error {
 	return c.verdict
 }
 
-// giveUp ends the claim because of something else than the nodes' answers. If they have denied it already, that is why it was lost.
+// giveUp ends the claim because of something else than the nodes' answers. If they have denied it
+// already, that is why it was lost.
 func (c *claim) giveUp(why error) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -169,7 +173,8 @@ func (c *claim) giveUp(why error) {
 	}
 }
 
-// ring has the timer ring at that time, or sooner: alarm then has it ring again. So most leases, which are short, set it once. With mu held.
+// ring has the timer ring at that time, or sooner: alarm then has it ring again. So most leases,
+// which are short, set it once. With mu held.
 func (c *claim) ring(at time.Time) {
 	if c.rings.IsZero() || at.Before(c.rings) {
 		c.rings = at
@@ -183,7 +188,8 @@ func (c *claim) hush() {
 	c.rings = time.Time{}
 }
 
-// alarm is what the claim's timer calls: the node timeout is over, or the lease, or it is too soon to say.
+// alarm is what the claim's timer calls: the node timeout is over, or the lease, or it is too soon
+// to say.
 func (c *claim) alarm() {
 	c.mu.Lock()
 	defer c.unlock()
@@ -191,7 +197,8 @@ func (c *claim) alarm() {
 	switch c.state.Phase() {
 	case quorum.Asking:
 		now := c.locker.clock.Now()
-		c.timeout = c.locker.timeout(c.terms) // meanwhile a connection may have told how far its node is
+		// meanwhile a connection may have told how far its node is
+		c.timeout = c.locker.timeout(c.terms)
 		if longer := c.start.Mono.Add(c.timeout); longer.After(c.until) {
 			c.until = longer
 		}

@@ -15,8 +15,9 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A Locker takes locks over a quorum of nodes. It is made by [New] and safe for concurrent use by any number of
-// goroutines. Make one for a set of nodes and keep it: it shares round trips and waits between all its locks.
+// A Locker takes locks over a quorum of nodes. It is made by [New] and safe for concurrent use by
+// any number of goroutines. Make one for a set of nodes and keep it: it shares round trips and
+// waits between all its locks.
 type Locker struct {
 	config
 	lines    []*dispatch.Line
@@ -40,11 +41,12 @@ type Locker struct {
 	signOff  []func() error
 }
 
-// New makes a Locker of the nodes, each an independent master with one vote. It does not connect: a node that is away
-// is found out, and forgiven, at every call. An even number of nodes works but tolerates no more failures than one less.
+// New makes a Locker of the nodes, each an independent master with one vote. It does not connect: a
+// node that is away is found out, and forgiven, at every call. An even number of nodes works but
+// tolerates no more failures than one less.
 //
-// It fails on no nodes, nil, an address given twice, and options that are out of range or do not fit together, with an [*OptionError].
-// On success [Locker.Close] must be called in the end.
+// It fails on no nodes, nil, an address given twice, and options that are out of range or do not
+// fit together, with an [*OptionError]. On success [Locker.Close] must be called in the end.
 func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	if err := nodesOf(nodes); err != nil {
 		return nil, err
@@ -112,8 +114,8 @@ func (l *Locker) heard(node int, v pool.Verb, r *pool.Reply, took time.Duration,
 	}
 }
 
-// gaveUp tells that the release of a key was given up on a node: because that refused it for so long, or
-// else because too many wait.
+// gaveUp tells that the release of a key was given up on a node: because that refused it for so
+// long, or else because too many wait.
 func (l *Locker) gaveUp(node int, why error) {
 	addr := l.lines[node].Node().Addr()
 	if why == nil {
@@ -140,24 +142,30 @@ func (l *Locker) String() string {
 	return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines))
 }
 
-// Lock takes the lock of that name, and waits while others have it or too few nodes answer: until ctx ends, or as long
-// as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a single node a cancellation
-// may be heard only when the node has answered, a node timeout late at most; a deadline is kept.
+// Lock takes the lock of that name, and waits while others have it or too few nodes answer: until
+// ctx ends, or as long as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a
+// single node a cancellation may be heard only when the node has answered, a node timeout late at
+// most; a deadline is kept.
 //
-// On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked. The error then is an
-// [*OptionError] for bad arguments, ErrClosed, a [*QuorumError] of the last verdict and the end of the wait, or the error of a context that ended
-// before there was a verdict. Where a majority of the nodes refuses for good (no permission, a key of another type) it returns at once.
+// On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing
+// stays locked. The error then is an [*OptionError] for bad arguments, ErrClosed, a [*QuorumError]
+// of the last verdict and the end of the wait, or the error of a context that ended before there
+// was a verdict. Where a majority of the nodes refuses for good (no permission, a key of another
+// type) it returns at once.
 func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
 	return l.Mutex(name, opts...).Lock(ctx)
 }
 
-// TryLock takes the lock of that name if it can be had now. It does not wait for a holder or for nodes to return, and so
-// ends within the node timeout; only where simultaneous callers have split the nodes between them do they go on, for about
-// six node timeouts at most, so that one of them succeeds. It says [ErrHeld] only where it has seen one owner on a majority of
-// the nodes; where the votes stay split it is ErrNoQuorum. A quorum that is missing only because connections to the nodes are still being
-// made, as in a process that has just started far away from them, is waited for: for a second and the node timeout at most.
+// TryLock takes the lock of that name if it can be had now. It does not wait for a holder or for
+// nodes to return, and so ends within the node timeout; only where simultaneous callers have split
+// the nodes between them do they go on, for about six node timeouts at most, so that one of them
+// succeeds. It says [ErrHeld] only where it has seen one owner on a majority of the nodes; where
+// the votes stay split it is ErrNoQuorum. A quorum that is missing only because connections to the
+// nodes are still being made, as in a process that has just started far away from them, is waited
+// for: for a second and the node timeout at most.
 //
-// On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing stays locked; errors are those of Lock.
+// On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing
+// stays locked; errors are those of Lock.
 func (l *Locker) TryLock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
 	return l.Mutex(name, opts...).TryLock(ctx)
 }
@@ -172,8 +180,8 @@ func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context
 	return l.Mutex(name, opts...).TryDo(ctx, fn)
 }
 
-// A Mutex is a name together with the options to lock it under. It holds no state: any number of goroutines may use it, each for a
-// lease of its own.
+// A Mutex is a name together with the options to lock it under. It holds no state: any number of
+// goroutines may use it, each for a lease of its own.
 type Mutex struct {
 	locker *Locker
 	name   string
@@ -182,8 +190,8 @@ type Mutex struct {
 	err    error // of bad arguments, which each call returns
 }
 
-// Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than 1,024 bytes, are told by
-// each of its calls.
+// Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than
+// 1,024 bytes, are told by each of its calls.
 func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 	if err := l.made(); err != nil {
 		return &Mutex{name: name, err: err}
@@ -271,8 +279,8 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	return le, nil
 }
 
-// attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place. Where the votes are split it
-// gives way at end, unless that is zero, or sooner.
+// attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place. Where
+// the votes are split it gives way at end, unless that is zero, or sooner.
 func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, end time.Time) (got *claim, _ error) {
 	l := m.locker
 	if !queued {
@@ -280,7 +288,8 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 	}
 	c := m.claim(ctx, t, p, end)
 	defer func() {
-		if got == nil { // then nothing may be left, also where an Observer panicked and nobody hears of it
+		// then nothing may be left, also where an Observer panicked and nobody hears of it
+		if got == nil {
 			c.giveUp(context.Canceled)
 		}
 	}()
@@ -300,13 +309,14 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, en
 	return c, nil
 }
 
-// hint is what the tokens of an attempt at the lock that begins now should be: the time, in microseconds, or more
-// where this clock lags behind the tokens it has seen.
+// hint is what the tokens of an attempt at the lock that begins now should be: the time, in
+// microseconds, or more where this clock lags behind the tokens it has seen.
 func (l *Locker) hint(lock string, start clock.Moment) uint64 {
 	return max(uint64(max(start.Wall.Microseconds(), 1)), l.tokens.last(lock)+1)
 }
 
-// keep registers a lease, unless it has ended already. It returns false if the Locker was closed meanwhile.
+// keep registers a lease, unless it has ended already. It returns false if the Locker was closed
+// meanwhile.
 func (l *Locker) keep(le *Lease) bool {
 	le.claim.mu.Lock()
 	defer le.claim.unlock()
@@ -344,13 +354,14 @@ func (l *Locker) tell(ctx context.Context, level slog.Level, text string, e Even
 	l.observe(ctx, e)
 }
 
-// Close refuses new calls, wakes those that wait with ErrClosed, stops renewals and ends the contexts of all leases with
-// ErrClosed. What is still held is not released, for the code under it may still run: it may be unlocked later, or
-// expires. Then Close waits for the clean-ups in the background: until ctx ends, and for at most one node timeout more.
-// At last it signs off from the nodes, which closes the clients that [pool.Dial] made, if no other Locker uses them.
+// Close refuses new calls, wakes those that wait with ErrClosed, stops renewals and ends the
+// contexts of all leases with ErrClosed. What is still held is not released, for the code under it
+// may still run: it may be unlocked later, or expires. Then Close waits for the clean-ups in the
+// background: until ctx ends, and for at most one node timeout more. At last it signs off from the
+// nodes, which closes the clients that [pool.Dial] made, if no other Locker uses them.
 //
-// It returns nil exactly if the background work was done. It may be called more than once, and concurrently: each call returns once the
-// first has.
+// It returns nil exactly if the background work was done. It may be called more than once, and
+// concurrently: each call returns once the first has.
 func (l *Locker) Close(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
@@ -390,7 +401,8 @@ func (l *Locker) Close(ctx context.Context) error {
 	return l.closeErr
 }
 
-// drain waits for the background work: until it is done, or ctx has ended and a node timeout has passed since.
+// drain waits for the background work: until it is done, or ctx has ended and a node timeout has
+// passed since.
 func (l *Locker) drain(ctx context.Context) error {
 	grace := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -411,10 +423,14 @@ func (l *Locker) drain(ctx context.Context) error {
 
 // Stats is what a Locker has under way.
 type Stats struct {
-	Leases  int    // held and not ended
-	Pending int    // requests on their way to nodes, and releases that are owed to nodes which did not answer, or refused them, or are to be sent once more
-	Dropped uint64 // releases given up because too many were owed to their node: their keys last until their TTL
-	Refused uint64 // releases given up because their node refused them for as long as their keys may have lasted
+	Leases int // held and not ended
+	// requests on their way to nodes, and releases that are owed to nodes which did not answer, or
+	// refused them, or are to be sent once more
+	Pending int
+	// releases given up because too many were owed to their node: their keys last until their TTL
+	Dropped uint64
+	// releases given up because their node refused them for as long as their keys may have lasted
+	Refused uint64
 }
 
 // Stats returns what the Locker has under way.

@@ -54,7 +54,8 @@ func TestLeaseExactlyWhenNoError(t *testing.T) {
 	})
 }
 
-// A round trip is all that a free lock costs, with fencing and without: one request a node, in parallel.
+// A round trip is all that a free lock costs, with fencing and without: one request a node, in
+// parallel.
 func TestFreeLockTakesOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +98,8 @@ func TestLockReturnsWhenTheQuorumHasAnswered(t *testing.T) {
 	})
 }
 
-// Lost is decided as soon as a quorum is impossible, not when a quorum is taken and not when all have answered.
+// Lost is decided as soon as a quorum is impossible, not when a quorum is taken and not when all
+// have answered.
 func TestTryLockReturnsWhenAQuorumIsImpossible(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +177,8 @@ func TestTryLockDecidesWithoutWaitingWhereNodesRefuseTheConnection(t *testing.T)
 	})
 }
 
-// Others give up before a crashed holder's lock expires: their default patience is shorter than their default TTL.
+// Others give up before a crashed holder's lock expires: their default patience is shorter than
+// their default TTL.
 func TestLockOutwaitsACrashedHolder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -310,7 +313,8 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	})
 }
 
-// The context of Lock bounds the wait alone: a helper that cancels it on return must leave its caller a live lease.
+// The context of Lock bounds the wait alone: a helper that cancels it on return must leave its
+// caller a live lease.
 func TestContextOfLockBoundsTheWaitAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -401,7 +405,8 @@ func TestEvenNumberOfNodesNeverHangsOnASplit(t *testing.T) {
 	for _, n := range []int{2, 4, 6} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(n)
-			for i, tap := range c.taps { // half of the nodes are nearer to the one, half to the other
+			// half of the nodes are nearer to the one, half to the other
+			for i, tap := range c.taps {
 				tap.latencyOf("one", time.Duration(1+i%2)*time.Millisecond)
 				tap.latencyOf("two", time.Duration(2-i%2)*time.Millisecond)
 			}
@@ -433,8 +438,8 @@ func nodesFrom(first, n int) (nodes []int) {
 	return nodes
 }
 
-// Simultaneous callers may split the nodes between them so that none has a quorum. A cron job must run once then, and
-// not zero times.
+// Simultaneous callers may split the nodes between them so that none has a quorum. A cron job must
+// run once then, and not zero times.
 func TestTryLockDoesNotGiveUpOnASplitVote(t *testing.T) {
 	t.Parallel()
 	for _, callers := range []int{2, 3, 5} {
@@ -464,7 +469,8 @@ func TestTryLockDoesNotGiveUpOnASplitVote(t *testing.T) {
 	}
 }
 
-// race has all lockers try the lock at the same time, and returns how many have it. Those that have not must say that it is held.
+// race has all lockers try the lock at the same time, and returns how many have it. Those that have
+// not must say that it is held.
 func race(t *testing.T, lockers []*redlock.Locker, name string) (won int) {
 	t.Helper()
 	leases := make([]*redlock.Lease, len(lockers))

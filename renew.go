@@ -7,8 +7,8 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 )
 
-// renewalSlack is how much sooner than due a renewal may be sent, to go out together with others; for a short TTL it is
-// the part of it that slackDivisor says.
+// renewalSlack is how much sooner than due a renewal may be sent, to go out together with others;
+// for a short TTL it is the part of it that slackDivisor says.
 const (
 	renewalSlack = 10 * time.Millisecond
 	slackDivisor = 32
@@ -50,8 +50,8 @@ func (r renewing) Run() (clock.Moment, bool) {
 	return now.Add(le.retryPause()), true
 }
 
-// renewal is when the lease is to be renewed: a third of the TTL after the start of what set its deadline, or sooner where
-// the drift takes most of a short one. With mu held.
+// renewal is when the lease is to be renewed: a third of the TTL after the start of what set its
+// deadline, or sooner where the drift takes most of a short one. With mu held.
 func (le *Lease) renewal() clock.Moment {
 	ttl := le.claim.terms.ttl
 	return le.deadline.Add(min(ttl/3, validity(ttl)/2) - validity(ttl))

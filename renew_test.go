@@ -42,7 +42,8 @@ func TestRenewalBeginsAtAThirdOfTheTTL(t *testing.T) {
 	}
 }
 
-// However short the TTL and the node timeout are, a lease that is renewed lives, and its renewals keep to a pace.
+// However short the TTL and the node timeout are, a lease that is renewed lives, and its renewals
+// keep to a pace.
 func TestRenewalKeepsShortLeases(t *testing.T) {
 	t.Parallel()
 	for _, ttl := range []time.Duration{4 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, time.Second} {
@@ -244,7 +245,8 @@ func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 				if tap.owner("a") != owner {
 					t.Errorf("restart %d: the lease does not stand on node %d", i, j)
 				}
-				want := fmt.Sprint(le.Fence()) // or above, by the clock of a node that has lost its register
+				// or above, by the clock of a node that has lost its register
+				want := fmt.Sprint(le.Fence())
 				if got := tap.fence("a"); got < want || j > i && got != want {
 					t.Errorf("restart %d: the register of node %d is %s, the token %d", i, j, tap.fence("a"), le.Fence())
 				}
@@ -354,7 +356,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // far below
 }
 
-// A yesNode says yes to everything after a millisecond, and keeps nothing: what is measured beside it is the library's own.
+// A yesNode says yes to everything after a millisecond, and keeps nothing: what is measured beside
+// it is the library's own.
 type yesNode struct {
 	addr         string
 	calls, trips atomic.Int64

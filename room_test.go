@@ -15,7 +15,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Of all goroutines that wait for one name, one contends on the servers. Handing over inside the process costs no round trip.
+// Of all goroutines that wait for one name, one contends on the servers. Handing over inside the
+// process costs no round trip.
 func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -202,7 +203,8 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 	}
 }
 
-// The lease of one to whom the lock was handed ends with the deadline on the nodes, not a TTL after the hand-over.
+// The lease of one to whom the lock was handed ends with the deadline on the nodes, not a TTL after
+// the hand-over.
 func TestHandOverTakesOverTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -226,7 +228,8 @@ func TestHandOverTakesOverTheDeadline(t *testing.T) {
 	})
 }
 
-// The one to whom the lock was handed has it no longer than the process believes in it: what the nodes still say to the one before counts.
+// The one to whom the lock was handed has it no longer than the process believes in it: what the
+// nodes still say to the one before counts.
 func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -443,8 +446,8 @@ func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures 
 	})
 }
 
-// A node that granted a higher token late keeps others out, but has not accepted the lease's: another owner may have been
-// given what it granted before, within a block that it would vouch for.
+// A node that granted a higher token late keeps others out, but has not accepted the lease's:
+// another owner may have been given what it granted before, within a block that it would vouch for.
 func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -468,7 +471,8 @@ func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 	})
 }
 
-// A waiter whose context ends while the lock is being handed to it gets in nobody's way: neither waits for the other.
+// A waiter whose context ends while the lock is being handed to it gets in nobody's way: neither
+// waits for the other.
 func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -508,7 +512,8 @@ func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 	})
 }
 
-// A tickingClock is the system's clock and does something when it has been looked at a number of times.
+// A tickingClock is the system's clock and does something when it has been looked at a number of
+// times.
 type tickingClock struct {
 	wallClock
 	ticks sync.Mutex

@@ -123,7 +123,8 @@ func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
 		synctest.Wait()
 		c.refuse(0)
 		c.taps[1].latency(70 * time.Millisecond)
-		all[1].with(func() { all[1].trip = 70 * time.Millisecond }) // which its next connection tells
+		// which its next connection tells
+		all[1].with(func() { all[1].trip = 70 * time.Millisecond })
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("TryLock within 50 ms: %v", err)
 		}
@@ -163,7 +164,8 @@ func TestTryLockWaitsForConnectionsInTheMaking(t *testing.T) {
 	}
 }
 
-// The node timeout of an attempt that is under way rises when a connection that it waits for tells how far its node is.
+// The node timeout of an attempt that is under way rises when a connection that it waits for tells
+// how far its node is.
 func TestTheFirstAttemptOutlastsConnectionsThatTellHowFarTheyGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -239,7 +241,8 @@ func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 		time.Sleep(time.Second)
 		c.taps[0].master.Set("a", "0123456789abcdef0123456789abcdef", 40*time.Millisecond)
 		c.freeze(3, 4)
-		// One of the three that answer is another's for 40 ms. Who waits for the frozen ones holds the rest for 250 ms.
+		// One of the three that answer is another's for 40 ms. Who waits for the frozen ones holds
+		// the rest for 250 ms.
 		var le *redlock.Lease
 		if d := took(func() { le = mustLock(t, l, "a") }); d > 100*time.Millisecond {
 			t.Errorf("Lock took %v", d)
@@ -263,7 +266,8 @@ func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
 		}
 		for range 20 {
 			var le *redlock.Lease
-			if d := took(func() { le = mustTryLock(t, l, "a") }); d != 100*ms { // the near ones are split; the far ones decide
+			// the near ones are split; the far ones decide
+			if d := took(func() { le = mustTryLock(t, l, "a") }); d != 100*ms {
 				t.Errorf("TryLock took %v", d)
 			}
 			mustUnlock(t, le)
@@ -273,7 +277,8 @@ func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
 	})
 }
 
-// A lease that was taken while the nodes were near is renewed, extended and released when they are far away.
+// A lease that was taken while the nodes were near is renewed, extended and released when they are
+// far away.
 func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// With clocks in agreement no register needs a repair: a lock is one request to each server, and so is its release. What is counted is
-// what the servers saw.
+// With clocks in agreement no register needs a repair: a lock is one request to each server, and so
+// is its release. What is counted is what the servers saw.
 func TestUncontendedFencedLocksTakeOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	const names, each = 10, 100
@@ -91,7 +91,8 @@ func number(info, pattern string) int {
 	return n
 }
 
-// Each lease is compared with a bare timer that was set for the same moment: a busy machine is late with both.
+// Each lease is compared with a bare timer that was set for the same moment: a busy machine is late
+// with both.
 func TestFrozenServersEndALeaseNoLaterThanATimer(t *testing.T) {
 	t.Parallel()
 	const leases, allowed = 25, 20 * time.Millisecond

@@ -5,9 +5,10 @@ import "sync"
 // seenNames bounds how many names a Locker remembers the tokens of.
 const seenNames = 4096
 
-// tokens remembers the greatest fencing token seen of each of the names used last. It keeps hints from falling behind
-// where this machine's wall clock does. To forget is harmless, so two generations of a map do: when the young one
-// is full it becomes the old one, and the old one is dropped.
+// tokens remembers the greatest fencing token seen of each of the names used last. It keeps hints
+// from falling behind where this machine's wall clock does. To forget is harmless, so two
+// generations of a map do: when the young one is full it becomes the old one, and the old one is
+// dropped.
 type tokens struct {
 	mu         sync.Mutex
 	young, old map[string]uint64

@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// maxRounds is how often an attempt asks the others' nodes again. The pauses before grow to 8 times the first, and to no more:
-	// it has to find the moment between two others.
+	// maxRounds is how often an attempt asks the others' nodes again. The pauses before grow to 8
+	// times the first, and to no more: it has to find the moment between two others.
 	maxRounds, maxGrowth = 16, 3
-	// pauseDivisor: none is longer than this part of the node timeout, or else a round trip. Meanwhile the claim does not learn
-	// that another comes first by now; if both keep what they have, nobody gets a majority.
+	// pauseDivisor: none is longer than this part of the node timeout, or else a round trip.
+	// Meanwhile the claim does not learn that another comes first by now; if both keep what they
+	// have, nobody gets a majority.
 	pauseDivisor = 4
 	// minPause is the least pause before a node is asked again: what timers keep to.
 	minPause = time.Millisecond
@@ -33,8 +34,9 @@ func (c *claim) fingerprint() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// insist has the nodes asked again that others have, if the claim comes before those: at once, and after a while when that was
-// to no avail. It returns false if the claim has to give way. With mu held.
+// insist has the nodes asked again that others have, if the claim comes before those: at once, and
+// after a while when that was to no avail. It returns false if the claim has to give way. With mu
+// held.
 func (c *claim) insist() bool {
 	now := c.locker.clock.Now()
 	switch {

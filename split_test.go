@@ -19,7 +19,8 @@ import (
 
 const stampede = 10 // processes of a job that is to run once
 
-// Of simultaneous TryLocks one wins, whatever a minority of the nodes does, and the others are told that the lock is held.
+// Of simultaneous TryLocks one wins, whatever a minority of the nodes does, and the others are told
+// that the lock is held.
 func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 	t.Parallel()
 	const timeout = 250 * time.Millisecond
@@ -71,7 +72,8 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 	}
 }
 
-// Who comes first asks the others' nodes again under the same owner id, and so loses to nobody what it has.
+// Who comes first asks the others' nodes again under the same owner id, and so loses to nobody what
+// it has.
 func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	const callers, races = 3, 20
@@ -107,8 +109,9 @@ func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	}
 }
 
-// rush has all lockers try the lock at the same time. It returns how many have it, how many were told neither that nor that
-// it is held, and how long each took. Who is told that the lock is held must have seen it held by a majority.
+// rush has all lockers try the lock at the same time. It returns how many have it, how many were
+// told neither that nor that it is held, and how long each took. Who is told that the lock is held
+// must have seen it held by a majority.
 func rush(t *testing.T, lockers []*redlock.Locker, name string) (won, unsure int, times []time.Duration) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -138,7 +141,8 @@ func rush(t *testing.T, lockers []*redlock.Locker, name string) (won, unsure int
 	return won, unsure, times
 }
 
-// While a majority is the attempt's own, and its registers are being made equal, what another has does not matter.
+// While a majority is the attempt's own, and its registers are being made equal, what another has
+// does not matter.
 func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	t.Parallel()
 	for range 10 { // who comes first is for the fingerprints to say
@@ -146,7 +150,8 @@ func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 			c := newCluster(3)
 			c.latency(time.Millisecond)
 			ahead := fmt.Sprint(time.Now().Add(time.Hour).UnixMicro())
-			c.taps[0].master.Set("{a}:redlock:fence", ahead, time.Hour) // so that the second needs a repair
+			// so that the second needs a repair
+			c.taps[0].master.Set("{a}:redlock:fence", ahead, time.Hour)
 			c.taps[2].master.Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
 			seen := new(recorder)
 			l := c.locker(t, redlock.WithObserver(seen))
@@ -161,7 +166,8 @@ func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	}
 }
 
-// What a crashed process has left keeps all from a majority, so that who comes first insists to no avail.
+// What a crashed process has left keeps all from a majority, so that who comes first insists to no
+// avail.
 func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 	t.Parallel()
 	const timeout = 20 * time.Millisecond
@@ -192,8 +198,9 @@ func last() string {
 	}
 }
 
-// A node is asked again under an owner id only if it has refused that before: one that granted the lock and has lost it since
-// would carry the request out twice. If nobody else has any, the attempt does not wait for silent nodes either.
+// A node is asked again under an owner id only if it has refused that before: one that granted the
+// lock and has lost it since would carry the request out twice. If nobody else has any, the attempt
+// does not wait for silent nodes either.
 func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -255,8 +262,9 @@ func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 	})
 }
 
-// Where votes were split the nodes' queues differ: that of a node that granted the lock lacks the one who gave it up. They must come
-// to agree again, or every release would split the next votes; with a minority away all nodes that answer are needed.
+// Where votes were split the nodes' queues differ: that of a node that granted the lock lacks the
+// one who gave it up. They must come to agree again, or every release would split the next votes;
+// with a minority away all nodes that answer are needed.
 func TestAfterASplitVoteTheNodesQueuesComeToAgree(t *testing.T) {
 	t.Parallel()
 	const processes, goroutines, length = 3, 2, 2 * time.Second

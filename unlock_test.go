@@ -30,7 +30,8 @@ func TestUnlockEndsTheLease(t *testing.T) {
 	})
 }
 
-// The lease's context ends before the release is sent: work under it stops before another can begin.
+// The lease's context ends before the release is sent: work under it stops before another can
+// begin.
 func TestUnlockEndsTheContextBeforeItReleases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,7 +81,8 @@ func TestUnlockReleasesThoughItsContextHasEnded(t *testing.T) {
 	})
 }
 
-// A Lock whose context is cancelled while its requests are on their way leaves no key, and says that it was cancelled.
+// A Lock whose context is cancelled while its requests are on their way leaves no key, and says
+// that it was cancelled.
 func TestCancelledLockLeavesNoKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +148,8 @@ func TestUnlockIsFineWhereAMinorityHasLostTheLock(t *testing.T) {
 	})
 }
 
-// redsync's Unlock takes 5 s with one frozen node; the floor of any client that waits for all is the same.
+// redsync's Unlock takes 5 s with one frozen node; the floor of any client that waits for all is
+// the same.
 func TestUnlockDoesNotWaitForFrozenNodes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -205,7 +208,8 @@ func TestUnlockDecidesAtOnceWhereNodesRefuseTheConnection(t *testing.T) {
 	})
 }
 
-// The reply to a release that was lost: the release is sent again, and finds the key gone. That is no loss.
+// The reply to a release that was lost: the release is sent again, and finds the key gone. That is
+// no loss.
 func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +228,8 @@ func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 	})
 }
 
-// The lease's own timer, which looks at the clock from time to time, may fire just when Unlock begins.
+// The lease's own timer, which looks at the clock from time to time, may fire just when Unlock
+// begins.
 func TestUnlockIsNotCutShortByTheLeasesTimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,15 +14,16 @@ import (
 const (
 	minBackoff, maxBackoff = 5 * time.Millisecond, 200 * time.Millisecond
 
-	// minPatience and maxPatience are how long a waiter in the nodes' queues waits to be told, where it saw no one owner on a
-	// majority and where it did.
+	// minPatience and maxPatience are how long a waiter in the nodes' queues waits to be told,
+	// where it saw no one owner on a majority and where it did.
 	minPatience, maxPatience = 500 * time.Millisecond, 4 * time.Second
 
 	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
 	foreignPatience = 200 * time.Millisecond
 
-	// splitTimeouts is for how many node timeouts TryLock makes further attempts when the votes were split. The last of them
-	// may insist until maxSplit are over; the answers to that may take another.
+	// splitTimeouts is for how many node timeouts TryLock makes further attempts when the votes
+	// were split. The last of them may insist until maxSplit are over; the answers to that may take
+	// another.
 	splitTimeouts, maxSplit = 3, 5
 	// minCourtesy is how long one gives way at least.
 	minCourtesy = 2 * time.Millisecond
@@ -79,12 +80,13 @@ func lasts(ctx context.Context, at time.Time) bool {
 	return ctx.Err() == nil && (!bounded || until.After(at))
 }
 
-// contend makes attempts until one succeeds. Between two of them it waits in the nodes' queues to be told that the lock has
-// been passed on to it, or for a while if they cannot tell.
+// contend makes attempts until one succeeds. Between two of them it waits in the nodes' queues to
+// be told that the lock has been passed on to it, or for a while if they cannot tell.
 func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
-	p := q.openPlace(m.keys, l.inbox.busy.Load()) // who has waited lately will wait again: queue from the first attempt on
-	var last *QuorumError                         // the last verdict
+	// who has waited lately will wait again: queue from the first attempt on
+	p := q.openPlace(m.keys, l.inbox.busy.Load())
+	var last *QuorumError // the last verdict
 	if p != nil {
 		if err := l.pause(ctx, l.inbox.courtesy(m.keys.Lock)); err != nil {
 			return grant{}, m.stopped(ctx, nil)
@@ -160,8 +162,9 @@ func (c *claim) ready(ctx context.Context, g *grant) bool {
 	return false
 }
 
-// try takes the lock if it is free. It tries again only while no owner has a majority: then simultaneous callers have
-// split the nodes between them, and none may have got it; or connections are still being made.
+// try takes the lock if it is free. It tries again only while no owner has a majority: then
+// simultaneous callers have split the nodes between them, and none may have got it; or connections
+// are still being made.
 func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l, has := m.locker, false
 	defer func() {
@@ -201,8 +204,9 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}
 }
 
-// courtesy is how long to give way after the n-th attempt that has split the votes: the one that comes first has to learn of the others'
-// releases, and to ask once more. If that was not enough, or all gave way, it is better not to meet again.
+// courtesy is how long to give way after the n-th attempt that has split the votes: the one that
+// comes first has to learn of the others' releases, and to ask once more. If that was not enough,
+// or all gave way, it is better not to meet again.
 func (l *Locker) courtesy(n int, t *terms) time.Duration {
 	d := minCourtesy
 	for _, ln := range l.lines {
@@ -213,7 +217,8 @@ func (l *Locker) courtesy(n int, t *terms) time.Duration {
 	return min(d+jitter.N(d<<min(n+1, 8)), l.timeout(t))
 }
 
-// backoff is how long to wait after the n-th attempt, unless the nodes have told that the lock may be had sooner.
+// backoff is how long to wait after the n-th attempt, unless the nodes have told that the lock may
+// be had sooner.
 func backoff(n int, retryAfter time.Duration) time.Duration {
 	d := min(minBackoff<<min(n, 16), maxBackoff)
 	d = d/2 + jitter.N(d)
@@ -223,8 +228,8 @@ func backoff(n int, retryAfter time.Duration) time.Duration {
 	return d
 }
 
-// patience is how long to wait to be told before trying all the same: no longer than the owner has the lock, and not for
-// long if there seems to be none, or one that tells nobody.
+// patience is how long to wait to be told before trying all the same: no longer than the owner has
+// the lock, and not for long if there seems to be none, or one that tells nobody.
 func (e *QuorumError) patience() time.Duration {
 	d := maxPatience
 	switch {
@@ -240,9 +245,10 @@ func (e *QuorumError) patience() time.Duration {
 	return d
 }
 
-// unqueued reports whether the votes were split and some were the attempt's own: the nodes that granted it have taken the waiter out
-// of their queues, and know of it again only once they refuse it. Until then they pass the lock on to another than the rest do, so
-// that the next votes are split too: where a minority is away, all nodes that answer may be needed.
+// unqueued reports whether the votes were split and some were the attempt's own: the nodes that
+// granted it have taken the waiter out of their queues, and know of it again only once they refuse
+// it. Until then they pass the lock on to another than the rest do, so that the next votes are
+// split too: where a minority is away, all nodes that answer may be needed.
 func unqueued(e *QuorumError) bool { return e.Granted > 0 && errors.Is(e, errSplit) }
 
 // pause waits for d. It returns an error if ctx ended or the Locker was closed first.
@@ -262,7 +268,8 @@ func (l *Locker) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// verdictOf returns the verdict that err is, or nil. One that err only holds is another lock's: the cause that ended a context.
+// verdictOf returns the verdict that err is, or nil. One that err only holds is another lock's: the
+// cause that ended a context.
 func verdictOf(err error) *QuorumError {
 	e, _ := err.(*QuorumError) //nolint:errorlint // see above
 	return e
@@ -276,7 +283,8 @@ func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	return m.waitOver(ctx, last)
 }
 
-// waitOver is the error of a wait that ctx ended: the last verdict, if there was one, and the context's error.
+// waitOver is the error of a wait that ctx ended: the last verdict, if there was one, and the
+// context's error.
 func (m *Mutex) waitOver(ctx context.Context, last *QuorumError) error {
 	if last == nil {
 		return fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))

@@ -82,7 +82,8 @@ func (ct *contest) median() (median, least int) {
 	return sorted[len(sorted)/2], sorted[0]
 }
 
-// Pollers cost the servers 24 to 100 requests a hand-over with 32 waiters, waits reach twenty times a fair turn, and some get none.
+// Pollers cost the servers 24 to 100 requests a hand-over with 32 waiters, waits reach twenty times
+// a fair turn, and some get none.
 func TestWaitersInManyProcessesTakeFairTurnsAndCostLittle(t *testing.T) {
 	t.Parallel()
 	for _, count := range []int{32, 200} {
@@ -136,8 +137,9 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 	})
 }
 
-// Between a release and the claim of the one who waited longest nobody barges in, the releaser least of all.
-// The next attempt of a process that has passed a crowded lock on would only compete with the new owner's.
+// Between a release and the claim of the one who waited longest nobody barges in, the releaser
+// least of all. The next attempt of a process that has passed a crowded lock on would only compete
+// with the new owner's.
 func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,8 +199,9 @@ func TestReleaserDoesNotBargeIn(t *testing.T) {
 	})
 }
 
-// An attempt that the nodes grant after its time is released as soon as they are heard of, and until then stands in the way of the next. Its
-// release is told to nobody: who waits behind it is this process itself.
+// An attempt that the nodes grant after its time is released as soon as they are heard of, and
+// until then stands in the way of the next. Its release is told to nobody: who waits behind it is
+// this process itself.
 func TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -210,7 +213,8 @@ func TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 		slow := func(v pool.Verb, d time.Duration) { c.each(nodesFrom(0, 5), func(tap *tap) { tap.slow(v, d) }) }
 		start := time.Now()
 		slow(pool.Acquire, 498*time.Millisecond) // granted at 249 ms, answered too late
-		slow(pool.Release, time.Second)          // given up after a node timeout, at 500 ms, and repeated
+		// given up after a node timeout, at 500 ms, and repeated
+		slow(pool.Release, time.Second)
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(251 * time.Millisecond)
 		slow(pool.Acquire, 0)
@@ -244,7 +248,8 @@ func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) 
 			}
 		}
 		start := time.Now()
-		slow(501 * time.Millisecond) // executed at 251 ms, after the waiter's attempt; then repeated, and found gone
+		// executed at 251 ms, after the waiter's attempt; then repeated, and found gone
+		slow(501 * time.Millisecond)
 		time.AfterFunc(100*time.Millisecond, func() { slow(0) })
 		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Fatalf("Unlock: %v", err)
@@ -260,7 +265,8 @@ func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) 
 	})
 }
 
-// A call that does not wait may be given the lock that another of its process waits for, as it may be given any other's.
+// A call that does not wait may be given the lock that another of its process waits for, as it may
+// be given any other's.
 func TestWhoWaitsBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -298,13 +304,15 @@ func (n fullNode) Do(ctx context.Context, calls []pool.Call) {
 	fail(calls, pool.Reply{Verdict: pool.Refused, Err: errors.New("OOM command not allowed")})
 }
 
-// The nodes confirm the release of an attempt that was lost to another owner too. That is no reason to try again at once.
+// The nodes confirm the release of an attempt that was lost to another owner too. That is no reason
+// to try again at once.
 func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(3)
 		c.latency(time.Millisecond)
-		c.taps[1].master.Set("a", strings.Repeat("0a", 16), time.Minute) // one is free, one full, and one has a dead owner's key
+		// one is free, one full, and one has a dead owner's key
+		c.taps[1].master.Set("a", strings.Repeat("0a", 16), time.Minute)
 		nodes := c.nodes()
 		nodes[0] = fullNode{&view{tap: c.taps[0], addr: c.taps[0].addr}}
 		l, err := redlock.New(nodes)
@@ -362,7 +370,8 @@ func TestWaiterGetsTheLockWhenItExpires(t *testing.T) {
 	})
 }
 
-// Another program tells nobody that it has released the lock. redsync's waiters look every 50 to 250 ms.
+// Another program tells nobody that it has released the lock. redsync's waiters look every 50 to
+// 250 ms.
 func TestAWaiterBehindAnotherProgramLooksAgainSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -491,7 +500,8 @@ func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
 	})
 }
 
-// The head is frozen and stays subscribed: its claims do not come. The next one looks after the reservation has ended.
+// The head is frozen and stays subscribed: its claims do not come. The next one looks after the
+// reservation has ended.
 func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -517,7 +527,8 @@ func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 	})
 }
 
-// The one behind a head that is dead or frozen may come after the release: nobody could tell it then that it is next.
+// The one behind a head that is dead or frozen may come after the release: nobody could tell it
+// then that it is next.
 func TestWaiterThatComesDuringTheReservationOfAFrozenHeadIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -36,7 +36,8 @@ func until(t *testing.T, addr, want string, words ...string) {
 	}
 }
 
-// A waiter whose subscriptions are cut subscribes again, and is told: it has no need to wait until it would ask again by itself.
+// A waiter whose subscriptions are cut subscribes again, and is told: it has no need to wait until
+// it would ask again by itself.
 func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 	t.Parallel()
 	addrs := realServers(t, 3).Addrs()
@@ -59,7 +60,8 @@ func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 	mustUnlock(t, r.lease)
 }
 
-// Masters whose data is deleted know neither the holder nor who waits: the one learns it, and the other asks by itself.
+// Masters whose data is deleted know neither the holder nor who waits: the one learns it, and the
+// other asks by itself.
 func TestFlushedMastersEndTheLeaseAndTheWait(t *testing.T) {
 	t.Parallel()
 	addrs := realServers(t, 3).Addrs()

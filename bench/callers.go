@@ -61,7 +61,8 @@ func callers(n int, lasts time.Duration) runner {
 	}
 }
 
-// faulty measures n callers with all nodes healthy, then from the moment on when a fault befalls one node. The servers are of its own.
+// faulty measures n callers with all nodes healthy, then from the moment on when a fault befalls
+// one node. The servers are of its own.
 func faulty(n int, lasts time.Duration, befall fault) runner {
 	return func(ctx context.Context, b *bench, c contestant) (v values, _ []float64, _ error) {
 		masters, err := redisserver.Start(c.nodes)
@@ -107,11 +108,12 @@ type tally struct {
 
 func (t *tally) pairs() float64 { return float64(len(t.both)) }
 
-// patience is how long a caller may take to end what it has begun: redsync needs ten seconds where a node is frozen, and rueidislock may wait for ever
-// for a free lock, which counts as a failure.
+// patience is how long a caller may take to end what it has begun: redsync needs ten seconds where
+// a node is frozen, and rueidislock may wait for ever for a free lock, which counts as a failure.
 const patience = 12 * time.Second
 
-// load has n callers lock and unlock locks of their own for that long, and to the end of what they have begun.
+// load has n callers lock and unlock locks of their own for that long, and to the end of what they
+// have begun.
 func load(ctx context.Context, l locker, n int, lasts time.Duration) tally {
 	ctx, cancel := context.WithTimeout(ctx, lasts+patience)
 	defer cancel()

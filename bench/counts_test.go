@@ -10,7 +10,8 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// A pair of Lock and Unlock over five real servers keeps to its budget of allocations, all of this process, and of requests.
+// A pair of Lock and Unlock over five real servers keeps to its budget of allocations, all of this
+// process, and of requests.
 func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 	srv, err := startServers()
 	if errors.Is(err, redisserver.ErrNone) {
@@ -59,7 +60,9 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 			if perPair > maxAllocs {
 				t.Errorf("%.0f allocations, want at most %d", perPair, maxAllocs)
 			}
-			if asked > 10.1 { // five nodes, twice; what the last pairs of the warm-up still had under way may fall into it
+			// five nodes, twice; what the last pairs of the warm-up still had under way may fall
+			// into it
+			if asked > 10.1 {
 				t.Errorf("%.2f requests, want 10", asked)
 			}
 		})

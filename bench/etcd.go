@@ -18,7 +18,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// etcdLocker locks on an etcd cluster of three in a process of its own, with its defaults: each write is on disk before it is acknowledged.
+// etcdLocker locks on an etcd cluster of three in a process of its own, with its defaults: each
+// write is on disk before it is acknowledged.
 type etcdLocker struct {
 	cluster *child
 	dir     string // of the cluster's data

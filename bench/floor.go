@@ -59,8 +59,9 @@ func (h *floorLock) unlock(ctx context.Context) error {
 	return nil
 }
 
-// quorumLocker sends the same as floorLocker, and goes on when a majority has answered: what is left of a quorum over go-redis
-// if nothing is done beside it. Goroutines that stand by for each node carry the commands.
+// quorumLocker sends the same as floorLocker, and goes on when a majority has answered: what is
+// left of a quorum over go-redis if nothing is done beside it. Goroutines that stand by for each
+// node carry the commands.
 type quorumLocker struct {
 	clients
 	questions []chan question
@@ -95,7 +96,8 @@ func (l *quorumLocker) close() error {
 	return l.clients.close()
 }
 
-// A quorumLock is deleted on a node once it was set there: on another connection the delete could come first.
+// A quorumLock is deleted on a node once it was set there: on another connection the delete could
+// come first.
 type quorumLock struct {
 	locker *quorumLocker
 	name   string

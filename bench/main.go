@@ -1,4 +1,5 @@
-// Bench measures this library beside others that lock, on Redis masters that it starts itself, and writes docs/benchmarks.md.
+// Bench measures this library beside others that lock, on Redis masters that it starts itself, and
+// writes docs/benchmarks.md.
 //
 //	go -C bench run .                       # everything, about twenty minutes; writes the page, its plots and the raw figures
 //	go -C bench run . -short                # a quick look, which writes nothing

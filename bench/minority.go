@@ -10,8 +10,9 @@ import (
 
 const longestGap = "longest gap" // for which nobody had the lock, though all want it
 
-// minority measures some lockers with some goroutines each, which all want one lock: with all nodes healthy, with two of five
-// killed, and with two of five frozen. Each time the servers are of its own, and it counts from the fault on.
+// minority measures some lockers with some goroutines each, which all want one lock: with all nodes
+// healthy, with two of five killed, and with two of five frozen. Each time the servers are of its
+// own, and it counts from the fault on.
 func minority(lockers, each int, lasts time.Duration) runner {
 	return func(ctx context.Context, b *bench, c contestant) (values, []float64, error) {
 		all, curves := values{}, []float64(nil)

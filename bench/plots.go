@@ -70,7 +70,8 @@ func bars(path, title, unit string, groups, contestants []string, height0 func(c
 	return save(p, path)
 }
 
-// waitsPlot draws the distribution of waits: for each share of the turns, how long the wait was at most.
+// waitsPlot draws the distribution of waits: for each share of the turns, how long the wait was at
+// most.
 func waitsPlot(path, title string, r results, workload string, contestants []string) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "percent of the turns", "waited at most, ms"

@@ -200,7 +200,8 @@ func shared(c contestant) (contestant, func()) {
 // A blow is what may befall a process.
 type blow func(*child) error
 
-// stricken measures lockers of which one is a process of its own, first all well and then with that process stopped, or dead, while it waits.
+// stricken measures lockers of which one is a process of its own, first all well and then with that
+// process stopped, or dead, while it waits.
 func stricken(n int, lasts time.Duration, strike blow) runner {
 	return func(ctx context.Context, b *bench, c contestant) (values, []float64, error) {
 		if err := b.servers.flush(ctx); err != nil {

@@ -6,7 +6,8 @@ import (
 	"text/tabwriter"
 )
 
-// cells returns a workload's table: a row for each contestant that was measured, of medians over the rounds.
+// cells returns a workload's table: a row for each contestant that was measured, of medians over
+// the rounds.
 func (r results) cells(w *workload) [][]string {
 	head := []string{""}
 	for _, c := range w.columns {

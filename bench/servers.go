@@ -12,7 +12,8 @@ import (
 	"github.com/go-redlock/redlock/internal/redisserver"
 )
 
-// servers are the masters that the contestants lock on, and the means to count what that costs them.
+// servers are the masters that the contestants lock on, and the means to count what that costs
+// them.
 type servers struct {
 	*redisserver.Servers
 	monitors []*redis.Client
@@ -78,7 +79,8 @@ func (s *servers) bill(ctx context.Context) (b bill, err error) {
 	return b, err
 }
 
-// minus returns what happened since an earlier bill. n bills have been read meanwhile, this one included.
+// minus returns what happened since an earlier bill. n bills have been read meanwhile, this one
+// included.
 func (b bill) minus(earlier bill, n int) bill {
 	own := float64(n * allNodes)
 	return bill{b.reads - earlier.reads - own, b.commands - earlier.commands - own, b.cpu - earlier.cpu}

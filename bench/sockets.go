@@ -14,8 +14,9 @@ import (
 	"sync/atomic"
 )
 
-// socketLocker is the least that can be done with a quorum: one TCP connection a node, no client library, back at the quorum.
-// Commands that meet on a connection share writes. It has no timeouts, no fencing, and no mercy for a node that fails.
+// socketLocker is the least that can be done with a quorum: one TCP connection a node, no client
+// library, back at the quorum. Commands that meet on a connection share writes. It has no timeouts,
+// no fencing, and no mercy for a node that fails.
 type socketLocker struct{ wires []*wire }
 
 func openSockets(_ context.Context, addrs []string) (locker, error) {
@@ -66,7 +67,8 @@ func (h *socketLock) unlock(context.Context) error {
 	return nil
 }
 
-// ask sends a command to all nodes, and returns whether a majority said yes as soon as one did or no longer can.
+// ask sends a command to all nodes, and returns whether a majority said yes as soon as one did or
+// no longer can.
 func (l *socketLocker) ask(command []byte) bool {
 	b := newBallot(len(l.wires))
 	for _, w := range l.wires {
@@ -108,7 +110,8 @@ func command(words ...string) []byte {
 	return append(b, "\r\n"...)
 }
 
-// A wire is a connection to one node. Whoever finds it idle writes, and goes on writing what others add meanwhile.
+// A wire is a connection to one node. Whoever finds it idle writes, and goes on writing what others
+// add meanwhile.
 type wire struct {
 	conn net.Conn
 

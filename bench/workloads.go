@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A runner measures one contestant once. Beside the values it may return a curve: the percentiles 0 to 100 of the times that callers waited.
+// A runner measures one contestant once. Beside the values it may return a curve: the percentiles 0
+// to 100 of the times that callers waited.
 type runner func(context.Context, *bench, contestant) (values, []float64, error)
 
 // A workload is what contestants are put to, side by side.

@@ -39,7 +39,8 @@ func TestAMinorityOfFaultyNodesCostsNothing(t *testing.T) {
 				}
 				t.Logf("Lock takes %v with all nodes, %v with %d %s", median(healthy.lock), median(faulty.lock), n, name)
 				t.Logf("Unlock takes %v with all nodes, %v with %d %s", median(healthy.unlock), median(faulty.unlock), n, name)
-				// The bounds are for a machine that does other work as well; the benchmarks measure.
+				// The bounds are for a machine that does other work as well; the benchmarks
+				// measure.
 				if median(faulty.lock) > 2*median(healthy.lock)+2*time.Millisecond {
 					t.Errorf("Lock takes %v, and %v with all nodes", median(faulty.lock), median(healthy.lock))
 				}
@@ -104,7 +105,8 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 			for _, s := range servers[:3] {
 				s.do(t, fault.begin...)
 			}
-			late := make([]time.Duration, 9) // by how much more than a bare timer is in the same moment
+			// by how much more than a bare timer is in the same moment
+			late := make([]time.Duration, 9)
 			for i := range late {
 				rang := make(chan time.Time, 1)
 				time.AfterFunc(nodeTimeout, func() { rang <- time.Now() })
@@ -118,7 +120,8 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 				t.Errorf("TryLock took %v longer than the node timeout, want at most 20ms", m)
 			}
 
-			patient := locker(t, servers, redlock.WithNodeTimeout(2*time.Second)) // to unlock on what has hardly come back
+			// to unlock on what has hardly come back
+			patient := locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
 			leases := lockLater(t, patient, "a")
 			for _, s := range servers[:3] {
 				s.do(t, fault.end...)

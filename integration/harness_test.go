@@ -1,5 +1,5 @@
-// Package integration_test runs the library over containers of different Redis and Valkey versions, and puts them through
-// faults.
+// Package integration_test runs the library over containers of different Redis and Valkey versions,
+// and puts them through faults.
 package integration_test
 
 import (
@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), // the Docker client's
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"), // it ends within a second
+		// it ends within a second
+		goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"),
 	)
 }
 
@@ -85,7 +86,8 @@ func running() []*server {
 	return servers
 }
 
-// start starts n servers with these further arguments, all at once, or takes those that run already.
+// start starts n servers with these further arguments, all at once, or takes those that run
+// already.
 func start(t *testing.T, n int, args ...string) []*server {
 	t.Helper()
 	if there := running(); len(there) > 0 {
@@ -213,7 +215,8 @@ func (s *server) ours(t *testing.T) {
 	}
 }
 
-// do runs a command of the Docker client's, which must succeed. A busy kernel may need more than one try to freeze a server.
+// do runs a command of the Docker client's, which must succeed. A busy kernel may need more than
+// one try to freeze a server.
 func (s *server) do(t *testing.T, command ...string) {
 	t.Helper()
 	s.ours(t)
@@ -318,7 +321,8 @@ func lock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOpt
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = lease.Unlock(context.Background()) }) // where the test is skipped half-way
+	// where the test is skipped half-way
+	t.Cleanup(func() { _ = lease.Unlock(context.Background()) })
 	return lease
 }
 
@@ -329,7 +333,8 @@ func unlock(t *testing.T, lease *redlock.Lease) {
 	}
 }
 
-// wantNoLocks checks that no lock is left on any of the servers once the Locker has nothing under way.
+// wantNoLocks checks that no lock is left on any of the servers once the Locker has nothing under
+// way.
 func wantNoLocks(t *testing.T, l *redlock.Locker, servers []*server) {
 	t.Helper()
 	eventually(t, "background work is done", func() bool { return l.Stats().Pending == 0 })
@@ -337,7 +342,8 @@ func wantNoLocks(t *testing.T, l *redlock.Locker, servers []*server) {
 		t.Errorf("%d releases were dropped", d)
 	}
 	for _, s := range servers {
-		keys := s.client(t).Scan(context.Background(), 0, prefix+"*", 1000).Iterator() // the keys that go with a lock begin with a brace
+		// the keys that go with a lock begin with a brace
+		keys := s.client(t).Scan(context.Background(), 0, prefix+"*", 1000).Iterator()
 		for keys.Next(context.Background()) {
 			t.Errorf("%s: lock %q is left", s.addr, keys.Val())
 		}

@@ -29,13 +29,16 @@ func (d Dialer) target(addr string) (*target, error) {
 	if strings.Contains(addr, "://") {
 		u, err := url.Parse(addr)
 		if err != nil {
-			return nil, errors.New("not a URL") // the parser's own words repeat it, password and all
+			// the parser's own words repeat it, password and all
+			return nil, errors.New("not a URL")
 		}
-		if strings.Contains(u.Opaque+u.Path, "@") { // then part of a password may be taken for the host
+		// then part of a password may be taken for the host
+		if strings.Contains(u.Opaque+u.Path, "@") {
 			return nil, errors.New("not a URL: the characters / ? # and @ of a password must be escaped")
 		}
 		if err := t.url(u); err != nil {
-			return nil, fmt.Errorf("%q: %w", u.Scheme+"://"+u.Host+u.Path, err) // a password may stand in all the rest
+			// a password may stand in all the rest
+			return nil, fmt.Errorf("%q: %w", u.Scheme+"://"+u.Host+u.Path, err)
 		}
 		if t.network == "unix" {
 			return t, nil
@@ -81,8 +84,8 @@ func (t *target) url(u *url.URL) (err error) {
 	return nil
 }
 
-// login takes over the user and the password, each where there is one. What the Dialer is to ask for
-// credentials is asked no more once the URL has a password; until then the name is the URL's.
+// login takes over the user and the password, each where there is one. What the Dialer is to ask
+// for credentials is asked no more once the URL has a password; until then the name is the URL's.
 func (t *target) login(u *url.Userinfo) {
 	if name := u.Username(); name != "" {
 		t.username = name
@@ -139,7 +142,8 @@ func splitHostPort(s string) (host, port string, err error) {
 	return host, port, nil
 }
 
-// hidden reports whether a character cannot be seen: a blank, a control character, a byte order mark.
+// hidden reports whether a character cannot be seen: a blank, a control character, a byte order
+// mark.
 func hidden(r rune) bool { return r == ' ' || r == unicode.ReplacementChar || !unicode.IsPrint(r) }
 
 // byteOrderMark is what some editors put before the first line of a file.
@@ -148,9 +152,9 @@ const byteOrderMark = "\ufeff"
 // DialList makes a node of each address of a list, with the zero [Dialer]. See [Dialer.DialList].
 func DialList(list string) ([]Node, error) { return Dialer{}.DialList(list) }
 
-// DialList makes a node of each address of a list as people write it in one flag, file or variable of the environment;
-// see [ParseList]. Like Dial it does not connect. It fails if the list is empty, or an address is not one that
-// [Dialer.Dial] takes.
+// DialList makes a node of each address of a list as people write it in one flag, file or variable
+// of the environment; see [ParseList]. Like Dial it does not connect. It fails if the list is
+// empty, or an address is not one that [Dialer.Dial] takes.
 func (d Dialer) DialList(list string) ([]Node, error) {
 	addrs, err := ParseList(list)
 	if err != nil {

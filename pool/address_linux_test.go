@@ -12,8 +12,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A name may have two addresses, of which the first, an AAAA record, leads nowhere: Go tries the other one 300 ms later. That must
-// have its time, however little is allowed for connecting.
+// A name may have two addresses, of which the first, an AAAA record, leads nowhere: Go tries the
+// other one 300 ms later. That must have its time, however little is allowed for connecting.
 //
 //nolint:paralleltest // it says for the whole process what names mean
 func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
@@ -36,7 +36,8 @@ func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
 	t.Error("it never connected")
 }
 
-// swallow has connections to a port of ::1 neither made nor refused: its listener has no room for them.
+// swallow has connections to a port of ::1 neither made nor refused: its listener has no room for
+// them.
 func swallow(t *testing.T, port int) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

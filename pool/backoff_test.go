@@ -11,8 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A proxy without a server behind it accepts connections and hangs up, at once or when it is to pass on a request; a
-// server that is full says why before.
+// A proxy without a server behind it accepts connections and hangs up, at once or when it is to
+// pass on a request; a server that is full says why before.
 func TestAServerThatHangsUpAtOnceIsDialledFiftyTimesASecondAtMost(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ hello, info string }{

@@ -10,7 +10,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Check is refused where a lock would be: out of memory, on a replica, in quarantine; and it is no write.
+// Check is refused where a lock would be: out of memory, on a replica, in quarantine; and it is no
+// write.
 func TestCheckTellsWhatALockWouldMeet(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)

@@ -19,10 +19,11 @@ type client struct {
 	connector *connector          // nil for a cluster
 	own       func() *connections // makes them, and connects nowhere
 	prompt    atomic.Bool         // nothing that a user wrote takes part in a round trip
-	trip      atomic.Int64        // a round trip, as measured with the latest connection; 0: unknown
-	secured   bool                // over TLS
-	timeout   time.Duration       // how long making a connection may take at least
-	maxIdle   time.Duration       // how long a connection may rest
+	// a round trip, as measured with the latest connection; 0: unknown
+	trip    atomic.Int64
+	secured bool          // over TLS
+	timeout time.Duration // how long making a connection may take at least
+	maxIdle time.Duration // how long a connection may rest
 
 	mu          sync.Mutex
 	connections *connections // nil unless there are users
@@ -37,14 +38,16 @@ func (c *client) Addr() string { return c.addr }
 // Sealed implements Node.
 func (c *client) Sealed(seal.Seal) {}
 
-// Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one server can.
+// Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one
+// server can.
 func (c *client) Cluster() bool { return c.connector == nil }
 
-// Prompt reports whether Do is over once its context has ended, whatever it waits for: nothing that a user wrote takes part, which may take no
-// notice of that.
+// Prompt reports whether Do is over once its context has ended, whatever it waits for: nothing that
+// a user wrote takes part, which may take no notice of that.
 func (c *client) Prompt() bool { return c.prompt.Load() }
 
-// RoundTrip returns how long a round trip to the node takes, as measured when the latest connection was made, or 0 if there was none yet.
+// RoundTrip returns how long a round trip to the node takes, as measured when the latest connection
+// was made, or 0 if there was none yet.
 func (c *client) RoundTrip() time.Duration { return time.Duration(c.trip.Load()) }
 
 // Open implements Node.
@@ -72,7 +75,8 @@ func (c *client) signOff() (unused *connections) {
 	return unused
 }
 
-// current returns the connections to use, and what to do when done with them. Where nobody has opened the node they are for this call alone.
+// current returns the connections to use, and what to do when done with them. Where nobody has
+// opened the node they are for this call alone.
 func (c *client) current() (s *connections, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,7 +94,8 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 	}
 	s, done := c.current()
 	defer done()
-	for again := true; again; again = stale(calls) { // connections that the server had closed meanwhile are found out one by one
+	// connections that the server had closed meanwhile are found out one by one
+	for again := true; again; again = stale(calls) {
 		cn, err := s.take(ctx, lone(calls))
 		if err != nil {
 			unreached(calls, err)
@@ -179,7 +184,8 @@ func (cn *connection) note(err error) {
 	}
 }
 
-// stale reports whether none of the calls was sent because the server had closed the connection. The next try finds another one.
+// stale reports whether none of the calls was sent because the server had closed the connection.
+// The next try finds another one.
 func stale(calls []Call) bool {
 	for i := range calls {
 		if !errors.Is(calls[i].Reply.Err, errStale) {
@@ -189,14 +195,15 @@ func stale(calls []Call) bool {
 	return true
 }
 
-// A command is one that go-redis must not send again by itself: where the first reply was lost it would find its own work
-// done, and say that somebody else did it.
+// A command is one that go-redis must not send again by itself: where the first reply was lost it
+// would find its own work done, and say that somebody else did it.
 type command struct{ *redis.StringCmd }
 
 // NoRetry implements redis.Cmder.
 func (command) NoRetry() bool { return true }
 
-// command makes the command of these words. It lives in the call, and go-redis is done with both when it returns.
+// command makes the command of these words. It lives in the call, and go-redis is done with both
+// when it returns.
 func (c *Call) command(ctx context.Context, words []any) command {
 	c.cmd = *redis.NewStringCmd(ctx, words...)
 	return command{&c.cmd}
@@ -262,8 +269,8 @@ func (cn *connection) settleAll(firsts []*Call) []*Call {
 	return open
 }
 
-// settle makes a Reply of what go-redis returned. It returns false if the server has done nothing yet and the request is to
-// be sent in its next form.
+// settle makes a Reply of what go-redis returned. It returns false if the server has done nothing
+// yet and the request is to be sent in its next form.
 func (c *Call) settle(err error) bool {
 	if c.next(err) {
 		return false
@@ -288,7 +295,8 @@ func replyTo(r *Request, err error, text string) Reply {
 // Listen implements Node.
 func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error {
 	if c.connector == nil {
-		return ErrNoListen // a script's PUBLISH in a cluster counts only the listeners of one of its nodes
+		// a script's PUBLISH in a cluster counts only the listeners of one of its nodes
+		return ErrNoListen
 	}
 	s, done := c.current()
 	defer done()
@@ -311,8 +319,9 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 	}
 }
 
-// subscribe makes a connection that is subscribed to the inbox, in the time that making any may take: also the server's answer, which a
-// proxy may owe for ever. It lasts until ctx ends, or end is called.
+// subscribe makes a connection that is subscribed to the inbox, in the time that making any may
+// take: also the server's answer, which a proxy may owe for ever. It lasts until ctx ends, or end
+// is called.
 func (s *connections) subscribe(ctx context.Context, k *connector, inbox string) (sub *redis.PubSub, end func(), err error) {
 	making, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()

@@ -11,8 +11,8 @@ import (
 )
 
 // wholeCluster makes one node of a cluster. go-redis keeps the connections to its servers, which it
-// makes while a request waits. So that this need not be, a connection of ours stands for one to each
-// master: to make it is to have go-redis connect to all, in a time of its own.
+// makes while a request waits. So that this need not be, a connection of ours stands for one to
+// each master: to make it is to have go-redis connect to all, in a time of its own.
 func wholeCluster(o redis.ClusterOptions) *client {
 	c := &client{
 		addr:    strings.Join(append([]string{"cluster"}, o.Addrs...), " "),
@@ -52,8 +52,9 @@ func wholeCluster(o redis.ClusterOptions) *client {
 	return c
 }
 
-// meet has go-redis connect to each master of the cluster. It returns once all have answered, but does not wait for
-// those that take more than twice as long as the first: their locks are not the others'.
+// meet has go-redis connect to each master of the cluster. It returns once all have answered, but
+// does not wait for those that take more than twice as long as the first: their locks are not the
+// others'.
 func meet(ctx context.Context, s *connections, client *redis.ClusterClient) error {
 	began, all, first := now(), make(chan error, 1), make(chan time.Duration, 1)
 	go func() {

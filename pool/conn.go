@@ -15,31 +15,35 @@ import (
 )
 
 const (
-	// fresh is for how long after it was used a connection is taken to be alive without a look. One that dies within that
-	// time costs a request: the vote of one node, once.
+	// fresh is for how long after it was used a connection is taken to be alive without a look. One
+	// that dies within that time costs a request: the vote of one node, once.
 	fresh = 100 * time.Millisecond
-	// slack is how much later than its deadline a request may be given up. A new deadline costs more than a microsecond.
+	// slack is how much later than its deadline a request may be given up. A new deadline costs
+	// more than a microsecond.
 	slack = 2 * time.Millisecond
 )
 
 var (
-	// errStale is the fate of a request that found its connection closed by the server, rested for too long, or made with older
-	// credentials: nothing of it was sent.
+	// errStale is the fate of a request that found its connection closed by the server, rested for
+	// too long, or made with older credentials: nothing of it was sent.
 	errStale = errors.New("the server had closed the connection")
-	// errAhead is the fate of a connection over which go-redis sends something else than was sent ahead.
+	// errAhead is the fate of a connection over which go-redis sends something else than was sent
+	// ahead.
 	errAhead = errors.New("the server takes no greeting in one")
 )
 
-// A conn looks whether the server has hung up before it sends a request, if it has not been used for a while. go-redis would
-// look before each command, for a system call and two allocations. It does not see through this type, and what it would
-// have done about a dead connection, which is to take another, [client.Do] does. So it goes for one that has rested long:
-// a NAT, a proxy or a balancer may have forgotten it without a word, and then what is sent over it vanishes.
+// A conn looks whether the server has hung up before it sends a request, if it has not been used
+// for a while. go-redis would look before each command, for a system call and two allocations. It
+// does not see through this type, and what it would have done about a dead connection, which is to
+// take another, [client.Do] does. So it goes for one that has rested long: a NAT, a proxy or a
+// balancer may have forgotten it without a word, and then what is sent over it vanishes.
 //
-// With the first command, which is HELLO, it sends ahead what go-redis is about to send once that is answered, and takes that for sent when it comes. So
-// all that a new connection is asked costs one round trip, and the first request with it: see boarding.
+// With the first command, which is HELLO, it sends ahead what go-redis is about to send once that
+// is answered, and takes that for sent when it comes. So all that a new connection is asked costs
+// one round trip, and the first request with it: see boarding.
 //
-// One goroutine at a time uses a connection, also one that is subscribed: [client.Listen] subscribes and receives in one. That is why
-// a deadline for reading and writing does.
+// One goroutine at a time uses a connection, also one that is subscribed: [client.Listen]
+// subscribes and receives in one. That is why a deadline for reading and writing does.
 type conn struct {
 	net.Conn
 	used  time.Time // when something was last sent, or came
@@ -53,9 +57,10 @@ type conn struct {
 	dialled time.Duration // how long that took
 	rode    bool          // a request was sent so
 	trip    time.Duration // the shortest round trip so far; 0: none yet
-	refusal string        // the server's first answer, where it is an error and nothing came after it
-	odd     bool          // the server's first answer, which is to HELLO, is an error
-	broke   error         // the latest error of the network
+	// the server's first answer, where it is an error and nothing came after it
+	refusal string
+	odd     bool  // the server's first answer, which is to HELLO, is an error
+	broke   error // the latest error of the network
 
 	unsubscribe auth.UnsubscribeFunc // from what tells credentials; nil: from nothing
 	outdated    atomic.Bool          // there are newer credentials
@@ -81,8 +86,8 @@ func (c *conn) SetReadDeadline(t time.Time) error { return c.expire(t) }
 // SetWriteDeadline implements net.Conn.
 func (c *conn) SetWriteDeadline(t time.Time) error { return c.expire(t) }
 
-// SetDeadline implements net.Conn. go-redis clears the deadlines of a connection that it takes from its pool, and sets them
-// before it reads or writes: so there is nothing to clear.
+// SetDeadline implements net.Conn. go-redis clears the deadlines of a connection that it takes from
+// its pool, and sets them before it reads or writes: so there is nothing to clear.
 func (c *conn) SetDeadline(t time.Time) error {
 	if t.IsZero() {
 		return nil
@@ -90,7 +95,8 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.expire(t)
 }
 
-// expire sets the deadline for reading and writing, or leaves it where it will do: go-redis sets both for each command.
+// expire sets the deadline for reading and writing, or leaves it where it will do: go-redis sets
+// both for each command.
 func (c *conn) expire(t time.Time) error {
 	if !t.IsZero() {
 		if late := c.until.Sub(t); late >= 0 && late <= slack {
@@ -132,9 +138,9 @@ func (c *conn) came(b []byte) {
 	c.used, c.sent = at, false
 }
 
-// refused returns the server's reason to hang up, if it has told one, and else err. A server that is full, or protects itself,
-// answers so whatever the first command is; go-redis takes it for an answer to HELLO, and goes on. Of an error that wraps
-// another it returns the other.
+// refused returns the server's reason to hang up, if it has told one, and else err. A server that
+// is full, or protects itself, answers so whatever the first command is; go-redis takes it for an
+// answer to HELLO, and goes on. Of an error that wraps another it returns the other.
 func (c *conn) refused(err error) error {
 	if c.broke != nil && errors.Is(c.broke, err) {
 		err = c.broke
@@ -180,7 +186,8 @@ func (c *conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b) //nolint:wrapcheck // failure looks at it
 }
 
-// keepsDeadlines reports whether the connection is known to. One of a user's making may take no notice of them.
+// keepsDeadlines reports whether the connection is known to. One of a user's making may take no
+// notice of them.
 func keepsDeadlines(c net.Conn) bool {
 	switch c := c.(type) {
 	case *tls.Conn:

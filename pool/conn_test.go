@@ -55,8 +55,10 @@ func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
 		expect(t, "release", calls[0].Reply, pool.OK)
 		return seen.writes[len(seen.writes)-1]
 	}
-	in := func(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) } // sooner than the client allows by itself
-	release(in(10000))                                                                           // goes out with the greeting, whose deadline is another
+	// sooner than the client allows by itself
+	in := func(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) }
+	// goes out with the greeting, whose deadline is another
+	release(in(10000))
 	for _, ms := range []int{300, 400, 250, 251, 252, 400, 300} {
 		until := in(ms)
 		if late := release(until).Sub(until); late < 0 || late > 2*time.Millisecond {
@@ -77,7 +79,8 @@ func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
 	}
 }
 
-// A pause of the process may let a request's time run out just before it is sent. The connections that rest are alive all the same.
+// A pause of the process may let a request's time run out just before it is sent. The connections
+// that rest are alive all the same.
 func TestARequestThatComesTooLateCostsOneConnectionAtMost(t *testing.T) {
 	t.Parallel()
 	const many = 8

@@ -91,7 +91,8 @@ func TestARequestWithTimeEnoughWaitsForItsConnection(t *testing.T) {
 	}
 }
 
-// The answer could not come in time: the request would cost the connection, and be given up though it is carried out.
+// The answer could not come in time: the request would cost the connection, and be given up though
+// it is carried out.
 func TestARequestIsNotSentOverAConnectionThatComesTooLateForIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -329,14 +330,16 @@ func TestAFailoverClientsHandshakeEndsWithItsDialTimeout(t *testing.T) {
 	}
 }
 
-// A node may be so far away that a connection rests longer than it may while it waits for the answer.
+// A node may be so far away that a connection rests longer than it may while it waits for the
+// answer.
 func TestARoundTripIsNoRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const trip = 200 * ms
 		l, _ := newFar(t, trip, func(command []string) string {
 			if command[0] == "evalsha" {
-				return "-NOSCRIPT No matching script.\r\n" // which is sent then, over the same connection
+				// which is sent then, over the same connection
+				return "-NOSCRIPT No matching script.\r\n"
 			}
 			return bulk("OK 1")
 		})
@@ -460,7 +463,8 @@ func TestAServerThatKnowsNoGreetingIsAskedOneByOne(t *testing.T) {
 	}
 }
 
-// Where it is not yet known what a server is, because it was full, or the password wrong, it is no server that knows no greeting.
+// Where it is not yet known what a server is, because it was full, or the password wrong, it is no
+// server that knows no greeting.
 func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -477,7 +481,8 @@ func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 		expect(t, "refused", reply, pool.Refused)
 		f.hello = greeting
 		for _, flights := range []int{4, 3} {
-			time.Sleep(time.Minute) // longer than the failure answers for further requests, or a connection may rest
+			// longer than the failure answers for further requests, or a connection may rest
+			time.Sleep(time.Minute)
 			reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
 			if expect(t, "greeted", reply, pool.OK); took > time.Duration(flights)*trip {
 				t.Errorf("after %v, not %d round trips", took, flights)

@@ -22,11 +22,13 @@ var (
 )
 
 const (
-	// redialPause is for how long the failure to connect, or to get an answer, answers for further requests. A node that
-	// refuses connections would cost an attempt for each; one that is back is found this much later.
+	// redialPause is for how long the failure to connect, or to get an answer, answers for further
+	// requests. A node that refuses connections would cost an attempt for each; one that is back is
+	// found this much later.
 	redialPause = 20 * time.Millisecond
 	// hedge is after how long without an answer a further attempt begins, while requests wait. The
-	// kernel sends a lost SYN again after 1, 3 and 7 s: a new attempt finds a node that is back sooner.
+	// kernel sends a lost SYN again after 1, 3 and 7 s: a new attempt finds a node that is back
+	// sooner.
 	hedge = time.Second
 )
 
@@ -64,29 +66,32 @@ type carrier interface {
 // connecting takes longer than a request may. What is made once the request has given up is kept
 // for the next.
 type connections struct {
-	connect   func(context.Context, boarding) (*connection, error) // makes one
-	timeout   time.Duration                                        // how long that may take at least
-	secured   bool                                                 // over TLS
-	size      int                                                  // how many there may be
-	maxIdle   time.Duration                                        // how long one may rest
-	sentinels bool                                                 // are asked where to
+	connect func(context.Context, boarding) (*connection, error) // makes one
+	// how long that may take at least
+	timeout   time.Duration
+	secured   bool          // over TLS
+	size      int           // how many there may be
+	maxIdle   time.Duration // how long one may rest
+	sentinels bool          // are asked where to
 
 	ctx    context.Context //nolint:containedctx // of the attempts: it ends them when no request will come
 	cancel context.CancelFunc
 
-	mu       sync.Mutex
-	ready    []*connection            // those that rest, the last used at the end
-	all      map[*connection]struct{} // those that rest or are in use
-	server   *string                  // run id of the server that they lead to; nil before the first
-	making   int                      // attempts under way
-	boarded  int                      // of them, those whose connection has a request already
-	begun    time.Time                // when the latest of them began
-	longest  time.Duration            // that a request would have waited
-	failed   error                    // of the latest attempt; nil if it succeeded
-	when     time.Time                // it failed
-	doubtful bool                     // the server hung up on a connection before it answered, and has answered on none since
-	waiting  []*waiter                // requests, in the order they came
-	alarm    *time.Timer              // set while any rest: see retire
+	mu    sync.Mutex
+	ready []*connection            // those that rest, the last used at the end
+	all   map[*connection]struct{} // those that rest or are in use
+	// run id of the server that they lead to; nil before the first
+	server  *string
+	making  int           // attempts under way
+	boarded int           // of them, those whose connection has a request already
+	begun   time.Time     // when the latest of them began
+	longest time.Duration // that a request would have waited
+	failed  error         // of the latest attempt; nil if it succeeded
+	when    time.Time     // it failed
+	// the server hung up on a connection before it answered, and has answered on none since
+	doubtful bool
+	waiting  []*waiter   // requests, in the order they came
+	alarm    *time.Timer // set while any rest: see retire
 	closed   bool
 }
 
@@ -112,8 +117,8 @@ func newConnections(timeout, maxIdle time.Duration, size int) *connections {
 }
 
 // take returns a connection, which the caller gives back. It waits for one no longer than until the
-// deadline of ctx, also where ctx does not end then. A request that is all the caller has to send may
-// go out while it waits: see boarding.
+// deadline of ctx, also where ctx does not end then. A request that is all the caller has to send
+// may go out while it waits: see boarding.
 func (s *connections) take(ctx context.Context, request *Request) (*connection, error) {
 	s.mu.Lock()
 	if last := len(s.ready) - 1; last >= 0 {
@@ -158,8 +163,8 @@ func (s *connections) enqueue(ctx context.Context, request *Request) (*waiter, e
 }
 
 // grow begins an attempt to connect if requests wait for more connections than are being made: one
-// at a time where the latest has failed or was hung up on, and one more where nothing has come of it for long. A connection that has a
-// request already is none of those. With mu held.
+// at a time where the latest has failed or was hung up on, and one more where nothing has come of
+// it for long. A connection that has a request already is none of those. With mu held.
 func (s *connections) grow() {
 	lacks := func() bool {
 		if s.failed != nil || s.doubtful {
@@ -188,7 +193,8 @@ func (s *connections) attempt(timeout time.Duration) {
 	var g gate
 	cn, err := func() (cn *connection, err error) {
 		defer func() {
-			if recover() != nil { // a user's function, or an answer of a length that there is no room for
+			// a user's function, or an answer of a length that there is no room for
+			if recover() != nil {
 				cn, err = nil, ErrBadReply
 			}
 		}()
@@ -249,9 +255,10 @@ func (s *connections) made(cn *connection, err error, g *gate) (keep bool) {
 	return keep
 }
 
-// identify notes which server the new connection leads to. If the earlier ones led to another, which
-// may be another node's too, what comes over them would count as a vote of this one: so all of them
-// go, and no request that they carry counts. A server that does not tell its run id may be any. With mu held.
+// identify notes which server the new connection leads to. If the earlier ones led to another,
+// which may be another node's too, what comes over them would count as a vote of this one: so all
+// of them go, and no request that they carry counts. A server that does not tell its run id may be
+// any. With mu held.
 func (s *connections) identify(cn *connection) (earlier []*connection) {
 	if s.server == nil || *s.server != cn.server {
 		for old := range s.all {
@@ -358,8 +365,9 @@ func (s *connections) give(cn *connection) (same bool) {
 	return same
 }
 
-// replace begins an attempt to connect in place of cn, if requests wait for it. One over which nothing was answered before
-// the server hung up is no better than none: it is a failure to connect. With mu held.
+// replace begins an attempt to connect in place of cn, if requests wait for it. One over which
+// nothing was answered before the server hung up is no better than none: it is a failure to
+// connect. With mu held.
 func (s *connections) replace(cn *connection) {
 	if !cn.served && cn.hungUp != nil {
 		s.doubtful = true

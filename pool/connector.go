@@ -44,7 +44,8 @@ func newConnector(o redis.Options) *connector {
 		}
 	}
 	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
-	k.streaming, o.StreamingCredentialsProvider = o.StreamingCredentialsProvider, nil // a connection of go-redis panics with it
+	// a connection of go-redis panics with it
+	k.streaming, o.StreamingCredentialsProvider = o.StreamingCredentialsProvider, nil
 	o.CredentialsProviderContext = punctualCredentials(o.CredentialsProviderContext)
 	k.options = o
 	if static := o.OnConnect == nil && o.CredentialsProvider == nil && o.CredentialsProviderContext == nil &&
@@ -75,8 +76,8 @@ func appendCommand(b []byte, words ...string) []byte {
 	return b
 }
 
-// open dials. The client that it returns works on that connection alone. The end of ctx ends what goes on
-// over it until stop.
+// open dials. The client that it returns works on that connection alone. The end of ctx ends what
+// goes on over it until stop.
 func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *redis.Client, stop func() bool, err error) {
 	began := now()
 	under, err := k.dial(ctx, k.options.Network, k.options.Addr)
@@ -99,10 +100,10 @@ func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *
 	return raw, redis.NewClient(&o), context.AfterFunc(ctx, func() { _ = raw.Close() }), nil
 }
 
-// connect makes a connection, and learns which server is at the other end. A request goes out with the
-// greeting where nothing has to be granted first. Else it could be carried out for another user or in
-// another database than it should: so it waits until a greeting has gone well, and again after one
-// that has not.
+// connect makes a connection, and learns which server is at the other end. A request goes out with
+// the greeting where nothing has to be granted first. Else it could be carried out for another user
+// or in another database than it should: so it waits until a greeting has gone well, and again
+// after one that has not.
 func (k *connector) connect(ctx context.Context, board boarding) (*connection, error) {
 	ahead := k.ahead
 	if k.plain.Load() {
@@ -143,9 +144,9 @@ func (k *connector) greet(ctx context.Context, ahead []byte, board boarding) (*c
 	return cn, nil
 }
 
-// roundTrip is what a round trip takes, as far as is known before the first, on a connection that took
-// so long to dial: one round trip, over TLS two or three. What was dialled may be nearer than the
-// server.
+// roundTrip is what a round trip takes, as far as is known before the first, on a connection that
+// took so long to dial: one round trip, over TLS two or three. What was dialled may be nearer than
+// the server.
 func (k *connector) roundTrip(dialled time.Duration) time.Duration {
 	if k.options.TLSConfig != nil {
 		dialled /= 2
@@ -153,7 +154,8 @@ func (k *connector) roundTrip(dialled time.Duration) time.Duration {
 	return max(dialled, time.Duration(k.trip.Load()))
 }
 
-// meet asks which server is at the other end, and how old it is, and tells it the connection's name, if it wants to know.
+// meet asks which server is at the other end, and how old it is, and tells it the connection's
+// name, if it wants to know.
 func (k *connector) meet(ctx context.Context, cn *connection) error {
 	pipe := cn.Pipeline()
 	if k.name != "" {
@@ -178,13 +180,14 @@ func (k *connector) meet(ctx context.Context, cn *connection) error {
 	return nil
 }
 
-// dialer is the one that the options name. In place of go-redis's own, which over TLS heeds its timeout alone,
-// it is one that ends with its context.
+// dialer is the one that the options name. In place of go-redis's own, which over TLS heeds its
+// timeout alone, it is one that ends with its context.
 func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	if o.Dialer != nil && !isDefault(o.Dialer) {
 		return o.Dialer
 	}
-	plain := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}} // as go-redis does
+	// as go-redis does
+	plain := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	if o.TLSConfig == nil {
 		return plain.DialContext
 	}
@@ -197,7 +200,8 @@ func isDefault(dial func(context.Context, string, string) (net.Conn, error)) boo
 	return f != nil && strings.HasPrefix(f.Name(), "github.com/redis/go-redis/v9.") && strings.Contains(f.Name(), ".NewDialer.")
 }
 
-// age reports whether the server tells its version, and whether it is older than what the scripts need.
+// age reports whether the server tells its version, and whether it is older than what the scripts
+// need.
 func age(info string) (told, old bool) {
 	version, least := infoField(info, "valkey_version"), [2]int{7, 2}
 	if version == "" {

@@ -9,10 +9,13 @@ import (
 	"syscall"
 )
 
-// dead reports whether the server has closed the connection, or has sent what nobody asked for. It does not wait.
+// dead reports whether the server has closed the connection, or has sent what nobody asked for. It
+// does not wait.
 func dead(c net.Conn) bool {
 	if secured, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = secured.NetConn() // on which TLS says that it hangs up; other messages of its own come before an answer, and are read with it
+		// on which TLS says that it hangs up; other messages of its own come before an answer, and
+		// are read with it
+		c = secured.NetConn()
 	}
 	sys, known := c.(syscall.Conn)
 	if !known {
@@ -28,7 +31,8 @@ func dead(c net.Conn) bool {
 		return true
 	}
 	if failed := raw.Read(peek); failed != nil {
-		return !errors.Is(failed, os.ErrDeadlineExceeded) // of a request that comes too late; its connection is as good as any
+		// of a request that comes too late; its connection is as good as any
+		return !errors.Is(failed, os.ErrDeadlineExceeded)
 	}
 	return !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EWOULDBLOCK)
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// handbookUser is what the handbook has an administrator allow a user: the words behind ACL SETUSER.
+// handbookUser is what the handbook has an administrator allow a user: the words behind ACL
+// SETUSER.
 func handbookUser(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/operations.md")
@@ -184,7 +185,8 @@ var changed = map[string]map[string]pool.Verdict{
 	"hmget": {"guarded": pool.Refused},
 }
 
-// A user who lacks a command gets what can be had without it, or is told; and leaves nothing behind.
+// A user who lacks a command gets what can be had without it, or is told; and leaves nothing
+// behind.
 func TestScriptsWithoutACommandDoTheRestOrTakeBackWhatTheyDid(t *testing.T) {
 	t.Parallel()
 	commands := scriptCommands(t)

@@ -12,41 +12,50 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// A Dialer makes nodes from addresses. The zero Dialer is ready to use; it must not change while it is in use. What an
-// address says for itself takes precedence.
+// A Dialer makes nodes from addresses. The zero Dialer is ready to use; it must not change while it
+// is in use. What an address says for itself takes precedence.
 type Dialer struct {
 	Username string
 	Password string
-	// Credentials, if set, is asked for the username and password of each new connection. Nodes repeat its errors.
+	// Credentials, if set, is asked for the username and password of each new connection. Nodes
+	// repeat its errors.
 	Credentials func(ctx context.Context) (username, password string, err error)
 
-	// TLS, if set, secures the connections to all addresses. The server's name is the address's unless it is set.
+	// TLS, if set, secures the connections to all addresses. The server's name is the address's
+	// unless it is set.
 	TLS *tls.Config
 
-	// DB is the number of the database. Two databases of one server are not two nodes: redlock.New takes them for one address.
+	// DB is the number of the database. Two databases of one server are not two nodes: redlock.New
+	// takes them for one address.
 	DB int
 
-	// ClientName is what CLIENT LIST shows. Where the server does not let the user set it there is none.
+	// ClientName is what CLIENT LIST shows. Where the server does not let the user set it there is
+	// none.
 	ClientName string
 
-	// Timeout bounds how long making a connection may take, from dialling to the answer to its greeting. That goes on in the background,
-	// whatever becomes of the request that was first to need it; so it may be far longer than a node timeout. The default, which is
-	// go-redis's, is 5 s. Less than a second, or two over TLS, counts as that; and where a request may take longer, so may connecting.
+	// Timeout bounds how long making a connection may take, from dialling to the answer to its
+	// greeting. That goes on in the background, whatever becomes of the request that was first to
+	// need it; so it may be far longer than a node timeout. The default, which is go-redis's, is 5
+	// s. Less than a second, or two over TLS, counts as that; and where a request may take longer,
+	// so may connecting.
 	Timeout time.Duration
 
-	// MaxIdle is how long a connection may rest. One that has rested that long is closed: a proxy, a balancer or a NAT may have
-	// forgotten it without a word, and a request sent over it would cost the node's vote. The default is 30 s. It must be less than what
-	// is in between allows: HAProxy's examples say 50 s, AWS's balancers 60 to 350 s, Linux's connection tracking days.
+	// MaxIdle is how long a connection may rest. One that has rested that long is closed: a proxy,
+	// a balancer or a NAT may have forgotten it without a word, and a request sent over it would
+	// cost the node's vote. The default is 30 s. It must be less than what is in between allows:
+	// HAProxy's examples say 50 s, AWS's balancers 60 to 350 s, Linux's connection tracking days.
 	MaxIdle time.Duration
 
-	// PoolSize is how many connections there may be to one node. A Locker uses two at a time, or four if it is the
-	// only node, and one more to listen. The default is 16.
+	// PoolSize is how many connections there may be to one node. A Locker uses two at a time, or
+	// four if it is the only node, and one more to listen. The default is 16.
 	PoolSize int
 }
 
 const (
-	defaultTimeout  = 5 * time.Second
-	leastTimeout    = time.Second // a name's first address may lead nowhere (Go tries the next after 300 ms), a SYN be lost (sent again after 1 s)
+	defaultTimeout = 5 * time.Second
+	// a name's first address may lead nowhere (Go tries the next after 300 ms), a SYN be lost (sent
+	// again after 1 s)
+	leastTimeout    = time.Second
 	defaultMaxIdle  = 30 * time.Second
 	defaultPoolSize = 16
 	bufferSize      = 4 << 10
@@ -55,8 +64,8 @@ const (
 // Dial makes a node of each address, with the zero [Dialer].
 func Dial(addrs ...string) ([]Node, error) { return Dialer{}.Dial(addrs...) }
 
-// Dial makes a node of each address. It does not connect; connections are made when they are needed, and closed when the
-// last Locker that uses the nodes is.
+// Dial makes a node of each address. It does not connect; connections are made when they are
+// needed, and closed when the last Locker that uses the nodes is.
 //
 // An address is host:port, a host alone (port 6379), or a URL:
 //
@@ -64,8 +73,8 @@ func Dial(addrs ...string) ([]Node, error) { return Dialer{}.Dial(addrs...) }
 //	rediss://…                                  the same over TLS
 //	unix://[user[:password]@]/path[?db=N]       a socket on this machine, always without TLS
 //
-// A user and a password are each taken from the Dialer where the URL has none of its own. Errors name
-// the address and what is wrong with it, without its password.
+// A user and a password are each taken from the Dialer where the URL has none of its own. Errors
+// name the address and what is wrong with it, without its password.
 func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 	nodes := make([]Node, 0, len(addrs))
 	for i, a := range addrs {
@@ -78,8 +87,8 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 	return nodes, nil
 }
 
-// Options returns the settings by which [Dialer.Dial] connects to an address, for a go-redis client of
-// one's own: it takes the same addresses and gives the same errors.
+// Options returns the settings by which [Dialer.Dial] connects to an address, for a go-redis client
+// of one's own: it takes the same addresses and gives the same errors.
 func (d Dialer) Options(addr string) (*redis.Options, error) {
 	opt, err := d.options(addr)
 	if err != nil {
@@ -133,8 +142,8 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 // longest is more than any request may take: the deadline of its context is sooner.
 const longest = 2 * time.Minute
 
-// harden sets what keeps a node that does not answer from costing more than its vote: a request is neither sent nor dialed twice, and
-// keeps to its deadline, whatever that is.
+// harden sets what keeps a node that does not answer from costing more than its vote: a request is
+// neither sent nor dialed twice, and keeps to its deadline, whatever that is.
 func harden(o *redis.Options, size int) {
 	o.MaxRetries = -1
 	o.DialTimeout, o.DialerRetries = longest, 1

@@ -59,7 +59,8 @@ func ExampleNew() {
 func ExampleWithAddr() {
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"10.0.0.1:6379", "10.0.0.2:6379"}})
 	defer cluster.Close()
-	fmt.Println(pool.New(cluster, pool.WithAddr("cluster-eu")).Addr()) // the name in errors, logs and events
+	// the name in errors, logs and events
+	fmt.Println(pool.New(cluster, pool.WithAddr("cluster-eu")).Addr())
 	// Output: cluster-eu
 }
 
@@ -75,24 +76,28 @@ func ExampleWithTimeout() {
 func ExampleWithMaxIdle() {
 	client := redis.NewClient(&redis.Options{Addr: "10.0.0.1:6379"})
 	defer client.Close()
-	fmt.Println(pool.New(client, pool.WithMaxIdle(15*time.Second)).Addr()) // the balancer forgets connections after 20 s
+	// the balancer forgets connections after 20 s
+	fmt.Println(pool.New(client, pool.WithMaxIdle(15*time.Second)).Addr())
 	// Output: 10.0.0.1:6379
 }
 
 func ExampleDialList() {
-	nodes, err := pool.DialList("10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379") // os.Getenv("REDLOCK_NODES")
+	// os.Getenv("REDLOCK_NODES")
+	nodes, err := pool.DialList("10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379")
 	fmt.Println(len(nodes), err)
 	// Output: 3 <nil>
 }
 
 func ExampleDialer_DialList() {
-	nodes, err := pool.Dialer{ClientName: "billing"}.DialList("10.0.0.1, 10.0.0.2, 10.0.0.3") // port 6379
+	// port 6379
+	nodes, err := pool.Dialer{ClientName: "billing"}.DialList("10.0.0.1, 10.0.0.2, 10.0.0.3")
 	fmt.Println(nodes[2].Addr(), err)
 	// Output: 10.0.0.3:6379 <nil>
 }
 
 func ExampleParseList() {
-	addrs, err := pool.ParseList("10.0.0.1:6379, 10.0.0.2:6379\n10.0.0.3:6379") // as in REDLOCK_NODES
+	// as in REDLOCK_NODES
+	addrs, err := pool.ParseList("10.0.0.1:6379, 10.0.0.2:6379\n10.0.0.3:6379")
 	fmt.Println(addrs, err)
 	// Output: [10.0.0.1:6379 10.0.0.2:6379 10.0.0.3:6379] <nil>
 }

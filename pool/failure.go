@@ -22,23 +22,28 @@ var (
 	errReplaced = errors.New("the address leads to another server than before")
 )
 
-// What a server or a proxy answers may pass: masters fail over, fill up, restart, and so do those between here and them, each in
-// words of its own. So only what is known to stay ends a wait: somebody has to change the server, the user's rights or the program.
+// What a server or a proxy answers may pass: masters fail over, fill up, restart, and so do those
+// between here and them, each in words of its own. So only what is known to stay ends a wait:
+// somebody has to change the server, the user's rights or the program.
 //
-// lastingWords are the first words of such errors, lastingTexts what the others say somewhere, in lower case: those of Redis and
-// Valkey, which put what a user lacks in a script behind ERR, of Envoy, and of services that lack a command.
+// lastingWords are the first words of such errors, lastingTexts what the others say somewhere, in
+// lower case: those of Redis and Valkey, which put what a user lacks in a script behind ERR, of
+// Envoy, and of services that lack a command.
 var (
 	lastingWords = map[string]bool{
 		"NOPERM": true, "NOAUTH": true, "WRONGPASS": true, "WRONGTYPE": true, "NOPROTO": true, "CROSSSLOT": true, "DENIED": true,
 	}
 	lastingTexts = []string{
 		"acl failure in script", "user executing the script can't", // no permission
-		"unknown command", "unknown redis command", "unknown subcommand", "unsupported command", "is not allowed", // no such command
-		"invalid password", "without any password configured", "but no password is set", // a password too much, or a wrong one
-		"db index", "cluster support disabled", "do not hash to the same slot", "error compiling script", // another kind of server
+		// no such command
+		"unknown command", "unknown redis command", "unknown subcommand", "unsupported command", "is not allowed",
+		// a password too much, or a wrong one
+		"invalid password", "without any password configured", "but no password is set",
+		// another kind of server
+		"db index", "cluster support disabled", "do not hash to the same slot", "error compiling script",
 	}
-	// tooOldTexts are what servers say that lack an option of a command which our scripts use, or that know no scripts which declare
-	// what they may do.
+	// tooOldTexts are what servers say that lack an option of a command which our scripts use, or
+	// that know no scripts which declare what they may do.
 	tooOldTexts = []string{"syntax error", "wrong number of arg", "unexpected symbol near '#'"}
 )
 
@@ -70,8 +75,8 @@ func failure(r *Request, err error) Reply {
 	}
 }
 
-// toldBy is the error of what takes part in connecting, which may be of any type: a user's dialer, go-redis's for sentinels. It
-// is no answer that could not be read, and so it may be repeated.
+// toldBy is the error of what takes part in connecting, which may be of any type: a user's dialer,
+// go-redis's for sentinels. It is no answer that could not be read, and so it may be repeated.
 func toldBy(what string, err error) error {
 	if err == nil || !errors.Is(failure(&Request{}, err).Err, ErrBadReply) {
 		return err
@@ -79,8 +84,9 @@ func toldBy(what string, err error) error {
 	return &net.OpError{Op: what, Err: errors.New(harmless(err.Error()))}
 }
 
-// broken reports whether err tells of the connection, not of what came over it. The errors of package net, of the operating
-// system and of deadlines are of type net.Error, wrapped or bare; those of package crypto/tls that have no type begin with its name.
+// broken reports whether err tells of the connection, not of what came over it. The errors of
+// package net, of the operating system and of deadlines are of type net.Error, wrapped or bare;
+// those of package crypto/tls that have no type begin with its name.
 func broken(err error) bool {
 	var network net.Error
 	var header tls.RecordHeaderError
@@ -89,8 +95,9 @@ func broken(err error) bool {
 		errors.Is(err, io.ErrClosedPipe) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
-// distrusted reports whether no connection can be had for a reason that stays: one side does not accept the other's certificate or
-// version of TLS, or the server speaks none. Nothing was sent over it.
+// distrusted reports whether no connection can be had for a reason that stays: one side does not
+// accept the other's certificate or version of TLS, or the server speaks none. Nothing was sent
+// over it.
 func distrusted(err error) bool {
 	var ours *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
@@ -100,7 +107,8 @@ func distrusted(err error) bool {
 		return true
 	case errors.As(err, &plain):
 		return plain.Conn != nil // it was the server's first word
-	case errors.As(err, &theirs) && theirs.Op == "remote error": // an alert, which has no type of its own
+	case errors.As(err, &theirs) && theirs.Op == "remote error":
+		// An alert, which has no type of its own.
 		return containsAny(theirs.Err.Error(), "certificate", "access denied", "handshake failure", "protocol version")
 	}
 	return false
@@ -124,7 +132,8 @@ func refusal(r *Request, answer error) Reply {
 	}
 }
 
-// turnedAway reports whether err is what a server says to who connects, before it reads anything and hangs up.
+// turnedAway reports whether err is what a server says to who connects, before it reads anything
+// and hangs up.
 func turnedAway(err error) bool {
 	answer, told := errors.AsType[serverError](err)
 	return told && (strings.HasPrefix(string(answer), "DENIED") || strings.Contains(string(answer), "max number of clients"))
@@ -138,7 +147,8 @@ func containsAny(text string, parts ...string) bool {
 // maxText is how much of what a server says is repeated, in bytes.
 const maxText = 300
 
-// harmless returns a server's words fit for logs. It may have repeated the command, with the owner id or a password in it.
+// harmless returns a server's words fit for logs. It may have repeated the command, with the owner
+// id or a password in it.
 func harmless(text string, secrets ...string) string {
 	text, _, _ = strings.Cut(text, ", with args beginning with")
 	for _, s := range secrets {

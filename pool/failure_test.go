@@ -19,7 +19,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A breaking connection fails with err once the request for a lock is written: before it is sent, or in place of the answer.
+// A breaking connection fails with err once the request for a lock is written: before it is sent,
+// or in place of the answer.
 type breaking struct {
 	net.Conn
 	err   error

@@ -105,7 +105,8 @@ func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) pool.Node
 	return n
 }
 
-// in makes the request in a time of its own, which only its context's deadline tells, as with a Locker.
+// in makes the request in a time of its own, which only its context's deadline tells, as with a
+// Locker.
 func in(t *testing.T, n pool.Node, d time.Duration, r *pool.Request) (reply pool.Reply, took time.Duration) {
 	t.Helper()
 	began := time.Now()

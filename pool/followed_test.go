@@ -83,7 +83,9 @@ func TestTheGuardKeepsAMasterThatFollowedAnotherOutUntilItIsToldOtherwise(t *tes
 		if v := p.guarded("lost"); v != pool.OK {
 			t.Errorf("%s: before the failover: %v", name, v)
 		}
-		if !lags { // the second has all that the first has, which goes on from there without a transfer of all data
+		// the second has all that the first has, which goes on from there without a transfer of all
+		// data
+		if !lags {
 			if err := p.clients[0].Wait(t.Context(), 1, patience).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +134,8 @@ func TestTheGuardTakesNoCopyForALoss(t *testing.T) {
 	still("a backup")
 	replid = infoOf(t, p.clients[0], "replication", "master_replid")
 	for end := time.Now().Add(patience); infoOf(t, p.clients[0], "replication", "master_replid") == replid && time.Now().Before(end); {
-		p.clients[0].Do(t.Context(), "blpop", "nothing", "0.1") // until the backlog for replicas is given up, and the id with it
+		// until the backlog for replicas is given up, and the id with it
+		p.clients[0].Do(t.Context(), "blpop", "nothing", "0.1")
 	}
 	still("without replicas for long")
 	p.clients[0].ConfigResetStat(t.Context())
@@ -176,7 +179,8 @@ func backup(t *testing.T, addr string) {
 		t.Fatal(err)
 	}
 	var all []byte
-	for b := make([]byte, 4096); ; { // +FULLRESYNC, the size or a mark of the end, and the data, which begins so
+	// +FULLRESYNC, the size or a mark of the end, and the data, which begins so
+	for b := make([]byte, 4096); ; {
 		n, err := c.Read(b)
 		if all = append(all, b[:n]...); len(all) > 200 || err != nil {
 			break

@@ -101,7 +101,8 @@ func wantOneSlot(t *testing.T, k pool.KeySet) {
 	}
 }
 
-// wantApart fails the test if the two locks, or one of them with itself, have a key in common, or one has the restart marker.
+// wantApart fails the test if the two locks, or one of them with itself, have a key in common, or
+// one has the restart marker.
 func wantApart(t *testing.T, a, b pool.KeySet) {
 	t.Helper()
 	all := map[string]bool{"redlock:restart": true}
@@ -123,7 +124,8 @@ func hashTag(key string) string {
 	return key
 }
 
-// Whatever a server says, through a real socket: no panic, no grant but to the answers that say so, and no owner id in errors.
+// Whatever a server says, through a real socket: no panic, no grant but to the answers that say so,
+// and no owner id in errors.
 func FuzzAHostileServer(f *testing.F) {
 	for _, s := range []string{
 		"+OK 1\r\n", "$4\r\nOK 1\r\n", "$-1\r\n", ":1\r\n", "*2\r\n$2\r\nOK\r\n:1\r\n", "-ERR x\r\n", "-NOSCRIPT\r\n", "-MOVED 1 127.0.0.1:1\r\n", "_\r\n",
@@ -144,7 +146,8 @@ func FuzzAHostileServer(f *testing.F) {
 		n := dialWith(t, pool.Dialer{Timeout: 20 * time.Millisecond, PoolSize: 1}, server.addr)
 		request := by(v, k, alice, 1)
 		if plain && v != pool.Repair && v != pool.Inspect {
-			request.Fence, request.Retention = "", 0 // an Acquire is then a command of the server's own
+			// an Acquire is then a command of the server's own
+			request.Fence, request.Retention = "", 0
 		}
 		reply := within(t, n, request, 20*time.Millisecond)
 		if reply.Verdict == pool.OK && !strings.Contains(text, "OK") && !strings.Contains(text, "FREE") && !strings.Contains(text, "OWNED") {

@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// maxGroup is how many requests share a command at most: the server does nothing else meanwhile, for a fifth of a millisecond or so.
+	// maxGroup is how many requests share a command at most: the server does nothing else
+	// meanwhile, for a fifth of a millisecond or so.
 	maxGroup = 64
-	// maxKinds is how many kinds of requests are put together: there are hardly more in one round trip.
+	// maxKinds is how many kinds of requests are put together: there are hardly more in one round
+	// trip.
 	maxKinds = 8
 )
 
-// A group is calls that share one command, and so one run of a script: to start it costs the server about as much as what it does for one lock.
-// Their requests are alike in all but their locks.
+// A group is calls that share one command, and so one run of a script: to start it costs the server
+// about as much as what it does for one lock. Their requests are alike in all but their locks.
 type group struct {
 	first, last *Call
 	size        int
@@ -36,7 +38,8 @@ func (g *groups) single(calls []Call) {
 	}
 }
 
-// group has calls share commands. Releases go first: an attempt of the same round trip then finds free what was given up before it was sent.
+// group has calls share commands. Releases go first: an attempt of the same round trip then finds
+// free what was given up before it was sent.
 func (g *groups) group(calls []Call) {
 	g.firsts, g.open = g.firsts[:0], g.open[:0]
 	for i := range calls {
@@ -80,7 +83,8 @@ func (r *Request) like(o *Request) bool {
 		r.Reserve == o.Reserve && r.Inbox == o.Inbox
 }
 
-// part dissolves a group: each of its calls goes first in a command of its own. It appends them to firsts.
+// part dissolves a group: each of its calls goes first in a command of its own. It appends them to
+// firsts.
 func (c *Call) part(firsts []*Call) []*Call {
 	for m := c; m != nil; {
 		next := m.also
@@ -99,12 +103,12 @@ func (c *Call) length() (n int) {
 	return n
 }
 
-// together reports whether calls may share a command: not where their locks may have different places. Of a server that does not say who it
-// is nobody knows what is behind it.
+// together reports whether calls may share a command: not where their locks may have different
+// places. Of a server that does not say who it is nobody knows what is behind it.
 func (cn *connection) together() bool { return !cn.apart && cn.server != "" }
 
-// settleGroup is settle for a group. What is to be sent again it appends to firsts: all, but one by one, where the server has looked at the keys
-// of all and done nothing because of one.
+// settleGroup is settle for a group. What is to be sent again it appends to firsts: all, but one by
+// one, where the server has looked at the keys of all and done nothing because of one.
 func (cn *connection) settleGroup(first *Call, err error, firsts []*Call) []*Call {
 	if first.next(err) {
 		return append(firsts, first)

@@ -108,7 +108,8 @@ func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
 	expect(t, "another's", do(t, n, acquire(locks[1], bob+":"+label, 1)), pool.OK)
 	client.HSet(ctx, locks[2].Lock, "a", "b")
 	client.Set(ctx, locks[3].Fence, "foreign", 0)
-	client.Set(ctx, locks[4].Fence, strconv.FormatUint(now()+5_000_000, 10), time.Hour) // ahead of our hint
+	// ahead of our hint
+	client.Set(ctx, locks[4].Fence, strconv.FormatUint(now()+5_000_000, 10), time.Hour)
 	var take, give []*pool.Request
 	hint := now()
 	for _, k := range locks {
@@ -270,7 +271,8 @@ func TestTheRestartGuardHoldsForAGroup(t *testing.T) {
 		}
 	}
 	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Guard: 10 * time.Second}), pool.OK)
-	for _, k := range several(t, 3) { // as if restored: below the hint, which is below what the node may have given
+	// as if restored: below the hint, which is below what the node may have given
+	for _, k := range several(t, 3) {
 		client.Set(t.Context(), k.Fence, before-2*uint64(time.Minute.Microseconds()), time.Hour)
 	}
 	for _, reply := range ask() {
@@ -348,7 +350,8 @@ func TestEachAnswerTellsWhichServerGaveIt(t *testing.T) {
 	for _, r := range plain {
 		r.Fence = ""
 	}
-	replies := append(send(t, n, plain...), send(t, n, plain[0])...) // the last is of a script, for the lock is taken
+	// the last is of a script, for the lock is taken
+	replies := append(send(t, n, plain...), send(t, n, plain[0])...)
 	replies = append(replies, send(t, n, acquire(keys(t, "c"), alice, 1))...)
 	for i, reply := range replies {
 		expect(t, "acquire", reply, pool.OK)
@@ -424,7 +427,8 @@ func TestAServerOfAClusterIsAskedLockByLock(t *testing.T) {
 		}
 	}
 	for line := range strings.Lines(client.Info(ctx, "commandstats").Val()) {
-		if strings.HasPrefix(line, "cmdstat_evalsha:") && (!strings.Contains(line, ":calls=4,") || !strings.Contains(line, "rejected_calls=0")) { // one is a look
+		// one is a look
+		if strings.HasPrefix(line, "cmdstat_evalsha:") && (!strings.Contains(line, ":calls=4,") || !strings.Contains(line, "rejected_calls=0")) {
 			t.Errorf("it was asked for several locks at once again: %s", line)
 		}
 	}

@@ -7,16 +7,19 @@ import (
 )
 
 const (
-	maxString = 1 << 20 // bytes of a string, or of a line, that a server may send: far more than any needs
-	maxItems  = 1024    // of an array, a set, a map
-	maxHead   = 32      // bytes of a line that tells a length
+	// bytes of a string, or of a line, that a server may send: far more than any needs
+	maxString = 1 << 20
+	maxItems  = 1024 // of an array, a set, a map
+	maxHead   = 32   // bytes of a line that tells a length
 )
 
-// errTooMuch is the fate of a connection over which more was announced than anything we ask for has.
+// errTooMuch is the fate of a connection over which more was announced than anything we ask for
+// has.
 var errTooMuch = errors.New("the server announces too long an answer")
 
-// A meter reads along what a server sends. go-redis makes room for whatever length an answer claims to have before any
-// of it has come: a few bytes of a broken or hostile server would take all memory.
+// A meter reads along what a server sends. go-redis makes room for whatever length an answer claims
+// to have before any of it has come: a few bytes of a broken or hostile server would take all
+// memory.
 type meter struct {
 	body int    // bytes of a string that are still to come, with the end of its line
 	line int    // bytes of the present line that have come

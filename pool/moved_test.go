@@ -13,8 +13,9 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// An address may lead to another server from one connection to the next: behind a balancer, after a failover, or where an IP address was given
-// away. What came over the older connection is no vote of the server that the newer one leads to.
+// An address may lead to another server from one connection to the next: behind a balancer, after a
+// failover, or where an IP address was given away. What came over the older connection is no vote
+// of the server that the newer one leads to.
 func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	waiting, answers := make(chan struct{}), make(chan struct{})
@@ -44,7 +45,8 @@ func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 	early := make(chan pool.Reply)
 	go func() { early <- do(t, n, acquire(keys(t, "lock"), alice, 1)) }()
 	<-waiting
-	late := do(t, n, acquire(keys(t, "lock"), alice, 1)) // over a second connection, to the second server
+	// over a second connection, to the second server
+	late := do(t, n, acquire(keys(t, "lock"), alice, 1))
 	close(answers)
 	if reply := <-early; reply.Verdict == pool.OK || reply.Unsent {
 		t.Errorf("what the first server was asked: %+v, want Unavailable and perhaps executed", reply)
@@ -65,8 +67,9 @@ func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 	}
 }
 
-// A connection on which INFO is refused may lead anywhere: what comes over it is not signed with the run id that another connection told, and
-// what comes over one that tells it is no answer of a server that nobody knows.
+// A connection on which INFO is refused may lead anywhere: what comes over it is not signed with
+// the run id that another connection told, and what comes over one that tells it is no answer of a
+// server that nobody knows.
 func TestAnAnswerOfAServerThatDoesNotSayWhichItIsHasNoRunID(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"BUSY Redis is busy running a script.", "NOPERM User default has no permissions to run the 'info' command"} {

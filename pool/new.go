@@ -18,13 +18,14 @@ type option func(*client)
 
 func (o option) apply(c *client) { o(c) }
 
-// WithAddr sets the address by which errors, logs and events call the node. The default is the client's own. It must not
-// hold credentials. Of a client that asks sentinels for its master (redis.NewFailoverClient, redis.NewFailoverClusterClient)
-// go-redis tells neither master nor sentinels: it is numbered, unless it is given its master's name here.
+// WithAddr sets the address by which errors, logs and events call the node. The default is the
+// client's own. It must not hold credentials. Of a client that asks sentinels for its master
+// (redis.NewFailoverClient, redis.NewFailoverClusterClient) go-redis tells neither master nor
+// sentinels: it is numbered, unless it is given its master's name here.
 func WithAddr(addr string) Option { return option(func(c *client) { c.addr = addr }) }
 
-// WithTimeout sets how long making a connection may take, as [Dialer].Timeout does. The default is the longer of the client's
-// own DialTimeout and ReadTimeout.
+// WithTimeout sets how long making a connection may take, as [Dialer].Timeout does. The default is
+// the longer of the client's own DialTimeout and ReadTimeout.
 func WithTimeout(d time.Duration) Option {
 	return option(func(c *client) { c.timeout = patience(max(d, 0), c.secured) })
 }
@@ -34,17 +35,19 @@ func WithMaxIdle(d time.Duration) Option {
 	return option(func(c *client) { c.maxIdle = cmp.Or(max(d, 0), defaultMaxIdle) })
 }
 
-// New makes a node of what the user's own client leads to: a server, the master that a sentinel names, or a whole cluster as one node. It takes
-// the client's address, dialer, TLS and credentials, and makes connections of its own from them, with the settings that [Dial] uses: so
-// it does not matter what retries and pool the client has, and neither can use up the other's connections. The client stays the
-// user's, and is neither used nor closed.
+// New makes a node of what the user's own client leads to: a server, the master that a sentinel
+// names, or a whole cluster as one node. It takes the client's address, dialer, TLS and
+// credentials, and makes connections of its own from them, with the settings that [Dial] uses: so
+// it does not matter what retries and pool the client has, and neither can use up the other's
+// connections. The client stays the user's, and is neither used nor closed.
 //
-// A failover client (redis.NewFailoverClient) dials by a function of go-redis's, which over TLS heeds the client's DialTimeout
-// alone: a handshake that the master does not answer goes on for so long after the node was closed, and without end where the
-// client has none. So give FailoverOptions a DialTimeout, or a Dialer that ends with its context.
+// A failover client (redis.NewFailoverClient) dials by a function of go-redis's, which over TLS
+// heeds the client's DialTimeout alone: a handshake that the master does not answer goes on for so
+// long after the node was closed, and without end where the client has none. So give
+// FailoverOptions a DialTimeout, or a Dialer that ends with its context.
 //
-// A redis.Ring is no node, for it spreads keys over servers that do not agree. Of it, and of nil, New makes a node that
-// redlock.New refuses, with the reason.
+// A redis.Ring is no node, for it spreads keys over servers that do not agree. Of it, and of nil,
+// New makes a node that redlock.New refuses, with the reason.
 func New(user redis.UniversalClient, opts ...Option) Node {
 	var c *client
 	switch r := user.(type) {
@@ -63,7 +66,8 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 			return &unfit{"nil", errNil}
 		}
 		c = wholeCluster(*r.Options())
-		if len(r.Options().Addrs) == 0 { // they are found by a function: perhaps by asking sentinels
+		// they are found by a function: perhaps by asking sentinels
+		if len(r.Options().Addrs) == 0 {
 			c.addr = numbered(c.addr, weak.Make(r))
 		}
 	case nil:
@@ -88,7 +92,8 @@ var unnamed struct {
 	numbers map[any]int // by a weak pointer to the client
 }
 
-// numbered returns an address that is the client's own, and the same each time: one client is one node.
+// numbered returns an address that is the client's own, and the same each time: one client is one
+// node.
 func numbered(addr string, client any) string {
 	unnamed.mu.Lock()
 	defer unnamed.mu.Unlock()
@@ -103,8 +108,8 @@ func numbered(addr string, client any) string {
 	return fmt.Sprintf("%s %d", addr, n)
 }
 
-// introduced tells the server the client's name before it calls a user's function. Where the server does not let the
-// user do that there is none.
+// introduced tells the server the client's name before it calls a user's function. Where the server
+// does not let the user do that there is none.
 func introduced(name string, then func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
 	if name == "" {
 		return then

@@ -12,8 +12,9 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// newOldFake starts a fake that answers as Redis 6.0 does, word for word, and says whether INFO is allowed: it takes a plain lock by its own
-// command, and lacks what the scripts need. It is a whole cluster too.
+// newOldFake starts a fake that answers as Redis 6.0 does, word for word, and says whether INFO is
+// allowed: it takes a plain lock by its own command, and lacks what the scripts need. It is a whole
+// cluster too.
 func newOldFake(t *testing.T, info bool) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -102,6 +103,7 @@ func TestAServerThatTellsItsVersionTakesAPlainLockByItsOwnCommand(t *testing.T) 
 	plain := acquire(keys(t, "plain"), alice, 0)
 	plain.Fence = ""
 	n := dial(t, f.addr)
-	do(t, n, by(pool.Release, keys(t, "plain"), bob, 0)) // goes out before the server has told its version
+	// goes out before the server has told its version
+	do(t, n, by(pool.Release, keys(t, "plain"), bob, 0))
 	expect(t, "plain", do(t, n, plain), pool.OK)
 }

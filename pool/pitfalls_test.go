@@ -49,7 +49,8 @@ func TestTheDeadlineBoundsACallWhateverTheSettingsOfTheClient(t *testing.T) {
 	mute := make(chan struct{})
 	f := newFake(t, func([]string) string { <-mute; return "" })
 	t.Cleanup(func() { close(mute) })
-	user := redis.NewClient(&redis.Options{Addr: f.addr, ReadTimeout: time.Minute, MaxRetries: 5}) // its context bounds nothing
+	// its context bounds nothing
+	user := redis.NewClient(&redis.Options{Addr: f.addr, ReadTimeout: time.Minute, MaxRetries: 5})
 	t.Cleanup(func() { user.Close() })
 	for name, n := range map[string]pool.Node{"Dial": dialWith(t, pool.Dialer{Timeout: time.Minute}, f.addr), "New": pool.New(user)} {
 		began := time.Now()
@@ -117,7 +118,8 @@ func backSoon(t *testing.T) bool {
 	t.Cleanup(func() { l.Close(); f.hangUp(); f.serving.Wait() })
 	back := time.Now()
 	reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
-	for reply.Verdict == pool.Unavailable && time.Since(back) < time.Second/2 { // the failure before answers for a moment
+	// the failure before answers for a moment
+	for reply.Verdict == pool.Unavailable && time.Since(back) < time.Second/2 {
 		reply = do(t, n, acquire(keys(t, "lock"), alice, 1))
 	}
 	expect(t, "listening again", reply, pool.OK)
@@ -229,9 +231,11 @@ var lastingErrors = []string{
 	"DENIED Redis is running in protected mode because protected mode is enabled", "ERR DB index is out of range",
 	"ERR SELECT is not allowed in cluster mode", "ERR This instance has cluster support disabled",
 	"NOPERM this user has no permissions to run the 'evalsha' command",
-	"ERR The user executing the script can't run this command or subcommand script: 104ae65, on @user_script:1.", // Redis 7.0
+	// Redis 7.0
+	"ERR The user executing the script can't run this command or subcommand script: 104ae65, on @user_script:1.",
 	"ERR The user executing the script can't access at least one of the keys mentioned in the command arguments script: f2e0927, on @user_script:1.",
-	"ERR ACL failure in script: User u has no permissions to run the 'time' command script: 104ae65, on @user_script:1.", // 7.2 on, Valkey
+	// 7.2 on, Valkey
+	"ERR ACL failure in script: User u has no permissions to run the 'time' command script: 104ae65, on @user_script:1.",
 	"ERR ACL failure in script: No permissions to access a channel script: on @user_script:1.",
 	"ERR Unknown Redis command called from script script: 4b6c3ef, on @user_script:1.", "ERR Unknown command called from script script: on @user_script:1.",
 	"ERR This Redis command is not allowed from script script: 2427e45, on @user_script:1.", "ERR unsupported command 'evalsha'",

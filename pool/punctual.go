@@ -6,8 +6,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ending returns a copy of ctx that ends at its deadline. A Locker's context of a round trip only tells the deadline, which does for the network;
-// what a user's function does may know the end alone.
+// ending returns a copy of ctx that ends at its deadline. A Locker's context of a round trip only
+// tells the deadline, which does for the network; what a user's function does may know the end
+// alone.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	until, bounded := ctx.Deadline()
 	if !bounded {

@@ -9,20 +9,22 @@ import (
 )
 
 var (
-	// ErrBadFence is the cause of a refusal where the fencing register's key holds what is no fencing register. The
-	// node has left it as it was; somebody must find out whose it is.
+	// ErrBadFence is the cause of a refusal where the fencing register's key holds what is no
+	// fencing register. The node has left it as it was; somebody must find out whose it is.
 	ErrBadFence = errors.New("the fencing register holds a foreign value")
-	// ErrNoListen is returned by Listen of a node that cannot have subscriptions, such as a whole cluster.
+	// ErrNoListen is returned by Listen of a node that cannot have subscriptions, such as a whole
+	// cluster.
 	ErrNoListen = errors.New("the node cannot have subscriptions")
-	// ErrBadReply is the cause of a refusal where the node's answer is not one that our scripts give.
+	// ErrBadReply is the cause of a refusal where the node's answer is not one that our scripts
+	// give.
 	ErrBadReply = errors.New("the node's answer makes no sense")
 )
 
 // maxToken is above every fencing token: numbers in Lua are exact up to 2^53.
 const maxToken = 1<<53 - 1<<32
 
-// parse reads what a script replied to a request of that verb. Whatever a broken or hostile server sends is an answer
-// that makes no sense, never a grant.
+// parse reads what a script replied to a request of that verb. Whatever a broken or hostile server
+// sends is an answer that makes no sense, never a grant.
 func parse(v Verb, text string) Reply {
 	word, rest, _ := strings.Cut(text, " ")
 	switch {

@@ -9,15 +9,15 @@ import (
 )
 
 // A boarding gives what goes out with the greeting of a connection, in one write: the request that
-// has waited longest for one, if its time allows for a round trip that takes that long. So a request
-// that finds no connection costs no round trip more than connecting does.
+// has waited longest for one, if its time allows for a round trip that takes that long. So a
+// request that finds no connection costs no round trip more than connecting does.
 //
 // The request is written once: from then on it waits for this connection and no other. Its answer
 // comes behind those to the greeting, and so it is read after they have been judged, or not at all.
 type boarding func(trip time.Duration) []byte
 
-// A boarded error is why a connection came to nothing over which a request had gone out: it may have
-// been carried out.
+// A boarded error is why a connection came to nothing over which a request had gone out: it may
+// have been carried out.
 type boarded struct{ error }
 
 // Unwrap returns the reason.
@@ -50,16 +50,16 @@ func (s *connections) board(g *gate, trip time.Duration) []byte {
 	return ride
 }
 
-// refuse tells a request that has boarded, if there is one, why the connection came to nothing. With
-// mu held.
+// refuse tells a request that has boarded, if there is one, why the connection came to nothing.
+// With mu held.
 func (w *waiter) refuse(err error) {
 	if w != nil {
 		w.got <- offer{err: boarded{err}}
 	}
 }
 
-// alight shuts the gate and returns the request that has boarded, if any still waits, and whether one
-// does no more: its answer is in the way of others then. With mu held.
+// alight shuts the gate and returns the request that has boarded, if any still waits, and whether
+// one does no more: its answer is in the way of others then. With mu held.
 func (s *connections) alight(g *gate) (rider *waiter, left bool) {
 	g.shut = true
 	if g.rider == nil {
@@ -72,8 +72,8 @@ func (s *connections) alight(g *gate) (rider *waiter, left bool) {
 	return g.rider, false
 }
 
-// unread reads the answer to a request that has gone out and is not waited for any more. No other may
-// have it.
+// unread reads the answer to a request that has gone out and is not waited for any more. No other
+// may have it.
 func (s *connections) unread(cn *connection, r *Request) {
 	defer func() {
 		if recover() != nil { // an answer of a length that there is no room for

@@ -16,8 +16,8 @@ import (
 
 const wrongPassword = "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 
-// What the server says to the request does not count where the greeting has come to nothing; and who asks is told that it may
-// have been carried out.
+// What the server says to the request does not count where the greeting has come to nothing; and
+// who asks is told that it may have been carried out.
 func TestARequestThatWentOutWithAGreetingIsJudgedAfterIt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -166,14 +166,16 @@ func TestARequestThatWentOutWithARefusedPasswordIsNotSentAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 			reply, _ := in(t, n, time.Second, acquire(keys(t, "lock"), bob, 1))
 			expect(t, "refused", reply, pool.Refused)
-			if c := len(f.commands("evalsha")); reply.Unsent != unsent || c != 1 { // the server does not come to read the other
+			// the server does not come to read the other
+			if c := len(f.commands("evalsha")); reply.Unsent != unsent || c != 1 {
 				t.Errorf("request %d: %+v, %d were sent", i, reply, c)
 			}
 		}
 	})
 }
 
-// A proxy may take no greeting in one any more: another connection is made then, over which the request must not be sent again.
+// A proxy may take no greeting in one any more: another connection is made then, over which the
+// request must not be sent again.
 func TestARequestIsNotSentAgainOverTheConnectionThatIsMadeInsteadOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,7 +192,8 @@ func TestARequestIsNotSentAgainOverTheConnectionThatIsMadeInsteadOfItsOwn(t *tes
 		f.hello = "-ERR unknown command 'hello'\r\n"
 		reply, _ = in(t, n, time.Second, acquire(keys(t, "lock"), bob, 1))
 		expect(t, "after the change", reply, pool.Unavailable)
-		if c := len(f.commands("evalsha")); reply.Unsent || errors.Is(reply.Err, pool.ErrBadReply) || c != 1 { // which the server does not come to read
+		// which the server does not come to read
+		if c := len(f.commands("evalsha")); reply.Unsent || errors.Is(reply.Err, pool.ErrBadReply) || c != 1 {
 			t.Errorf("%+v, %d requests were read", reply, c)
 		}
 		reply, took := in(t, n, time.Second, acquire(keys(t, "lock"), bob, 1))
@@ -250,7 +253,8 @@ func TestRequestsThatComeTogetherEachGoOutWithAGreeting(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 3 {
 			all.Go(func() {
-				time.Sleep(time.Duration(i) * trip * 3 / 4) // while the one before connects, or waits for its answer
+				// while the one before connects, or waits for its answer
+				time.Sleep(time.Duration(i) * trip * 3 / 4)
 				reply, took := in(t, n, time.Second, acquire(keys(t, "lock"), alice, 1))
 				if expect(t, "acquire", reply, pool.OK); took > 2*trip {
 					t.Errorf("request %d: %v", i, took)
@@ -273,7 +277,8 @@ func TestRequestsThatShareARoundTripWaitForTheGreeting(t *testing.T) {
 		n := l.open(t, redis.Options{})
 		calls := []pool.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), bob, 1)}}
 		began := time.Now()
-		n.Do(deadline{t.Context(), began.Add(250 * ms)}, calls) // which is too soon for another round trip
+		// which is too soon for another round trip
+		n.Do(deadline{t.Context(), began.Add(250 * ms)}, calls)
 		for i := range calls {
 			if r := calls[i].Reply; !r.Unsent || !errors.Is(r.Err, pool.ErrConnecting) || len(f.commands("evalsha")) != 0 {
 				t.Errorf("%+v, %d requests were sent", r, len(f.commands("evalsha")))

@@ -89,8 +89,9 @@ const (
 	whole             // as the script itself
 )
 
-// first is the form in which r is put to the server first. One that may be too old is asked by script: it refuses the script, where it
-// would grant a lock by its own command and then be unable to extend it. So is one that was asked before it told its version.
+// first is the form in which r is put to the server first. One that may be too old is asked by
+// script: it refuses the script, where it would grant a lock by its own command and then be unable
+// to extend it. So is one that was asked before it told its version.
 func (cn *connection) first(r *Request) form {
 	if r.simple() && (!cn.recent || cn.raw != nil && len(cn.raw.ahead) > 0) {
 		return named
@@ -98,7 +99,8 @@ func (cn *connection) first(r *Request) form {
 	return usual
 }
 
-// words appends the words of the command that asks for what the call, and those that share it, are to do, in its present form.
+// words appends the words of the command that asks for what the call, and those that share it, are
+// to do, in its present form.
 func (c *Call) words(to []any) []any {
 	switch {
 	case c.form == whole:
@@ -110,7 +112,8 @@ func (c *Call) words(to []any) []any {
 	}
 }
 
-// next goes on to the next form, if err says that the server has done nothing because of the present one.
+// next goes on to the next form, if err says that the server has done nothing because of the
+// present one.
 func (c *Call) next(err error) bool {
 	switch {
 	case c.native() && errors.Is(err, redis.Nil): // not free: the script tells more
@@ -123,10 +126,12 @@ func (c *Call) next(err error) bool {
 	return true
 }
 
-// native reports whether the call is put as a command of the server's own, which grants the lock or does nothing.
+// native reports whether the call is put as a command of the server's own, which grants the lock or
+// does nothing.
 func (c *Call) native() bool { return c.form == usual && c.Request.simple() }
 
-// simple reports whether r takes a lock without more ado. The server's own command does that in half the time that a script takes.
+// simple reports whether r takes a lock without more ado. The server's own command does that in
+// half the time that a script takes.
 func (r *Request) simple() bool {
 	return r.Verb == Acquire && !r.fenced() && r.Queue == "" && r.Guard == 0
 }
@@ -136,7 +141,8 @@ func (r *Request) fenced() bool {
 	return r.Fence != "" && (r.Retention >= time.Millisecond || r.Verb == Repair || r.Verb == Inspect)
 }
 
-// usual returns the first command to ask for r. It is made once and shared, by all nodes and goroutines.
+// usual returns the first command to ask for r. It is made once and shared, by all nodes and
+// goroutines.
 func (r *Request) usual() []any {
 	r.once.Do(func() {
 		if r.simple() {
@@ -156,8 +162,9 @@ func (c *Call) eval(to []any) []any {
 	return to
 }
 
-// evalsha appends the name of the script, the number of keys, the keys and the arguments as the scripts' headers say. Most are pointers, which
-// go-redis writes as what they point to and which cost no allocation; but it reads the first key, for its hash slot.
+// evalsha appends the name of the script, the number of keys, the keys and the arguments as the
+// scripts' headers say. Most are pointers, which go-redis writes as what they point to and which
+// cost no allocation; but it reads the first key, for its hash slot.
 func (c *Call) evalsha(to []any) []any {
 	r, count := c.Request, len(to)+2
 	to = append(to, "evalsha", r.script().sha, 0)

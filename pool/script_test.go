@@ -185,7 +185,8 @@ func TestAnotherOwnersLockIsNotTouched(t *testing.T) {
 	}
 }
 
-// A register that is lost between grant and repair may have held more than the late repair's token: a block's top, for instance.
+// A register that is lost between grant and repair may have held more than the late repair's token:
+// a block's top, for instance.
 func TestARepairDoesNotBeginALostRegister(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
@@ -215,7 +216,8 @@ func TestExtendNeverShortensAndAMinimumHoldLetsTheLockLive(t *testing.T) {
 		t.Errorf("%v left", left)
 	}
 	client.Persist(t.Context(), k.Lock)
-	expect(t, "extend", do(t, n, by(pool.Extend, k, alice, f)), pool.OK) // has no end, which is more
+	// has no end, which is more
+	expect(t, "extend", do(t, n, by(pool.Extend, k, alice, f)), pool.OK)
 	hold := by(pool.Release, k, alice, 0)
 	hold.TTL = 2 * time.Second
 	expect(t, "release", do(t, n, hold), pool.OK)
@@ -350,7 +352,8 @@ func TestScriptsSurviveScriptFlush(t *testing.T) {
 	expect(t, "after", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
 }
 
-// A release under a minimum hold leaves the lock in place. What its owner sent before, and comes after it, must find it gone.
+// A release under a minimum hold leaves the lock in place. What its owner sent before, and comes
+// after it, must find it gone.
 func TestALockThatIsLeftToLiveIsItsOwnersNoMore(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)

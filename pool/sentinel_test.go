@@ -47,8 +47,8 @@ func sentinelSet(t *testing.T, trip time.Duration) *redis.Client {
 	return user
 }
 
-// To connect takes three round trips to a sentinel and two to the master. TryLock waits a second for that, Lock for as
-// long as it takes.
+// To connect takes three round trips to a sentinel and two to the master. TryLock waits a second
+// for that, Lock for as long as it takes.
 func TestTheFirstLockOverSentinelsThatAreFarAwayIsHad(t *testing.T) {
 	t.Parallel()
 	for trip, first := range map[time.Duration]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){

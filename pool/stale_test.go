@@ -12,7 +12,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A server closes connections that are idle for long, and all of them when it restarts. The next lock must not pay for that.
+// A server closes connections that are idle for long, and all of them when it restarts. The next
+// lock must not pay for that.
 func TestConnectionsThatTheServerClosedCostNoVote(t *testing.T) {
 	t.Parallel()
 	for name, requests := range map[string]int{"alone": 1, "in a batch": 2} {
@@ -77,7 +78,8 @@ func TestARequestThatFindsItsConnectionClosedIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	k := keys(t, "lock")
 	f := newFake(t, func(command []string) string {
-		if strings.Contains(strings.Join(command, " "), k.Fence) { // the acquire is read, and not answered
+		// the acquire is read, and not answered
+		if strings.Contains(strings.Join(command, " "), k.Fence) {
 			return ""
 		}
 		return bulk("OK")

@@ -41,12 +41,14 @@ func certified(t *testing.T, version uint16) (server, client *tls.Config) {
 	roots.AddCert(parsed)
 	server = &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		MinVersion:   version, MaxVersion: version, SessionTicketsDisabled: true, // a ticket is told unasked, for which a pipe has no room
+		// a ticket is told unasked, for which a pipe has no room
+		MinVersion: version, MaxVersion: version, SessionTicketsDisabled: true,
 	}
 	return server, &tls.Config{RootCAs: roots, ServerName: "master", MinVersion: version}
 }
 
-// TLS 1.3 takes a round trip to shake hands, TLS 1.2 two: before them goes one of TCP, and behind them the greeting and the request.
+// TLS 1.3 takes a round trip to shake hands, TLS 1.2 two: before them goes one of TCP, and behind
+// them the greeting and the request.
 func TestAMasterThatIsFarAwayIsReachedOverTLS(t *testing.T) {
 	t.Parallel()
 	for version, trips := range map[uint16]int{tls.VersionTLS12: 5, tls.VersionTLS13: 4} {

@@ -13,7 +13,8 @@ var (
 	errFormal = errors.New("a client of this kind is no node: a *redis.Client or a *redis.ClusterClient is needed")
 )
 
-// An unfit node is what New makes of a client that cannot be one: it carries the reason to redlock.New, which refuses it.
+// An unfit node is what New makes of a client that cannot be one: it carries the reason to
+// redlock.New, which refuses it.
 type unfit struct {
 	addr string
 	why  error

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// golden compares what the package sends and stores with testdata: programs of other versions and languages rely on it. It changes in a
-// major version only; then delete the file and run the test to write it anew.
+// golden compares what the package sends and stores with testdata: programs of other versions and
+// languages rely on it. It changes in a major version only; then delete the file and run the test
+// to write it anew.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	file = "testdata/" + file
@@ -92,7 +93,8 @@ func spelled(command []any) string {
 	return b.String()
 }
 
-// A script whose text changes has to be looked at: is it still what older programs expect of the keys?
+// A script whose text changes has to be looked at: is it still what older programs expect of the
+// keys?
 func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder

@@ -18,8 +18,8 @@
 //
 // The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill], [Quorum.Restart],
 // [Quorum.RestartWithData] and [Quorum.Slow] are what happens to a master, [Quorum.Isolate] is what
-// happens to one process, [Quorum.Hold] is somebody else who has a lock, and [Quorum.Lose] takes one
-// away from its holder.
+// happens to one process, [Quorum.Hold] is somebody else who has a lock, and [Quorum.Lose] takes
+// one away from its holder.
 //
 // # Without locks
 //

@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// arrange puts a command line as the parser takes it: the subcommand first, though flags of its stand before it;
-// and --help in place of the word help.
+// arrange puts a command line as the parser takes it: the subcommand first, though flags of its
+// stand before it; and --help in place of the word help.
 func arrange(app *kong.Application, args []string) []string {
 	for i := 0; i < len(args); i++ {
 		switch arg := args[i]; {

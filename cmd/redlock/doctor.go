@@ -80,7 +80,8 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	if c.TTL < redlock.MinTTL || c.TTL > redlock.MaxTTL {
 		return usageError{fmt.Errorf("--ttl=%v: from %v to %v", c.TTL, redlock.MinTTL, redlock.MaxTTL)}
 	}
-	limit := max(min(max(c.TTL/20, 20*time.Millisecond), 250*time.Millisecond), c.TTL/4) // it follows round trips so far
+	// it follows round trips so far
+	limit := max(min(max(c.TTL/20, 20*time.Millisecond), 250*time.Millisecond), c.TTL/4)
 	if c.NodeTimeout != nil {
 		limit = *c.NodeTimeout
 	}

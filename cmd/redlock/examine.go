@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// maxOffset is how far clocks may be apart. A node that has lost its fencing registers trusts a client's clock within a
-	// second.
+	// maxOffset is how far clocks may be apart. A node that has lost its fencing registers trusts a
+	// client's clock within a second.
 	maxOffset = time.Second
 	// samples is how many round trips are measured.
 	samples = 5

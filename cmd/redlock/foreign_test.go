@@ -21,8 +21,8 @@ func init() { programs["become"] = become }
 // nobody is a user without rights.
 const nobody = 65534
 
-// become is a program that belongs to root and that anybody may run as root: as sudo does, it becomes root for good and executes
-// a command.
+// become is a program that belongs to root and that anybody may run as root: as sudo does, it
+// becomes root for good and executes a command.
 func become() {
 	if err := syscall.Setuid(0); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -48,7 +48,8 @@ func (s *stand) servant(args ...string) *servant {
 	return s.servantOf("redlock", append([]string{"run", "--ttl", "2s", "job", "--"}, args...)...)
 }
 
-// servantOf starts a program as nobody, who can call redlock and become, and waits until the command says that it is ready.
+// servantOf starts a program as nobody, who can call redlock and become, and waits until the
+// command says that it is ready.
 func (s *stand) servantOf(program string, args ...string) *servant {
 	s.t.Helper()
 	if os.Getuid() != 0 {
@@ -141,7 +142,8 @@ func TestTheLockIsKeptWhileSomethingOfAnotherUserIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	end, w := pipe(t)
-	// The command ends once what it leaves behind is another user's, and no sooner: until then it could be stopped.
+	// The command ends once what it leaves behind is another user's, and no sooner: until then it
+	// could be stopped.
 	const script = `d=$(mktemp -d); mkfifo "$d/up"; become sh -c "echo up >$d/up; $1" & read up <"$d/up"; rm -r "$d"; exit 3`
 	v := s.servant("sh", "-c", script, "sh", "echo ready; read line <"+end)
 	v.says(t, "cannot stop the command, or what it has left behind")

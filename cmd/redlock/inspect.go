@@ -37,7 +37,8 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 	if c.Every < 10*time.Millisecond {
 		return usageError{fmt.Errorf("--every=%v: at least 10ms", c.Every)}
 	}
-	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second)) // connecting to masters that are far away included
+	// connecting to masters that are far away included
+	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,8 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second)) // connecting to masters that are far away included
+	// connecting to masters that are far away included
+	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
-// Command redlock locks names across N Redis or Valkey masters for those who run things: cron jobs that must run once,
-// services of which one must be active, and the masters themselves. docs/command.md is its handbook.
+// Command redlock locks names across N Redis or Valkey masters for those who run things: cron jobs
+// that must run once, services of which one must be active, and the masters themselves.
+// docs/command.md is its handbook.
 package main
 
 import (
@@ -17,7 +18,8 @@ import (
 	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 )
 
-// The exit codes of redlock's own, from sysexits.h and the shell. `run` has those of its command else, `doctor` 1 and 2.
+// The exit codes of redlock's own, from sysexits.h and the shell. `run` has those of its command
+// else, `doctor` 1 and 2.
 const (
 	exitUsage     = 64  // a bad flag, argument or address
 	exitNoQuorum  = 69  // too few nodes answered, or would serve

@@ -16,7 +16,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A connection says which nodes to use, and how. Secrets have no default in the help and are in no error.
+// A connection says which nodes to use, and how. Secrets have no default in the help and are in no
+// error.
 type connection struct {
 	Nodes        string         `help:"Nodes, separated by commas: host:port, or redis://, rediss:// and unix:// URLs (env REDLOCK_NODES)." placeholder:"ADDR,…" group:"Nodes"`
 	NodesFile    string         `help:"File with the nodes, one a line; # begins a comment." placeholder:"FILE" group:"Nodes"`
@@ -74,7 +75,8 @@ func (c *connection) dialer() (d pool.Dialer, err error) {
 		if err != nil {
 			return d, usageError{err}
 		}
-		d.Password = strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), "\r\n") // editors put that before a text
+		// editors put that before a text
+		d.Password = strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), "\r\n")
 	}
 	if c.TLS || c.CACert != "" || c.Cert != "" {
 		d.TLS, err = c.tls()

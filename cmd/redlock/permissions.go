@@ -18,8 +18,9 @@ const (
 	trialLife     = time.Minute // of what the doctor writes, should it be stopped half way
 )
 
-// A need is a command that locks are made with, and what becomes of them without it. It is tried on a key of the doctor's own, which
-// holds a string: a command for another type does nothing to it, and is told apart from one that is not allowed.
+// A need is a command that locks are made with, and what becomes of them without it. It is tried on
+// a key of the doctor's own, which holds a string: a command for another type does nothing to it,
+// and is told apart from one that is not allowed.
 type need struct {
 	severity severity
 	command  string
@@ -80,12 +81,14 @@ func (p *patient) permissions(ctx context.Context) {
 	}
 	for _, key := range []string{keys.Lock, keys.Fence} {
 		if p.Del(ctx, key).Err() != nil {
-			_ = p.SetXX(ctx, key, "doctor", time.Millisecond).Err() // it goes by itself within a minute
+			// it goes by itself within a minute
+			_ = p.SetXX(ctx, key, "doctor", time.Millisecond).Err()
 		}
 	}
 }
 
-// touch tries whether the user may use a key. ZREM does nothing to one that is missing, or of another type.
+// touch tries whether the user may use a key. ZREM does nothing to one that is missing, or of
+// another type.
 func (p *patient) touch(ctx context.Context, s severity, what, key, pattern string) {
 	if err := p.ZRem(ctx, key, "doctor").Err(); lacking(err) && access(err) {
 		p.find(s, "permission", fmt.Sprintf("the key of the %s is not allowed (%s): %s", what, pattern, reason(err)), "ACL SETUSER … ~"+pattern)

@@ -44,7 +44,8 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	if !c.Force {
 		return usageError{errors.New("a lock belongs to its holder: say --force to take it away")}
 	}
-	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second)) // connecting to masters that are far away included
+	// connecting to masters that are far away included
+	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err
 	}
@@ -122,7 +123,8 @@ func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]b
 	return released, nil
 }
 
-// releaseOn releases the lock on one node, as its owner would: so it is passed on to those who wait.
+// releaseOn releases the lock on one node, as its owner would: so it is passed on to those who
+// wait.
 func releaseOn(ctx context.Context, one server, keys pool.KeySet, owners map[string]bool) error {
 	owner, err := one.Get(ctx, keys.Lock).Result()
 	if errors.Is(err, redis.Nil) {

@@ -22,8 +22,8 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// A stand is where `redlock run` is tested: masters, and a file that the command and all its descendants keep locked, by
-// flock, as long as one of them lives.
+// A stand is where `redlock run` is tested: masters, and a file that the command and all its
+// descendants keep locked, by flock, as long as one of them lives.
 type stand struct {
 	t       *testing.T
 	servers *redisserver.Servers
@@ -83,7 +83,8 @@ func (s *stand) awaitReady(r io.Reader) {
 	}
 }
 
-// second runs another command under the same lock, and fails the test if anything of the first is left when it starts.
+// second runs another command under the same lock, and fails the test if anything of the first is
+// left when it starts.
 func (s *stand) second() {
 	s.t.Helper()
 	second, told := s.redlock("run", "job", "--", "flock", "--nonblock", s.file, "echo", "alone"), new(bytes.Buffer)
@@ -235,7 +236,8 @@ func TestASignalEndsTheWaitForTheLock(t *testing.T) {
 	s.first(s.family(""))
 	waiting := s.redlock("run", "job", "--", "true")
 	s.start(waiting)
-	// Once its client is connected to a node it is past its start, where a signal ends it all the same.
+	// Once its client is connected to a node it is past its start, where a signal ends it all the
+	// same.
 	_ = waiting.Process.Signal(syscall.SIGTERM)
 	_ = waiting.Wait()
 	if status, ok := waiting.ProcessState.Sys().(syscall.WaitStatus); !ok || waiting.ProcessState.ExitCode() != 143 && status.Signal() != syscall.SIGTERM {
@@ -243,8 +245,8 @@ func TestASignalEndsTheWaitForTheLock(t *testing.T) {
 	}
 }
 
-// TestOneOfManyRunsAtOnceRunsTheCommand starts many at once, a thousand if REDLOCK_TEST_RUNS says so. The command of the one that has the
-// lock outlasts them all.
+// TestOneOfManyRunsAtOnceRunsTheCommand starts many at once, a thousand if REDLOCK_TEST_RUNS says
+// so. The command of the one that has the lock outlasts them all.
 func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) { //nolint:paralleltest // it takes the whole machine
 	runs := 40
 	if text := os.Getenv("REDLOCK_TEST_RUNS"); text != "" {

@@ -49,8 +49,8 @@ func (r *runCmd) Run(s streams) error {
 	defer signal.Stop(signals)
 
 	if r.NodeTimeout == nil {
-		// Longer than the library's own: many that cron starts at once take their time to begin. A node that does not answer costs
-		// none of it as long as a majority does.
+		// Longer than the library's own: many that cron starts at once take their time to begin. A
+		// node that does not answer costs none of it as long as a majority does.
 		wait := min(r.TTL/10, time.Second)
 		r.NodeTimeout = &wait
 	}
@@ -196,7 +196,8 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease
 	c.Until, c.Grace, c.Slack = lease.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
 	c.Foreground = leash.Interactive()
 	if c.Foreground {
-		signal.Ignore(syscall.SIGTSTP) // by the command too: if it were suspended the shell would not know
+		// by the command too: if it were suspended the shell would not know
+		signal.Ignore(syscall.SIGTSTP)
 	}
 	l, err := leash.Start(c)
 	if err != nil {

@@ -48,8 +48,9 @@ func (m leakChecked) Run() int {
 	return status
 }
 
-// heed has programs that are started from here heed these signals, also where the shell that runs the tests ignores them, as
-// it does in the background of a script and under nohup: what is handled here is not ignored there.
+// heed has programs that are started from here heed these signals, also where the shell that runs
+// the tests ignores them, as it does in the background of a script and under nohup: what is handled
+// here is not ignored there.
 func heed(signals ...os.Signal) {
 	for _, s := range signals {
 		if signal.Ignored(s) {
@@ -64,8 +65,8 @@ func startServers(t servertest.Test, n int, args ...string) *redisserver.Servers
 	return servertest.Start(t, n, args...)
 }
 
-// TestScripts runs the scripts: each shows what a subcommand prints and how it ends. Those of a folder that needs masters find
-// them in REDLOCK_NODES.
+// TestScripts runs the scripts: each shows what a subcommand prints and how it ends. Those of a
+// folder that needs masters find them in REDLOCK_NODES.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), Cmds: scriptCommands})
@@ -79,7 +80,8 @@ func TestScriptsOnMasters(t *testing.T) {
 		Cmds: scriptCommands,
 		Setup: func(e *testscript.Env) error {
 			name(e, servers)
-			list := "\ufeff" + strings.Join(servers.Addrs(), "\r\n") + "\r\n" // as an editor on Windows writes it
+			// as an editor on Windows writes it
+			list := "\ufeff" + strings.Join(servers.Addrs(), "\r\n") + "\r\n"
 			return os.WriteFile(filepath.Join(e.WorkDir, "nodes"), []byte(list), 0o600)
 		},
 		Condition: installed,

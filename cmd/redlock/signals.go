@@ -8,10 +8,11 @@ import (
 	"syscall"
 )
 
-// keepIgnored has the signals stay ignored that were ignored when redlock was started, here and in the command, as they do
-// under env or flock: nohup ignores SIGHUP; a script's shell ignores SIGINT and SIGQUIT in what it runs in the background.
-// Of SIGHUP and SIGINT Go sees to that itself. Where it is not known how the others were found, SIGQUIT goes with SIGINT, and
-// --ignore-signal names the rest.
+// keepIgnored has the signals stay ignored that were ignored when redlock was started, here and in
+// the command, as they do under env or flock: nohup ignores SIGHUP; a script's shell ignores SIGINT
+// and SIGQUIT in what it runs in the background. Of SIGHUP and SIGINT Go sees to that itself. Where
+// it is not known how the others were found, SIGQUIT goes with SIGINT, and --ignore-signal names
+// the rest.
 func keepIgnored() {
 	if signal.Ignored(syscall.SIGINT) {
 		signal.Ignore(syscall.SIGQUIT)
@@ -29,7 +30,8 @@ func catch(c chan<- os.Signal, signals ...os.Signal) {
 	}
 }
 
-// interruptible returns a context that ends with the first of the signals that is not ignored, and what sets that right again.
+// interruptible returns a context that ends with the first of the signals that is not ignored, and
+// what sets that right again.
 func interruptible(parent context.Context, signals ...os.Signal) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	heard, over := make(chan os.Signal, 1), make(chan struct{})

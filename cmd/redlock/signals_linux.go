@@ -13,10 +13,11 @@ const (
 	signalCount = 65 // with the one that there is not, 0
 )
 
-// foundIgnored returns the signals that were ignored when this process was started. Go's runtime handles all but SIGHUP
-// and SIGINT before main is called, and tells nobody how it found them; but it notes that, in a variable that is looked up
-// here. Where it is not found nothing is known: in a program without a symbol table (built with -ldflags=-s), one
-// that is loaded elsewhere than its table says, on machines of 32 bits, or if Go should change.
+// foundIgnored returns the signals that were ignored when this process was started. Go's runtime
+// handles all but SIGHUP and SIGINT before main is called, and tells nobody how it found them; but
+// it notes that, in a variable that is looked up here. Where it is not found nothing is known: in a
+// program without a symbol table (built with -ldflags=-s), one that is loaded elsewhere than its
+// table says, on machines of 32 bits, or if Go should change.
 func foundIgnored() (ignored []os.Signal) {
 	program, err := elf.Open("/proc/self/exe")
 	if err != nil {

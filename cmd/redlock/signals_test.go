@@ -33,8 +33,8 @@ var ignorances = map[string]ignorance{
 	"both, and an end to none": {"redlock", `trap "" HUP CHLD`, "--ignore-signal=term", []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM}},
 }
 
-// under prepares a call of redlock, which a shell executes once it ignores the signals. Like any, the process may be sent
-// signals as soon as it runs.
+// under prepares a call of redlock, which a shell executes once it ignores the signals. Like any,
+// the process may be sent signals as soon as it runs.
 func (s *stand) under(i ignorance, args ...string) *exec.Cmd {
 	args = append([]string{"-c", i.start + `; exec "$@"`, "sh", i.redlock}, args...)
 	c := exec.CommandContext(s.t.Context(), "sh", args...)
@@ -80,7 +80,8 @@ func TestSignalsThatWereIgnoredStayIgnoredWhileTheCommandRuns(t *testing.T) {
 	t.Parallel()
 	for name, i := range ignorances {
 		s := newStand(t)
-		// Redlock ends if one of them reaches it, and so does the command, unless it ignores them too; the last one it answers.
+		// Redlock ends if one of them reaches it, and so does the command, unless it ignores them
+		// too; the last one it answers.
 		args := []string{"run", "job", "--", "sh", "-c", `trap "echo heard; exit 7" USR2; sleep 1000 & echo ready; wait`}
 		if i.flag != "" {
 			args = append([]string{"run", i.flag}, args[1:]...)
@@ -177,7 +178,8 @@ func TestSignalsThatWereIgnoredDoNotEndOtherSubcommands(t *testing.T) {
 	}
 }
 
-// monitor returns a function that waits until the first master is sent a command that is written so.
+// monitor returns a function that waits until the first master is sent a command that is written
+// so.
 func (s *stand) monitor(command string) func() {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.servers.Addrs()[0])
@@ -204,8 +206,8 @@ func (s *stand) monitor(command string) func() {
 	}
 }
 
-// Go handles the others before main is called. Only a program with its symbol table tells how they were, as `go install` makes it and `go test`
-// does not.
+// Go handles the others before main is called. Only a program with its symbol table tells how they
+// were, as `go install` makes it and `go test` does not.
 func TestSignalsThatAShellTrapsToNothingStayIgnored(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" || strconv.IntSize != 64 {

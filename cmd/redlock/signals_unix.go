@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignore has signals ignored, here and in the command, that are named as env names them: TERM, SIGTERM.
+// ignore has signals ignored, here and in the command, that are named as env names them: TERM,
+// SIGTERM.
 func ignore(names []string) error {
 	for _, name := range names {
 		s := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG"))

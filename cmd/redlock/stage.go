@@ -56,7 +56,8 @@ const (
 	told   = 9 // lines of narration that are shown
 )
 
-// A stage is where the demo plays: the nodes, the actors, the ledger, and what has been seen of them.
+// A stage is where the demo plays: the nodes, the actors, the ledger, and what has been seen of
+// them.
 type stage struct {
 	out   io.Writer
 	live  bool
@@ -70,7 +71,8 @@ type stage struct {
 	ledger      ledger
 	turns, most int // the lock was taken, and by how many at once
 	lines       []string
-	charts      [][]byte // a row a node, then a row an actor: who had the lock there, or a condition or posture
+	// a row a node, then a row an actor: who had the lock there, or a condition or posture
+	charts [][]byte
 }
 
 func newStage(out io.Writer, nodes []*memnode.Node, names ...string) *stage {

@@ -9,11 +9,13 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// tellEvery is how long a command waits for its lock before it says what for, and how often it says so anew at most.
+// tellEvery is how long a command waits for its lock before it says what for, and how often it says
+// so anew at most.
 const tellEvery = time.Second
 
-// A waiting tells what a command waits for: the holder, or nodes. It says so once that has lasted, and again only when
-// another kind of thing is missing, so that a job which waits for hours does not fill its mail.
+// A waiting tells what a command waits for: the holder, or nodes. It says so once that has lasted,
+// and again only when another kind of thing is missing, so that a job which waits for hours does
+// not fill its mail.
 type waiting struct {
 	latest atomic.Pointer[redlock.QuorumError] // what became of the latest attempt
 	told   error                               // the verdict that was told last

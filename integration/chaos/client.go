@@ -48,7 +48,8 @@ type report struct {
 
 // What clients tell.
 const (
-	locked = "locked" // a lease: Lock was Called, and returned At; it lasts Until, unless it renews itself
+	// a lease: Lock was Called, and returned At; it lasts Until, unless it renews itself
+	locked = "locked"
 	ended  = "ended"  // a lease: it ended At; released says how that went on
 	freed  = "freed"  // a lease: a majority had released it At
 	write  = "write"  // to the resources, under Token
@@ -217,8 +218,8 @@ func (w *worker) take(ctx context.Context, name string, renews bool, random *ran
 	return w.locker.Lock(ctx, name, opts...)
 }
 
-// hold does what holders do: work a little, write, let go. Some hold for longer, some crash without a word, and some look at their lease,
-// pause for too long, and write.
+// hold does what holders do: work a little, write, let go. Some hold for longer, some crash without
+// a word, and some look at their lease, pause for too long, and write.
 func (w *worker) hold(ctx context.Context, lease *redlock.Lease, renews bool, r report, random *rand.Rand) {
 	act := random.IntN(1000)
 	paused := act == 0 && !renews

@@ -189,7 +189,8 @@ func (r *record) history() []history.Lease {
 	return r.over
 }
 
-// A resource is what the locks protect. One checks tokens, as every resource should that must not be harmed; one does not.
+// A resource is what the locks protect. One checks tokens, as every resource should that must not
+// be harmed; one does not.
 type resource struct {
 	checks   bool
 	greatest map[string]uint64

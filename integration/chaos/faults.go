@@ -21,9 +21,12 @@ type fault struct {
 	wild    bool // the library's assumptions do not allow it
 	forgets bool // the server loses what it was told
 	refuses bool // it refuses connections meanwhile
-	long    bool // it strikes two servers for many node timeouts, and nothing else happens meanwhile: locks must go from hand to hand
+	// it strikes two servers for many node timeouts, and nothing else happens meanwhile: locks must
+	// go from hand to hand
+	long bool
 
-	// strike begins it, on the victim of that number, and returns what ends it, nil if it has no duration.
+	// strike begins it, on the victim of that number, and returns what ends it, nil if it has no
+	// duration.
 	strike func(ctx context.Context, r *run, victim int) (end func() error, err error)
 }
 
@@ -97,8 +100,9 @@ type blow struct {
 	end    func() error
 }
 
-// blows chooses what is to go wrong at once: a few faults, each with one victim, or with most of the servers, or a long one. Within the assumptions one
-// server at most forgets, and the next only when the restart guard has let it serve again.
+// blows chooses what is to go wrong at once: a few faults, each with one victim, or with most of
+// the servers, or a long one. Within the assumptions one server at most forgets, and the next only
+// when the restart guard has let it serve again.
 func (r *run) blows() []*blow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,7 +141,8 @@ func (r *run) victims(f *fault) []int {
 	return all[:1]
 }
 
-// round lets some things go wrong at once, mends them, and takes the time until a fresh name can be locked.
+// round lets some things go wrong at once, mends them, and takes the time until a fresh name can be
+// locked.
 func (r *run) round(ctx context.Context) error {
 	blows := r.blows()
 	if len(blows) == 0 {
@@ -145,7 +150,8 @@ func (r *run) round(ctx context.Context) error {
 	}
 	errs, lasts := make([]error, len(blows)), 100*time.Millisecond+r.upTo(2500*time.Millisecond)
 	if blows[0].long {
-		sleep(ctx, max(2*ttl, time.Until(r.quarantine))) // what is left of earlier faults has expired
+		// what is left of earlier faults has expired
+		sleep(ctx, max(2*ttl, time.Until(r.quarantine)))
 		lasts = longFault + r.upTo(longFault)
 	}
 	together(blows, func(i int, b *blow) { b.end, errs[i] = b.strike(ctx, r, b.victim) })
@@ -169,7 +175,8 @@ func (r *run) round(ctx context.Context) error {
 	}
 	bound := 2 * nodeTimeout
 	if slices.ContainsFunc(blows, func(b *blow) bool { return b.refuses }) {
-		bound += time.Second // the clients' pools look once a second whether a server that refused connections is back
+		// the clients' pools look once a second whether a server that refused connections is back
+		bound += time.Second
 	}
 	for _, b := range blows {
 		r.recovered[b.name] = append(r.recovered[b.name], recovery{took, bound})
@@ -190,7 +197,8 @@ type orphan struct {
 	died time.Time
 }
 
-// orphan has a client take a lock that nobody else wants, and kills it. Where no lock can be had just then it is only killed.
+// orphan has a client take a lock that nobody else wants, and kills it. Where no lock can be had
+// just then it is only killed.
 func (r *run) orphan(ctx context.Context, p *process) {
 	name := r.fresh()
 	if p.order("hold "+name) == nil {
@@ -207,8 +215,9 @@ func (r *run) orphan(ctx context.Context, p *process) {
 	}
 }
 
-// inherit takes the time until the locks of clients that were killed can be had: their TTL, or until all was mended, and what a fresh name may take. A
-// server in quarantine is one less, while what was in the sockets of others that were frozen takes the lock there for another TTL.
+// inherit takes the time until the locks of clients that were killed can be had: their TTL, or
+// until all was mended, and what a fresh name may take. A server in quarantine is one less, while
+// what was in the sockets of others that were frozen takes the lock there for another TTL.
 func (r *run) inherit(ctx context.Context, mended time.Time, bound time.Duration) error {
 	for _, o := range r.orphans {
 		lease, err := r.prober.Lock(ctx, o.name, redlock.WithWait(time.Minute))
@@ -245,7 +254,8 @@ func (r *run) contend(ctx context.Context, lasts time.Duration) error {
 // A span is the time of a long fault, by the machine's monotonic clock.
 type span struct{ from, to int64 }
 
-// idle is for how long nobody had a lock that somebody wanted, at most, in each of the long faults. A majority serves all the while.
+// idle is for how long nobody had a lock that somebody wanted, at most, in each of the long faults.
+// A majority serves all the while.
 func (r *run) idle(leases []history.Lease) (longest []recovery) {
 	for _, s := range r.long {
 		longest = append(longest, recovery{history.Idle(leases, r.record.wants, ttl, s.from, s.to), mostIdle})

@@ -1,13 +1,15 @@
-// Command chaos runs clients of the library over five masters in containers, and lets what can go wrong go wrong at random. It ends with
-// a report.
+// Command chaos runs clients of the library over five masters in containers, and lets what can go
+// wrong go wrong at random. It ends with a report.
 //
 //	go run ./chaos -for 2m            # within the library's assumptions: exits with 1 if any promise was broken
 //	go run ./chaos -for 1h -wild      # beyond them: counts what happens
 //
-// Within the assumptions at most one master forgets within the longest TTL, under the restart guard, and clocks run at slightly different
-// rates. Beyond them there is no guard, masters forget together, and clocks are shifted.
+// Within the assumptions at most one master forgets within the longest TTL, under the restart
+// guard, and clocks run at slightly different rates. Beyond them there is no guard, masters forget
+// together, and clocks are shifted.
 //
-// It needs a Docker engine on this machine. REDLOCK_TEST_IMAGES, separated by commas, names the images of the masters.
+// It needs a Docker engine on this machine. REDLOCK_TEST_IMAGES, separated by commas, names the
+// images of the masters.
 package main
 
 import (
@@ -200,8 +202,9 @@ func (r *run) watch(ctx context.Context) {
 	}
 }
 
-// leftovers finds the lock keys that outlive everybody. A request that a server did not get to see while it was frozen or cut off may be carried
-// out long after its client has gone, when TCP sends it once more; what it leaves then lasts for its TTL.
+// leftovers finds the lock keys that outlive everybody. A request that a server did not get to see
+// while it was frozen or cut off may be carried out long after its client has gone, when TCP sends
+// it once more; what it leaves then lasts for its TTL.
 func (r *run) leftovers(ctx context.Context) error {
 	if err := r.prober.Close(ctx); err != nil {
 		return err
@@ -300,8 +303,8 @@ func (r *run) judge(v *history.Verdict) error {
 	return errors.New("broken promises:\n" + strings.Join(wrong[:min(len(wrong), 20)], "\n"))
 }
 
-// late are the faults after which service was not back in time. A machine that does other work as well is late now and then: so what counts
-// is the median, and that nothing got stuck.
+// late are the faults after which service was not back in time. A machine that does other work as
+// well is late now and then: so what counts is the median, and that nothing got stuck.
 func (r *run) late() (wrong []string) {
 	for _, name := range sorted(r.recovered) {
 		took, bound := median(r.recovered[name])

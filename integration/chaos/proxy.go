@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A proxy is the network between the clients and one server. It can be slow, and refuse connections.
+// A proxy is the network between the clients and one server. It can be slow, and refuse
+// connections.
 type proxy struct {
 	addr  string
 	delay atomic.Int64 // of what goes either way

@@ -33,7 +33,8 @@ type servers struct {
 	all []*server
 }
 
-// startServers starts five masters, of the images in turn. If their clocks are to be shifted this machine needs gcc.
+// startServers starts five masters, of the images in turn. If their clocks are to be shifted this
+// machine needs gcc.
 func startServers(ctx context.Context, images []string, shifting bool) (*servers, error) {
 	dir, err := os.MkdirTemp("", "redlock-chaos-")
 	if err != nil {
@@ -157,7 +158,8 @@ func (s *server) start(ctx context.Context) error {
 	return s.connect(ctx)
 }
 
-// pause freezes the server. A busy kernel may need more than one try to get hold of all its threads.
+// pause freezes the server. A busy kernel may need more than one try to get hold of all its
+// threads.
 func (s *server) pause(ctx context.Context) error {
 	var err error
 	for range 5 {

@@ -1,4 +1,5 @@
-// Package clocks reads the clock that all processes of a machine share, and shifts the clocks of single ones.
+// Package clocks reads the clock that all processes of a machine share, and shifts the clocks of
+// single ones.
 package clocks
 
 import (
@@ -27,11 +28,12 @@ func Preload() (string, error) {
 	return found[0], nil
 }
 
-// Environment has a server that starts with it shift its time of day by what [Shift] wrote into that file. Its monotonic clock
-// runs on.
+// Environment has a server that starts with it shift its time of day by what [Shift] wrote into
+// that file. Its monotonic clock runs on.
 //
-// Debian's servers take jemalloc from a library, which reads the clock with its lock held. libfaketime allocates when it first sees
-// that, and would wait for the lock for ever: so it is given the allocator of libc. Redis 7.0 takes that; Redis 8 and Valkey crash, see [Build].
+// Debian's servers take jemalloc from a library, which reads the clock with its lock held.
+// libfaketime allocates when it first sees that, and would wait for the lock for ever: so it is
+// given the allocator of libc. Redis 7.0 takes that; Redis 8 and Valkey crash, see [Build].
 func Environment(library, file string) []string {
 	return []string{
 		"LD_PRELOAD=" + library + " libc.so.6",
@@ -41,13 +43,15 @@ func Environment(library, file string) []string {
 	}
 }
 
-// Variable is the variable of the environment that tells the library of [Build] which file its offset is in.
+// Variable is the variable of the environment that tells the library of [Build] which file its
+// offset is in.
 const Variable = "REDLOCK_CLOCK"
 
 //go:embed shift/clock.c
 var shifter []byte
 
-// Build makes a library that shifts the clock of a process it is preloaded into, whatever its allocator. It needs gcc.
+// Build makes a library that shifts the clock of a process it is preloaded into, whatever its
+// allocator. It needs gcc.
 func Build(ctx context.Context, library string) error {
 	gcc := exec.CommandContext(ctx, "gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", library, "-")
 	gcc.Stdin = bytes.NewReader(shifter)
@@ -57,7 +61,8 @@ func Build(ctx context.Context, library string) error {
 	return nil
 }
 
-// Shift sets the offset in that file, in whole seconds. The file stays the same and as long as it was, for processes look into it.
+// Shift sets the offset in that file, in whole seconds. The file stays the same and as long as it
+// was, for processes look into it.
 func Shift(file string, d time.Duration) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {

@@ -15,7 +15,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Each scenario is measured once, for all of its marks. None is skipped: without /dev/net/tun it fails.
+// Each scenario is measured once, for all of its marks. None is skipped: without /dev/net/tun it
+// fails.
 func TestMarksOverMastersThatAreSomeWayOff(t *testing.T) {
 	for _, s := range marks.Scenarios {
 		todo := slices.DeleteFunc(slices.Clone(marks.Marks), func(m marks.Mark) bool { return m.Scenario != s.Name || m.Rival != "" })

@@ -1,6 +1,6 @@
-// Package history judges what the holders of locks went through: whether leases overlapped, whether tokens were unique and rose,
-// and whether there is an order of all events in which a single lock could have done the same (porcupine finds it, or draws where it
-// fails).
+// Package history judges what the holders of locks went through: whether leases overlapped, whether
+// tokens were unique and rose, and whether there is an order of all events in which a single lock
+// could have done the same (porcupine finds it, or draws where it fails).
 package history
 
 import (
@@ -16,7 +16,8 @@ import (
 // Unknown is the time of what has no known end.
 const Unknown = math.MaxInt64
 
-// A Lease is one lease as its holder saw it. All times are nanoseconds of one clock that all holders read.
+// A Lease is one lease as its holder saw it. All times are nanoseconds of one clock that all
+// holders read.
 type Lease struct {
 	Holder int    // which process
 	Name   string // of the lock
@@ -24,15 +25,18 @@ type Lease struct {
 
 	Called int64 // Lock was called
 	Locked int64 // and returned
-	Ended  int64 // the holder let go or lost it: just before Unlock was called, or at the deadline; Unknown: never seen to end
-	Freed  int64 // a majority is known to have released it; Unknown if nobody knows
+	// the holder let go or lost it: just before Unlock was called, or at the deadline; Unknown:
+	// never seen to end
+	Ended int64
+	Freed int64 // a majority is known to have released it; Unknown if nobody knows
 }
 
 // A Verdict is what is wrong with a history.
 type Verdict struct {
 	Overlaps []string // two held one name at one time
-	Tokens   []string // tokens that repeat, or are below one that was returned before their Lock was called
-	Illegal  []porcupine.LinearizationInfo
+	// tokens that repeat, or are below one that was returned before their Lock was called
+	Tokens  []string
+	Illegal []porcupine.LinearizationInfo
 }
 
 // Check judges a history.
@@ -80,7 +84,8 @@ func overlaps(leases []Lease) (found []string) {
 	return found
 }
 
-// disorder finds tokens that repeat, or do not exceed one that was returned before their own Lock began.
+// disorder finds tokens that repeat, or do not exceed one that was returned before their own Lock
+// began.
 func disorder(leases []Lease) (found []string) {
 	called := slices.SortedFunc(slices.Values(leases), func(a, b Lease) int { return cmp.Compare(a.Called, b.Called) })
 	seen := make(map[uint64]bool)
@@ -114,9 +119,10 @@ type state struct {
 	token uint64
 }
 
-// model is one lock: it is taken when it is free, with a token above the last, and freed by its owner. An attempt whose outcome nobody knows
-// is left out, for it is always allowed to have done nothing that others could see; a lease with no known end may end at any time after its
-// holder let go.
+// model is one lock: it is taken when it is free, with a token above the last, and freed by its
+// owner. An attempt whose outcome nobody knows is left out, for it is always allowed to have done
+// nothing that others could see; a lease with no known end may end at any time after its holder let
+// go.
 var model = porcupine.Model{
 	Init: func() any { return state{owner: -1} },
 	Step: func(s, input, _ any) (bool, any) {
@@ -137,8 +143,9 @@ var model = porcupine.Model{
 }
 
 const (
-	// stretch is how many leases are put to porcupine at a time. Leaving out leases makes no history worse, so stretches can be
-	// judged by themselves; what lies between two of them, overlaps and disorder see.
+	// stretch is how many leases are put to porcupine at a time. Leaving out leases makes no
+	// history worse, so stretches can be judged by themselves; what lies between two of them,
+	// overlaps and disorder see.
 	stretch = 1000
 	// patience is how long it may look at one.
 	patience = 30 * time.Second

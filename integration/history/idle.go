@@ -12,8 +12,8 @@ type Want struct {
 	Called, Ended int64
 }
 
-// Idle is the longest time, between two moments, for which nobody had a lock though somebody wanted it the whole time. What
-// nobody is known to have released counts as held for another TTL.
+// Idle is the longest time, between two moments, for which nobody had a lock though somebody wanted
+// it the whole time. What nobody is known to have released counts as held for another TTL.
 func Idle(leases []Lease, wants []Want, ttl time.Duration, from, to int64) (longest time.Duration) {
 	changes := make(map[string][]change)
 	add := func(name string, begin, end int64, held, wanted int) {

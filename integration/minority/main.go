@@ -1,9 +1,11 @@
-// Command minority measures contended locks while a minority of the masters is away: frozen, which connections survive, beside
-// killed, which refuses them, by turns. A frozen minority should cost no more than a killed one.
+// Command minority measures contended locks while a minority of the masters is away: frozen, which
+// connections survive, beside killed, which refuses them, by turns. A frozen minority should cost
+// no more than a killed one.
 //
 //	go run ./minority -for 10s
 //
-// It starts redis-server or valkey-server processes of its own, prints what it measured, and exits with 1 if a mark was missed.
+// It starts redis-server or valkey-server processes of its own, prints what it measured, and exits
+// with 1 if a mark was missed.
 package main
 
 import (
@@ -392,7 +394,8 @@ func stampedes(_ time.Duration, rounds int) (missed int, err error) {
 
 // outcomes are those of stampedes.
 type outcomes struct {
-	none, two, unsure, wrong int // wrong: told that the lock is held without a majority that says so
+	// wrong: told that the lock is held without a majority that says so
+	none, two, unsure, wrong int
 	took                     []time.Duration
 }
 

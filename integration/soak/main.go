@@ -1,9 +1,11 @@
-// Command soak keeps one process of the library busy for long, on many names, and shows that it grows no larger: goroutines, memory and
-// connections at the end are those of the beginning. Then many goroutines wait for one name, and each gets its turn.
+// Command soak keeps one process of the library busy for long, on many names, and shows that it
+// grows no larger: goroutines, memory and connections at the end are those of the beginning. Then
+// many goroutines wait for one name, and each gets its turn.
 //
 //	go run ./soak -for 1h
 //
-// It starts five redis-server or valkey-server processes of its own, and exits with 1 if something grew.
+// It starts five redis-server or valkey-server processes of its own, and exits with 1 if something
+// grew.
 package main
 
 import (

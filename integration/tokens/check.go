@@ -10,11 +10,14 @@ import (
 	"slices"
 )
 
-// A record is one acquisition as its process saw it. The times are nanoseconds of the machine's monotonic clock.
+// A record is one acquisition as its process saw it. The times are nanoseconds of the machine's
+// monotonic clock.
 type record struct {
-	name     string
-	token    uint64
-	began    int64 // no later than the attempt that won; 0 where the token may have been reserved before, by another's attempt
+	name  string
+	token uint64
+	// no later than the attempt that won; 0 where the token may have been reserved before, by
+	// another's attempt
+	began    int64
 	returned int64
 }
 
@@ -23,7 +26,8 @@ func (r record) String() string {
 }
 
 func (r record) write(to io.Writer) {
-	_, _ = fmt.Fprintln(to, r.name, r.token, r.began, r.returned) // a record that is missed fails the run
+	// a record that is missed fails the run
+	_, _ = fmt.Fprintln(to, r.name, r.token, r.began, r.returned)
 }
 
 // read reads the records of one process.
@@ -78,7 +82,8 @@ func repeated(of []record) (found [][2]record) {
 	return found
 }
 
-// falling goes through the beginnings in order, and knows the greatest token that had been returned before each.
+// falling goes through the beginnings in order, and knows the greatest token that had been returned
+// before each.
 func falling(of []record) (found [][2]record) {
 	began := slices.SortedFunc(slices.Values(of), func(a, b record) int { return cmp.Compare(a.began, b.began) })
 	returned := slices.SortedFunc(slices.Values(of), func(a, b record) int { return cmp.Compare(a.returned, b.returned) })

@@ -121,7 +121,8 @@ type worker struct {
 	failed atomic.Int64
 }
 
-// Observe implements redlock.Observer. A Locker that one goroutine uses makes one attempt at a time: what wins began after the last that failed.
+// Observe implements redlock.Observer. A Locker that one goroutine uses makes one attempt at a
+// time: what wins began after the last that failed.
 func (w *worker) Observe(e redlock.Event) {
 	if a, ok := e.(redlock.AttemptEvent); ok && a.Err != nil {
 		w.failed.Store(clocks.Monotonic())
@@ -140,7 +141,8 @@ func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 			}
 			w.note(r)
 			sleep(ctx, time.Duration(random.Int64N(int64(2*time.Millisecond))))
-			_ = lease.Unlock(context.Background()) // it may have been lost, which is what the faults are for
+			// it may have been lost, which is what the faults are for
+			_ = lease.Unlock(context.Background())
 		}
 		sleep(ctx, time.Duration(random.Int64N(int64(pace))))
 	}
@@ -167,7 +169,8 @@ type clock struct {
 	offset *int64 // in seconds; the parent process writes it
 }
 
-// offset looks into the file with the offset, so that a shift is seen at once, even by a process that was stopped meanwhile.
+// offset looks into the file with the offset, so that a shift is seen at once, even by a process
+// that was stopped meanwhile.
 func offset(file string) (*int64, error) {
 	f, err := os.Open(file)
 	if err != nil {

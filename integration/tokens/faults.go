@@ -16,19 +16,23 @@ type fault struct {
 	strike func(ctx context.Context, r *run, random *rand.Rand) error
 }
 
-// modes are the faults of each mode. Those of one row happen one after the other; rows go on side by side.
+// modes are the faults of each mode. Those of one row happen one after the other; rows go on side
+// by side.
 var modes = map[string][][]fault{
 	"clocks": {
-		{{"client clock shifted", shiftClient}, {"server clock shifted", shiftServer}}, // one row: one clock at a time
+		// one row: one clock at a time
+		{{"client clock shifted", shiftClient}, {"server clock shifted", shiftServer}},
 		{{"client stopped past its TTL", stopClient}},
 		{{"lock keys deleted", deleteKeys}, {"lock keys expired", expireKeys}},
 	},
 	"losses": {
-		{{"server flushed", flush}, {"server restarted empty", restart}}, // one row: one loss at a time
+		// one row: one loss at a time
+		{{"server flushed", flush}, {"server restarted empty", restart}},
 	},
 }
 
-// play lets the faults of the mode happen until ctx ends, or one of them cannot be had, and counts them.
+// play lets the faults of the mode happen until ctx ends, or one of them cannot be had, and counts
+// them.
 func (r *run) play(ctx context.Context) error {
 	ctx, quit := context.WithCancel(ctx)
 	defer quit()

@@ -1,11 +1,13 @@
-// Command tokens shows that fencing tokens neither repeat nor fall. Client processes take locks over five redis-servers while things go
-// wrong; each writes down its tokens, and what they wrote is checked at the end.
+// Command tokens shows that fencing tokens neither repeat nor fall. Client processes take locks
+// over five redis-servers while things go wrong; each writes down its tokens, and what they wrote
+// is checked at the end.
 //
 //	go run ./tokens -count 100000 -mode clocks   # holders stopped, one clock at a time shifted by hours, lock keys deleted and expired
 //	go run ./tokens -count 100000 -mode losses   # one server at a time flushed or restarted empty; all clocks agree
 //
-// It exits with 1 if a token repeats, if one is lower than another that was returned before its attempt began, or if there are fewer
-// acquisitions than asked for. It needs redis-server and, for clocks, libfaketime.
+// It exits with 1 if a token repeats, if one is lower than another that was returned before its
+// attempt began, or if there are fewer acquisitions than asked for. It needs redis-server and, for
+// clocks, libfaketime.
 package main
 
 import (
@@ -121,7 +123,8 @@ func (r *run) judge(v *verdict, had, asked int) error {
 	return nil
 }
 
-// live starts everything, lets things go wrong until the clients have enough, and returns what they wrote.
+// live starts everything, lets things go wrong until the clients have enough, and returns what they
+// wrote.
 func (r *run) live(ctx context.Context, count int) ([]record, error) {
 	defer func() {
 		for _, s := range r.servers {
@@ -209,7 +212,8 @@ func (r *run) startClient(i, count int) error {
 	return nil
 }
 
-// shift sets the offset of the client's clock. The file stays the same, for the process looks into it.
+// shift sets the offset of the client's clock. The file stays the same, for the process looks into
+// it.
 func (p *process) shift(d time.Duration) error {
 	f, err := os.OpenFile(p.clock, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -226,7 +230,8 @@ func (p *process) signal(s os.Signal) error {
 	return nil
 }
 
-// await waits until the clients have enough, or has them finish once ctx ends, and reads what they wrote.
+// await waits until the clients have enough, or has them finish once ctx ends, and reads what they
+// wrote.
 func (r *run) await(ctx context.Context) (all []record, err error) {
 	finish := context.AfterFunc(ctx, func() {
 		for _, p := range r.clients {

@@ -84,8 +84,8 @@ func (s *server) stop() {
 
 func (s *server) shift(d time.Duration) error { return clocks.Shift(s.clock, d) }
 
-// obeys checks that the clock of the server, which began an hour ahead, can be shifted: a run whose faults do not happen has shown
-// nothing.
+// obeys checks that the clock of the server, which began an hour ahead, can be shifted: a run whose
+// faults do not happen has shown nothing.
 func (s *server) obeys(ctx context.Context) error {
 	for _, d := range []time.Duration{time.Hour, 0} {
 		if err := s.shift(d); err != nil {

@@ -28,7 +28,8 @@ func (System) Wall() time.Time { return time.Now().Round(0) } // Round strips th
 // AfterFunc calls f in a goroutine of its own once d has elapsed.
 func (System) AfterFunc(d time.Duration, f func()) Timer { return time.AfterFunc(d, f) }
 
-// After returns a channel that is closed once d has elapsed by c, unless the timer is stopped before.
+// After returns a channel that is closed once d has elapsed by c, unless the timer is stopped
+// before.
 func After(c Clock, d time.Duration) (<-chan struct{}, Timer) {
 	over := make(chan struct{})
 	return over, c.AfterFunc(d, func() { close(over) })

@@ -30,8 +30,9 @@ type target struct {
 	guard  bool // it has INFO server, without which there is no restart guard
 }
 
-// Compare has random sequences of requests done by a master in memory and by the server at that address, which must give the same answers.
-// guard says that the server has what the restart guard needs: INFO server.
+// Compare has random sequences of requests done by a master in memory and by the server at that
+// address, which must give the same answers. guard says that the server has what the restart guard
+// needs: INFO server.
 func Compare(t *testing.T, addr string, guard bool) {
 	t.Helper()
 	conform(t, newTarget(t, addr, guard))

@@ -28,12 +28,13 @@ const (
 	ConnectGrace = time.Second
 )
 
-// A roundTrip is how long a node takes to answer: smoothed, with its mean variation, as TCP keeps it
-// for its retransmissions (RFC 6298). One batch that took long hardly moves it; a lasting change
+// A roundTrip is how long a node takes to answer: smoothed, with its mean variation, as TCP keeps
+// it for its retransmissions (RFC 6298). One batch that took long hardly moves it; a lasting change
 // does, in about ten answers.
 type roundTrip struct {
 	smoothed, variation time.Duration
-	due                 atomic.Int64 // the outcome, in nanoseconds, for those who have no lock; 0: nothing is known
+	// the outcome, in nanoseconds, for those who have no lock; 0: nothing is known
+	due atomic.Int64
 }
 
 // measured adds a measurement. One at a time.
@@ -85,8 +86,8 @@ func (ln *Line) Unmeasured() bool {
 
 // Silence returns for how much longer the node may be awaited before it counts as silent: nothing
 // has been heard of it for as long as an answer may take, though a request is under way, or no
-// connection could be made for ConnectGrace. A node that is far away is not silent. Zero or less: it
-// is. Of a node that has neither answered nor failed to nothing is known.
+// connection could be made for ConnectGrace. A node that is far away is not silent. Zero or less:
+// it is. Of a node that has neither answered nor failed to nothing is known.
 func (ln *Line) Silence(now time.Time) (left time.Duration, known bool) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()

@@ -24,7 +24,8 @@ const (
 	inlineWindow = time.Second
 	// maxBatch is how many requests share a round trip at most.
 	maxBatch = 256
-	// maxQueue is how many requests may wait for one node. Beyond it the node counts as unavailable.
+	// maxQueue is how many requests may wait for one node. Beyond it the node counts as
+	// unavailable.
 	maxQueue = 32768
 )
 
@@ -33,8 +34,8 @@ var (
 	errQueued  = errors.New("the node did not answer earlier requests in time")
 )
 
-// A Line carries requests to one node and hands out the answers. What one node does, or fails to do,
-// on its line is never felt on another's.
+// A Line carries requests to one node and hands out the answers. What one node does, or fails to
+// do, on its line is never felt on another's.
 type Line struct {
 	dispatcher *Dispatcher
 	node       pool.Node
@@ -49,11 +50,13 @@ type Line struct {
 	idle    int           // workers that wait for a round trip to make
 	next    chan struct{} // wakes one of them
 	retired bool          // no worker waits any more
-	probing bool          // the last trip brought no answer: one request at a time goes out, as a probe
-	queue   []Call        // wait for a trip
-	heard   time.Time     // when the last answer came
-	asked   time.Time     // since when nothing has been heard though requests were sent; zero: nothing is awaited
-	rtt     roundTrip     // how long the node takes to answer
+	// the last trip brought no answer: one request at a time goes out, as a probe
+	probing bool
+	queue   []Call    // wait for a trip
+	heard   time.Time // when the last answer came
+	// since when nothing has been heard though requests were sent; zero: nothing is awaited
+	asked time.Time
+	rtt   roundTrip // how long the node takes to answer
 
 	// connecting is since when requests have found no connection but one in the making; zero: they
 	// find one, or the node has been silent in another way.
@@ -105,9 +108,9 @@ func (ln *Line) Send(c Call) *Inline {
 
 // canInline reports whether the sender may make the round trip itself: to wake a goroutine for it,
 // and to be woken by that in the end, can take longer than the node does. But who waits for the
-// network hears no cancellation. So this is for a lone node, for which the sender has to wait anyway,
-// that has nothing else under way and has answered a moment ago: the sender is back when the call
-// counts as unanswered, and within inlineWindow of that answer. With mu held.
+// network hears no cancellation. So this is for a lone node, for which the sender has to wait
+// anyway, that has nothing else under way and has answered a moment ago: the sender is back when
+// the call counts as unanswered, and within inlineWindow of that answer. With mu held.
 func (ln *Line) canInline(c Call) bool {
 	return ln.lone && c.Waits && ln.trips == 0 && !ln.probing && !ln.retired &&
 		c.Until.Sub(ln.heard) < inlineWindow && isPrompt(ln.node)

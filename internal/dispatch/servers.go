@@ -2,14 +2,16 @@ package dispatch
 
 import "sync"
 
-// servers knows which server each line leads to, so that a server behind two addresses has one vote.
+// servers knows which server each line leads to, so that a server behind two addresses has one
+// vote.
 type servers struct {
 	mu    sync.Mutex
 	of    []string       // run id of the server, by line; empty while unknown
 	voter map[string]int // the line that votes for the server: the one that was seen first
 }
 
-// identify notes that lines[i] leads to server now, and tells of each node that has no vote any more.
+// identify notes that lines[i] leads to server now, and tells of each node that has no vote any
+// more.
 func (d *Dispatcher) identify(i int, server string) {
 	for _, node := range d.servers.found(d.lines, i, server) {
 		d.hooks.Duplicate(node[0], node[1])

@@ -30,7 +30,7 @@ const (
 	maxBack      = 17
 	maxKnotFiles = 8
 	maxKnotDecls = 17
-	maxFile      = 445
+	maxFile      = 461
 )
 
 func TestFewArrowsOfTheRootRunBackUp(t *testing.T) {

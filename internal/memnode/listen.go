@@ -41,7 +41,8 @@ func (n *Node) listen(ctx context.Context, inbox string, ready func(), heard fun
 	}
 }
 
-// subscribe waits until the node has taken the subscription, and returns what is closed when it breaks.
+// subscribe waits until the node has taken the subscription, and returns what is closed when it
+// breaks.
 func (n *Node) subscribe(ctx context.Context, inbox string, s *subscription) (broken <-chan struct{}, err error) {
 	for {
 		n.mu.Lock()

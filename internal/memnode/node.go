@@ -1,6 +1,6 @@
-// Package memnode is one master in memory: the node of package pool as a state machine in Go, with the faults that real
-// masters and networks have. Examples, the demo, the test kit and the simulation run on it; a conformance test holds it and real
-// servers together.
+// Package memnode is one master in memory: the node of package pool as a state machine in Go, with
+// the faults that real masters and networks have. Examples, the demo, the test kit and the
+// simulation run on it; a conformance test holds it and real servers together.
 package memnode
 
 import (
@@ -45,7 +45,8 @@ type Node struct {
 	server   string // run id, as replies give it
 }
 
-// A Message is on its way to the node, or from it: a round trip with requests, or a notice to a listener.
+// A Message is on its way to the node, or from it: a round trip with requests, or a notice to a
+// listener.
 type Message struct {
 	Requests []*pool.Request // nil: a notice
 	Inbox    string          // whom a notice is to
@@ -67,7 +68,8 @@ type Option func(*Node)
 // WithTime has the node's clock run by now, instead of the time of day.
 func WithTime(now func() time.Time) Option { return func(n *Node) { n.now = now } }
 
-// WithNetwork has fate decide over each message. It is called from many goroutines and must not call the node.
+// WithNetwork has fate decide over each message. It is called from many goroutines and must not
+// call the node.
 func WithNetwork(fate func(Message) Fate) Option { return func(n *Node) { n.fate = fate } }
 
 // New makes a master that is up and empty.
@@ -220,7 +222,8 @@ func after(d time.Duration, f func()) {
 	time.AfterFunc(d, f)
 }
 
-// arrive has the node do what a message asks for: now, or when it thaws, or never if the connection broke before.
+// arrive has the node do what a message asks for: now, or when it thaws, or never if the connection
+// broke before.
 func (n *Node) arrive(broken <-chan struct{}, do func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -255,7 +258,8 @@ func (n *Node) time() time.Time {
 	return n.shown.Add(elapsed)
 }
 
-// SetClock sets the node's clock off by offset from where it is, and has it run at rate from now on (1: as the world does).
+// SetClock sets the node's clock off by offset from where it is, and has it run at rate from now on
+// (1: as the world does).
 func (n *Node) SetClock(offset time.Duration, rate float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -272,10 +276,12 @@ func (n *Node) Freeze() {
 	}
 }
 
-// Thaw lets the node go on. It does what was sent to it meanwhile, though nobody may wait for it any more.
+// Thaw lets the node go on. It does what was sent to it meanwhile, though nobody may wait for it
+// any more.
 func (n *Node) Thaw() { n.thaw(func([]func()) {}) }
 
-// ThawReversed is Thaw, but the node does the last request first: they came on several connections, in no order.
+// ThawReversed is Thaw, but the node does the last request first: they came on several connections,
+// in no order.
 func (n *Node) ThawReversed() { n.thaw(slices.Reverse[[]func()]) }
 
 func (n *Node) thaw(order func([]func())) {
@@ -327,7 +333,8 @@ func (n *Node) start(keep bool) {
 	n.down = false
 }
 
-// Save keeps a copy of the data, and RestartOlder restarts with it: as a server does from an old snapshot.
+// Save keeps a copy of the data, and RestartOlder restarts with it: as a server does from an old
+// snapshot.
 func (n *Node) Save() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -349,8 +356,8 @@ func (n *Node) RestartOlder() {
 	n.start(true)
 }
 
-// FailBack goes on with what was saved last, as a server does whose replica lagged, took its place, and gave it back: it has
-// followed that one meanwhile, but has not restarted. Connections stay.
+// FailBack goes on with what was saved last, as a server does whose replica lagged, took its place,
+// and gave it back: it has followed that one meanwhile, but has not restarted. Connections stay.
 func (n *Node) FailBack() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -430,7 +437,8 @@ func (n *Node) Keys() []string {
 	})
 }
 
-// Requests returns how many requests of these verbs the node has carried out, of all verbs if none is given.
+// Requests returns how many requests of these verbs the node has carried out, of all verbs if none
+// is given.
 func (n *Node) Requests(verbs ...pool.Verb) (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

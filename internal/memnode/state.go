@@ -15,8 +15,9 @@ import (
 
 // The bounds that the scripts keep to; see pool/lua.
 const (
-	maxToken       = 1<<53 - 1<<32
-	slack          = time.Second      // a hint this far behind the node's clock is not trusted where F is missing
+	maxToken = 1<<53 - 1<<32
+	// a hint this far behind the node's clock is not trusted where F is missing
+	slack          = time.Second
 	reach          = 60 * time.Second // nor one this far ahead
 	ticketSlack    = time.Second
 	queueLife      = time.Minute
@@ -30,8 +31,8 @@ const (
 	fingerprintLen = 16
 )
 
-// A state is what a master knows, and what it answers: the scripts in pool/lua as Go. It has no clock of its own, no
-// network and no faults. Every step is told the time on the master's clock.
+// A state is what a master knows, and what it answers: the scripts in pool/lua as Go. It has no
+// clock of its own, no network and no faults. Every step is told the time on the master's clock.
 type state struct {
 	run    int // how often it was started
 	read   int // how often it has taken over another's data since then
@@ -136,7 +137,8 @@ var (
 	badFence = pool.Reply{Verdict: pool.Refused, Err: pool.ErrBadFence}
 )
 
-// quarantine is how long the node is still to be kept out of new locks, and the floor of its tokens.
+// quarantine is how long the node is still to be kept out of new locks, and the floor of its
+// tokens.
 func (s *state) quarantine(r *pool.Request, now time.Time) (time.Duration, uint64) {
 	if r.Guard == 0 {
 		return 0, 0
@@ -342,7 +344,8 @@ func (s *state) release(r *pool.Request, now time.Time) pool.Reply {
 	return ok
 }
 
-// disown leaves the lock to live for a while, as nobody's, and tells the first two waiters that listen.
+// disown leaves the lock to live for a while, as nobody's, and tells the first two waiters that
+// listen.
 func (s *state) disown(r *pool.Request, now time.Time) {
 	sum := sha1.Sum([]byte(r.Owner)) //nolint:gosec // see above
 	s.set(r.Lock, hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):], r.TTL, now)
@@ -437,7 +440,8 @@ func (s *state) pass(r *pool.Request, now time.Time) {
 	}
 }
 
-// token reads a fencing register. What is too large to be raised is one all the same to those who only read it.
+// token reads a fencing register. What is too large to be raised is one all the same to those who
+// only read it.
 func token(text string) (n uint64, valid bool) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || len(text) > maxDigits {

@@ -48,8 +48,8 @@ func (f failing) Observe(e redlock.Event) {
 	}
 }
 
-// lockThrough has a Lock wait on masters that are at fault, mends them once it has failed for want of that text, and returns what
-// became of it.
+// lockThrough has a Lock wait on masters that are at fault, mends them once it has failed for want
+// of that text, and returns what became of it.
 func lockThrough(t *testing.T, addrs []string, text string, mend func()) error {
 	t.Helper()
 	failed := make(failing)
@@ -75,7 +75,8 @@ func lockThrough(t *testing.T, addrs []string, text string, mend func()) error {
 	return <-done
 }
 
-// Masters and proxies that cannot serve for a while say so in many words. Whoever waits for a lock goes on waiting.
+// Masters and proxies that cannot serve for a while say so in many words. Whoever waits for a lock
+// goes on waiting.
 func TestAWaitingLockOutlivesErrorsThatPass(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

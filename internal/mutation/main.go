@@ -1,4 +1,5 @@
-// Mutation breaks the library in ways that matter, one at a time, in a copy of it, and shows which test finds out:
+// Mutation breaks the library in ways that matter, one at a time, in a copy of it, and shows which
+// test finds out:
 //
 //	go run ./internal/mutation            every mutant
 //	go run ./internal/mutation fresh-id   those whose names begin so
@@ -176,7 +177,8 @@ func (m mutant) applies(text string) error {
 	return nil
 }
 
-// try makes the edit, runs the tests, takes the edit back, and returns the test that failed, "" if none did.
+// try makes the edit, runs the tests, takes the edit back, and returns the test that failed, "" if
+// none did.
 func (m mutant) try(dir string) (by string, err error) {
 	path := filepath.Join(dir, m.file)
 	text, err := os.ReadFile(path)

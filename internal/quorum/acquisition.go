@@ -14,7 +14,8 @@ type Phase uint8
 const (
 	Asking Phase = iota // its nodes are being asked
 	Won                 // a majority has granted it in time: it stands
-	Over                // lost or released: what it has on the nodes, or gets there yet, is to be released
+	// lost or released: what it has on the nodes, or gets there yet, is to be released
+	Over
 )
 
 // An Outcome is what the answers to an acquisition come to.
@@ -26,19 +27,21 @@ const (
 	Accepted          // a majority has granted the lock, and its registers hold the token
 	NoQuorum          // too few nodes serve
 	Outvoted          // others keep it from a majority
-	Contested         // so do they, by what has been answered, but it may ask their nodes again: see AskAgain
-	Doubtful          // only nodes that have not answered could help it: see WithoutOpen
+	// so do they, by what has been answered, but it may ask their nodes again: see AskAgain
+	Contested
+	Doubtful // only nodes that have not answered could help it: see WithoutOpen
 )
 
 // An Acquisition is one owner id on its way through the algorithm: every node is asked at once, and
 // it is decided as soon as no further answer can change the outcome.
 //
 // With fencing a majority must not only grant the lock but also hold one and the same token in its
-// register. Nodes whose clocks and histories agree do so at once; to the others the greatest value is
-// written in a second round (Repair).
+// register. Nodes whose clocks and histories agree do so at once; to the others the greatest value
+// is written in a second round (Repair).
 //
-// After each answer Next must be drained, also when the acquisition has been won: a late, lower grant
-// is still repaired. It must be before it is concluded, or a Repair would stand behind its Release.
+// After each answer Next must be drained, also when the acquisition has been won: a late, lower
+// grant is still repaired. It must be before it is concluded, or a Repair would stand behind its
+// Release.
 type Acquisition struct {
 	Token   uint64 // the fencing token, once chosen
 	Top     uint64 // the greatest token reserved: see Reserve
@@ -77,7 +80,9 @@ type node struct {
 	refused     bool // the node refused such a request with an error: it hardly did any of it
 	missing     bool // the node has lost the lock since: a renewal wins it back
 	rejoined    bool // such a renewal was sent: the node may not have had the lock all the time
-	lapsed      bool // another server spoke for it since, or its own may have been without the lock: it vouches for no block
+	// another server spoke for it since, or its own may have been without the lock: it vouches for
+	// no block
+	lapsed bool
 }
 
 // Start begins an acquisition at that many nodes, of which needed decide: all are to be asked.
@@ -110,8 +115,8 @@ func (a *Acquisition) Next() (i int, v pool.Verb, more bool) {
 // Phase is how far the acquisition has come.
 func (a *Acquisition) Phase() Phase { return a.phase }
 
-// Conclude ends the asking, or what was won. The driver alone looks at the clock: Accepted that comes
-// too late is Over.
+// Conclude ends the asking, or what was won. The driver alone looks at the clock: Accepted that
+// comes too late is Over.
 func (a *Acquisition) Conclude(p Phase) { a.phase = p }
 
 // Acquired counts the answer to an Acquire. A node without a vote is the same server as another.
@@ -148,8 +153,8 @@ func (a *Acquisition) voted(server string) bool {
 	})
 }
 
-// lapse notes that the server gave us the lock once more: it may have been another's meanwhile, with
-// tokens of its own.
+// lapse notes that the server gave us the lock once more: it may have been another's meanwhile,
+// with tokens of its own.
 func (a *Acquisition) lapse(server string) {
 	for i := range a.nodes {
 		if n := &a.nodes[i]; server != "" && n.server == server {
@@ -296,8 +301,8 @@ func (a *Acquisition) Decide() Outcome {
 }
 
 // WithoutOpen is what Doubtful comes to where the nodes that have not answered are silent: an
-// acquisition that others may have outvoted does not wait for those until the node timeout. Meanwhile
-// what it holds would keep the others from a majority.
+// acquisition that others may have outvoted does not wait for those until the node timeout.
+// Meanwhile what it holds would keep the others from a majority.
 func (a *Acquisition) WithoutOpen() Outcome { return a.lost(a.Tally()) }
 
 // lost is the outcome where others keep the acquisition from a majority.
@@ -314,7 +319,9 @@ type Owed uint8
 // What a node is owed.
 const (
 	Nothing Owed = iota
-	NotYet       // a request that takes the lock is under way: on a pool of connections a release could overtake it
+	// a request that takes the lock is under way: on a pool of connections a release could overtake
+	// it
+	NotYet
 	Due
 )
 
@@ -339,8 +346,8 @@ func (a *Acquisition) Release(i int) (Owed, Trace) {
 }
 
 // Extend returns what to send to the node to extend the lock there; zero if there is nothing to
-// extend yet, for the answer to what takes it is late. A renewal also wins back a node that has lost
-// the lock.
+// extend yet, for the answer to what takes it is late. A renewal also wins back a node that has
+// lost the lock.
 func (a *Acquisition) Extend(i int, renewal bool) pool.Verb {
 	n := &a.nodes[i]
 	switch {
@@ -378,16 +385,16 @@ func (a *Acquisition) Extended(i int, v pool.Verb, reply *pool.Reply) Side {
 	return Neither
 }
 
-// Vouches reports whether the node's answer to a Repair counts for a block of tokens: only nodes that
-// accepted the token, and have had the lock ever since, do. Another owner may have been given a token
-// of the block by any other.
+// Vouches reports whether the node's answer to a Repair counts for a block of tokens: only nodes
+// that accepted the token, and have had the lock ever since, do. Another owner may have been given
+// a token of the block by any other.
 func (a *Acquisition) Vouches(i int, reply *pool.Reply, vote bool) bool {
 	n := &a.nodes[i]
 	return reply.Verdict == pool.OK && n.ballot == accepted && !n.lapsed && n.speaks(reply, vote)
 }
 
-// Reserve makes the tokens up to top the acquisition's: a majority of the nodes that vouch for it has
-// raised its register to top.
+// Reserve makes the tokens up to top the acquisition's: a majority of the nodes that vouch for it
+// has raised its register to top.
 func (a *Acquisition) Reserve(top uint64) { a.spent, a.Top = a.Top, top }
 
 // NextToken takes one of the tokens that are reserved, or returns 0.

@@ -114,8 +114,9 @@ func (w *world) repair() {
 	}
 }
 
-// each runs every order and mix of answers of up to five nodes, with every end of repairs, which come
-// at once or last. The nodes answer in their order: nodes are alike, so their mixes are all orders.
+// each runs every order and mix of answers of up to five nodes, with every end of repairs, which
+// come at once or last. The nodes answer in their order: nodes are alike, so their mixes are all
+// orders.
 func each(t *testing.T, check func(t *testing.T, w *world)) {
 	t.Helper()
 	runs := 0

@@ -12,9 +12,9 @@ import (
 // them has to go on and the others have to give way. The nodes tell each whom the others are: every
 // refusal carries the owner's fingerprint. So all see one order: who has more of the nodes comes
 // first, and of two that have as many the one with the smaller fingerprint. The first keeps what it
-// has and asks the others' nodes again; the rest release theirs. This rests on no clock, and decides
-// nothing but who asks: where attempts see different orders, two of them insist for a while, or none
-// does, and they try again.
+// has and asks the others' nodes again; the rest release theirs. This rests on no clock, and
+// decides nothing but who asks: where attempts see different orders, two of them insist for a
+// while, or none does, and they try again.
 
 // other is what the node told of another owner that has the lock there, or will next; nil if it did
 // not. What a node without a vote tells does not count.
@@ -25,8 +25,8 @@ func (n *node) other() *pool.Reply {
 	return n.refusal
 }
 
-// most is how many of the nodes the owner has that has the most, with those that are reserved for the
-// next owner.
+// most is how many of the nodes the owner has that has the most, with those that are reserved for
+// the next owner.
 func (a *Acquisition) most() (most int) {
 	passing := 0
 	for i := range a.nodes {
@@ -75,8 +75,8 @@ func (a *Acquisition) First(self string) bool {
 //
 // The owner id is the same, so at most one of these requests may take the lock on a node (R9 in
 // docs/safety.md). A node is therefore asked again only when it has refused the request before for
-// another owner's sake: that request has come, and has changed nothing. One that has not answered, or
-// has granted the lock and lost it since, is not asked.
+// another owner's sake: that request has come, and has changed nothing. One that has not answered,
+// or has granted the lock and lost it since, is not asked.
 func (a *Acquisition) AskAgain(i int) bool {
 	n := &a.nodes[i]
 	if n.other() == nil {

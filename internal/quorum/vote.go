@@ -1,6 +1,7 @@
-// Package quorum is the algorithm of "Distributed Locks with Redis", and of its fencing tokens, as a
-// state machine: answers go in, and out come requests to send and an outcome. It has no goroutine,
-// timer, lock or clock; who drives it has. It is the only place where a majority decides on a lock.
+// Package quorum is the algorithm of "Distributed Locks with Redis", and of its fencing tokens, as
+// a state machine: answers go in, and out come requests to send and an outcome. It has no
+// goroutine, timer, lock or clock; who drives it has. It is the only place where a majority decides
+// on a lock.
 package quorum
 
 import "slices"
@@ -31,8 +32,8 @@ type Vote struct {
 // NewVote opens a vote of that many nodes, of which needed decide.
 func NewVote(nodes, needed int) Vote { return Vote{Nodes: nodes, Needed: needed, Pending: nodes} }
 
-// Count counts a node's answer. It returns false, and counts it for neither side, if that server has
-// answered over another line already.
+// Count counts a node's answer. It returns false, and counts it for neither side, if that server
+// has answered over another line already.
 func (v *Vote) Count(answer Side, server string) bool {
 	v.Pending--
 	if server != "" && v.has(server) {

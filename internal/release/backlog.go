@@ -45,8 +45,8 @@ type waiting struct {
 	pause time.Duration // before the node is asked again
 }
 
-// New returns the backlog of a node. What waits in it is counted by the group. GaveUp is told, with no
-// lock held, of each release that is given up: for that reason, or because too many wait.
+// New returns the backlog of a node. What waits in it is counted by the group. GaveUp is told, with
+// no lock held, of each release that is given up: for that reason, or because too many wait.
 func New(line *dispatch.Line, group *dispatch.Group, c clock.Clock, gaveUp func(why error)) *Backlog {
 	return &Backlog{line: line, group: group, clock: c, gaveUp: gaveUp}
 }
@@ -57,8 +57,8 @@ func (b *Backlog) Full() bool { return b.count.Load() >= maxPending }
 // Dropped is how many releases were given up because too many waited.
 func (b *Backlog) Dropped() uint64 { return b.dropped.Load() }
 
-// Refused is how many were given up because the node refused them for as long as their keys may have
-// lasted.
+// Refused is how many were given up because the node refused them for as long as their keys may
+// have lasted.
 func (b *Backlog) Refused() uint64 { return b.refused.Load() }
 
 // keep keeps p until its node gives a sign.
@@ -148,8 +148,8 @@ func (b *Backlog) settle(w *waiting) {
 	}
 }
 
-// probe sends one of the releases to see whether the node gives the sign, and forgets those whose keys
-// have expired.
+// probe sends one of the releases to see whether the node gives the sign, and forgets those whose
+// keys have expired.
 func (b *Backlog) probe(w *waiting) {
 	now := clock.IO()
 	b.mu.Lock()
@@ -199,7 +199,8 @@ func (b *Backlog) drop() {
 	b.gaveUp(nil)
 }
 
-// expire gives p up because its key must have expired. That the node did not let it go sooner is told.
+// expire gives p up because its key must have expired. That the node did not let it go sooner is
+// told.
 func (b *Backlog) expire(p *Pending) {
 	if p.denied != nil {
 		b.refused.Add(1)

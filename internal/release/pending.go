@@ -12,8 +12,8 @@ import (
 
 // An Owner is told what became of its releases, with no lock held.
 type Owner interface {
-	// Confirmed is called when a node has deleted the lock for good, before Released. A minimum hold
-	// leaves it in place.
+	// Confirmed is called when a node has deleted the lock for good, before Released. A minimum
+	// hold leaves it in place.
 	Confirmed(node int)
 	// Released is called for each answer to a release.
 	Released(node int, reply pool.Reply)
@@ -25,9 +25,9 @@ type Owner interface {
 //
 // The node's first "gone" is not enough if a request that takes the lock went unanswered: it may
 // still be on its way, or a node that was frozen may execute the release, which came on another
-// connection, before it. So the release is sent once more, a node timeout after the node has answered;
-// what slips through even then lasts for its TTL. Nor is "ok" enough where a renewal has won the node
-// back meanwhile: that may be the lock which was released.
+// connection, before it. So the release is sent once more, a node timeout after the node has
+// answered; what slips through even then lasts for its TTL. Nor is "ok" enough where a renewal has
+// won the node back meanwhile: that may be the lock which was released.
 //
 // A node that refuses the release is asked again too, for a refusal may pass: somebody changes the
 // permissions back.

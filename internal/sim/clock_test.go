@@ -11,8 +11,9 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A clock is a client's: it runs at its own rate, and its wall clock is off. The client may be stopped, as by SIGSTOP: the clock
-// runs on, but nothing that it wakes does. Its machine may be suspended: then the monotonic clock stands still meanwhile.
+// A clock is a client's: it runs at its own rate, and its wall clock is off. The client may be
+// stopped, as by SIGSTOP: the clock runs on, but nothing that it wakes does. Its machine may be
+// suspended: then the monotonic clock stands still meanwhile.
 type clock struct {
 	mu     sync.Mutex
 	mono   reading
@@ -131,14 +132,16 @@ func (c *clock) wait() {
 	}
 }
 
-// tire stops the client at the worst moment, if it is to be: when it has just asked for a lease to be extended.
+// tire stops the client at the worst moment, if it is to be: when it has just asked for a lease to
+// be extended.
 func (c *client) tire(calls []pool.Call) {
 	for i := range calls {
 		if v := calls[i].Request.Verb; v != pool.Extend && v != pool.Rejoin {
 			continue
 		}
 		if d := time.Duration(c.tired.Swap(0)); d > 0 {
-			time.AfterFunc(10*time.Microsecond, c.stop) // the requests to the other nodes have left too
+			// the requests to the other nodes have left too
+			time.AfterFunc(10*time.Microsecond, c.stop)
 			time.AfterFunc(d, c.resume)
 		}
 	}

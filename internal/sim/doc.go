@@ -1,8 +1,10 @@
-// Package sim runs the real library over masters in memory in virtual time, through faults that a seed decides on, and judges what
-// it did. It holds tests only; see docs/testing.md for how to run more of them.
+// Package sim runs the real library over masters in memory in virtual time, through faults that a
+// seed decides on, and judges what it did. It holds tests only; see docs/testing.md for how to run
+// more of them.
 //
-// A schedule is one run: a few masters, a few clients with clocks of their own, locks taken in every way the library has, and
-// faults. The regime says what may go wrong, and so which of the oracles must hold:
+// A schedule is one run: a few masters, a few clients with clocks of their own, locks taken in
+// every way the library has, and faults. The regime says what may go wrong, and so which of the
+// oracles must hold:
 //
 //	orderly   messages are lost or late, nodes freeze: nothing is left on the nodes once all is over, though most locks
 //	          would last for longer
@@ -25,6 +27,7 @@
 //	          lost: another client's token is above all of them. One schedule of it comes to a
 //	          hundred of the others
 //
-// Beside the schedules there are scenes of progress (progress_test.go): a minority of the nodes frozen again and again, for many node
-// timeouts, while everybody wants one lock. There a lock that somebody waits for must not be idle, and one of several TryLocks wins.
+// Beside the schedules there are scenes of progress (progress_test.go): a minority of the nodes
+// frozen again and again, for many node timeouts, while everybody wants one lock. There a lock that
+// somebody waits for must not be idle, and one of several TryLocks wins.
 package sim

@@ -9,7 +9,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A witness sees what a client's leases go through, without a look at them: a look would end those that are over.
+// A witness sees what a client's leases go through, without a look at them: a look would end those
+// that are over.
 type witness struct {
 	client *client
 
@@ -31,7 +32,8 @@ func (w *witness) ObserveContext(ctx context.Context, e redlock.Event) {
 	}
 }
 
-// lasts notes that the lease of ctx lasts for d. If it was extended that must have been before its end.
+// lasts notes that the lease of ctx lasts for d. If it was extended that must have been before its
+// end.
 func (w *witness) lasts(ctx context.Context, name string, d time.Duration, extended bool) {
 	le, ok := w.client.locks.FromContext(ctx, name)
 	if !ok {
@@ -69,8 +71,8 @@ func (w *world) restored(node int) {
 	}
 }
 
-// quarantined judges what a node answered to requests that were sent then: one that has lost its data since the guard's time
-// gives no lock to anybody.
+// quarantined judges what a node answered to requests that were sent then: one that has lost its
+// data since the guard's time gives no lock to anybody.
 func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -114,7 +116,8 @@ func (w *world) mourn(ctx context.Context, calls []pool.Call) {
 	for i := range calls {
 		r, reply := calls[i].Request, &calls[i].Reply
 		until, _ := ctx.Deadline()
-		if r.Verb != pool.Extend || reply.Verdict != pool.Gone || len(calls) > 1 { // several have one deadline
+		// several have one deadline
+		if r.Verb != pool.Extend || reply.Verdict != pool.Gone || len(calls) > 1 {
 			continue
 		}
 		e := extension{r.Owner, until}

@@ -92,8 +92,8 @@ func (w *world) play() {
 	}
 }
 
-// patience is how long after all faults the last waiter has had its turn. A key that was left behind lasts longer on a node whose
-// clock was set back.
+// patience is how long after all faults the last waiter has had its turn. A key that was left
+// behind lasts longer on a node whose clock was set back.
 func (w *world) patience() time.Duration {
 	if w.regime.wrong {
 		return patience + 2*maxSkew
@@ -211,7 +211,8 @@ func (c *client) strays(time.Time) bool {
 	return false
 }
 
-// taken judges a lease that was just handed out: above is the greatest token that had been returned before it was asked for.
+// taken judges a lease that was just handed out: above is the greatest token that had been returned
+// before it was asked for.
 func (w *world) taken(name string, h *holding, above uint64, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -241,9 +242,11 @@ func (w *world) numbered(name string, h *holding, above uint64, alone bool) {
 	switch f := h.Fence(); {
 	case f == 0:
 		w.note("client %d has %s without a token", h.client, name)
-	case w.regime.lag && !w.regime.guard && f+slack > above: // a hint so little behind the node's clock is trusted: the protocol's slack
+	case w.regime.lag && !w.regime.guard && f+slack > above:
+		// A hint so little behind the node's clock is trusted: the protocol's slack.
 	case w.regime.name == "losses" && w.ahead.Load() && f <= above && f+uint64(lead.Microseconds()) > above:
-		// A block ends ahead of the clocks by a turn, and what follows it begins above: see "Lost registers" in docs/safety.md.
+		// A block ends ahead of the clocks by a turn, and what follows it begins above: see "Lost
+		// registers" in docs/safety.md.
 	case seen[f]:
 		w.note("token %d of %s was given out twice", f, name)
 	case f <= above && (alone || w.regime.exclusive):

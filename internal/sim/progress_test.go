@@ -18,16 +18,19 @@ import (
 
 const (
 	slowTimeout = 250 * time.Millisecond // of a node, where nodes are frozen
-	idleBound   = 4 * slowTimeout        // for which a lock may be free though somebody waits, while a majority serves
-	waitBound   = 8 * slowTimeout        // within which each of six gets its turn
-	crowd       = 3 * time.Second        // how long they want the lock
-	thundering  = 10                     // callers that try at once
+	// for which a lock may be free though somebody waits, while a majority serves
+	idleBound  = 4 * slowTimeout
+	waitBound  = 8 * slowTimeout // within which each of six gets its turn
+	crowd      = 3 * time.Second // how long they want the lock
+	thundering = 10              // callers that try at once
 )
 
-// The bounds leave room for one notice that is lost: where the nodes that freeze are others than before, in the moment of a
-// hand-over, the next waiter tries again by itself half a second or so later. Without a rule they are exceeded by far.
+// The bounds leave room for one notice that is lost: where the nodes that freeze are others than
+// before, in the moment of a hand-over, the next waiter tries again by itself half a second or so
+// later. Without a rule they are exceeded by far.
 
-// A throng is a few processes that want one lock while a minority of its nodes is frozen, again and again and for long.
+// A throng is a few processes that want one lock while a minority of its nodes is frozen, again and
+// again and for long.
 type throng struct {
 	random  *rand.Rand
 	masters []*memnode.Node
@@ -163,7 +166,8 @@ func (th *throng) close() {
 	}
 }
 
-// While a majority serves, a lock that somebody wants is not idle for long, and each waiter gets its turn.
+// While a majority serves, a lock that somebody wants is not idle for long, and each waiter gets
+// its turn.
 func TestAFrozenMinorityLeavesNoWantedLockIdle(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
 	each(t, func(seed uint64) *throng {
 		th := newThrong(seed, 3, time.Millisecond)
@@ -180,7 +184,8 @@ func TestAFrozenMinorityLeavesNoWantedLockIdle(t *testing.T) { //nolint:parallel
 	})
 }
 
-// Of simultaneous TryLocks one wins while a majority serves, and who is told that the lock is held has seen that.
+// Of simultaneous TryLocks one wins while a majority serves, and who is told that the lock is held
+// has seen that.
 func TestOfSimultaneousTryLocksOneWins(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
 	each(t, func(seed uint64) *throng {
 		th := newThrong(seed, thundering, []time.Duration{time.Millisecond, 15 * time.Millisecond}[seed%2])
@@ -219,7 +224,8 @@ func TestOfSimultaneousTryLocksOneWins(t *testing.T) { //nolint:paralleltest // 
 	})
 }
 
-// each plays a scene for a tenth as many seeds as there are schedules of a regime, or for forty: it takes as long as ten.
+// each plays a scene for a tenth as many seeds as there are schedules of a regime, or for forty: it
+// takes as long as ten.
 func each(t *testing.T, scene func(seed uint64) *throng) {
 	t.Helper()
 	seeds := max(*count/10, min(*count, 40))

@@ -10,9 +10,10 @@ import (
 // mostTries bounds how often one schedule is run.
 const mostTries = 1000
 
-// report prints the failure, and the line that shows it again with as few faults as do. The seed does not decide on everything:
-// the order of goroutines comes from elsewhere. So many schedules fail now and then only, and that one passed says little: how
-// often the whole one fails tells how often one with fewer faults has to be tried.
+// report prints the failure, and the line that shows it again with as few faults as do. The seed
+// does not decide on everything: the order of goroutines comes from elsewhere. So many schedules
+// fail now and then only, and that one passed says little: how often the whole one fails tells how
+// often one with fewer faults has to be tried.
 func report(t *testing.T, w *world) {
 	t.Helper()
 	faults := kept()
@@ -37,7 +38,8 @@ func report(t *testing.T, w *world) {
 	failed, ran := sample(5, mostTries, again(faults))
 	if tries := min(enough(failed, ran), mostTries); failed > 0 {
 		faults = shrink(faults, func(fewer []int) bool {
-			failed, _ := sample(2, tries, again(fewer)) // twice, lest it be so rare that nobody sees it again
+			// twice, lest it be so rare that nobody sees it again
+			failed, _ := sample(2, tries, again(fewer))
 			if failed == 2 {
 				w = last
 			}
@@ -70,8 +72,8 @@ func sample(times, most int, fails func() bool) (failed, ran int) {
 // enough is in how many runs it fails at least once, almost certainly, if it failed that often.
 func enough(failed, ran int) int { return max(5*ran/max(failed, 1), 50) }
 
-// shrink drops what is not needed to fail: all at once if that will do, then halves, then smaller pieces, until none of those left
-// can be spared alone.
+// shrink drops what is not needed to fail: all at once if that will do, then halves, then smaller
+// pieces, until none of those left can be spared alone.
 func shrink(items []int, fails func([]int) bool) []int {
 	for size := len(items); size > 0; {
 		before := len(items)

@@ -78,7 +78,8 @@ func kept() (faults []int) {
 	return faults
 }
 
-// run runs one schedule. Each try of it has pauses of its own in the library. Goroutines that are left over are a violation too: the bubble cannot end.
+// run runs one schedule. Each try of it has pauses of its own in the library. Goroutines that are
+// left over are a violation too: the bubble cannot end.
 func run(t *testing.T, r regime, seed uint64, try int, faults []int) (w *world) {
 	t.Helper()
 	defer func() {

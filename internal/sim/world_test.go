@@ -28,10 +28,12 @@ type regime struct {
 	restarts  bool // nodes restart and keep their data
 	losses    bool // nodes lose their data
 	guard     bool // under the restart guard
-	fierce    bool // most messages are late, lost or doubled, and everybody wants one lock of three nodes all the time
-	moves     bool // an address leads to another node's server for a message now and then
-	hands     bool // one client hands one lock on, and all nodes lose it now and then
-	turns     bool // one client takes up to 2,100 locks, and then all registers are lost
+	// most messages are late, lost or doubled, and everybody wants one lock of three nodes all the
+	// time
+	fierce bool
+	moves  bool // an address leads to another node's server for a message now and then
+	hands  bool // one client hands one lock on, and all nodes lose it now and then
+	turns  bool // one client takes up to 2,100 locks, and then all registers are lost
 }
 
 var regimes = []regime{
@@ -55,10 +57,13 @@ const (
 	maxTurns    = 2000                  // about so many locks are taken in a schedule of turns
 	turnsRarer  = 100                   // one such schedule comes to so many of each other regime
 	maxSkew     = 2 * time.Hour
-	slack       = 1_000_000              // by how much, in µs, a token may fall where registers are lost and a client's clock lags
-	lead        = 10 * time.Millisecond  // by how much a token may be ahead of the clocks: what a turn may last
-	beat        = 250 * time.Microsecond // in which hands moves
-	patience    = 60 * time.Second       // within which each waiter gets its turn once all faults are over
+	// by how much, in µs, a token may fall where registers are lost and a client's clock lags
+	slack = 1_000_000
+	// by how much a token may be ahead of the clocks: what a turn may last
+	lead = 10 * time.Millisecond
+	beat = 250 * time.Microsecond // in which hands moves
+	// within which each waiter gets its turn once all faults are over
+	patience = 60 * time.Second
 )
 
 // A world is one schedule.
@@ -80,7 +85,8 @@ type world struct {
 	sent   atomic.Int64
 	over   atomic.Bool // faults have ended
 
-	// short is set when all messages were used up. The network is silent from then on, and talk ends, so that what waits gives up.
+	// short is set when all messages were used up. The network is silent from then on, and talk
+	// ends, so that what waits gives up.
 	short atomic.Bool
 	ahead atomic.Bool     // a block was reserved up to a token ahead of the clocks
 	rush  atomic.Int64    // above zero: everybody takes locks, as soon as can be
@@ -127,10 +133,11 @@ func newWorld(r regime, seed uint64) *world {
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := &world{
 		regime: r, seed: seed,
-		pace:   time.Duration(60+random.IntN(600)) * time.Millisecond,
-		names:  []string{"a", "b"}[:1+random.IntN(5)/4],
-		calm:   random.IntN(2) == 0,
-		budget: int64(60 + random.IntN(maxMessages/2)), // what the work under way still needs comes on top
+		pace:  time.Duration(60+random.IntN(600)) * time.Millisecond,
+		names: []string{"a", "b"}[:1+random.IntN(5)/4],
+		calm:  random.IntN(2) == 0,
+		// what the work under way still needs comes on top
+		budget: int64(60 + random.IntN(maxMessages/2)),
 		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
 		losses: make(map[int]time.Time), gone: make(map[extension]int), ends: make(map[string]time.Time), most: maxMessages,
 	}
@@ -149,7 +156,8 @@ func newWorld(r regime, seed uint64) *world {
 		w.pace *= 4 // long enough for clocks to come apart
 	}
 	if w.ttl = w.pace; r.fierce || r.tidy && random.IntN(2) == 0 {
-		w.ttl *= 20 // nothing expires before the end, whatever the clocks: what was left behind is seen
+		// nothing expires before the end, whatever the clocks: what was left behind is seen
+		w.ttl *= 20
 	}
 	if r.exclusive && !r.turns && random.IntN(4) == 0 {
 		w.terms = append(w.terms, redlock.WithoutFencing())
@@ -185,7 +193,8 @@ func newWorld(r regime, seed uint64) *world {
 	return w
 }
 
-// rate is one of a clock that is within the drift allowance of any other; most often as far off as may be.
+// rate is one of a clock that is within the drift allowance of any other; most often as far off as
+// may be.
 func rate(random *rand.Rand) float64 {
 	const most = 0.0045
 	return []float64{1, 1 - most, 1 + most, 1 + most*(2*random.Float64()-1)}[random.IntN(4)]
@@ -222,7 +231,8 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 		opts = append(opts, redlock.WithObserver(&witness{client: c, leases: make(map[*redlock.Lease]time.Time)}))
 	}
 	if w.regime.wrong {
-		opts = append(opts, redlock.WithFenceRetention(24*time.Hour)) // the registers outlast all shifts
+		// the registers outlast all shifts
+		opts = append(opts, redlock.WithFenceRetention(24*time.Hour))
 	}
 	if w.regime.guard {
 		opts = append(opts, redlock.WithRestartGuard(w.ttl))
@@ -303,8 +313,9 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 	}
 }
 
-// takes reports whether the request takes the lock. Such a one is not carried out twice where locks vanish: that would put an owner
-// back who has been replaced, against rule R9 of docs/safety.md, which TCP and package pool see to.
+// takes reports whether the request takes the lock. Such a one is not carried out twice where locks
+// vanish: that would put an owner back who has been replaced, against rule R9 of docs/safety.md,
+// which TCP and package pool see to.
 func takes(r *pool.Request) bool { return r.Verb == pool.Acquire || r.Verb == pool.Rejoin }
 
 // spend counts messages, and reports whether they travel.
@@ -335,7 +346,8 @@ func (f fault) String() string {
 	return fmt.Sprintf("%s node %d client %d at %v for %v", f.kind, f.node, f.client, f.at, f.lasts)
 }
 
-// plan decides on the faults of the schedule. The last is the network's own: what happens to single messages.
+// plan decides on the faults of the schedule. The last is the network's own: what happens to single
+// messages.
 func (w *world) plan(random *rand.Rand) {
 	kinds := []string{"freeze", "freeze", "cut", "disconnect"}
 	if !w.regime.tidy {
@@ -442,7 +454,8 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 	return f
 }
 
-// shed has all nodes lose the lock again and again, one of them every moment, while everybody takes it.
+// shed has all nodes lose the lock again and again, one of them every moment, while everybody takes
+// it.
 func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
 	stop := make(chan struct{})
 	pause := []int{1000, 3000, 10000}[random.IntN(3)]
@@ -494,8 +507,9 @@ func (w *world) leftovers(excused func(node int) bool) (left []string) {
 	return left
 }
 
-// frozenLong reports whether the node was frozen for so long that a release of what was in its socket may have been given up before
-// that was carried out: it then lasts for a TTL, as docs/safety.md says.
+// frozenLong reports whether the node was frozen for so long that a release of what was in its
+// socket may have been given up before that was carried out: it then lasts for a TTL, as
+// docs/safety.md says.
 func (w *world) frozenLong(node int) bool {
 	return slices.ContainsFunc(w.faults, func(f fault) bool {
 		return f.kind == "freeze" && f.node == node && f.lasts > w.ttl/2

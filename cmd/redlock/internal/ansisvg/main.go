@@ -1,5 +1,5 @@
-// Command ansisvg draws what a terminal shows in the end, read from standard input, as an SVG picture. The picture of the demo
-// in the README comes from it:
+// Command ansisvg draws what a terminal shows in the end, read from standard input, as an SVG
+// picture. The picture of the demo in the README comes from it:
 //
 //	script -qc 'stty cols 98; redlock demo' /dev/null | go run ./cmd/redlock/internal/ansisvg >docs/demo.svg
 package main

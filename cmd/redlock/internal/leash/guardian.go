@@ -18,11 +18,12 @@ const guardianEnv = "REDLOCK_GUARDIAN"
 const (
 	poll  = 2 * time.Millisecond   // how often to look whether a group that was told to end has
 	watch = 100 * time.Millisecond // how often to look whether one has that cannot be stopped
-	tick  = time.Second            // how often to look at the clock otherwise, for the machine may have been suspended
+	// how often to look at the clock otherwise, for the machine may have been suspended
+	tick = time.Second
 )
 
-// Guard makes this process the guardian of a process group if it was started as one, and then does not return. A program
-// that uses Start must call it first of all.
+// Guard makes this process the guardian of a process group if it was started as one, and then does
+// not return. A program that uses Start must call it first of all.
 func Guard() {
 	text, ok := os.LookupEnv(guardianEnv)
 	if !ok {
@@ -52,7 +53,8 @@ type order struct {
 	value int64
 }
 
-// hear passes on the orders, and closes the channel when the holder has closed the pipe or is no more.
+// hear passes on the orders, and closes the channel when the holder has closed the pipe or is no
+// more.
 func hear(orders chan<- order) {
 	defer close(orders)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -129,7 +131,8 @@ func (g *guardian) act() time.Duration {
 		g.foreign = true
 		fmt.Println("foreign")
 	}
-	if g.killed && os.Getppid() != g.holder { // nobody waits for us, and perhaps nobody buries the dead
+	// nobody waits for us, and perhaps nobody buries the dead
+	if g.killed && os.Getppid() != g.holder {
 		return -1
 	}
 	if g.foreign {

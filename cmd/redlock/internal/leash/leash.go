@@ -42,10 +42,11 @@ type Leash struct {
 	status  syscall.WaitStatus
 }
 
-// Start starts the command and its guardian. From then on all children of this process are waited for here. Only one
-// command can be on a leash at a time.
+// Start starts the command and its guardian. From then on all children of this process are waited
+// for here. Only one command can be on a leash at a time.
 func Start(c Command) (*Leash, error) {
-	runtime.LockOSThread() // the kernel takes the end of the thread that started the command for the end of us
+	// the kernel takes the end of the thread that started the command for the end of us
+	runtime.LockOSThread()
 	adoptOrphans()
 	l := &Leash{foreground: c.Foreground, late: make(chan struct{}), foreign: make(chan struct{}), gone: make(chan struct{})}
 	reports, err := l.startGuardian(c.Grace, c.Slack)
@@ -85,7 +86,8 @@ func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanne
 	p, err := os.StartProcess(self(), []string{os.Args[0], "(guardian)"}, &os.ProcAttr{
 		Env:   []string{fmt.Sprintf("%s=%v %v", guardianEnv, grace, slack)},
 		Files: []*os.File{hear, report, nil},
-		Sys:   &syscall.SysProcAttr{Setsid: true}, // out of reach of the terminal and of the job's signals
+		// out of reach of the terminal and of the job's signals
+		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return nil, errors.Join(err, orders.Close(), hearReports.Close())
@@ -115,7 +117,8 @@ func (l *Leash) Extend(until time.Time) {
 	l.order("until %d\n", now+time.Until(until))
 }
 
-// Signal sends a signal to the whole group. It returns EPERM if all that is left of it is another user's.
+// Signal sends a signal to the whole group. It returns EPERM if all that is left of it is another
+// user's.
 func (l *Leash) Signal(s syscall.Signal) error { return syscall.Kill(-l.pid, s) } //nolint:wrapcheck // it says all
 
 // Stop stops the group: SIGTERM, SIGKILL after the grace. It does not wait.
@@ -137,15 +140,15 @@ func (l *Leash) Kill() {
 // Late is closed when the group is being stopped because of the deadline.
 func (l *Leash) Late() <-chan struct{} { return l.late }
 
-// Foreign is closed when the group was to be stopped, and what is left of it cannot be: it has become another
-// user's.
+// Foreign is closed when the group was to be stopped, and what is left of it cannot be: it has
+// become another user's.
 func (l *Leash) Foreign() <-chan struct{} { return l.foreign }
 
 // Gone is closed when the command has ended and nothing is left in its process group.
 func (l *Leash) Gone() <-chan struct{} { return l.gone }
 
-// ExitCode returns how the command ended: its exit status, or 128 and the number of the signal that ended it. It may be
-// called once Gone is closed.
+// ExitCode returns how the command ended: its exit status, or 128 and the number of the signal that
+// ended it. It may be called once Gone is closed.
 func (l *Leash) ExitCode() int {
 	if l.status.Signaled() {
 		return 128 + int(l.status.Signal())
@@ -195,5 +198,6 @@ func (l *Leash) reap() {
 	close(l.gone)
 }
 
-// probe returns ESRCH if nothing is left in a process group, and EPERM if all that is left is another user's.
+// probe returns ESRCH if nothing is left in a process group, and EPERM if all that is left is
+// another user's.
 func probe(group int) error { return syscall.Kill(-group, 0) } //nolint:wrapcheck // the callers look at it

@@ -43,8 +43,8 @@ func hold(life string) {
 	os.Exit(l.ExitCode())
 }
 
-// A holder is a process that holds a script on a leash. The script and all that come from it have out open: they are gone
-// when it ends.
+// A holder is a process that holds a script on a leash. The script and all that come from it have
+// out open: they are gone when it ends.
 type holder struct {
 	*exec.Cmd
 	out   *bufio.Reader

@@ -13,7 +13,8 @@ func self() string { return "/proc/self/exe" }
 // adoptOrphans makes this process the parent of what its descendants leave behind.
 func adoptOrphans() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
 
-// groupLeader starts a process as the leader of a group, to be killed when the thread that starts it ends.
+// groupLeader starts a process as the leader of a group, to be killed when the thread that starts
+// it ends.
 func groupLeader(foreground bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Foreground: foreground, Pdeathsig: syscall.SIGKILL}
 }

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Interactive reports whether this process has the terminal to itself: its standard input and output are the terminal, and
-// its job is in the foreground. A command that is run in a group of its own can then use the terminal only if its group
-// becomes the foreground one.
+// Interactive reports whether this process has the terminal to itself: its standard input and
+// output are the terminal, and its job is in the foreground. A command that is run in a group of
+// its own can then use the terminal only if its group becomes the foreground one.
 func Interactive() bool {
 	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd())
 	if !term.IsTerminal(in) || !term.IsTerminal(out) {
