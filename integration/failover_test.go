@@ -98,7 +98,8 @@ func startSentinel(t *testing.T, host, port string) (addr string) {
 	return addr
 }
 
-// Each set has another master at the same moment, and the old one follows it: the nodes lead to the new masters, and locks are had as before.
+// Each set has another master at the same moment, and the old one follows it: the nodes lead to the
+// new masters, and locks are had as before.
 func TestLocksAreHadAfterFailoversOfAllSentinelSetsAtOnce(t *testing.T) {
 	sets := []*sentinelSet{newSentinelSet(t), newSentinelSet(t), newSentinelSet(t)}
 	var nodes []pool.Node
