@@ -323,6 +323,38 @@ func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	})
 }
 
+// A curious handler looks at a lease whenever it is asked whether it would log.
+type curious struct {
+	slog.Handler
+	lease atomic.Pointer[redlock.Lease]
+	looks atomic.Int32
+}
+
+func (h *curious) Enabled(context.Context, slog.Level) bool {
+	if le := h.lease.Load(); le != nil && errors.Is(le.Err(), redlock.ErrLost) {
+		h.looks.Add(1)
+	}
+	return true
+}
+
+// A handler's Enabled is a user's too.
+func TestLoggerMayLookAtTheLeaseThatIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(3)
+		h := &curious{Handler: slog.DiscardHandler}
+		l := c.locker(t, with(redlock.WithLogger(slog.New(h)))...)
+		le := lockEverywhere(t, l, "a")
+		h.lease.Store(le)
+		for _, n := range c.taps {
+			n.master.Delete("a")
+		}
+		if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) || h.looks.Load() == 0 {
+			t.Errorf("Extend says %v; %d looks at the lost lease", err, h.looks.Load())
+		}
+	})
+}
+
 // A reentrant handler calls the Locker, and hangs until it is told to go on.
 type reentrant struct {
 	slog.Handler

@@ -240,8 +240,8 @@ func (le *Lease) end(cause error) bool {
 
 // note has an event of the lease's told once mu is free. With mu held.
 func (le *Lease) note(level slog.Level, text string, e Event) {
-	if c := le.claim; c.locker.listens(level) {
-		c.news = append(c.news, news{le.context(), level, text, e})
+	if c := le.claim; c.locker.hasListeners() {
+		c.news = append(c.news, news{le, level, text, e})
 	}
 }
 

@@ -69,7 +69,9 @@ func (c *claim) unlock() {
 	c.news = nil
 	c.mu.Unlock()
 	for _, n := range told {
-		c.locker.tell(n.ctx, n.level, n.text, n.event)
+		if c.locker.listens(n.level) {
+			c.locker.tell(n.lease.Context(), n.level, n.text, n.event)
+		}
 	}
 }
 

@@ -341,7 +341,13 @@ func (l *Locker) forget(le *Lease) {
 	delete(l.leases, le)
 }
 
-// listens reports whether anybody is told of such an event.
+// hasListeners reports whether there is anybody to tell. It calls nothing that belongs to a user.
+func (l *Locker) hasListeners() bool {
+	return len(l.observers) > 0 || l.logger.Handler() != slog.DiscardHandler
+}
+
+// listens reports whether anybody is told of such an event. It asks the user's logger: with no lock
+// held.
 func (l *Locker) listens(level slog.Level) bool {
 	return len(l.observers) > 0 || l.logger.Enabled(context.Background(), level)
 }

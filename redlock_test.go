@@ -19,7 +19,7 @@ func TestLockExcludesAndUnlockFrees(t *testing.T) {
 		for n := 1; n <= 7; n++ {
 			c := newCluster(n)
 			one, other := c.locker(t), c.locker(t)
-			le := mustLock(t, one, "a")
+			le := lockEverywhere(t, one, "a")
 			if _, err := other.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
 				t.Errorf("%d nodes: TryLock of a held lock: %v", n, err)
 			}
