@@ -48,7 +48,7 @@ type report struct {
 
 // What clients tell.
 const (
-	// a lease: Lock was Called, and returned At; it lasts Until, unless it renews itself
+	// a lease: Lock was Called, and returned At; it lasts Until, unless it renews itself.
 	locked = "locked"
 	ended  = "ended"  // a lease: it ended At; released says how that went on
 	freed  = "freed"  // a lease: a majority had released it At

@@ -14,7 +14,7 @@ type Phase uint8
 const (
 	Asking Phase = iota // its nodes are being asked
 	Won                 // a majority has granted it in time: it stands
-	// lost or released: what it has on the nodes, or gets there yet, is to be released
+	// lost or released: what it has on the nodes, or gets there yet, is to be released.
 	Over
 )
 
@@ -27,7 +27,7 @@ const (
 	Accepted          // a majority has granted the lock, and its registers hold the token
 	NoQuorum          // too few nodes serve
 	Outvoted          // others keep it from a majority
-	// so do they, by what has been answered, but it may ask their nodes again: see AskAgain
+	// so do they, by what has been answered, but it may ask their nodes again: see AskAgain.
 	Contested
 	Doubtful // only nodes that have not answered could help it: see WithoutOpen
 )
@@ -320,7 +320,7 @@ type Owed uint8
 const (
 	Nothing Owed = iota
 	// a request that takes the lock is under way: on a pool of connections a release could overtake
-	// it
+	// it.
 	NotYet
 	Due
 )
