@@ -176,11 +176,11 @@ var (
 	errUnheard = errors.New("no answer before the context ended")
 
 	errTwin = errors.New("it is the same server as another node and has no vote of its own")
-	// what counts of the answer of a node without a vote
+	// what counts of the answer of a node without a vote.
 	noVote = pool.Reply{Verdict: pool.Refused, Err: errTwin}
 
 	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
-	// what counts of that server's answer
+	// what counts of that server's answer.
 	elsewhere = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere}
 )
 

@@ -54,7 +54,7 @@ type Dialer struct {
 const (
 	defaultTimeout = 5 * time.Second
 	// a name's first address may lead nowhere (Go tries the next after 300 ms), a SYN be lost (sent
-	// again after 1 s)
+	// again after 1 s).
 	leastTimeout    = time.Second
 	defaultMaxIdle  = 30 * time.Second
 	defaultPoolSize = 16

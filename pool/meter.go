@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// bytes of a string, or of a line, that a server may send: far more than any needs
+	// bytes of a string, or of a line, that a server may send: far more than any needs.
 	maxString = 1 << 20
 	maxItems  = 1024 // of an array, a set, a map
 	maxHead   = 32   // bytes of a line that tells a length

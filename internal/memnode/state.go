@@ -16,7 +16,7 @@ import (
 // The bounds that the scripts keep to; see pool/lua.
 const (
 	maxToken = 1<<53 - 1<<32
-	// a hint this far behind the node's clock is not trusted where F is missing
+	// a hint this far behind the node's clock is not trusted where F is missing.
 	slack          = time.Second
 	reach          = 60 * time.Second // nor one this far ahead
 	ticketSlack    = time.Second

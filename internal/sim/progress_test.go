@@ -18,7 +18,7 @@ import (
 
 const (
 	slowTimeout = 250 * time.Millisecond // of a node, where nodes are frozen
-	// for which a lock may be free though somebody waits, while a majority serves
+	// for which a lock may be free though somebody waits, while a majority serves.
 	idleBound  = 4 * slowTimeout
 	waitBound  = 8 * slowTimeout // within which each of six gets its turn
 	crowd      = 3 * time.Second // how long they want the lock

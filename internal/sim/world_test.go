@@ -57,12 +57,12 @@ const (
 	maxTurns    = 2000                  // about so many locks are taken in a schedule of turns
 	turnsRarer  = 100                   // one such schedule comes to so many of each other regime
 	maxSkew     = 2 * time.Hour
-	// by how much, in µs, a token may fall where registers are lost and a client's clock lags
+	// by how much, in µs, a token may fall where registers are lost and a client's clock lags.
 	slack = 1_000_000
-	// by how much a token may be ahead of the clocks: what a turn may last
+	// by how much a token may be ahead of the clocks: what a turn may last.
 	lead = 10 * time.Millisecond
 	beat = 250 * time.Microsecond // in which hands moves
-	// within which each waiter gets its turn once all faults are over
+	// within which each waiter gets its turn once all faults are over.
 	patience = 60 * time.Second
 )
 

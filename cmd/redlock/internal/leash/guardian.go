@@ -18,7 +18,7 @@ const guardianEnv = "REDLOCK_GUARDIAN"
 const (
 	poll  = 2 * time.Millisecond   // how often to look whether a group that was told to end has
 	watch = 100 * time.Millisecond // how often to look whether one has that cannot be stopped
-	// how often to look at the clock otherwise, for the machine may have been suspended
+	// how often to look at the clock otherwise, for the machine may have been suspended.
 	tick = time.Second
 )
 
