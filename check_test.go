@@ -120,7 +120,7 @@ func TestCheckCountsAServerOnce(t *testing.T) {
 			t.Errorf("two servers of three addresses: %v", err)
 		}
 		c.refuse(1)
-		if err := l.Check(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) || !strings.Contains(err.Error(), "twin: refused: it is the same server") {
+		if err := l.Check(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) || !strings.Contains(err.Error(), "refused: it is the same server") {
 			t.Errorf("one server under two addresses: %v", err)
 		}
 		c.heal()

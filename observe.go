@@ -116,7 +116,7 @@ func (l *Locker) observe(ctx context.Context, e Event) {
 
 // news is an event with its line for the log.
 type news struct {
-	lease *Lease
+	lease interface{ Context() context.Context }
 	level slog.Level
 	text  string
 	event Event
