@@ -90,6 +90,9 @@ func (s *Schedule) run() {
 	}
 	s.running = true
 	for _, e := range s.pop() {
+		if e.removed { // by a task that ran before it
+			continue
+		}
 		s.mu.Unlock() // what a task locks comes before mu
 		next, again := e.task.Run()
 		s.mu.Lock()

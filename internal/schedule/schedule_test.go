@@ -121,3 +121,17 @@ func TestTasksOfAScheduleRunOneAtATime(t *testing.T) {
 		l.want(t, "1s slow", "6s next")
 	})
 }
+
+func TestATaskThatIsRemovedByOneThatIsDueWithItDoesNotRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := schedule.New(clock.System{}, 0), &log{began: time.Now()}
+		second := &task{name: "second", every: time.Second, left: 1, log: l}
+		first := &task{name: "first", left: 1, log: l, run: func() { s.Remove(&second.entry) }}
+		at := present().Add(time.Second)
+		s.Add(&first.entry, first, at)
+		s.Add(&second.entry, second, at)
+		time.Sleep(time.Minute)
+		l.want(t, "1s first")
+	})
+}
