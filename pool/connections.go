@@ -200,7 +200,8 @@ func (s *connections) attempt(timeout time.Duration) {
 		}()
 		return s.connect(ctx, func(trip time.Duration) []byte { return s.board(&g, trip) })
 	}()
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	// the deadline of a read may come a little before that of ctx, though they are the same
+	if deadline, _ := ctx.Deadline(); err != nil && s.ctx.Err() == nil && !now().Before(deadline) {
 		err = s.tooFar(timeout)
 	}
 	if s.made(cn, err, &g) {
