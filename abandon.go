@@ -28,17 +28,15 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispat
 	}
 	now := clock.IO()
 	until := now.Add(max(c.terms.ttl, remainder))
-	var hold *time.Time
+	c.released = release.Attempt{Owner: c, Until: until, Timeout: c.timeout}
 	if remainder > 0 {
-		hold = new(now.Add(remainder))
+		c.released.Hold = now.Add(remainder)
 	}
 	// Who waits here tries once a majority has given the lock up: unless that was lost in time, to
 	// somebody else, for to try at once would be to lose at once.
 	c.wakes = !errors.Is(c.verdict, ErrHeld) && !errors.Is(c.verdict, errSplit)
 	for i := range c.releases {
-		c.releases[i].Pending = release.Pending{
-			Owner: c, Backlog: c.locker.backlogs[i], Request: request, Hold: hold, Until: until, Timeout: c.timeout,
-		}
+		c.releases[i].Pending = release.Pending{Attempt: &c.released, Backlog: c.locker.backlogs[i], Request: request}
 	}
 	for i := range c.releases { // an answer to one looks at the others
 		own = c.free(i, now, vote != nil) // one only, of a lone node

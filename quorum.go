@@ -13,6 +13,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/quorum"
+	"github.com/go-redlock/redlock/internal/release"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -52,8 +53,9 @@ type claim struct {
 	repair    *pool.Request // the further requests, once needed
 	extend    *pool.Request
 	rejoin    *pool.Request
-	lease     *Lease        // what came of it, once won; nil while the lock is handed over
-	lost      bool          // a majority said so while it was
+	lease     *Lease // what came of it, once won; nil while the lock is handed over
+	lost      bool   // a majority said so while it was
+	released  release.Attempt
 	releases  []owedRelease // once over
 	wakes     bool          // who waits here tries once they are confirmed
 	confirmed atomic.Int32  // nodes that have given the lock up

@@ -116,11 +116,14 @@ func (w *worker) roundTrip() contact {
 	w.back = clock.IO()
 	w.took = w.back.Sub(now)
 
-	seen := none
+	seen, server := none, ""
 	for i := range w.wire {
 		r := &w.wire[i].Reply
 		seen = max(seen, contactOf(r))
-		ln.identify(r.Server)
+		if r.Server != server { // as a rule one has answered all
+			server = r.Server
+			ln.identify(server)
+		}
 	}
 	for i, c := range kept {
 		ln.deliver(c, &w.wire[i].Reply, w.took, w.back)

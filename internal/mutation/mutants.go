@@ -199,7 +199,7 @@ var mutants = []mutant{
 	{"refused-release-waits-for-itself", "internal/release/pending.go", "case p.probe:", "case false:", test(".", "TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt")},
 	{"refused-release-sent-at-each-answer", "internal/release/pending.go", "case p.probe:", "default:", test(".", "TestARefusalOfOneReleaseHoldsUpNoOther")},
 	{"refused-release-counts-as-owed", "internal/release/backlog.go", "b.refused.Add(1)", "b.dropped.Add(1)", test(".", "TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong")},
-	{"min-hold-begins-again", "internal/release/pending.go", "if p.Hold != nil {", "if false {", test(".", "TestALateReleaseDoesNotBeginTheMinimumHoldAgain")},
+	{"min-hold-begins-again", "internal/release/pending.go", "if !p.Hold.IsZero() {", "if false {", test(".", "TestALateReleaseDoesNotBeginTheMinimumHoldAgain")},
 	{"disowned-lock-is-still-owned", "internal/memnode/state.go", "hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):]", "r.Owner+string(sum[:0])", test(".", "TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold")},
 	{"lua-disowned-lock-is-still-owned", "pool/lua/release.lua", "string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33)", "owner", test("./pool", "TestALockThatIsLeftToLiveIsItsOwnersNoMore")},
 	{"lua-shortened-lock-untold", "pool/lua/release.lua", "if told == 2 then", "if true then", test("./pool", "TestTheFirstTwoWhoListenAreToldHowLongALockIsLeftToLive")},

@@ -32,16 +32,21 @@ type Owner interface {
 // A node that refuses the release is asked again too, for a refusal may pass: somebody changes the
 // permissions back.
 type Pending struct {
-	Owner   Owner
+	*Attempt
 	Backlog *Backlog // of the node
 	Request *pool.Request
 	Trace   quorum.Trace
-	Hold    *time.Time // until when a minimum hold leaves the key in place; nil: it goes at once
-	Until   time.Time  // when the key has expired by itself, as far as we can tell
-	Timeout time.Duration
 
+	probe  bool  // it is the one that shows whether the node still refuses it
 	denied error // why the node refused the release, when it last did
-	probe  bool  // it is the one that shows whether the node still does
+}
+
+// An Attempt is what the releases of one attempt have in common.
+type Attempt struct {
+	Owner   Owner
+	Hold    time.Time // until when a minimum hold leaves the keys in place; zero: they go at once
+	Until   time.Time // when the keys have expired by themselves, as far as we can tell
+	Timeout time.Duration
 }
 
 // Send takes the release on its way to the node. See dispatch.Inline for who waits for the answer.
@@ -53,7 +58,7 @@ func (p *Pending) Send(now time.Time, waits bool) *dispatch.Inline {
 
 // resend is Send at a later time, when less is left of the minimum hold.
 func (p *Pending) resend(now time.Time) {
-	if p.Hold != nil {
+	if !p.Hold.IsZero() {
 		r := p.Request
 		p.Request = &pool.Request{
 			Verb: r.Verb, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve,
