@@ -189,6 +189,35 @@ func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 	}
 }
 
+// However often the first of a split vote has asked in vain, it asks again a quarter of a node
+// timeout later: it has to find the moment when another has given way.
+func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const timeout, latency = 200 * time.Millisecond, 25 * time.Millisecond
+		c := newCluster(3)
+		c.latency(latency)
+		seen := new(recorder)
+		l := c.locker(t, redlock.WithNodeTimeout(timeout), redlock.WithObserver(seen))
+		mustUnlock(t, mustTryLock(t, l, "warm"))
+		time.Sleep(time.Second)
+		c.taps[0].master.Set("a", last(), time.Minute)
+		c.refuse(2)
+		before := c.taps[0].sent(pool.Acquire)
+		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Fatalf("TryLock: %v", err)
+		}
+		var asked time.Duration // for how long the attempts went on
+		for _, a := range eventsOf[redlock.AttemptEvent](seen)[1:] {
+			asked += a.Took
+		}
+		times := c.taps[0].sent(pool.Acquire) - before
+		if most := asked / time.Duration(times); most > timeout/4+latency {
+			t.Errorf("the node was asked %d times in %v, once in %v", times, asked, most)
+		}
+	})
+}
+
 // last is an owner that all others come before: see split.go.
 func last() string {
 	for i := 0; ; i++ {

@@ -4,6 +4,9 @@
  * attempt was given up, or never; a reply comes at any later time, or never; a lock key vanishes at any time, whatever
  * the cause: expiry under any clock, a release, a deletion. Only the fencing register F is kept, unless LOSE.
  *
+ * A node that refuses an acquire, because the lock is another's, changes nothing. So an attempt that asks it again is one
+ * whose first request is carried out late: that is in every row.
+ *
  * An attempt asks N nodes, chooses the greatest token granted once a majority has granted, has the nodes that granted
  * less repaired, and wins with nodes that have accepted exactly that token. The checks are at RETURN.
  *

@@ -120,6 +120,7 @@ var mutants = []mutant{
 	{"nobody-insists", "quorum.go", "if !c.insist() {", "if true {", test(".", "TestTheFirstOfASplitVoteKeepsWhatItHas")},
 	{"everybody-insists", "internal/quorum/split.go", "count > own || count == own && o < self", "count > own && count == own && o < self", test(".", "TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway")},
 	{"a-majority-gives-way", "internal/quorum/acquisition.go", "t.Granted < q && t.Held > 0", "t.Held > 0", test(".", "TestAnAttemptThatHasAMajorityGivesWayToNobody")},
+	{"pauses-grow", "split.go", "pauseDivisor = 4", "pauseDivisor = 1", test(".", "TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout")},
 	{"insists-for-ever", "split.go", " || !c.end.IsZero() && !now.Before(c.end)", "", test(".", "TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts")},
 	{"unreachable-nodes-are-awaited", "internal/dispatch/distance.go", " || now.Sub(ln.connecting) >= ConnectGrace", "", test(".", "TestAnUnreachableMinorityDoesNotProlongASplitVote")},
 	{"timeout-of-a-lease-stays", "extend.go", "\tc.timeout = c.locker.timeout(c.terms)\n", "", test(".", "TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo")},
