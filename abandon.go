@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/release"
 	"github.com/go-redlock/redlock/pool"
@@ -21,10 +22,10 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispat
 	c.releases = make([]owedRelease, len(c.locker.lines))
 	request := c.request(pool.Release)
 	request.TTL = remainder
-	request.Queue, request.Reserve = c.queue, reserve(c.timeout)
-	// else no node has our inbox in its queue, or the lock reserved for it
-	if inbox := c.locker.inbox; inbox.busy.Load() {
-		request.Inbox = inbox.channel
+	request.Queue, request.Reserve = c.queue, notify.Reservation(c.timeout)
+	// else no node has our channel in its queue, or the lock reserved for it
+	if n := c.locker.notifier; n.Subscribed() {
+		request.Inbox = n.Channel()
 	}
 	now := clock.IO()
 	until := now.Add(max(c.terms.ttl, remainder))
@@ -72,7 +73,7 @@ func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
 func (c *claim) Confirmed(node int) {
 	l := c.locker
 	if c.wakes && !l.lines[node].Duplicate() && int(c.confirmed.Add(1)) == l.quorum {
-		l.inbox.freed(c.acquire.Lock)
+		l.notifier.Freed(c.acquire.Lock)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -35,11 +36,10 @@ func (l *Locker) Check(ctx context.Context) error {
 			}
 		}
 		before = replies
-		serving, coming := l.votes(replies)
-		switch {
-		case serving >= l.quorum:
+		switch outcome := l.serve(replies); {
+		case outcome == quorum.Yes:
 			return nil
-		case serving+coming < l.quorum, ctx.Err() != nil, l.pause(ctx, minBackoff) != nil:
+		case outcome != quorum.Open, ctx.Err() != nil, l.pause(ctx, minBackoff) != nil:
 			failed := l.surveyError("check", "", replies)
 			if ctx.Err() != nil {
 				failed.cause = ended(ctx)
@@ -49,21 +49,22 @@ func (l *Locker) Check(ctx context.Context) error {
 	}
 }
 
-// votes counts the servers that would serve, each once, and the nodes to which a connection is
-// being made. A further node of a server is made one without a vote.
-func (l *Locker) votes(replies []pool.Reply) (serving, coming int) {
-	voters := make(map[string]bool)
+// serve reports whether a majority would serve: it may yet where a connection to a node is being
+// made. A further node of a server is made one without a vote.
+func (l *Locker) serve(replies []pool.Reply) quorum.Side {
+	vote := quorum.NewVote(len(l.lines), l.quorum)
 	for i := range replies {
 		r := &replies[i]
 		switch {
-		case r.Verdict == pool.OK && (l.lines[i].Duplicate() || voters[r.Server]):
-			*r = noVote
-		case r.Verdict == pool.OK:
-			serving++
-			voters[r.Server] = r.Server != ""
 		case errors.Is(r.Err, pool.ErrConnecting):
-			coming++
+		case r.Verdict != pool.OK:
+			vote.Count(quorum.Neither, "")
+		case l.lines[i].Duplicate():
+			vote.Count(quorum.Neither, "")
+			*r = noVote
+		case !vote.Count(quorum.Yes, r.Server):
+			*r = noVote
 		}
 	}
-	return serving, coming
+	return vote.Outcome()
 }

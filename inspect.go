@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -66,13 +67,9 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 			continue
 		}
 		left[r.Fingerprint] = append(left[r.Fingerprint], life(r.TTL))
-		if len(left[r.Fingerprint]) == l.quorum {
-			in.Owner, in.Holder = r.Fingerprint, r.Holder
+		if lasts, ok := quorum.Lasts(left[r.Fingerprint], l.quorum); ok {
+			in.Owner, in.Holder, in.Left = r.Fingerprint, r.Holder, lasts
 		}
-	}
-	if ttls := left[in.Owner]; in.Owner != "" {
-		slices.Sort(ttls)
-		in.Left = ttls[len(ttls)-l.quorum]
 	}
 	return in, err
 }
@@ -180,13 +177,13 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 	case <-ctx.Done():
 		replies = p.stop(unheard)
 	}
-	answers := 0
+	answered := quorum.NewSet(len(replies), l.quorum)
 	for i := range replies {
 		if replies[i].Verdict == pool.OK {
-			answers++
+			answered.Add(i)
 		}
 	}
-	if answers >= l.quorum {
+	if answered.Majority() {
 		return replies, nil
 	}
 	err := l.surveyError(op, name, replies)

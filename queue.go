@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -23,10 +24,10 @@ const (
 // queues are where the goroutines of this process meet over the names of locks. Their mutex comes
 // after those of claims, and before those of the rooms below.
 type queues struct {
-	inbox  *inbox
-	prefix string
-	needed int             // the quorum, for errors
-	done   <-chan struct{} // closed with the Locker
+	notifier *notify.Notifier
+	prefix   string
+	needed   int             // the quorum, for errors
+	done     <-chan struct{} // closed with the Locker
 
 	mu     sync.Mutex
 	byName map[string]*localQueue
@@ -45,8 +46,8 @@ type localQueue struct {
 	active  int // those who hold the lock, or contend for it: while there is one, the others wait
 	first   *waiter
 	last    *waiter
-	place   *place       // in the queue that the nodes keep, of the one who contends
-	refusal *QuorumError // the latest that the one who contends got
+	entry   *notify.Entry // in the queue that the nodes keep, of the one who contends
+	refusal *QuorumError  // the latest that the one who contends got
 }
 
 // A waiter is a goroutine in a queue.
@@ -76,11 +77,18 @@ func (s *queues) join(name string, plain bool) (*localQueue, error) {
 	return q, nil
 }
 
-// has reports whether a goroutine of this process has to do with the lock of that key.
-func (s *queues) has(lock string) bool {
+// unused returns the keys of the lock with that lock key if no goroutine of this process has to do
+// with it.
+func (s *queues) unused(lock string) (pool.KeySet, bool) {
+	name := strings.TrimPrefix(lock, s.prefix)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.byName[strings.TrimPrefix(lock, s.prefix)] != nil
+	used := s.byName[name] != nil
+	s.mu.Unlock()
+	if used {
+		return pool.KeySet{}, false
+	}
+	keys, err := pool.Keys(s.prefix, name)
+	return keys, err == nil
 }
 
 // close has the queues take no more calls, and hand no lock over.
@@ -114,28 +122,28 @@ func (q *localQueue) next() {
 			q.active++
 			w.turn <- grant{}
 		} else {
-			q.closePlace(true)
+			q.closeEntry(true)
 		}
 	}
 	q.unref()
 }
 
-// openPlace returns the place in the queue that the nodes keep, where the one who contended before
+// openEntry returns the entry in the queue that the nodes keep, where the one who contended before
 // may have left it, and opens it if open is set.
-func (q *localQueue) openPlace(keys pool.KeySet, open bool) *place {
+func (q *localQueue) openEntry(keys pool.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	if q.place == nil && open {
-		q.place = q.queues.inbox.place(keys)
+	if q.entry == nil && open {
+		q.entry = q.queues.notifier.Enter(keys)
 	}
-	return q.place
+	return q.entry
 }
 
-// closePlace gives up that place, and tells the nodes if leave is set. With mu held.
-func (q *localQueue) closePlace(leave bool) {
-	if q.place != nil {
-		q.place.close(leave)
-		q.place = nil
+// closeEntry gives up that entry, and tells the nodes if tell is set. With mu held.
+func (q *localQueue) closeEntry(tell bool) {
+	if q.entry != nil {
+		q.entry.Leave(tell)
+		q.entry = nil
 	}
 }
 
@@ -144,7 +152,7 @@ func (q *localQueue) acquired() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	q.refusal = nil
-	q.closePlace(false)
+	q.closeEntry(false)
 }
 
 // overtake notes that a call that did not wait for its turn holds the lock.

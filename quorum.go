@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/release"
 	"github.com/go-redlock/redlock/pool"
@@ -89,8 +90,8 @@ func (c *claim) newOwner(holder string) string {
 }
 
 // claim starts one attempt: it takes the time, and asks every node. Those that refuse queue it, if
-// there is a place. The caller goes on with wait.
-func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *claim {
+// there is an entry. The caller goes on with wait.
+func (m *Mutex) claim(ctx context.Context, t *terms, entry *notify.Entry, end time.Time) *claim {
 	l := m.locker
 	c := &claim{
 		locker:  l,
@@ -114,8 +115,8 @@ func (m *Mutex) claim(ctx context.Context, t *terms, p *place, end time.Time) *c
 		c.acquire.Retention = t.fenceRetention()
 		c.acquire.Token = l.hint(m.keys.Lock, c.start)
 	}
-	if p != nil {
-		p.enqueue(&c.acquire, c.queue, c.start)
+	if entry != nil {
+		entry.Stamp(&c.acquire, c.start)
 	}
 	c.mu.Lock()
 	defer c.unlock()

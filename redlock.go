@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/release"
 	"github.com/go-redlock/redlock/internal/schedule"
 	"github.com/go-redlock/redlock/pool"
@@ -23,7 +24,7 @@ type Locker struct {
 	lines    []*dispatch.Line
 	quorum   int
 	tokens   tokens
-	inbox    *inbox
+	notifier *notify.Notifier
 	queues   queues
 	renewals *schedule.Schedule
 	journal  journal
@@ -83,8 +84,12 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		l.backlogs = append(l.backlogs, release.New(l.lines[i], &l.dispatch.Group, l.clock, gaveUp))
 		l.signOff = append(l.signOff, n.Open())
 	}
-	l.inbox = newInbox(l)
-	l.queues.inbox, l.queues.prefix, l.queues.needed, l.queues.done = l.inbox, l.prefix, l.quorum, l.closed
+	l.notifier = notify.New(l.dispatch, l.quorum, l.clock, l.logger, notify.Hooks{
+		Timeout:  func() time.Duration { return l.timeout(&l.terms) },
+		Unused:   l.queues.unused,
+		Occupied: l.occupiedAt,
+	})
+	l.queues.notifier, l.queues.prefix, l.queues.needed, l.queues.done = l.notifier, l.prefix, l.quorum, l.closed
 	l.queues.byName = make(map[string]*localQueue)
 	if len(nodes)%2 == 0 {
 		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))
@@ -279,14 +284,15 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	return le, nil
 }
 
-// attempt runs the algorithm once. If it is queued, nodes that refuse it put it in its place. Where
+// attempt runs the algorithm once. If it is queued, nodes that refuse it queue it under the
+// entry. Where
 // the votes are split it gives way at end, unless that is zero, or sooner.
-func (m *Mutex) attempt(ctx context.Context, t *terms, p *place, queued bool, end time.Time) (got *claim, _ error) {
+func (m *Mutex) attempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *claim, _ error) {
 	l := m.locker
 	if !queued {
-		p = nil
+		entry = nil
 	}
-	c := m.claim(ctx, t, p, end)
+	c := m.claim(ctx, t, entry, end)
 	defer func() {
 		// then nothing may be left, also where an Observer panicked and nobody hears of it
 		if got == nil {
@@ -386,7 +392,7 @@ func (l *Locker) Close(ctx context.Context) error {
 	}
 	l.queues.close()
 	close(l.closed)
-	l.inbox.end()
+	l.notifier.Close()
 	for _, le := range leases {
 		le.claim.mu.Lock()
 		if le.end(ErrClosed) {

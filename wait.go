@@ -85,10 +85,10 @@ func lasts(ctx context.Context, at time.Time) bool {
 func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
 	// who has waited lately will wait again: queue from the first attempt on
-	p := q.openPlace(m.keys, l.inbox.busy.Load())
+	entry := q.openEntry(m.keys, l.notifier.Subscribed())
 	var last *QuorumError // the last verdict
-	if p != nil {
-		if err := l.pause(ctx, l.inbox.courtesy(m.keys.Lock)); err != nil {
+	if entry != nil {
+		if err := l.pause(ctx, l.notifier.YieldDelay(m.keys.Lock)); err != nil {
 			return grant{}, m.stopped(ctx, nil)
 		}
 	}
@@ -96,12 +96,12 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 	splits := 0        // in a row
 	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
-		queued := p != nil && p.ready()
+		queued := entry != nil && entry.Ready()
 		began := l.clock.Now()
-		c, err := m.attempt(ctx, t, p, queued, time.Time{})
+		c, err := m.attempt(ctx, t, entry, queued, time.Time{})
 		if err == nil {
 			if waited {
-				l.inbox.crowded(m.keys.Lock, l.clock.Now().Sub(c.start.Mono))
+				l.notifier.Contended(m.keys.Lock, l.clock.Now().Sub(c.start.Mono))
 			}
 			q.acquired()
 			return c.grant(), nil
@@ -114,7 +114,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			return grant{}, last
 		}
 		q.noteRefusal(last)
-		p = q.openPlace(m.keys, true)
+		entry = q.openEntry(m.keys, true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
 		switch {
 		case held:
@@ -125,6 +125,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 		default:
 			l.outage.lasts(&l.journal, dark, l.clock.Now(), last)
 		}
+		var again bool
 		switch {
 		case held && queued:
 			patience := last.patience()
@@ -134,14 +135,14 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			} else {
 				splits = 0
 			}
-			err = p.wait(ctx, patience)
+			again = entry.Wait(ctx, patience)
 			n, waited = 0, true
-		case held && l.inbox.open(ctx, l.timeout(t)) && p.ready():
-			continue // now they can tell
+		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
+			again = true // at once: now they can tell
 		default:
-			err = l.pause(ctx, backoff(n, last.RetryAfter))
+			again = l.pause(ctx, backoff(n, last.RetryAfter)) == nil
 		}
-		if err != nil {
+		if !again {
 			return grant{}, m.stopped(ctx, last)
 		}
 	}

@@ -1,0 +1,191 @@
+package notify
+
+import (
+	"context"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/jitter"
+	"github.com/go-redlock/redlock/internal/quorum"
+	"github.com/go-redlock/redlock/pool"
+)
+
+const (
+	// majorityGrace is how long a waiter that was notified by one node waits for a majority of them
+	// before it tries all the same.
+	majorityGrace = 3 * time.Millisecond
+	// maxGrowth is how many times the random part of the grace doubles.
+	maxGrowth = 5
+
+	// tryAtOnce is in place of a node to look at.
+	tryAtOnce = -1
+)
+
+// An Entry is this process's place in the queue that the nodes keep for one lock. The goroutines of
+// a process pass it on to one another, and it ends when one of them gets the lock or none is left.
+type Entry struct {
+	notifier *Notifier
+	keys     pool.KeySet
+	since    clock.Moment  // the wait began
+	wake     chan struct{} // gets a value when it is time to try, or to look
+
+	// The notifier's mu guards these.
+	queued   bool        // on some node, perhaps
+	notified quorum.Set  // nodes where the lock is reserved for us, since the last attempt
+	misses   int         // attempts in a row for which no majority had notified us
+	timer    clock.Timer // the next reason to wake
+	look     int         // the node to look at then, or tryAtOnce
+}
+
+// Enter opens an entry for a lock: the nodes do not know of it yet.
+func (n *Notifier) Enter(keys pool.KeySet) *Entry {
+	e := &Entry{
+		notifier: n, keys: keys, since: clock.Present(n.clock), wake: make(chan struct{}, 1),
+		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.entries[keys.Lock] = e
+	if n.idle != nil {
+		n.idle.Stop()
+	}
+	return e
+}
+
+// Leave ends the entry. If tell is set, and the nodes may know of it, they are told.
+func (e *Entry) Leave(tell bool) {
+	n := e.notifier
+	var timeout time.Duration
+	if tell {
+		timeout = n.hooks.Timeout()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e.stopTimer()
+	delete(n.entries, e.keys.Lock)
+	if tell && e.queued {
+		n.leave(e.keys, n.dispatcher.Lines(), timeout)
+	}
+	if len(n.entries) == 0 && n.stop != nil {
+		if n.idle == nil {
+			n.idle = n.clock.AfterFunc(idleUnsubscribe, n.unsubscribeIfIdle)
+		} else {
+			n.idle.Reset(idleUnsubscribe)
+		}
+	}
+}
+
+// Ready reports whether the next attempt may queue: a majority of the nodes can tell us, and all
+// have forgotten the entry before this one.
+func (e *Entry) Ready() bool {
+	n := e.notifier
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.live.Majority() && n.leaving[e.keys.Lock] == 0
+}
+
+// Stamp makes the attempt that begins now one that the nodes queue if they refuse it. What they
+// tell from now on is about the next.
+func (e *Entry) Stamp(r *pool.Request, now clock.Moment) {
+	n := e.notifier
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	e.queued = true
+	if e.misses++; e.notified.Majority() {
+		e.misses = 0
+	}
+	e.notified.Clear()
+	e.look = tryAtOnce
+	e.stopTimer()
+	select {
+	case <-e.wake:
+	default:
+	}
+	r.Queue, r.Inbox = e.keys.Queue, n.channel
+	r.Ticket = uint64(max(e.since.Wall.Microseconds(), 1))
+	r.Age = max(now.Mono.Sub(e.since.Mono), 0)
+}
+
+// Wait waits until it is time for another attempt: when the lock was passed on to us, or after
+// fallback at the latest, whatever the nodes tell. It returns false if ctx ended or the Notifier
+// was closed first.
+func (e *Entry) Wait(ctx context.Context, fallback time.Duration) bool {
+	n := e.notifier
+	over, timer := clock.After(n.clock, fallback)
+	defer timer.Stop()
+	for {
+		select {
+		case <-e.wake:
+		case <-over:
+			return true
+		case <-n.closed:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+		if node := e.toLookAt(); node == tryAtOnce || !n.hooks.Occupied(ctx, node, e.keys) {
+			return true
+		}
+	}
+}
+
+// toLookAt is the node to look at, or tryAtOnce.
+func (e *Entry) toLookAt() int {
+	e.notifier.mu.Lock()
+	defer e.notifier.mu.Unlock()
+	return e.look
+}
+
+// heard counts a notice: that the lock is reserved for us there, or will be next in that time. With
+// mu held.
+func (e *Entry) heard(node int, next time.Duration) {
+	switch {
+	case next > 0: // the one before us was notified; should it be dead its reservation ends then
+		if e.notified.Len() == 0 {
+			e.wakeAfter(next+majorityGrace, node)
+		}
+	case e.notified.Add(node):
+		if e.notified.Majority() {
+			e.wakeAfter(0, tryAtOnce)
+		} else if e.notified.Len() == 1 {
+			e.wakeAfter(e.grace(), tryAtOnce)
+		}
+	}
+}
+
+// grace is how long to wait for a majority after the first node has notified us. Two waiters that
+// are notified by half of the nodes each would fail in step for ever, each passing its half on to
+// the other: so the grace grows at random. With mu held.
+func (e *Entry) grace() time.Duration {
+	if e.misses == 0 {
+		return majorityGrace
+	}
+	return majorityGrace + jitter.N(majorityGrace<<min(e.misses, maxGrowth))
+}
+
+// wakeAfter wakes the entry after d, to look at a node or to try at once. With mu held.
+func (e *Entry) wakeAfter(d time.Duration, look int) {
+	e.look = look
+	switch {
+	case d <= 0:
+		e.wakeUp()
+	case e.timer == nil:
+		e.timer = e.notifier.clock.AfterFunc(d, e.wakeUp)
+	default:
+		e.timer.Reset(d)
+	}
+}
+
+// stopTimer stops the timer. With mu held.
+func (e *Entry) stopTimer() {
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+}
+
+func (e *Entry) wakeUp() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}

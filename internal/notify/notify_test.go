@@ -1,0 +1,515 @@
+package notify_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/notify"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	timeout = 80 * time.Millisecond // of a node
+	grace   = 3 * time.Millisecond  // for a majority of notices
+	long    = time.Minute
+)
+
+var keys, _ = pool.Keys("", "a")
+
+// A node is one whose notices a test sends itself.
+type node struct {
+	*memnode.Node
+	trip time.Duration // of a request
+
+	mu            sync.Mutex
+	refuses       bool // a subscription breaks at once
+	subscriptions int  // under way
+	times         []time.Time
+	ready         func()
+	heard         func(pool.Notice) // of the latest
+	left          []string          // locks whose queue we left
+}
+
+func (n *node) Do(ctx context.Context, calls []pool.Call) {
+	time.Sleep(n.trip)
+	n.mu.Lock()
+	for i := range calls {
+		if r := calls[i].Request; r.Verb == pool.Leave {
+			n.left = append(n.left, r.Lock)
+		}
+	}
+	n.mu.Unlock()
+	n.Node.Do(ctx, calls)
+}
+
+func (n *node) Listen(ctx context.Context, _ string, ready func(), heard func(pool.Notice)) error {
+	n.mu.Lock()
+	n.times = append(n.times, time.Now())
+	if n.refuses {
+		n.mu.Unlock()
+		return errors.New("refused")
+	}
+	n.subscriptions++
+	n.ready, n.heard = ready, heard
+	n.mu.Unlock()
+	ready()
+	<-ctx.Done()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.subscriptions--
+	return ctx.Err()
+}
+
+// A house is a Notifier and all below it.
+type house struct {
+	*notify.Notifier
+	nodes    []*node
+	used     bool        // this process has to do with every lock
+	occupied []time.Time // when it was looked whether somebody has one
+	taken    bool        // somebody has
+}
+
+// play runs a test of a Notifier with that many nodes, in virtual time.
+func play(t *testing.T, count int, set func(*node), test func(*testing.T, *house)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		h := &house{}
+		nodes := make([]pool.Node, count)
+		for i := range nodes {
+			n := &node{Node: memnode.New(string(rune('1' + i)))}
+			if set != nil {
+				set(n)
+			}
+			h.nodes, nodes[i] = append(h.nodes, n), n
+		}
+		d := dispatch.New(nodes, dispatch.Hooks{
+			Full: func(int) bool { return false }, Alive: func(int) {}, Duplicate: func(int, int) {},
+			Heard: func(int, pool.Verb, *pool.Reply, time.Duration, time.Time) {},
+		})
+		h.Notifier = notify.New(d, count/2+1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
+			Timeout: func() time.Duration { h.probe(); return timeout },
+			Unused:  func(string) (pool.KeySet, bool) { h.probe(); return keys, !h.used },
+			Occupied: func(context.Context, int, pool.KeySet) bool {
+				h.probe()
+				h.occupied = append(h.occupied, time.Now())
+				return h.taken
+			},
+		})
+		test(t, h)
+		h.Close()
+		d.Drain(nil)
+		d.Retire()
+		d.Join()
+	})
+}
+
+// probe would hang if a lock of the Notifier's were held.
+func (h *house) probe() { h.Contended("probe", 0) }
+
+// enter opens an entry, with subscriptions, and makes an attempt that is queued.
+func (h *house) enter(t *testing.T) *notify.Entry {
+	t.Helper()
+	e := h.Enter(keys)
+	if !h.Subscribe(t.Context(), timeout) || !e.Ready() {
+		t.Fatal("not subscribed")
+	}
+	synctest.Wait() // the other nodes too
+	h.attempt(e)
+	return e
+}
+
+// attempt makes one, which is refused and queued.
+func (h *house) attempt(e *notify.Entry) *pool.Request {
+	r := &pool.Request{Verb: pool.Acquire, Lock: keys.Lock}
+	e.Stamp(r, clock.Present(clock.System{}))
+	return r
+}
+
+// pass has these nodes tell that the lock is reserved for us.
+func (h *house) pass(nodes ...int) {
+	for _, i := range nodes {
+		h.nodes[i].heard(pool.Notice{Lock: keys.Lock})
+	}
+}
+
+// left is how many nodes were asked to forget us.
+func (h *house) left() (count int) {
+	synctest.Wait()
+	for _, n := range h.nodes {
+		n.mu.Lock()
+		count += len(n.left)
+		n.mu.Unlock()
+	}
+	return count
+}
+
+// subscriptions is how many there are.
+func (h *house) subscriptions() (count int) {
+	synctest.Wait()
+	for _, n := range h.nodes {
+		n.mu.Lock()
+		count += n.subscriptions
+		n.mu.Unlock()
+	}
+	return count
+}
+
+// wait returns how long the entry waited.
+func wait(t *testing.T, e *notify.Entry, fallback time.Duration) time.Duration {
+	t.Helper()
+	began := time.Now()
+	if !e.Wait(t.Context(), fallback) {
+		t.Error("the wait was cut short")
+	}
+	return time.Since(began)
+}
+
+func TestAMajorityOfNoticesWakesAtOnce(t *testing.T) {
+	t.Parallel()
+	play(t, 5, nil, func(t *testing.T, h *house) {
+		e := h.enter(t)
+		h.pass(0, 1, 4)
+		if took := wait(t, e, long); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+		e.Leave(false)
+	})
+}
+
+func TestFewerNoticesWakeAfterTheGrace(t *testing.T) {
+	t.Parallel()
+	play(t, 5, nil, func(t *testing.T, h *house) {
+		e := h.enter(t)
+		h.pass(0, 1, 2)
+		h.attempt(e)    // since when nothing has failed
+		h.pass(2, 2, 2) // one node counts once
+		time.Sleep(time.Millisecond)
+		h.pass(3) // which makes it no longer
+		if took := wait(t, e, long); took != grace-time.Millisecond {
+			t.Errorf("it took %v", took)
+		}
+		e.Leave(false)
+	})
+}
+
+// Two processes that were notified by half of the nodes each would else take their halves from one
+// another for ever.
+func TestTheGraceGrowsAtRandomWithEachAttemptThatNoMajorityHadNotified(t *testing.T) {
+	t.Parallel()
+	play(t, 4, nil, func(t *testing.T, h *house) {
+		e := h.enter(t)
+		var took []time.Duration
+		for range 12 {
+			h.attempt(e)
+			h.pass(0, 1)
+			took = append(took, wait(t, e, long))
+		}
+		if slices.Min(took) < grace || slices.Max(took) < 3*grace || slices.Max(took) >= 33*grace {
+			t.Errorf("the waits were %v", took)
+		}
+		if slices.Sort(took); len(slices.Compact(took)) < 6 {
+			t.Errorf("they are hardly random: %v", took)
+		}
+		h.attempt(e)
+		h.pass(0, 1, 2)
+		wait(t, e, long)
+		h.attempt(e)
+		h.pass(0)
+		if again := wait(t, e, long); again != grace {
+			t.Errorf("after a majority it took %v", again)
+		}
+		e.Leave(false)
+	})
+}
+
+func TestNoticesFromBeforeAnAttemptDoNotCountForTheNext(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		e := h.enter(t)
+		h.pass(0, 1)
+		h.attempt(e)
+		if took := wait(t, e, time.Second); took != time.Second {
+			t.Errorf("notices of both nodes woke it after %v", took)
+		}
+		h.attempt(e)
+		h.pass(0)
+		h.attempt(e)
+		h.pass(1)
+		if took := wait(t, e, long); took < grace {
+			t.Errorf("one notice each of two attempts woke it after %v", took)
+		}
+		e.Leave(false)
+	})
+}
+
+func TestTheNextInLineLooksWhetherTheOneBeforeItIsDead(t *testing.T) {
+	t.Parallel()
+	for _, taken := range []bool{false, true} {
+		play(t, 3, nil, func(t *testing.T, h *house) {
+			h.taken = taken
+			e := h.enter(t)
+			began := time.Now()
+			h.nodes[1].heard(pool.Notice{Lock: keys.Lock, Next: 10 * time.Millisecond})
+			took, want := wait(t, e, time.Second), 10*time.Millisecond+grace
+			if len(h.occupied) != 1 || h.occupied[0].Sub(began) != want {
+				t.Errorf("taken=%v: it looked at %v", taken, h.occupied)
+			}
+			if taken {
+				want = time.Second
+			}
+			if took != want {
+				t.Errorf("taken=%v: it tried after %v", taken, took)
+			}
+			e.Leave(false)
+		})
+	}
+}
+
+func TestAWaiterTriesWithoutNotices(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		e := h.enter(t)
+		if took := wait(t, e, 4*time.Second); took != 4*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		h.Freed("another")
+		h.Freed(keys.Lock) // by this process
+		if took := wait(t, e, 4*time.Second); took != 0 {
+			t.Errorf("it took %v though the lock was freed", took)
+		}
+		e.Leave(false)
+	})
+}
+
+func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		e := h.enter(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if e.Wait(ctx, long) || time.Since(began) != time.Second {
+			t.Errorf("it went on, or ended after %v", time.Since(began))
+		}
+		e.Leave(false)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		d := dispatch.New([]pool.Node{memnode.New("1")}, dispatch.Hooks{})
+		n := notify.New(d, 1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{})
+		e := n.Enter(keys)
+		time.AfterFunc(time.Second, n.Close)
+		began := time.Now()
+		if e.Wait(t.Context(), long) || time.Since(began) != time.Second {
+			t.Errorf("it went on, or ended after %v", time.Since(began))
+		}
+		if n.Subscribe(t.Context(), long) || n.Subscribed() {
+			t.Error("it subscribed though it was closed")
+		}
+	})
+}
+
+func TestAnAttemptIsStampedWithWhenTheWaitBegan(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		began := time.Now()
+		e := h.enter(t)
+		time.Sleep(time.Second)
+		r := h.attempt(e)
+		if r.Queue != keys.Queue || r.Inbox != h.Channel() || r.Ticket != uint64(began.UnixMicro()) || r.Age != time.Second {
+			t.Errorf("the request is %+v", r)
+		}
+		e.Leave(false)
+	})
+}
+
+func TestAnEntryThatLeavesIsForgottenBeforeTheNextOneQueues(t *testing.T) {
+	t.Parallel()
+	slow := func(n *node) {
+		if n.Addr() == "3" {
+			n.trip = timeout / 2
+		}
+	}
+	play(t, 3, slow, func(t *testing.T, h *house) {
+		h.enter(t).Leave(true)
+		next := h.Enter(keys)
+		if next.Ready() {
+			t.Error("it may queue though the nodes know the entry before it")
+		}
+		time.Sleep(timeout / 4)
+		if next.Ready() {
+			t.Error("it may queue though one node knows the entry before it")
+		}
+		time.Sleep(timeout / 2)
+		if !next.Ready() || h.left() != 3 {
+			t.Errorf("it may not queue though %d nodes have forgotten the entry before it", h.left())
+		}
+		next.Leave(true) // it never queued
+		if h.left() != 3 {
+			t.Error("the nodes were told of an entry they cannot know")
+		}
+		h.enter(t).Leave(false) // its attempt had the lock
+		if h.left() != 3 {
+			t.Error("the nodes were told of an entry that they had dropped")
+		}
+	})
+}
+
+func TestAReservationThatNobodyWantsIsPassedOn(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		h.enter(t).Leave(false)
+		h.nodes[1].heard(pool.Notice{Lock: keys.Lock, Next: time.Second}) // that is no reservation
+		h.used = true                                                     // by a holder
+		h.pass(1)
+		if h.left() != 0 {
+			t.Error("it was passed on though it is none, or somebody here may want it")
+		}
+		h.used = false
+		h.pass(1)
+		synctest.Wait()
+		if h.left() != 1 || len(h.nodes[1].left) != 1 {
+			t.Errorf("%d nodes were told", h.left())
+		}
+	})
+}
+
+func TestSubscriptionsEndAfterIdleTimeAndAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		h.enter(t).Leave(false)
+		time.Sleep(4 * time.Second)
+		e := h.enter(t) // which keeps them
+		time.Sleep(10 * time.Second)
+		if n := h.subscriptions(); n != 3 || !h.Subscribed() {
+			t.Errorf("%d subscriptions are left while one waits", n)
+		}
+		e.Leave(false)
+		time.Sleep(4 * time.Second)
+		if n := h.subscriptions(); n != 3 {
+			t.Errorf("%d subscriptions are left after 4s", n)
+		}
+		time.Sleep(2 * time.Second)
+		if n := h.subscriptions(); n != 0 || h.Subscribed() {
+			t.Errorf("%d subscriptions are left after 6s", n)
+		}
+		e = h.enter(t)
+		if n := h.subscriptions(); n != 3 || !h.Subscribed() {
+			t.Errorf("%d subscriptions were made anew", n)
+		}
+		h.pass(0, 1)
+		if took := wait(t, e, long); took != 0 {
+			t.Errorf("their notices woke nobody for %v", took)
+		}
+		e.Leave(false)
+	})
+}
+
+// A node that confirms a subscription late, when that was ended, tells nothing of the present ones.
+func TestAnEarlierSubscriptionConfirmsNothing(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		h.enter(t).Leave(false)
+		var late []func()
+		for _, n := range h.nodes {
+			late = append(late, n.ready)
+		}
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		for _, n := range h.nodes {
+			n.refuses = true
+		}
+		e := h.Enter(keys)
+		time.AfterFunc(timeout/2, func() {
+			for _, ready := range late {
+				ready()
+			}
+		})
+		if h.Subscribe(t.Context(), timeout) || e.Ready() {
+			t.Error("it may queue though no node can notify it")
+		}
+		e.Leave(false)
+	})
+}
+
+func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
+	t.Parallel()
+	down := func(n *node) { n.refuses = n.Addr() != "3" }
+	play(t, 3, down, func(t *testing.T, h *house) {
+		e := h.Enter(keys)
+		for _, want := range []time.Duration{timeout, 0} {
+			began := time.Now()
+			if h.Subscribe(t.Context(), timeout) || e.Ready() || time.Since(began) != want {
+				t.Errorf("one of three nodes was enough, or it took %v", time.Since(began))
+			}
+		}
+		h.nodes[1].mu.Lock()
+		h.nodes[1].refuses = false
+		h.nodes[1].mu.Unlock()
+		time.Sleep(6 * time.Second)
+		if !h.Subscribe(t.Context(), timeout) || !e.Ready() {
+			t.Error("two of three nodes were not enough")
+		}
+		e.Leave(false)
+	})
+}
+
+func TestASubscriptionThatFailsIsTriedAgainWithPausesThatGrow(t *testing.T) {
+	t.Parallel()
+	play(t, 1, func(n *node) { n.refuses = true }, func(t *testing.T, h *house) {
+		e := h.Enter(keys)
+		h.Subscribe(t.Context(), timeout)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		times := h.nodes[0].times
+		for i := range len(times) - 1 {
+			want := min(50*time.Millisecond<<i, 5*time.Second)
+			if pause := times[i+1].Sub(times[i]); pause != want {
+				t.Errorf("pause %d is %v, not %v", i, pause, want)
+			}
+		}
+		if len(times) < 15 {
+			t.Errorf("it was tried %d times in a minute", len(times))
+		}
+		e.Leave(false)
+	})
+}
+
+func TestTheReleaserOfAContendedLockYieldsOnceAndNotForLong(t *testing.T) {
+	t.Parallel()
+	play(t, 3, nil, func(t *testing.T, h *house) {
+		h.Contended("near", 500*time.Microsecond)
+		h.Contended("far", time.Second)
+		for _, c := range []struct {
+			lock string
+			want time.Duration
+		}{{"near", 2 * time.Millisecond}, {"near", 0}, {"far", 3 * time.Millisecond}, {"other", 0}} {
+			if got := h.YieldDelay(c.lock); got != c.want {
+				t.Errorf("%s: %v, not %v", c.lock, got, c.want)
+			}
+		}
+	})
+}
+
+func TestAReservationLastsForAPartOfTheNodeTimeout(t *testing.T) {
+	t.Parallel()
+	for timeout, want := range map[time.Duration]time.Duration{
+		time.Millisecond: 5 * time.Millisecond, 167 * time.Millisecond: 10 * time.Millisecond,
+	} {
+		if got := notify.Reservation(timeout); got != want {
+			t.Errorf("%v: %v, not %v", timeout, got, want)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package quorum
+
+import (
+	"slices"
+	"time"
+)
+
+// A Set is a set of nodes, which knows whether they are a majority.
+type Set struct {
+	needed int // for a majority
+	count  int
+	has    []bool // by node
+}
+
+// NewSet returns an empty set of that many nodes, of which needed are a majority.
+func NewSet(nodes, needed int) Set { return Set{needed: needed, has: make([]bool, nodes)} }
+
+// Add adds a node. It returns false if the node was there.
+func (s *Set) Add(node int) bool {
+	if s.has[node] {
+		return false
+	}
+	s.has[node] = true
+	s.count++
+	return true
+}
+
+// Remove removes a node. It returns false if the node was not there.
+func (s *Set) Remove(node int) bool {
+	if !s.has[node] {
+		return false
+	}
+	s.has[node] = false
+	s.count--
+	return true
+}
+
+// Clear removes all nodes.
+func (s *Set) Clear() {
+	clear(s.has)
+	s.count = 0
+}
+
+// Len is how many nodes are there.
+func (s *Set) Len() int { return s.count }
+
+// Majority reports whether they are a majority.
+func (s *Set) Majority() bool { return s.count >= s.needed }
+
+// Lasts returns for how long a majority of needed nodes lasts, of those that last for that long
+// each. It returns false if they are no majority.
+func Lasts(each []time.Duration, needed int) (time.Duration, bool) {
+	if len(each) < needed {
+		return 0, false
+	}
+	sorted := slices.Sorted(slices.Values(each))
+	return sorted[len(sorted)-needed], true
+}
