@@ -9,7 +9,7 @@ import (
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/release"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // abandon releases all that the claim has on the nodes, and sees to it that what it gets there yet
@@ -20,7 +20,7 @@ func (c *claim) abandon(remainder time.Duration, vote *releaseVote) (own *dispat
 	c.state.Conclude(quorum.Over)
 	c.release = vote
 	c.releases = make([]owedRelease, len(c.locker.lines))
-	request := c.request(pool.Release)
+	request := c.request(wire.Release)
 	request.TTL = remainder
 	request.Queue, request.Reserve = c.queue, notify.Reservation(c.timeout)
 	// else no node has our channel in its queue, or the lock reserved for it
@@ -60,7 +60,7 @@ func (c *claim) free(i int, now time.Time, waits bool) *dispatch.Inline {
 			return r.Send(now, waits)
 		}
 	case owed == quorum.Nothing && c.release != nil:
-		c.release.count(r, &pool.Reply{Verdict: pool.Gone}, !c.locker.lines[i].Duplicate())
+		c.release.count(r, &wire.Reply{Verdict: wire.Gone}, !c.locker.lines[i].Duplicate())
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (c *claim) Confirmed(node int) {
 }
 
 // Released implements release.Owner.
-func (c *claim) Released(node int, reply pool.Reply) {
+func (c *claim) Released(node int, reply wire.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
 	if c.release != nil {
@@ -116,7 +116,7 @@ func (c *claim) openVote() *releaseVote {
 }
 
 // count counts the first answer to r. With mu held.
-func (v *releaseVote) count(r *owedRelease, reply *pool.Reply, vote bool) {
+func (v *releaseVote) count(r *owedRelease, reply *wire.Reply, vote bool) {
 	if r.counted {
 		return
 	}
@@ -124,9 +124,9 @@ func (v *releaseVote) count(r *owedRelease, reply *pool.Reply, vote bool) {
 	switch {
 	case !vote:
 		server = ""
-	case reply.Verdict == pool.OK:
+	case reply.Verdict == wire.OK:
 		side = quorum.Yes
-	case reply.Verdict == pool.Gone:
+	case reply.Verdict == wire.Gone:
 		side = quorum.No
 	}
 	if counts := v.nodes.Count(side, server); !counts || !vote {
@@ -184,11 +184,11 @@ func (v *releaseVote) tell(c *claim, e *QuorumError) {
 	}
 	for i := range c.releases {
 		r := &c.releases[i]
-		reply := pool.Reply{Verdict: r.said, Err: r.why}
+		reply := wire.Reply{Verdict: r.said, Err: r.why}
 		if !r.counted && v.late {
 			reply = dispatch.Silent(r.Timeout)
 		}
-		if r.said != pool.OK {
+		if r.said != wire.OK {
 			e.Nodes = append(e.Nodes, nodeError(c.locker.lines[i], &reply))
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // Check asks all nodes whether they would serve: for the start of a program, and for readiness
@@ -23,8 +23,8 @@ func (l *Locker) Check(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
 	}
-	r := &pool.Request{Verb: pool.Check, Guard: l.guard}
-	var before []pool.Reply
+	r := &wire.Request{Verb: wire.Check, Guard: l.guard}
+	var before []wire.Reply
 	for {
 		replies, err := l.survey(ctx, "check", "", r)
 		if replies == nil {
@@ -51,13 +51,13 @@ func (l *Locker) Check(ctx context.Context) error {
 
 // serve reports whether a majority would serve: it may yet where a connection to a node is being
 // made. A further node of a server is made one without a vote.
-func (l *Locker) serve(replies []pool.Reply) quorum.Side {
+func (l *Locker) serve(replies []wire.Reply) quorum.Side {
 	vote := quorum.NewVote(len(l.lines), l.quorum)
 	for i := range replies {
 		r := &replies[i]
 		switch {
-		case errors.Is(r.Err, pool.ErrConnecting):
-		case r.Verdict != pool.OK:
+		case errors.Is(r.Err, wire.ErrConnecting):
+		case r.Verdict != wire.OK:
 			vote.Count(quorum.Neither, "")
 		case l.lines[i].Duplicate():
 			vote.Count(quorum.Neither, "")

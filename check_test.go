@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -69,7 +70,7 @@ func TestCheckLeavesNothing(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if n := c.requests(); n != 30 || c.count(pool.Check) != 30 {
+		if n := c.requests(); n != 30 || c.count(wire.Check) != 30 {
 			t.Errorf("%d requests for ten checks of three nodes", n)
 		}
 		for i, tap := range c.taps {
@@ -88,7 +89,7 @@ func TestCheckTellsOfQuarantines(t *testing.T) {
 		l := c.locker(t, redlock.WithRestartGuard(10*time.Second))
 		err := l.Check(t.Context())
 		n, ok := errors.AsType[*redlock.NodeError](err)
-		if !ok || n.Verdict != pool.Quarantined || n.Remain < 9*time.Second {
+		if !ok || n.Verdict != wire.Quarantined || n.Remain < 9*time.Second {
 			t.Errorf("new nodes: %v", err)
 		}
 		time.Sleep(11 * time.Second) // its own quarantine was begun by the check
@@ -111,7 +112,7 @@ func TestCheckCountsAServerOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(2)
-		l, err := redlock.New([]pool.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]})
+		l, err := redlock.New(asNodes([]wire.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,20 +137,20 @@ func TestCheckWaitsForConnectionsInTheMaking(t *testing.T) {
 			ready := time.Now().Add(3 * time.Second)
 			var nodes []pool.Node
 			for i := range 5 {
-				nodes = append(nodes, scripted{fmt.Sprint("node", i), func(ctx context.Context, _ *pool.Request) pool.Reply {
+				nodes = append(nodes, wire.Seal(scripted{fmt.Sprint("node", i), func(ctx context.Context, _ *wire.Request) wire.Reply {
 					until, _ := ctx.Deadline()
 					switch {
 					case i == 0: // which is near
-						return pool.Reply{Verdict: pool.OK}
+						return wire.Reply{Verdict: wire.OK}
 					case i == 1:
-						return pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused}
+						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused}
 					case until.Before(ready):
 						time.Sleep(time.Until(until))
-						return pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: fmt.Errorf("%w: dialling", pool.ErrConnecting)}
+						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: fmt.Errorf("%w: dialling", pool.ErrConnecting)}
 					}
 					time.Sleep(time.Until(ready))
-					return pool.Reply{Verdict: pool.OK}
-				}})
+					return wire.Reply{Verdict: wire.OK}
+				}}))
 			}
 			l, err := redlock.New(nodes)
 			if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // wantDrained checks that the Locker has nothing under way and gave nothing up.
@@ -51,15 +51,15 @@ func TestGrantsThatComeLateAreReleased(t *testing.T) {
 			c.taps[4].latency(200 * time.Millisecond)
 			l := c.locker(t)
 			run(t, c, l)
-			if n := c.count(pool.Acquire); n != 5 {
+			if n := c.count(wire.Acquire); n != 5 {
 				t.Fatalf("%s: %d acquires", what, n)
 			}
 			time.Sleep(time.Second)
 			wantDrained(t, l)
 			c.wantNoLocks(t)
-			if c.taps[4].executed(pool.Acquire) != 1 || c.taps[4].executed(pool.Release) != 1 {
+			if c.taps[4].executed(wire.Acquire) != 1 || c.taps[4].executed(wire.Release) != 1 {
 				t.Errorf("%s: the slow node executed %d acquires and %d releases", what,
-					c.taps[4].executed(pool.Acquire), c.taps[4].executed(pool.Release))
+					c.taps[4].executed(wire.Acquire), c.taps[4].executed(wire.Release))
 			}
 		})
 	}
@@ -93,7 +93,7 @@ func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 		c := newCluster(5)
 		l := c.locker(t)
 		for _, tap := range c.taps[:3] {
-			tap.dropReply(pool.Acquire, 1)
+			tap.dropReply(wire.Acquire, 1)
 		}
 		_, err := l.TryLock(t.Context(), "a")
 		q, ok := errors.AsType[*redlock.QuorumError](err)
@@ -111,11 +111,11 @@ func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(3)
-		c.taps[2].slow(pool.Acquire, 100*time.Millisecond)
+		c.taps[2].slow(wire.Acquire, 100*time.Millisecond)
 		l := c.locker(t)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(90 * time.Millisecond)
-		if n := c.taps[2].sent(pool.Release); n != 0 {
+		if n := c.taps[2].sent(wire.Release); n != 0 {
 			t.Errorf("%d releases were sent before the acquire was answered", n)
 		}
 		time.Sleep(time.Second)
@@ -133,11 +133,11 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 			c := newCluster(3)
 			c.latency(time.Millisecond)
 			l := c.locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(time.Hour))
-			c.taps[2].slow(pool.Acquire, 2*late) // there and back
+			c.taps[2].slow(wire.Acquire, 2*late) // there and back
 			mustUnlock(t, mustLock(t, l, "a"))
 			mustClose(t, l)
 			time.Sleep(time.Second)
-			if n := c.taps[2].executed(pool.Acquire); n != 1 {
+			if n := c.taps[2].executed(wire.Acquire); n != 1 {
 				t.Errorf("the acquire was carried out %d times", n)
 			}
 			c.wantNoLocks(t)
@@ -153,16 +153,16 @@ func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testin
 		c := newCluster(3)
 		c.latency(time.Millisecond)
 		l := c.locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
-		c.taps[2].slow(pool.Acquire, 2*2530*time.Millisecond)
+		c.taps[2].slow(wire.Acquire, 2*2530*time.Millisecond)
 		le := mustLock(t, l, "a")
 		time.Sleep(2500 * time.Millisecond)
-		if n := c.taps[2].executed(pool.Rejoin); n != 1 {
+		if n := c.taps[2].executed(wire.Rejoin); n != 1 {
 			t.Fatalf("the node was won back %d times", n)
 		}
 		mustUnlock(t, le)
 		mustClose(t, l)
 		time.Sleep(time.Second)
-		if n := c.taps[2].executed(pool.Acquire); n != 1 {
+		if n := c.taps[2].executed(wire.Acquire); n != 1 {
 			t.Errorf("the acquire was carried out %d times", n)
 		}
 		c.wantNoLocks(t)
@@ -177,10 +177,10 @@ func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
 		c := newCluster(3)
 		c.latency(time.Millisecond)
 		l := c.locker(t)
-		c.taps[2].slow(pool.Acquire, 2*260*time.Millisecond)
+		c.taps[2].slow(wire.Acquire, 2*260*time.Millisecond)
 		mustUnlock(t, mustLock(t, l, "slow", redlock.WithTTL(time.Hour)))
 		time.Sleep(230 * time.Millisecond)
-		c.taps[2].slow(pool.Acquire, 2*30*time.Millisecond)
+		c.taps[2].slow(wire.Acquire, 2*30*time.Millisecond)
 		mustUnlock(t, mustLock(t, l, "quick", redlock.WithTTL(400*time.Millisecond)))
 		time.Sleep(70 * time.Millisecond)
 		if owner := c.taps[2].owner("quick"); owner != "" {
@@ -378,8 +378,8 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 						time.Sleep(random.time(500 * time.Millisecond))
 						tap.heal()
 					case 2:
-						tap.dropReply(pool.Acquire, 2)
-						tap.dropReply(pool.Release, 2)
+						tap.dropReply(wire.Acquire, 2)
+						tap.dropReply(wire.Release, 2)
 					case 3:
 						tap.restart()
 					}
@@ -409,7 +409,7 @@ func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
 		nodes := yesNodes(3)
 		away := &awayNode{yesNode: nodes[0]}
 		seen := new(recorder)
-		l, err := redlock.New([]pool.Node{away, nodes[1], nodes[2]}, redlock.WithTTL(time.Hour), redlock.WithObserver(seen))
+		l, err := redlock.New(asNodes([]wire.Node{away, nodes[1], nodes[2]}), redlock.WithTTL(time.Hour), redlock.WithObserver(seen))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -461,14 +461,14 @@ type awayNode struct {
 	acquires atomic.Int64
 }
 
-func (n *awayNode) Do(ctx context.Context, calls []pool.Call) {
+func (n *awayNode) Do(ctx context.Context, calls []wire.Call) {
 	n.yesNode.Do(ctx, calls)
 	for i := range calls {
-		if calls[i].Request.Verb == pool.Acquire {
+		if calls[i].Request.Verb == wire.Acquire {
 			n.acquires.Add(1)
 		}
 		if n.silent.Load() {
-			calls[i].Reply = pool.Reply{Verdict: pool.Unavailable, Err: errors.New("i/o timeout")}
+			calls[i].Reply = wire.Reply{Verdict: wire.Unavailable, Err: errors.New("i/o timeout")}
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
@@ -61,7 +61,7 @@ func TestCloseEndsLeasesAndReleasesNothing(t *testing.T) {
 			t.Errorf("stats: %+v", s)
 		}
 		synctest.Wait()
-		if n := c.count(pool.Release); n != 0 || c.taps[0].owner("a") == "" {
+		if n := c.count(wire.Release); n != 0 || c.taps[0].owner("a") == "" {
 			t.Error("Close released a lock whose code may still run")
 		}
 		time.Sleep(time.Minute)
@@ -78,7 +78,7 @@ func TestUnlockAfterCloseReleasesOnce(t *testing.T) {
 		mustClose(t, l)
 		mustUnlock(t, held)
 		synctest.Wait()
-		if n := c.count(pool.Release); n != 5 || c.taps[0].owner("a") != "" {
+		if n := c.count(wire.Release); n != 5 || c.taps[0].owner("a") != "" {
 			t.Errorf("%d releases", n)
 		}
 		if err := held.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {

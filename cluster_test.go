@@ -18,7 +18,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
-	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -41,8 +41,8 @@ func newCluster(n int) *cluster {
 	for i := range n {
 		c.taps = append(c.taps, &tap{
 			cluster: c, addr: fmt.Sprintf("node%d:6379", i), master: memnode.New(fmt.Sprintf("node%d:6379", i)),
-			sentOf:    make(map[pool.Verb]int),
-			latencies: make(map[string]time.Duration), slowness: make(map[pool.Verb]time.Duration), lossOf: make(map[pool.Verb]int), denied: make(map[pool.Verb]error),
+			sentOf:    make(map[wire.Verb]int),
+			latencies: make(map[string]time.Duration), slowness: make(map[wire.Verb]time.Duration), lossOf: make(map[wire.Verb]int), denied: make(map[wire.Verb]error),
 			cutOff: make(map[string]bool), subs: make(map[*subscription]bool),
 		})
 	}
@@ -70,7 +70,7 @@ func (c *cluster) lockerAs(t *testing.T, who string, opts ...redlock.Option) *re
 	t.Helper()
 	var nodes []pool.Node
 	for _, tap := range c.taps {
-		nodes = append(nodes, &view{tap: tap, addr: tap.addr, who: who})
+		nodes = append(nodes, wire.Seal(&view{tap: tap, addr: tap.addr, who: who}))
 	}
 	l, err := redlock.New(nodes, opts...)
 	if err != nil {
@@ -249,13 +249,13 @@ type tap struct {
 	master  *memnode.Node
 
 	mu                sync.Mutex
-	sentOf            map[pool.Verb]int
+	sentOf            map[wire.Verb]int
 	tripCount, closed int
 	latencies         map[string]time.Duration // by Locker; "" is everybody else's
 	random            time.Duration
-	slowness          map[pool.Verb]time.Duration
-	lossOf            map[pool.Verb]int // replies to be lost
-	denied            map[pool.Verb]error
+	slowness          map[wire.Verb]time.Duration
+	lossOf            map[wire.Verb]int // replies to be lost
+	denied            map[wire.Verb]error
 	deniedLock        string // the only one for which they are; "": all
 	refused           bool
 	frozen            bool
@@ -280,11 +280,11 @@ func (n *tap) with(f func()) {
 
 func (n *tap) latency(d time.Duration)               { n.latencyOf("", d) }
 func (n *tap) latencyOf(who string, d time.Duration) { n.with(func() { n.latencies[who] = d }) }
-func (n *tap) slow(v pool.Verb, d time.Duration)     { n.with(func() { n.slowness[v] = d }) }
-func (n *tap) dropReply(v pool.Verb, times int)      { n.with(func() { n.lossOf[v] = times }) }
+func (n *tap) slow(v wire.Verb, d time.Duration)     { n.with(func() { n.slowness[v] = d }) }
+func (n *tap) dropReply(v wire.Verb, times int)      { n.with(func() { n.lossOf[v] = times }) }
 
 // nil: no longer
-func (n *tap) deny(v pool.Verb, why error) { n.with(func() { n.denied[v] = why }) }
+func (n *tap) deny(v wire.Verb, why error) { n.with(func() { n.denied[v] = why }) }
 func (n *tap) denyLock(name string)        { n.with(func() { n.deniedLock = name }) }
 func (n *tap) refuse()                     { n.with(func() { n.refused = true }) }
 func (n *tap) heal()                       { n.with(func() { n.refused = false; clear(n.lossOf) }) }
@@ -295,19 +295,19 @@ func (n *tap) restart()                    { n.master.Restart(false) }
 func (n *tap) restartKeeping()             { n.master.Restart(true) }
 func (n *tap) save()                       { n.master.Save() }
 func (n *tap) failBack()                   { n.master.FailBack() }
-func (n *tap) alias(addr string) pool.Node { return &view{tap: n, addr: addr} }
+func (n *tap) alias(addr string) wire.Node { return &view{tap: n, addr: addr} }
 
 // What follows waits until everything is at rest.
 
 // sent and executed return how many requests of that verb were sent to the master, and carried out
 // by it.
-func (n *tap) sent(v pool.Verb) (k int) {
+func (n *tap) sent(v wire.Verb) (k int) {
 	synctest.Wait()
 	n.with(func() { k = n.sentOf[v] })
 	return k
 }
 
-func (n *tap) executed(v pool.Verb) (k int) {
+func (n *tap) executed(v wire.Verb) (k int) {
 	synctest.Wait()
 	return n.master.Requests(v)
 }
@@ -347,7 +347,7 @@ func (n *tap) setFence(name, value string) {
 }
 
 func fenceKey(name string) string {
-	keys, err := pool.Keys("", name)
+	keys, err := wire.Keys("", name)
 	if err != nil {
 		panic(err)
 	}
@@ -370,25 +370,24 @@ func (n *tap) melt(reversed bool) {
 }
 
 func (n *tap) Addr() string                              { return n.addr }
-func (n *tap) Do(ctx context.Context, calls []pool.Call) { n.carry(ctx, "", calls) }
-func (n *tap) Sealed(seal.Seal)                          {}
+func (n *tap) Do(ctx context.Context, calls []wire.Call) { n.carry(ctx, "", calls) }
 func (n *tap) Open() func() error {
 	return sync.OnceValue(func() error { n.with(func() { n.closed++ }); return nil })
 }
 
-func (n *tap) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
+func (n *tap) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
 	return n.listen(ctx, "", inbox, ready, heard)
 }
 
 // carry makes one round trip for a Locker.
-func (n *tap) carry(ctx context.Context, who string, calls []pool.Call) {
+func (n *tap) carry(ctx context.Context, who string, calls []wire.Call) {
 	n.cluster.mu.Lock()
 	halted := n.cluster.halted[who]
 	n.cluster.mu.Unlock()
 	if halted != nil {
 		<-halted
 	}
-	requests := make([]*pool.Request, len(calls))
+	requests := make([]*wire.Request, len(calls))
 	var delay time.Duration
 	n.mu.Lock()
 	n.tripCount++
@@ -413,11 +412,11 @@ func (n *tap) carry(ctx context.Context, who string, calls []pool.Call) {
 	deadline, _ := ctx.Deadline()
 	switch {
 	case refused:
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused})
 		return
 	case lost:
 		time.Sleep(time.Until(deadline))
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errTimeout})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Err: errTimeout})
 		return
 	case delay == 0 && !frozen:
 		replies, heard := n.execute(requests)
@@ -428,10 +427,10 @@ func (n *tap) carry(ctx context.Context, who string, calls []pool.Call) {
 			return
 		}
 		time.Sleep(time.Until(deadline))
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errTimeout})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Err: errTimeout})
 		return
 	}
-	answers := make(chan []pool.Reply, 1)
+	answers := make(chan []wire.Reply, 1)
 	go func() {
 		time.Sleep(delay / 2)
 		n.whenThawed(func() {
@@ -453,11 +452,11 @@ func (n *tap) carry(ctx context.Context, who string, calls []pool.Call) {
 			calls[i].Reply = replies[i]
 		}
 	case <-timer.C:
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errTimeout})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Err: errTimeout})
 	}
 }
 
-func fail(calls []pool.Call, with pool.Reply) {
+func fail(calls []wire.Call, with wire.Reply) {
 	for i := range calls {
 		calls[i].Reply = with
 	}
@@ -476,9 +475,9 @@ func (n *tap) whenThawed(f func()) {
 }
 
 // execute has the master execute the requests. It returns false if the replies get lost.
-func (n *tap) execute(requests []*pool.Request) (replies []pool.Reply, heard bool) {
+func (n *tap) execute(requests []*wire.Request) (replies []wire.Reply, heard bool) {
 	heard = true
-	calls := make([]pool.Call, 1)
+	calls := make([]wire.Call, 1)
 	for _, r := range requests {
 		var denied error
 		n.with(func() {
@@ -490,7 +489,7 @@ func (n *tap) execute(requests []*pool.Request) (replies []pool.Reply, heard boo
 				heard = false
 			}
 		})
-		calls[0] = pool.Call{Request: r, Reply: pool.Reply{Verdict: pool.Refused, Err: denied}}
+		calls[0] = wire.Call{Request: r, Reply: wire.Reply{Verdict: wire.Refused, Err: denied}}
 		if denied == nil {
 			n.master.Do(context.Background(), calls)
 		}
@@ -499,7 +498,7 @@ func (n *tap) execute(requests []*pool.Request) (replies []pool.Reply, heard boo
 	return replies, heard
 }
 
-func (n *tap) listen(ctx context.Context, who, inbox string, ready func(), heard func(pool.Notice)) error {
+func (n *tap) listen(ctx context.Context, who, inbox string, ready func(), heard func(wire.Notice)) error {
 	s := &subscription{who: who}
 	s.broken, s.sever = context.WithCancel(context.Background())
 	defer s.sever()
@@ -529,7 +528,7 @@ func (n *tap) listen(ctx context.Context, who, inbox string, ready func(), heard
 	defer cancel(nil)
 	stop := context.AfterFunc(s.broken, func() { cancel(errTimeout) })
 	defer stop()
-	return n.master.Listen(ctx, inbox, ready, func(notice pool.Notice) { //nolint:wrapcheck // it is a Node's
+	return n.master.Listen(ctx, inbox, ready, func(notice wire.Notice) { //nolint:wrapcheck // it is a Node's
 		n.mu.Lock()
 		lost, d := n.deaf || n.frozen, n.latencies[""]/2
 		n.mu.Unlock()
@@ -541,7 +540,7 @@ func (n *tap) listen(ctx context.Context, who, inbox string, ready func(), heard
 }
 
 // note remembers the owner ids.
-func (c *cluster) note(requests []*pool.Request) {
+func (c *cluster) note(requests []*wire.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range requests {
@@ -558,11 +557,10 @@ type view struct {
 }
 
 func (v *view) Addr() string                              { return v.addr }
-func (v *view) Do(ctx context.Context, calls []pool.Call) { v.tap.carry(ctx, v.who, calls) }
+func (v *view) Do(ctx context.Context, calls []wire.Call) { v.tap.carry(ctx, v.who, calls) }
 func (v *view) Open() func() error                        { return v.tap.Open() }
-func (v *view) Sealed(seal.Seal)                          {}
 
-func (v *view) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
+func (v *view) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
 	return v.tap.listen(ctx, v.who, inbox, ready, heard)
 }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 var errDenied = errors.New("NOPERM this user has no permissions to run the 'evalsha' command")
@@ -31,18 +31,18 @@ func TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt(t *testing.T) {
 		l := c.locker(t, redlock.WithTTL(time.Minute), redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
 		const count = 600
 		leases := lockMany(t, l, count)
-		c.taps[0].deny(pool.Release, errDenied)
+		c.taps[0].deny(wire.Release, errDenied)
 		for _, le := range leases {
 			mustUnlock(t, le)
 		}
 		time.Sleep(30 * time.Second)
-		if n := c.taps[0].sent(pool.Release); n < count+20 || n > count+50 {
+		if n := c.taps[0].sent(wire.Release); n < count+20 || n > count+50 {
 			t.Errorf("%d releases were sent %d times in half a minute", count, n)
 		}
 		if s := l.Stats(); s.Pending != count {
 			t.Errorf("stats: %+v", s)
 		}
-		c.taps[0].deny(pool.Release, nil)
+		c.taps[0].deny(wire.Release, nil)
 		time.Sleep(1100 * time.Millisecond) // the longest pause before a node is asked again
 		c.wantNoLocks(t)
 		wantDrained(t, l)
@@ -59,17 +59,17 @@ func TestARefusalOfOneReleaseHoldsUpNoOther(t *testing.T) {
 		c := newCluster(3)
 		l := c.locker(t, redlock.WithTTL(time.Minute))
 		leases := lockMany(t, l, 2)
-		c.taps[0].deny(pool.Release, errDenied)
+		c.taps[0].deny(wire.Release, errDenied)
 		mustUnlock(t, leases[0])
 		c.taps[0].denyLock("a0")
 		time.Sleep(3 * time.Second)
-		before := c.taps[0].sent(pool.Release)
+		before := c.taps[0].sent(wire.Release)
 		mustUnlock(t, leases[1])
 		for i := range 100 {
 			mustUnlock(t, lockEverywhere(t, l, fmt.Sprint("b", i)))
 			synctest.Wait()
 		}
-		if n := c.taps[0].sent(pool.Release) - before; n > 110 {
+		if n := c.taps[0].sent(wire.Release) - before; n > 110 {
 			t.Errorf("%d releases were sent for 101 locks: that one is taken is no reason to send another again", n)
 		}
 		if c.taps[0].owner("a1") != "" || c.taps[0].owner("a0") == "" {
@@ -86,7 +86,7 @@ func TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong(t *testing.T
 		seen, log := new(recorder), new(logged)
 		l := c.locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
 		leases := lockMany(t, l, 5)
-		c.taps[1].deny(pool.Release, errDenied)
+		c.taps[1].deny(wire.Release, errDenied)
 		for _, le := range leases {
 			mustUnlock(t, le)
 		}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 type job = func(context.Context, *redlock.Lease) error
@@ -195,7 +195,7 @@ func TestDoesFunctionMayUnlockEarly(t *testing.T) {
 			mustUnlock(t, mustTryLock(t, l, "b"))
 			return nil
 		})
-		if n := c.count(pool.Release); err != nil || n > 6 {
+		if n := c.count(wire.Release); err != nil || n > 6 {
 			t.Errorf("Do: %v, %d releases", err, n)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/quorum"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -116,7 +117,7 @@ func (e *QuorumError) Unwrap() []error {
 func (e *QuorumError) nodes() error {
 	var all *multierror.Error
 	for i := range e.Nodes {
-		if e.Nodes[i].Verdict != pool.Unanswered {
+		if e.Nodes[i].Verdict != wire.Unanswered {
 			all = multierror.Append(all, &e.Nodes[i])
 		}
 	}
@@ -166,10 +167,10 @@ func (e *NodeError) Error() string {
 func (e *NodeError) Unwrap() error { return e.Err }
 
 // unanswered is the Reply of a node that has not answered yet.
-var unanswered pool.Reply
+var unanswered wire.Reply
 
 // unheard is the Reply of a node that had not answered when the caller's context ended.
-var unheard = pool.Reply{Verdict: pool.Unavailable, Err: errUnheard}
+var unheard = wire.Reply{Verdict: wire.Unavailable, Err: errUnheard}
 
 var (
 	errAwaited = errors.New("the request that took the lock there is not answered yet")
@@ -177,11 +178,11 @@ var (
 
 	errTwin = errors.New("it is the same server as another node and has no vote of its own")
 	// what counts of the answer of a node without a vote.
-	noVote = pool.Reply{Verdict: pool.Refused, Err: errTwin}
+	noVote = wire.Reply{Verdict: wire.Refused, Err: errTwin}
 
 	errElsewhere = errors.New("its address led to another server than the one that granted the lock")
 	// what counts of that server's answer.
-	elsewhere = pool.Reply{Verdict: pool.Unavailable, Err: errElsewhere}
+	elsewhere = wire.Reply{Verdict: wire.Unavailable, Err: errElsewhere}
 )
 
 // closedError is what calls return after Close.
@@ -226,12 +227,12 @@ func lockError(name string, verdict error, needed int, s quorum.Standing) *Quoru
 }
 
 // nodeError tells of an answer that was not yes.
-func nodeError(ln *dispatch.Line, r *pool.Reply) NodeError {
+func nodeError(ln *dispatch.Line, r *wire.Reply) NodeError {
 	e := NodeError{Node: ln.Node().Addr(), Verdict: r.Verdict, Holder: r.Holder, Err: r.Err}
 	switch r.Verdict {
-	case pool.Held, pool.Quarantined:
+	case wire.Held, wire.Quarantined:
 		e.Remain = max(r.TTL, 0)
-	case pool.OK:
+	case wire.OK:
 		e.Verdict, e.Err = noVote.Verdict, noVote.Err
 	default: // there is no more to say
 	}
@@ -254,7 +255,7 @@ func (e *OptionError) Error() string {
 func (e *QuorumError) permanent() bool {
 	refused := 0
 	for _, n := range e.Nodes {
-		if n.Verdict == pool.Refused {
+		if n.Verdict == wire.Refused {
 			refused++
 		}
 	}

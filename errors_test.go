@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -97,12 +98,12 @@ func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 		if q.Op != "lock" || q.Name != "a" || q.Needed != 3 || q.Granted != 0 || q.Held != 2 || q.Failed != 3 || !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("error: %+v", q)
 		}
-		want := []pool.Verdict{pool.Held, pool.Unavailable, pool.Unavailable, pool.Held, pool.Refused}
+		want := []wire.Verdict{wire.Held, wire.Unavailable, wire.Unavailable, wire.Held, wire.Refused}
 		for i, n := range q.Nodes {
 			if n.Node != c.taps[i].Addr() || n.Verdict != want[i] {
 				t.Errorf("node %d: %+v", i, n)
 			}
-			if n.Verdict == pool.Held && (n.Holder != "host/1" || n.Remain > 3*time.Second) {
+			if n.Verdict == wire.Held && (n.Holder != "host/1" || n.Remain > 3*time.Second) {
 				t.Errorf("node %d: %+v", i, n)
 			}
 			if !strings.Contains(err.Error(), n.Node) {
@@ -285,10 +286,10 @@ func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 			t.Fatalf("Unlock: %v", q)
 		}
 		for k, want := range []redlock.NodeError{
-			{Node: c.taps[0].addr, Verdict: pool.Gone},
-			{Node: c.taps[1].addr, Verdict: pool.Gone},
-			{Node: c.taps[3].addr, Verdict: pool.Unanswered},
-			{Node: c.taps[4].addr, Verdict: pool.Gone},
+			{Node: c.taps[0].addr, Verdict: wire.Gone},
+			{Node: c.taps[1].addr, Verdict: wire.Gone},
+			{Node: c.taps[3].addr, Verdict: wire.Unanswered},
+			{Node: c.taps[4].addr, Verdict: wire.Gone},
 		} {
 			if q.Nodes[k] != want {
 				t.Errorf("node %d: %+v, want %+v", k, q.Nodes[k], want)
@@ -303,27 +304,27 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 	t.Parallel()
 	denied := errors.New("NOPERM")
 	for name, test := range map[string]struct {
-		repair func(ctx context.Context) pool.Reply
-		want   pool.Verdict
+		repair func(ctx context.Context) wire.Reply
+		want   wire.Verdict
 	}{
-		"refused":    {func(context.Context) pool.Reply { return pool.Reply{Verdict: pool.Refused, Err: denied} }, pool.Refused},
-		"unanswered": {late, pool.Unavailable},
+		"refused":    {func(context.Context) wire.Reply { return wire.Reply{Verdict: wire.Refused, Err: denied} }, wire.Refused},
+		"unanswered": {late, wire.Unavailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var nodes []pool.Node
 			for i := range uint64(3) {
-				nodes = append(nodes, scripted{fmt.Sprint("node", i), func(ctx context.Context, r *pool.Request) pool.Reply {
+				nodes = append(nodes, wire.Seal(scripted{fmt.Sprint("node", i), func(ctx context.Context, r *wire.Request) wire.Reply {
 					switch {
 					case i == 2:
-						return pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused}
-					case r.Verb == pool.Acquire:
-						return pool.Reply{Verdict: pool.OK, Token: r.Token + i}
-					case r.Verb == pool.Repair:
+						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused}
+					case r.Verb == wire.Acquire:
+						return wire.Reply{Verdict: wire.OK, Token: r.Token + i}
+					case r.Verb == wire.Repair:
 						return test.repair(ctx)
 					default:
-						return pool.Reply{Verdict: pool.OK}
+						return wire.Reply{Verdict: wire.OK}
 					}
-				}})
+				}}))
 			}
 			l, err := redlock.New(nodes)
 			if err != nil {
@@ -335,7 +336,7 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 			if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.Granted != 1 || q.Failed != 2 || len(q.Nodes) != 2 {
 				t.Fatalf("%s: %v", name, err)
 			}
-			if n := q.Nodes[0]; n.Node != "node0" || n.Verdict != test.want || errors.Is(err, denied) != (test.want == pool.Refused) {
+			if n := q.Nodes[0]; n.Node != "node0" || n.Verdict != test.want || errors.Is(err, denied) != (test.want == wire.Refused) {
 				t.Errorf("%s: %v", name, err)
 			}
 		})
@@ -343,10 +344,10 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 }
 
 // late answers too late.
-func late(ctx context.Context) pool.Reply {
+func late(ctx context.Context) wire.Reply {
 	until, _ := ctx.Deadline()
 	time.Sleep(time.Until(until) + time.Millisecond)
-	return pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}
+	return wire.Reply{Verdict: wire.Unavailable, Err: errTimeout}
 }
 
 // Extend of a lease that has ended says so, whatever became of the context: only without ErrLost
@@ -377,7 +378,7 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 		c.latency(time.Millisecond)
 		twin := c.taps[0].alias("twin")
 		c.taps[0].latencyOf("slow", 5*time.Millisecond)
-		l, err := redlock.New([]pool.Node{&view{tap: c.taps[0], addr: c.taps[0].addr, who: "slow"}, twin, c.taps[1]})
+		l, err := redlock.New(asNodes([]wire.Node{&view{tap: c.taps[0], addr: c.taps[0].addr, who: "slow"}, twin, c.taps[1]}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -393,7 +394,7 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 		c.taps[1].del("a")
 		for what, err := range map[string]error{"Extend": le.Extend(t.Context()), "Unlock": le.Unlock(t.Context())} {
 			q, ok := errors.AsType[*redlock.QuorumError](err)
-			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "twin" || q.Nodes[0].Verdict != pool.Refused || q.Nodes[1].Verdict != pool.Gone {
+			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "twin" || q.Nodes[0].Verdict != wire.Refused || q.Nodes[1].Verdict != wire.Gone {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
@@ -431,7 +432,7 @@ func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 				t.Fatalf("%s: %v", what, err)
 			}
 			for _, n := range q.Nodes[:2] {
-				if n.Verdict != pool.Unavailable || n.Err.Error() != want {
+				if n.Verdict != wire.Unavailable || n.Err.Error() != want {
 					t.Errorf("%s: %v", what, &n)
 				}
 			}
@@ -524,11 +525,11 @@ func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {
 			}
 			told := 0
 			for _, n := range q.Nodes {
-				if n.Verdict == pool.Unanswered {
+				if n.Verdict == wire.Unanswered {
 					told++
 				}
 			}
-			if n, ok := errors.AsType[*redlock.NodeError](test.err); !ok || n.Verdict == pool.Unanswered {
+			if n, ok := errors.AsType[*redlock.NodeError](test.err); !ok || n.Verdict == wire.Unanswered {
 				t.Errorf("%s: a node that was not waited for is an error", what)
 			}
 			if told != test.pending {

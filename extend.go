@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // An extension is one try to move a lease's deadline. Only nodes that still have the lock for its
@@ -23,7 +23,7 @@ type extension struct {
 	done  chan struct{}
 
 	// The claim's mu guards these.
-	replies []pool.Reply
+	replies []wire.Reply
 	vote    quorum.Vote // yes: the lock is extended; no: it is gone
 	decided bool
 	verdict error
@@ -73,23 +73,23 @@ func (le *Lease) extend(renewal bool) *extension {
 		lease:   le,
 		start:   clock.Present(c.locker.clock),
 		done:    make(chan struct{}),
-		replies: make([]pool.Reply, len(c.locker.lines)),
+		replies: make([]wire.Reply, len(c.locker.lines)),
 		vote:    quorum.NewVote(len(c.locker.lines), c.locker.quorum),
 	}
 	if c.extend == nil {
-		c.extend, c.rejoin = c.request(pool.Extend), c.request(pool.Rejoin)
+		c.extend, c.rejoin = c.request(wire.Extend), c.request(wire.Rejoin)
 	}
 	c.timeout = c.locker.timeout(c.terms)
 	until := clock.IO().Add(c.timeout)
 	for i, ln := range c.locker.lines {
 		switch c.state.Extend(i, renewal) {
-		case pool.Rejoin:
+		case wire.Rejoin:
 			ln.Send(dispatch.Call{To: e, Request: c.rejoin, Until: until, Within: c.timeout})
-		case pool.Extend:
+		case wire.Extend:
 			ln.Send(dispatch.Call{To: e, Request: c.extend, Until: until, Within: c.timeout})
 		default: // the answer of the node is late
 			e.vote.Count(quorum.Neither, "")
-			e.replies[i] = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errAwaited}
+			e.replies[i] = wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errAwaited}
 		}
 	}
 	e.decide()
@@ -97,19 +97,19 @@ func (le *Lease) extend(renewal bool) *extension {
 }
 
 // Wanted implements dispatch.Receiver.
-func (e *extension) Wanted(*pool.Request) bool {
+func (e *extension) Wanted(*wire.Request) bool {
 	e.lease.claim.mu.Lock()
 	defer e.lease.claim.unlock()
 	return e.lease.cause == nil
 }
 
 // Answered implements dispatch.Receiver.
-func (e *extension) Answered(i int, r *pool.Request, reply pool.Reply) {
+func (e *extension) Answered(i int, r *wire.Request, reply wire.Reply) {
 	c := e.lease.claim
 	c.mu.Lock()
 	defer c.unlock()
 	side := c.state.Extended(i, r.Verb, &reply)
-	if r.Verb == pool.Rejoin && c.state.Phase() == quorum.Over {
+	if r.Verb == wire.Rejoin && c.state.Phase() == quorum.Over {
 		c.free(i, clock.IO(), false)
 	}
 	e.replies[i] = reply
@@ -186,11 +186,11 @@ func (e *extension) end(verdict error) {
 }
 
 // expire ends the extension if it is still open: what has not answered counts as having replied so.
-func (e *extension) expire(open pool.Reply) {
+func (e *extension) expire(open wire.Reply) {
 	e.lease.claim.mu.Lock()
 	defer e.lease.claim.unlock()
 	for i := range e.replies {
-		if !e.decided && e.replies[i].Verdict == pool.Unanswered {
+		if !e.decided && e.replies[i].Verdict == wire.Unanswered {
 			e.replies[i] = open
 		}
 	}
@@ -211,10 +211,10 @@ func (e *extension) result(ctx context.Context) error {
 		err.cause = ended(ctx)
 	}
 	for i := range e.replies {
-		if r := &e.replies[i]; r.Verdict != pool.OK {
+		if r := &e.replies[i]; r.Verdict != wire.OK {
 			err.Nodes = append(err.Nodes, nodeError(c.locker.lines[i], r))
 		}
-		if e.replies[i].Verdict == pool.Unanswered {
+		if e.replies[i].Verdict == wire.Unanswered {
 			err.Pending++
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
@@ -155,7 +155,7 @@ func TestExtendNeverTakesTheLock(t *testing.T) {
 		}
 		synctest.Wait()
 		c.wantNoLocks(t)
-		if n := c.count(pool.Rejoin); n != 0 {
+		if n := c.count(wire.Rejoin); n != 0 {
 			t.Errorf("%d requests could have taken the lock", n)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -130,7 +131,7 @@ func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 		}
 		c.refuse(3, 4)
 		for _, tap := range c.taps[:3] {
-			tap.dropReply(pool.Repair, 1)
+			tap.dropReply(wire.Repair, 1)
 		}
 		seen := new(recorder)
 		clock := new(wallClock)

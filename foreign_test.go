@@ -16,6 +16,7 @@ import (
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/redisserver"
 	"github.com/go-redlock/redlock/internal/servertest"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -197,7 +198,7 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		t.Fatal("docs/operations.md has no ACL SETUSER any more")
 	}
 	rule, _, _ = strings.Cut(rule, "\n")
-	keys, err := pool.Keys("app:", "job")
+	keys, err := wire.Keys("app:", "job")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +264,7 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 // behind.
 func TestAcquireThatFailsHalfWayLeavesNothing(t *testing.T) {
 	t.Parallel()
-	keys, err := pool.Keys("", "job")
+	keys, err := wire.Keys("", "job")
 	if err != nil {
 		t.Fatal(err)
 	}

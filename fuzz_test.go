@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -26,7 +27,7 @@ func FuzzOptions(f *testing.F) {
 		if guard {
 			opts = append(opts, redlock.WithRestartGuard(time.Duration(ttl)))
 		}
-		locks, err := redlock.New([]pool.Node{memnode.New("node")}, opts...)
+		locks, err := redlock.New([]pool.Node{wire.Seal(memnode.New("node"))}, opts...)
 		if err != nil {
 			wantNamed(t, err)
 			return

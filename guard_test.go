@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // guarded is what the Lockers of these tests are made with.
@@ -112,7 +112,7 @@ func TestQuarantineSaysWhichNodeAndForHowLong(t *testing.T) {
 		}
 		told := 0
 		for i, n := range q.Nodes {
-			if n.Node == c.taps[i].Addr() && n.Verdict == pool.Quarantined && n.Remain == q.RetryAfter &&
+			if n.Node == c.taps[i].Addr() && n.Verdict == wire.Quarantined && n.Remain == q.RetryAfter &&
 				strings.Contains(err.Error(), n.Node+": in quarantine after a restart for another") {
 				told++
 			}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A release under a minimum hold shortens the lock's life, of which those who wait know only what
@@ -60,14 +60,14 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 		"an extension that is late": func(t *testing.T, c *cluster, le *redlock.Lease) {
 			t.Helper()
 			for _, tap := range c.taps {
-				tap.slow(pool.Extend, 200*time.Millisecond)
+				tap.slow(wire.Extend, 200*time.Millisecond)
 			}
 			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
 			time.Sleep(10 * time.Millisecond)
 		},
 		"an extension that is late on each node by another time": func(_ *testing.T, c *cluster, le *redlock.Lease) {
 			for i, tap := range c.taps {
-				tap.slow(pool.Extend, time.Duration(i)*100*time.Millisecond)
+				tap.slow(wire.Extend, time.Duration(i)*100*time.Millisecond)
 			}
 			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
 			time.Sleep(10 * time.Millisecond)
@@ -89,8 +89,8 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 			}
 			time.AfterFunc(300*time.Millisecond, func() {
 				for _, tap := range c.taps {
-					r := &pool.Request{Verb: pool.Extend, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
-					tap.master.Do(context.Background(), []pool.Call{{Request: r}})
+					r := &wire.Request{Verb: wire.Extend, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
+					tap.master.Do(context.Background(), []wire.Call{{Request: r}})
 				}
 			})
 		},
@@ -99,9 +99,9 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 			owner := c.taps[0].owner("a")
 			time.AfterFunc(300*time.Millisecond, func() {
 				for _, tap := range c.taps {
-					for _, v := range []pool.Verb{pool.Acquire, pool.Rejoin} {
-						r := &pool.Request{Verb: v, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
-						tap.master.Do(context.Background(), []pool.Call{{Request: r}})
+					for _, v := range []wire.Verb{wire.Acquire, wire.Rejoin} {
+						r := &wire.Request{Verb: v, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
+						tap.master.Do(context.Background(), []wire.Call{{Request: r}})
 					}
 				}
 			})
@@ -154,8 +154,8 @@ func TestALateReleaseDoesNotBeginTheMinimumHoldAgain(t *testing.T) {
 		"refused":  {func(c *cluster) { c.refuse(0, 1, 2) }, (*cluster).heal},
 		"no reply": {func(c *cluster) { c.cut("holder") }, func(c *cluster) { c.join("holder") }},
 		"denied": {
-			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(pool.Release, errors.New("NOPERM")) }) },
-			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(pool.Release, nil) }) },
+			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(wire.Release, errors.New("NOPERM")) }) },
+			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(wire.Release, nil) }) },
 		},
 	} {
 		for _, after := range []time.Duration{time.Second, 3 * time.Second} {

@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // An Inspection is who has a lock, as the nodes told it at about the same time.
@@ -51,7 +51,7 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 	if err := m.bad(); err != nil {
 		return nil, err
 	}
-	replies, err := l.survey(ctx, "inspect", name, &pool.Request{Verb: pool.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
+	replies, err := l.survey(ctx, "inspect", name, &wire.Request{Verb: wire.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
 	if replies == nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 }
 
 // voted reports whether that server's answer is among the replies: it came over another line.
-func voted(replies []pool.Reply, server string) bool {
-	return server != "" && slices.ContainsFunc(replies, func(r pool.Reply) bool { return r.Server == server })
+func voted(replies []wire.Reply, server string) bool {
+	return server != "" && slices.ContainsFunc(replies, func(r wire.Reply) bool { return r.Server == server })
 }
 
 // life is how long a key lasts of which a node tells that it lives for ttl, below zero if it has no
@@ -99,12 +99,12 @@ func (l *Locker) Bootstrap(ctx context.Context) error {
 	if l.guard == 0 {
 		return &OptionError{"Bootstrap", "no guard", "only a Locker with WithRestartGuard has something to bootstrap"}
 	}
-	replies, err := l.survey(ctx, "bootstrap", "", &pool.Request{Verb: pool.Bootstrap, Guard: l.guard})
+	replies, err := l.survey(ctx, "bootstrap", "", &wire.Request{Verb: wire.Bootstrap, Guard: l.guard})
 	if err != nil {
 		return err
 	}
 	for i := range replies {
-		if replies[i].Verdict != pool.OK {
+		if replies[i].Verdict != wire.OK {
 			return l.surveyError("bootstrap", "", replies)
 		}
 	}
@@ -114,16 +114,16 @@ func (l *Locker) Bootstrap(ctx context.Context) error {
 // A poll asks every node the same and waits for all of them.
 type poll struct {
 	mu      sync.Mutex
-	replies []pool.Reply
+	replies []wire.Reply
 	open    int
 	closed  bool
 	done    chan struct{}
 }
 
-func (p *poll) Wanted(*pool.Request) bool { return true }
+func (p *poll) Wanted(*wire.Request) bool { return true }
 
 // Answered implements dispatch.Receiver.
-func (p *poll) Answered(i int, _ *pool.Request, reply pool.Reply) {
+func (p *poll) Answered(i int, _ *wire.Request, reply wire.Reply) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -137,12 +137,12 @@ func (p *poll) Answered(i int, _ *pool.Request, reply pool.Reply) {
 }
 
 // stop ends the poll. What has not answered counts as having replied so.
-func (p *poll) stop(open pool.Reply) []pool.Reply {
+func (p *poll) stop(open wire.Reply) []wire.Reply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
 	for i := range p.replies {
-		if p.replies[i].Verdict == pool.Unanswered {
+		if p.replies[i].Verdict == wire.Unanswered {
 			p.replies[i] = open
 		}
 	}
@@ -150,11 +150,11 @@ func (p *poll) stop(open pool.Reply) []pool.Reply {
 }
 
 // survey asks all nodes r. The replies are nil if it was not sent.
-func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) ([]pool.Reply, error) {
+func (l *Locker) survey(ctx context.Context, op, name string, r *wire.Request) ([]wire.Reply, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: %s: %w", subject(op, name), ended(ctx))
 	}
-	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: len(l.lines), done: make(chan struct{})}
+	p := &poll{replies: make([]wire.Reply, len(l.lines)), open: len(l.lines), done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
 	l.mu.Lock()
 	if l.isClosed {
@@ -168,7 +168,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 
 	over, timer := clock.After(l.clock, withGrace(timeout))
 	defer timer.Stop()
-	var replies []pool.Reply
+	var replies []wire.Reply
 	select {
 	case <-p.done:
 		replies = p.stop(unanswered)
@@ -179,7 +179,7 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 	}
 	answered := quorum.NewSet(len(replies), l.quorum)
 	for i := range replies {
-		if replies[i].Verdict == pool.OK {
+		if replies[i].Verdict == wire.OK {
 			answered.Add(i)
 		}
 	}
@@ -195,10 +195,10 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *pool.Request) (
 
 // occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems
 // to.
-func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) bool {
-	p := &poll{replies: make([]pool.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
+func (l *Locker) occupiedAt(ctx context.Context, node int, keys wire.KeySet) bool {
+	p := &poll{replies: make([]wire.Reply, len(l.lines)), open: 1, done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
-	r := &pool.Request{Verb: pool.Inspect, Lock: keys.Lock, Fence: keys.Fence}
+	r := &wire.Request{Verb: wire.Inspect, Lock: keys.Lock, Fence: keys.Fence}
 	l.lines[node].Send(dispatch.Call{To: p, Request: r, Until: clock.IO().Add(timeout), Within: timeout})
 	over, timer := clock.After(l.clock, timeout)
 	defer timer.Stop()
@@ -211,15 +211,15 @@ func (l *Locker) occupiedAt(ctx context.Context, node int, keys pool.KeySet) boo
 }
 
 // surveyError tells of the nodes that did not answer, or did not do as they were told.
-func (l *Locker) surveyError(op, name string, replies []pool.Reply) *QuorumError {
+func (l *Locker) surveyError(op, name string, replies []wire.Reply) *QuorumError {
 	e := &QuorumError{Op: op, Name: name, Needed: l.quorum, verdict: ErrNoQuorum}
 	for i := range replies {
 		r := &replies[i]
 		switch r.Verdict {
-		case pool.OK:
+		case wire.OK:
 			e.Granted++
 			continue
-		case pool.Unanswered:
+		case wire.Unanswered:
 			e.Pending++
 		default:
 			e.Failed++

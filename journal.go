@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/dispatch"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -96,17 +96,17 @@ type health struct {
 
 	mu      sync.Mutex
 	verdict Verdict   // of these
-	verb    pool.Verb // what was asked
+	verb    wire.Verb // what was asked
 	since   time.Time // when they began
 	told    bool      // the log knows that the node does not serve
 	unsaid  bool      // and does not know this verdict yet
-	paces   [pool.Unavailable + 1]pace
+	paces   [wire.Unavailable + 1]pace
 }
 
 // watch tells the log when the node ceases to serve, with the cause, and when it serves again.
-func (h *health) watch(j *journal, node string, v pool.Verb, r *pool.Reply, now time.Time) {
+func (h *health) watch(j *journal, node string, v wire.Verb, r *wire.Reply, now time.Time) {
 	switch r.Verdict {
-	case pool.Refused, pool.Unavailable, pool.Quarantined:
+	case wire.Refused, wire.Unavailable, wire.Quarantined:
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.fails(v, r, now) {
@@ -125,16 +125,16 @@ func (h *health) watch(j *journal, node string, v pool.Verb, r *pool.Reply, now 
 }
 
 // details are what the log is told of a failure.
-func (h *health) details(node string, r *pool.Reply) []any {
+func (h *health) details(node string, r *wire.Reply) []any {
 	args := []any{"node", node, "verdict", r.Verdict.String(), "verb", h.verb.String()}
-	if r.Verdict == pool.Quarantined {
+	if r.Verdict == wire.Quarantined {
 		return append(args, "for", r.TTL)
 	}
 	return append(args, "error", r.Err)
 }
 
 // fails notes a failure, and reports whether the log is told of it. With mu held.
-func (h *health) fails(v pool.Verb, r *pool.Reply, now time.Time) bool {
+func (h *health) fails(v wire.Verb, r *wire.Reply, now time.Time) bool {
 	if !h.ill.Swap(true) {
 		h.since = now
 	}
@@ -143,7 +143,7 @@ func (h *health) fails(v pool.Verb, r *pool.Reply, now time.Time) bool {
 	}
 	switch {
 	case !h.unsaid:
-	case errors.Is(r.Err, pool.ErrConnecting) && now.Sub(h.since) < unrest:
+	case errors.Is(r.Err, wire.ErrConnecting) && now.Sub(h.since) < unrest:
 		// As every connection is for a while.
 	case h.paces[r.Verdict].allows(now):
 		h.told, h.unsaid = true, false
@@ -155,20 +155,20 @@ func (h *health) fails(v pool.Verb, r *pool.Reply, now time.Time) bool {
 // recovers notes an answer, and reports whether the log is told that the node serves again. One
 // that refuses some requests and carries out others serves again once it carries out what it
 // refused. With mu held.
-func (h *health) recovers(v pool.Verb) (tell bool) {
+func (h *health) recovers(v wire.Verb) (tell bool) {
 	switch h.verdict {
-	case pool.Refused:
-		if v != h.verb && h.verb != pool.Check {
+	case wire.Refused:
+		if v != h.verb && h.verb != wire.Check {
 			return false
 		}
-	case pool.Quarantined: // which keeps it from taking locks only
-		if !dispatch.Takes(v) && v != pool.Check {
+	case wire.Quarantined: // which keeps it from taking locks only
+		if !dispatch.Takes(v) && v != wire.Check {
 			return false
 		}
 	default:
 	}
 	h.ill.Store(false)
-	h.verdict, h.unsaid = pool.OK, false
+	h.verdict, h.unsaid = wire.OK, false
 	tell, h.told = h.told, false
 	return tell
 }

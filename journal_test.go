@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -120,16 +121,16 @@ func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 
 // A faulty node answers some verbs, for as long as it is faulty, with an error.
 type faulty struct {
-	pool.Node
+	wire.Node
 	fault atomic.Pointer[fault]
 }
 
 type fault struct {
-	pool.Reply
-	verbs []pool.Verb // none: all
+	wire.Reply
+	verbs []wire.Verb // none: all
 }
 
-func (f *fault) hits(v pool.Verb) bool {
+func (f *fault) hits(v wire.Verb) bool {
 	hit := len(f.verbs) == 0
 	for _, one := range f.verbs {
 		hit = hit || one == v
@@ -137,7 +138,7 @@ func (f *fault) hits(v pool.Verb) bool {
 	return hit
 }
 
-func (n *faulty) Do(ctx context.Context, calls []pool.Call) {
+func (n *faulty) Do(ctx context.Context, calls []wire.Call) {
 	n.Node.Do(ctx, calls)
 	if f := n.fault.Load(); f != nil {
 		for i := range calls {
@@ -152,8 +153,8 @@ func (n *faulty) Do(ctx context.Context, calls []pool.Call) {
 func oneFaulty(t *testing.T, opts ...redlock.Option) (*redlock.Locker, *faulty) {
 	t.Helper()
 	nodes := newCluster(3).nodes()
-	f := &faulty{Node: nodes[0]}
-	nodes[0] = f
+	f := &faulty{Node: wire.NodeOf(nodes[0])}
+	nodes[0] = wire.Seal(f)
 	l, err := redlock.New(nodes, opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -170,17 +171,17 @@ func TestLogTellsOnceThatANodeDoesNotServeAndOnceThatItDoes(t *testing.T) {
 		fault fault
 		says  string
 	}{
-		"a wrong password": {fault{Reply: pool.Reply{Verdict: pool.Refused, Err: wrong}}, `node=node0:6379 verdict=refused verb=acquire error="WRONGPASS `},
+		"a wrong password": {fault{Reply: wire.Reply{Verdict: wire.Refused, Err: wrong}}, `node=node0:6379 verdict=refused verb=acquire error="WRONGPASS `},
 		"no connection": {
-			fault{Reply: pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused}},
+			fault{Reply: wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused}},
 			`node=node0:6379 verdict=unavailable verb=acquire error="connection refused"`,
 		},
 		"a quarantine": {
-			fault{Reply: pool.Reply{Verdict: pool.Quarantined, TTL: 9 * time.Second}, verbs: []pool.Verb{pool.Acquire, pool.Rejoin, pool.Repair}},
+			fault{Reply: wire.Reply{Verdict: wire.Quarantined, TTL: 9 * time.Second}, verbs: []wire.Verb{wire.Acquire, wire.Rejoin, wire.Repair}},
 			`verdict="in quarantine after a restart" verb=acquire for=9s`,
 		},
 		"no permission to renew": {
-			fault{Reply: pool.Reply{Verdict: pool.Refused, Err: errors.New("NOPERM")}, verbs: []pool.Verb{pool.Extend}},
+			fault{Reply: wire.Reply{Verdict: wire.Refused, Err: errors.New("NOPERM")}, verbs: []wire.Verb{wire.Extend}},
 			`verdict=refused verb=extend error=NOPERM`,
 		},
 	} {
@@ -222,7 +223,7 @@ func TestLogIsNotFilledByANodeThatComesAndGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(logged)
 		l, node := oneFaulty(t, redlock.WithLogger(log.logger()))
-		away := &fault{Reply: pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}}
+		away := &fault{Reply: wire.Reply{Verdict: wire.Unavailable, Err: errTimeout}}
 		round := func(f *fault) {
 			node.fault.Store(f)
 			mustUnlock(t, lockEverywhere(t, l, "a"))
@@ -263,7 +264,7 @@ func TestLogTellsOfAConnectionThatTakesLongOnly(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			log := new(logged)
 			l, node := oneFaulty(t, redlock.WithLogger(log.logger()))
-			node.fault.Store(&fault{Reply: pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: fmt.Errorf("dial: %w", pool.ErrConnecting)}})
+			node.fault.Store(&fault{Reply: wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: fmt.Errorf("dial: %w", pool.ErrConnecting)}})
 			for range 9 {
 				mustUnlock(t, lockEverywhere(t, l, "a"))
 				time.Sleep(100 * time.Millisecond)
@@ -291,7 +292,7 @@ func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(3)
 		h := &reentrant{Handler: slog.DiscardHandler, lines: make(map[string]int), hang: make(chan struct{})}
-		nodes := append(c.nodes(), c.taps[0].alias("twin"), c.taps[1].alias("other twin"))
+		nodes := append(c.nodes(), wire.Seal(c.taps[0].alias("twin")), wire.Seal(c.taps[1].alias("other twin")))
 		l, err := redlock.New(nodes, redlock.WithLogger(slog.New(h)))
 		if err != nil {
 			t.Fatal(err)

@@ -1,12 +1,12 @@
 package redlock
 
-import "github.com/go-redlock/redlock/pool"
+import "github.com/go-redlock/redlock/internal/wire"
 
 // keysOf returns the keys of the lock of that name.
-func keysOf(prefix, name string) (pool.KeySet, error) {
-	keys, err := pool.Keys(prefix, name)
+func keysOf(prefix, name string) (wire.KeySet, error) {
+	keys, err := wire.Keys(prefix, name)
 	if err != nil {
-		return pool.KeySet{}, &OptionError{Option: "name", Value: name, Reason: err.Error()}
+		return wire.KeySet{}, &OptionError{Option: "name", Value: name, Reason: err.Error()}
 	}
 	return keys, nil
 }

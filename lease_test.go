@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // validity is how long a lease lasts: the TTL less a hundredth and two milliseconds.
@@ -529,7 +529,7 @@ func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 		l := c.locker(t)
 		c.taps[0].hold("a", 300*time.Millisecond) // the first attempt gets one node of three
 		c.taps[1].hold("a", 300*time.Millisecond)
-		c.taps[2].slow(pool.Release, time.Second) // and its rollback there takes a while
+		c.taps[2].slow(wire.Release, time.Second) // and its rollback there takes a while
 		le := lockEverywhere(t, l, "a")
 		owner, granted := c.taps[0].owner("a"), []*tap{}
 		for _, tap := range c.taps { // the last has it only if the rollback came first

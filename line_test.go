@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // What others wait for a node, who are more patient, is not what a caller waits.
@@ -129,13 +129,13 @@ func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 		synctest.Wait() // the frozen node has its request, which finds out
 		mustUnlock(t, le)
 		time.Sleep(redlock.DefaultTTL)
-		before := c.taps[0].sent(pool.Acquire)
+		before := c.taps[0].sent(wire.Acquire)
 		var leases []*redlock.Lease
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
 			leases = append(leases, mustLock(t, l, name))
 		}
 		synctest.Wait()
-		if n := c.taps[0].sent(pool.Acquire) - before; n != 1 {
+		if n := c.taps[0].sent(wire.Acquire) - before; n != 1 {
 			t.Errorf("%d requests are under way to a node that does not answer", n)
 		}
 		c.thaw(0)
@@ -158,7 +158,7 @@ func TestWaiterThatGivesUpTellsTheNodes(t *testing.T) {
 			t.Errorf("Lock: %v", err)
 		}
 		synctest.Wait()
-		if n := c.count(pool.Leave); n != 3 {
+		if n := c.count(wire.Leave); n != 3 {
 			t.Errorf("%d of 3 nodes were told", n)
 		}
 		mustUnlock(t, le)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -23,7 +24,7 @@ func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
 	for nodes, itself := range map[int]bool{1: true, 2: false, 3: false} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(nodes)
-			by := make(map[pool.Verb]string) // who was told last of an answer to it
+			by := make(map[wire.Verb]string) // who was told last of an answer to it
 			var mu sync.Mutex
 			l := c.locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
 				if e, ok := e.(redlock.NodeEvent); ok {
@@ -38,7 +39,7 @@ func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
 			synctest.Wait()
 			mu.Lock()
 			defer mu.Unlock()
-			for verb, method := range map[pool.Verb]string{pool.Acquire: "(*Locker).Lock", pool.Release: "(*Lease).Unlock"} {
+			for verb, method := range map[wire.Verb]string{wire.Acquire: "(*Locker).Lock", wire.Release: "(*Lease).Unlock"} {
 				if by[verb] == "" || strings.Contains(by[verb], method) != itself {
 					t.Errorf("%d nodes: was it in the caller of %s that the node was asked? %t; in\n%s", nodes, method, !itself, by[verb])
 				}
@@ -161,14 +162,14 @@ func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
 // A reluctant node takes its time for some round trips: to connect, as long as it is given, or for
 // a function of the user's, which takes its own.
 type reluctant struct {
-	pool.Node
+	wire.Node
 	prompt bool
 	trips  atomic.Int32
 }
 
 func (r *reluctant) Prompt() bool { return r.prompt }
 
-func (r *reluctant) Do(ctx context.Context, calls []pool.Call) {
+func (r *reluctant) Do(ctx context.Context, calls []wire.Call) {
 	if r.trips.Add(-1) < 0 {
 		r.Node.Do(ctx, calls)
 		return
@@ -179,11 +180,11 @@ func (r *reluctant) Do(ctx context.Context, calls []pool.Call) {
 	}
 	select {
 	case <-done:
-		calls[0].Reply = pool.Reply{Verdict: pool.Unavailable, Err: ctx.Err()}
+		calls[0].Reply = wire.Reply{Verdict: wire.Unavailable, Err: ctx.Err()}
 		return
 	case <-time.After(10 * time.Second):
 	}
-	fail(calls, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errTimeout})
+	fail(calls, wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errTimeout})
 }
 
 func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.T) {
@@ -192,8 +193,8 @@ func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.
 		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n := &reluctant{Node: newCluster(1).nodes()[0], prompt: prompt}
-				l, err := redlock.New([]pool.Node{n}, redlock.WithTTL(2*time.Second))
+				n := &reluctant{Node: newCluster(1).taps[0], prompt: prompt}
+				l, err := redlock.New([]pool.Node{wire.Seal(n)}, redlock.WithTTL(2*time.Second))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -258,7 +259,7 @@ func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, l := vouched(t)
-		before := c.taps[0].sent(pool.Acquire)
+		before := c.taps[0].sent(wire.Acquire)
 		c.freeze(0)
 		var all sync.WaitGroup
 		try := func(name string, timeout time.Duration, want error) {
@@ -275,7 +276,7 @@ func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
 			try(name, 20*time.Millisecond, redlock.ErrNoQuorum)
 		}
 		try("behind", 200*time.Millisecond, nil)
-		if n := c.taps[0].sent(pool.Acquire) - before; n != 4 {
+		if n := c.taps[0].sent(wire.Acquire) - before; n != 4 {
 			t.Errorf("%d requests are under way", n)
 		}
 		time.Sleep(101 * time.Millisecond) // the last of them is given up
@@ -288,7 +289,7 @@ func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
 // It is the caller who is told of the node's answers where it asked itself.
 func TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse(t *testing.T) {
 	t.Parallel()
-	for _, at := range []pool.Verb{pool.Acquire, pool.Release} {
+	for _, at := range []wire.Verb{wire.Acquire, wire.Release} {
 		t.Run(at.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

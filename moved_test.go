@@ -13,32 +13,31 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
-	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
 // A scripted node answers as a test says.
 type scripted struct {
 	addr string
-	do   func(ctx context.Context, r *pool.Request) pool.Reply
+	do   func(ctx context.Context, r *wire.Request) wire.Reply
 }
 
 func (n scripted) Addr() string       { return n.addr }
 func (n scripted) Open() func() error { return func() error { return nil } }
-func (n scripted) Sealed(seal.Seal)   {}
-func (n scripted) Listen(context.Context, string, func(), func(pool.Notice)) error {
-	return pool.ErrNoListen
+func (n scripted) Listen(context.Context, string, func(), func(wire.Notice)) error {
+	return wire.ErrNoListen
 }
 
-func (n scripted) Do(ctx context.Context, calls []pool.Call) {
+func (n scripted) Do(ctx context.Context, calls []wire.Call) {
 	for i := range calls {
 		calls[i].Reply = n.do(ctx, calls[i].Request)
 	}
 }
 
 // ask has a master carry out one request.
-func ask(ctx context.Context, n *memnode.Node, r *pool.Request) pool.Reply {
-	calls := []pool.Call{{Request: r}}
+func ask(ctx context.Context, n *memnode.Node, r *wire.Request) wire.Reply {
+	calls := []wire.Call{{Request: r}}
 	n.Do(ctx, calls)
 	return calls[0].Reply
 }
@@ -47,17 +46,17 @@ func ask(ctx context.Context, n *memnode.Node, r *pool.Request) pool.Reply {
 // requests; the second and the third may be out of reach.
 type street struct {
 	masters [3]*memnode.Node
-	astray  func(r *pool.Request) bool
+	astray  func(r *wire.Request) bool
 
 	mu    sync.Mutex
 	out   int // which is
-	asked map[pool.Verb]int
+	asked map[wire.Verb]int
 }
 
 // newStreet makes one on which the second master's register is far ahead of all clocks, and of the
 // first's.
-func newStreet(astray func(r *pool.Request) bool) *street {
-	s := &street{astray: astray, out: 2, asked: make(map[pool.Verb]int)}
+func newStreet(astray func(r *wire.Request) bool) *street {
+	s := &street{astray: astray, out: 2, asked: make(map[wire.Verb]int)}
 	for i := range s.masters {
 		s.masters[i] = memnode.New(fmt.Sprintf("node%d:6379", i))
 	}
@@ -73,10 +72,10 @@ func (s *street) lead(master int, d time.Duration) {
 func (s *street) close(master int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out, s.astray = master, func(*pool.Request) bool { return false }
+	s.out, s.astray = master, func(*wire.Request) bool { return false }
 }
 
-func (s *street) requests(v pool.Verb) int {
+func (s *street) requests(v wire.Verb) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked[v]
@@ -91,7 +90,7 @@ type lookout struct {
 
 // Observe implements redlock.Observer.
 func (o *lookout) Observe(e redlock.Event) {
-	if n, ok := e.(redlock.NodeEvent); ok && n.Node == o.street.masters[0].Addr() && n.Verb != pool.Inspect {
+	if n, ok := e.(redlock.NodeEvent); ok && n.Node == o.street.masters[0].Addr() && n.Verb != wire.Inspect {
 		_, _ = o.locker.Load().Inspect(context.Background(), "b")
 	}
 }
@@ -106,7 +105,7 @@ func (s *street) locker(t *testing.T) *redlock.Locker {
 
 func (s *street) nodes() (nodes []pool.Node) {
 	for i := range s.masters {
-		nodes = append(nodes, scripted{s.masters[i].Addr(), func(ctx context.Context, r *pool.Request) pool.Reply {
+		nodes = append(nodes, wire.Seal(scripted{s.masters[i].Addr(), func(ctx context.Context, r *wire.Request) wire.Reply {
 			s.mu.Lock()
 			s.asked[r.Verb]++
 			to, out := i, s.out
@@ -115,14 +114,14 @@ func (s *street) nodes() (nodes []pool.Node) {
 			}
 			s.mu.Unlock()
 			// none is the second to release the lock, which would show by itself
-			if r.Verb == pool.Release {
+			if r.Verb == wire.Release {
 				s.masters[to].Set(r.Lock, r.Owner, time.Minute)
 			}
 			if to == out {
-				return pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errTimeout}
+				return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errTimeout}
 			}
 			return ask(ctx, s.masters[to], r)
-		}})
+		}}))
 	}
 	return nodes
 }
@@ -132,7 +131,7 @@ func (s *street) nodes() (nodes []pool.Node) {
 func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(func(r *pool.Request) bool { return r.Verb == pool.Repair })
+		s := newStreet(func(r *wire.Request) bool { return r.Verb == wire.Repair })
 		s.lead(1, time.Hour)
 		l := over(t, s.nodes())
 		le, err := l.TryLock(t.Context(), "a")
@@ -154,17 +153,17 @@ func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 // for the first's may have been another's meanwhile.
 func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []pool.Verb{pool.Repair, pool.Extend} {
+	for _, verb := range []wire.Verb{wire.Repair, wire.Extend} {
 		t.Run(verb.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStreet(func(r *pool.Request) bool { return r.Verb == verb })
+				s := newStreet(func(r *wire.Request) bool { return r.Verb == verb })
 				l := s.locker(t)
 				le := mustLock(t, l, "a")
 				next := lockInBackground(t.Context(), l, "a")
 				synctest.Wait()
 				time.Sleep(time.Millisecond)
-				if verb == pool.Extend {
+				if verb == wire.Extend {
 					// one server, whichever lines lead to it
 					if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 						t.Errorf("Extend: %v", err)
@@ -172,8 +171,8 @@ func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 				}
 				mustUnlock(t, le)
 				r := <-next
-				if r.err != nil || s.requests(pool.Acquire) <= 3 {
-					t.Errorf("%v after %d requests for the lock: it was handed over", r.err, s.requests(pool.Acquire))
+				if r.err != nil || s.requests(wire.Acquire) <= 3 {
+					t.Errorf("%v after %d requests for the lock: it was handed over", r.err, s.requests(wire.Acquire))
 				}
 			})
 		})
@@ -206,7 +205,7 @@ func TestALeaseSurvivesTheRestartOfEachNodeInTurn(t *testing.T) {
 func TestAServerThatTwoAddressesLedToInTurnReleasesOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(func(r *pool.Request) bool { return r.Verb == pool.Release })
+		s := newStreet(func(r *wire.Request) bool { return r.Verb == wire.Release })
 		l := s.locker(t)
 		le := mustLock(t, l, "a")
 		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
@@ -224,35 +223,35 @@ func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				verb := pool.Acquire
+				verb := wire.Acquire
 				if extends {
-					verb = pool.Extend
+					verb = wire.Extend
 				}
 				moved, asked := make(chan struct{}), make(chan struct{})
-				astray := scripted{"astray:6379", func(_ context.Context, r *pool.Request) pool.Reply {
+				astray := scripted{"astray:6379", func(_ context.Context, r *wire.Request) wire.Reply {
 					switch r.Verb {
 					case verb:
 						defer close(asked)
-						return pool.Reply{Verdict: pool.OK, Token: r.Token, Server: "home"}
+						return wire.Reply{Verdict: wire.OK, Token: r.Token, Server: "home"}
 					default:
-						return pool.Reply{Verdict: pool.OK, Token: r.Token, Server: "astray"}
+						return wire.Reply{Verdict: wire.OK, Token: r.Token, Server: "astray"}
 					}
 				}}
-				home := scripted{"home:6379", func(_ context.Context, r *pool.Request) pool.Reply {
-					reply := pool.Reply{Verdict: pool.OK, Token: r.Token}
+				home := scripted{"home:6379", func(_ context.Context, r *wire.Request) wire.Reply {
+					reply := wire.Reply{Verdict: wire.OK, Token: r.Token}
 					if r.Verb == verb {
 						<-moved
 						reply.Server = "home"
 					}
 					return reply
 				}}
-				silent := scripted{"silent:6379", func(_ context.Context, r *pool.Request) pool.Reply {
-					if r.Verb == verb || r.Verb == pool.Inspect {
-						return pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}
+				silent := scripted{"silent:6379", func(_ context.Context, r *wire.Request) wire.Reply {
+					if r.Verb == verb || r.Verb == wire.Inspect {
+						return wire.Reply{Verdict: wire.Unavailable, Err: errTimeout}
 					}
-					return pool.Reply{Verdict: pool.OK, Token: r.Token}
+					return wire.Reply{Verdict: wire.OK, Token: r.Token}
 				}}
-				l, err := redlock.New([]pool.Node{astray, home, silent})
+				l, err := redlock.New(asNodes([]scripted{astray, home, silent}))
 				if err != nil {
 					t.Fatal(err)
 				}

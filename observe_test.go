@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // story returns the kinds of events so far, those of nodes left out.
@@ -62,9 +62,9 @@ func TestObserverIsToldTheLifeOfALease(t *testing.T) {
 			t.Errorf("released: %+v", r)
 		}
 		synctest.Wait()
-		for _, verb := range []pool.Verb{pool.Acquire, pool.Extend, pool.Release} {
+		for _, verb := range []wire.Verb{wire.Acquire, wire.Extend, wire.Release} {
 			told := slices.DeleteFunc(eventsOf[redlock.NodeEvent](seen), func(e redlock.NodeEvent) bool { return e.Verb != verb })
-			if len(told) < 2 || told[0].Latency != 10*time.Millisecond || told[0].Verdict != pool.OK || told[0].Err != nil {
+			if len(told) < 2 || told[0].Latency != 10*time.Millisecond || told[0].Verdict != wire.OK || told[0].Err != nil {
 				t.Errorf("%v: %+v", verb, told)
 			}
 		}

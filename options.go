@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -284,9 +285,12 @@ func (t *terms) check(c *config) error {
 	return nil
 }
 
-// checkGuard is what the restart guard asks of the nodes: it can tell of one server that it has
+// check is what no option can see by itself. The restart guard can tell of one server that it has
 // restarted, not of a cluster.
-func (c *config) checkGuard(nodes []pool.Node) error {
+func (c *config) check(nodes []wire.Node) error {
+	if err := c.terms.check(c); err != nil {
+		return err
+	}
 	for i, n := range nodes {
 		if many, ok := n.(interface{ Cluster() bool }); ok && c.guard != 0 && many.Cluster() {
 			return &OptionError{"WithRestartGuard", c.guard, fmt.Sprintf("nodes[%d] is a cluster, which the guard cannot keep", i)}
@@ -323,23 +327,29 @@ func printable(s string) bool {
 	return true
 }
 
-// nodesOf checks what New is given.
-func nodesOf(nodes []pool.Node) error {
-	if len(nodes) == 0 {
-		return &OptionError{"nodes", len(nodes), "a Locker needs at least one node"}
+// nodesOf checks what New is given, and returns the nodes.
+func nodesOf(given []pool.Node) ([]wire.Node, error) {
+	if len(given) == 0 {
+		return nil, &OptionError{"nodes", len(given), "a Locker needs at least one node"}
 	}
-	seen := make(map[string]int, len(nodes))
-	for i, n := range nodes {
+	nodes := make([]wire.Node, len(given))
+	seen := make(map[string]int, len(given))
+	for i, g := range given {
+		option := fmt.Sprintf("nodes[%d]", i)
+		if g == nil {
+			return nil, &OptionError{option, nil, "the node is nil"}
+		}
+		n := wire.NodeOf(g)
 		if n == nil {
-			return &OptionError{fmt.Sprintf("nodes[%d]", i), nil, "the node is nil"}
+			return nil, &OptionError{option, fmt.Sprintf("%T", g), "it was not made by package pool; a type that embeds a node is none"}
 		}
 		if bad, ok := n.(interface{ Unfit() error }); ok {
-			return &OptionError{fmt.Sprintf("nodes[%d]", i), n.Addr(), bad.Unfit().Error()}
+			return nil, &OptionError{option, n.Addr(), bad.Unfit().Error()}
 		}
 		if j, twice := seen[n.Addr()]; twice {
-			return &OptionError{fmt.Sprintf("nodes[%d]", i), n.Addr(), fmt.Sprintf("the address is that of nodes[%d] too: a master has one vote", j)}
+			return nil, &OptionError{option, n.Addr(), fmt.Sprintf("the address is that of nodes[%d] too: a master has one vote", j)}
 		}
-		seen[n.Addr()] = i
+		nodes[i], seen[n.Addr()] = n, i
 	}
-	return nil
+	return nodes, nil
 }

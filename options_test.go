@@ -116,11 +116,20 @@ func TestNewRefusesBadNodes(t *testing.T) {
 		{[]pool.Node{}, "nodes", "0"},
 		{[]pool.Node{nodes[0], nil}, "nodes[1]", "nil"},
 		{[]pool.Node{nodes[0], nodes[1], nodes[0]}, "nodes[2]", nodes[0].Addr()},
+		{[]pool.Node{nodes[0], wrapper{nodes[1]}}, "nodes[1]", "redlock_test.wrapper"},
+		{[]pool.Node{&wrapper{nodes[0]}}, "nodes[0]", "*redlock_test.wrapper"},
+		{[]pool.Node{wrapper{}}, "nodes[0]", "redlock_test.wrapper"},
 	} {
 		_, err := redlock.New(test.nodes)
 		wantOption(t, err, test.option, test.value)
 	}
 }
+
+// A wrapper is what a program might make of a node to change what it does. It is no node: New would
+// pass by what it changes.
+type wrapper struct{ pool.Node }
+
+func (wrapper) Addr() string { return "wrapper" }
 
 func TestBadArgumentsOfACallAreToldByEachCall(t *testing.T) {
 	t.Parallel()

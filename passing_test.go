@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/servertest"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A failing observer passes on the errors of attempts.
@@ -170,7 +170,7 @@ func TestALockIsNotRefusedWhileUsersAreLoadedAnew(t *testing.T) {
 		}
 		if failed, ok := errors.AsType[*redlock.QuorumError](err); ok {
 			for _, n := range failed.Nodes {
-				if n.Verdict == pool.Refused {
+				if n.Verdict == wire.Refused {
 					t.Errorf("%s: %v", n.Node, n.Err)
 				}
 			}

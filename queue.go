@@ -11,7 +11,7 @@ import (
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -79,15 +79,15 @@ func (s *queues) join(name string, plain bool) (*localQueue, error) {
 
 // unused returns the keys of the lock with that lock key if no goroutine of this process has to do
 // with it.
-func (s *queues) unused(lock string) (pool.KeySet, bool) {
+func (s *queues) unused(lock string) (wire.KeySet, bool) {
 	name := strings.TrimPrefix(lock, s.prefix)
 	s.mu.Lock()
 	used := s.byName[name] != nil
 	s.mu.Unlock()
 	if used {
-		return pool.KeySet{}, false
+		return wire.KeySet{}, false
 	}
-	keys, err := pool.Keys(s.prefix, name)
+	keys, err := wire.Keys(s.prefix, name)
 	return keys, err == nil
 }
 
@@ -130,7 +130,7 @@ func (q *localQueue) next() {
 
 // openEntry returns the entry in the queue that the nodes keep, where the one who contended before
 // may have left it, and opens it if open is set.
-func (q *localQueue) openEntry(keys pool.KeySet, open bool) *notify.Entry {
+func (q *localQueue) openEntry(keys wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
@@ -302,7 +302,7 @@ func (le *Lease) handOver() bool {
 func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
 	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), vote: quorum.NewVote(len(c.locker.lines), c.locker.quorum), done: make(chan struct{})}
-	r := c.request(pool.Repair)
+	r := c.request(wire.Repair)
 	r.Token = v.top
 	timeout := c.timeout
 	until := clock.IO().Add(timeout)
@@ -349,10 +349,10 @@ type reservation struct {
 	done  chan struct{}
 }
 
-func (v *reservation) Wanted(*pool.Request) bool { return true }
+func (v *reservation) Wanted(*wire.Request) bool { return true }
 
 // Answered implements dispatch.Receiver.
-func (v *reservation) Answered(i int, _ *pool.Request, reply pool.Reply) {
+func (v *reservation) Answered(i int, _ *wire.Request, reply wire.Reply) {
 	v.claim.mu.Lock()
 	defer v.claim.unlock()
 	decided := v.vote.Outcome() != quorum.Open

@@ -15,7 +15,7 @@ import (
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/release"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A claim is one owner id on its way through the algorithm of "Distributed Locks with Redis":
@@ -35,7 +35,7 @@ type claim struct {
 	name    string
 	start   clock.Moment // before the first request was sent
 	end     time.Time    // when it gives way to others, unless zero: see insist
-	acquire pool.Request
+	acquire wire.Request
 	random  [16]byte         // of the owner id
 	queue   string           // key of the queue of waiters
 	done    chan struct{}    // gets a value when the claim is decided, and one when its release is
@@ -51,9 +51,9 @@ type claim struct {
 	rounds    int
 	verdict   error // why it was lost
 	state     quorum.Acquisition
-	repair    *pool.Request // the further requests, once needed
-	extend    *pool.Request
-	rejoin    *pool.Request
+	repair    *wire.Request // the further requests, once needed
+	extend    *wire.Request
+	rejoin    *wire.Request
 	lease     *Lease // what came of it, once won; nil while the lock is handed over
 	lost      bool   // a majority said so while it was
 	released  release.Attempt
@@ -103,8 +103,8 @@ func (m *Mutex) claim(ctx context.Context, t *terms, entry *notify.Entry, end ti
 		done:    make(chan struct{}, 1),
 		start:   clock.Present(l.clock),
 	}
-	c.acquire = pool.Request{
-		Verb:  pool.Acquire,
+	c.acquire = wire.Request{
+		Verb:  wire.Acquire,
 		Lock:  m.keys.Lock,
 		Owner: c.newOwner(t.holder),
 		TTL:   t.ttl,
@@ -136,9 +136,9 @@ func (m *Mutex) claim(ctx context.Context, t *terms, entry *notify.Entry, end ti
 }
 
 // request returns a further request of this claim's, under the same owner id.
-func (c *claim) request(v pool.Verb) *pool.Request {
+func (c *claim) request(v wire.Verb) *wire.Request {
 	a := &c.acquire
-	return &pool.Request{
+	return &wire.Request{
 		Verb: v, Lock: a.Lock, Fence: a.Fence, Owner: a.Owner,
 		TTL: a.TTL, Retention: a.Retention, Token: c.state.Top, Guard: a.Guard,
 	}
@@ -235,7 +235,7 @@ func (c *claim) fail() {
 		connecting, _ := ln.Connects()
 		switch {
 		case acquire && connecting:
-			c.state.GiveUp(i, pool.Reply{Verdict: pool.Unavailable, Err: pool.ErrConnecting})
+			c.state.GiveUp(i, wire.Reply{Verdict: wire.Unavailable, Err: wire.ErrConnecting})
 		case acquire || repair:
 			c.state.GiveUp(i, dispatch.Silent(c.timeout))
 		}
@@ -243,24 +243,24 @@ func (c *claim) fail() {
 }
 
 // Wanted implements dispatch.Receiver.
-func (c *claim) Wanted(*pool.Request) bool {
+func (c *claim) Wanted(*wire.Request) bool {
 	c.mu.Lock()
 	defer c.unlock()
 	return c.state.Phase() != quorum.Over
 }
 
 // Answered implements dispatch.Receiver: it counts the answer.
-func (c *claim) Answered(i int, r *pool.Request, reply pool.Reply) {
+func (c *claim) Answered(i int, r *wire.Request, reply wire.Reply) {
 	c.mu.Lock()
 	defer c.unlock()
 	vote := !c.locker.lines[i].Duplicate()
 	switch r.Verb {
-	case pool.Acquire:
+	case wire.Acquire:
 		c.state.Acquired(i, reply, vote)
 		if c.state.Phase() == quorum.Over {
 			c.free(i, clock.IO(), false)
 		}
-	case pool.Repair:
+	case wire.Repair:
 		c.state.Repaired(i, reply, vote, elsewhere)
 	default: // a claim sends nothing else
 	}
@@ -298,9 +298,9 @@ func (c *claim) decide() {
 func (c *claim) sendNext() {
 	for i, v, more := c.state.Next(); more; i, v, more = c.state.Next() {
 		r := &c.acquire
-		if v == pool.Repair {
+		if v == wire.Repair {
 			if c.repair == nil {
-				c.repair = c.request(pool.Repair)
+				c.repair = c.request(wire.Repair)
 			}
 			r = c.repair
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/release"
 	"github.com/go-redlock/redlock/internal/schedule"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -46,10 +47,12 @@ type Locker struct {
 // node that is away is found out, and forgiven, at every call. An even number of nodes works but
 // tolerates no more failures than one less.
 //
-// It fails on no nodes, nil, an address given twice, and options that are out of range or do not
-// fit together, with an [*OptionError]. On success [Locker.Close] must be called in the end.
+// It fails on no nodes, nil, a node that package pool has not made, an address given twice, and
+// options that are out of range or do not fit together, with an [*OptionError]. On success
+// [Locker.Close] must be called in the end.
 func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
-	if err := nodesOf(nodes); err != nil {
+	masters, err := nodesOf(nodes)
+	if err != nil {
 		return nil, err
 	}
 	c := defaults()
@@ -61,10 +64,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 			return nil, err
 		}
 	}
-	if err := c.terms.check(&c); err != nil {
-		return nil, err
-	}
-	if err := c.checkGuard(nodes); err != nil {
+	if err := c.check(masters); err != nil {
 		return nil, err
 	}
 	l := &Locker{
@@ -75,11 +75,11 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		leases:  make(map[*Lease]struct{}),
 	}
 	l.renewals = schedule.New(l.clock, renewalSlack)
-	l.dispatch = dispatch.New(nodes, l.hooks())
+	l.dispatch = dispatch.New(masters, l.hooks())
 	l.journal.logger, l.journal.spawn = l.logger, l.dispatch.Go
 	l.lines = l.dispatch.Lines()
 	l.health = make([]health, len(nodes))
-	for i, n := range nodes {
+	for i, n := range masters {
 		gaveUp := func(why error) { l.gaveUp(i, why) }
 		l.backlogs = append(l.backlogs, release.New(l.lines[i], &l.dispatch.Group, l.clock, gaveUp))
 		l.signOff = append(l.signOff, n.Open())
@@ -111,7 +111,7 @@ func (l *Locker) hooks() dispatch.Hooks {
 }
 
 // heard tells the log and the observers what a node has answered.
-func (l *Locker) heard(node int, v pool.Verb, r *pool.Reply, took time.Duration, back time.Time) {
+func (l *Locker) heard(node int, v wire.Verb, r *wire.Reply, took time.Duration, back time.Time) {
 	addr := l.lines[node].Node().Addr()
 	l.health[node].watch(&l.journal, addr, v, r, back)
 	if len(l.observers) > 0 {
@@ -190,7 +190,7 @@ func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context
 type Mutex struct {
 	locker *Locker
 	name   string
-	keys   pool.KeySet
+	keys   wire.KeySet
 	terms  terms
 	err    error // of bad arguments, which each call returns
 }

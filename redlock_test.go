@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -72,7 +73,7 @@ func TestFreeLockTakesOneRoundTrip(t *testing.T) {
 			}
 		}
 		mustClose(t, l)
-		if a, r, n := c.count(pool.Acquire), c.count(pool.Release), c.requests(); a != 15 || r != 15 || n != 30 {
+		if a, r, n := c.count(wire.Acquire), c.count(wire.Release), c.requests(); a != 15 || r != 15 || n != 30 {
 			t.Errorf("%d acquires, %d releases and %d requests for three locks on five nodes", a, r, n)
 		}
 	})
@@ -521,7 +522,7 @@ func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(3)
 		log := new(logged)
-		nodes := []pool.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]}
+		nodes := asNodes([]wire.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]})
 		l, err := redlock.New(nodes, redlock.WithLogger(log.logger()))
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -25,12 +25,12 @@ func TestRenewalBeginsAtAThirdOfTheTTL(t *testing.T) {
 			for i := 1; i <= 3; i++ {
 				time.Sleep(ttl/3 - 1)
 				synctest.Wait()
-				if n := c.count(pool.Extend); n != 3*(i-1) {
+				if n := c.count(wire.Extend); n != 3*(i-1) {
 					t.Errorf("TTL %v: %d requests to extend before renewal %d is due", ttl, n, i)
 				}
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
-				if n := c.count(pool.Extend); n != 3*i {
+				if n := c.count(wire.Extend); n != 3*i {
 					t.Errorf("TTL %v: %d requests to extend when renewal %d was due", ttl, n, i)
 				}
 				if left := time.Until(le.Until()); left != validity(ttl) {
@@ -63,7 +63,7 @@ func TestRenewalKeepsShortLeases(t *testing.T) {
 				if le.Err() != nil {
 					t.Errorf("TTL %v, node timeout %v: the lease ended: %v", ttl, timeout, le.Err())
 				}
-				if n := c.count(pool.Extend); n > 5*20*7 {
+				if n := c.count(wire.Extend); n > 5*20*7 {
 					t.Errorf("TTL %v, node timeout %v: %d requests to extend in 20 TTLs", ttl, timeout, n)
 				}
 				mustUnlock(t, le)
@@ -142,7 +142,7 @@ func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
 		le := mustLock(t, l, "a", redlock.WithRenewal(10*time.Second))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		extends := c.count(pool.Extend)
+		extends := c.count(wire.Extend)
 		if le.Err() != nil || extends < 5*9 {
 			t.Errorf("at the maximum hold: %v, %d requests to extend", le.Err(), extends)
 		}
@@ -155,7 +155,7 @@ func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
 			t.Errorf("the lease ended after %v: %v", d, le.Err())
 		}
 		time.Sleep(time.Minute)
-		if n := c.count(pool.Extend); n != extends {
+		if n := c.count(wire.Extend); n != extends {
 			t.Errorf("%d requests to extend after the maximum hold", n-extends)
 		}
 	})
@@ -195,13 +195,13 @@ func TestEndedLeaseIsNotRenewed(t *testing.T) {
 				t.Errorf("%s: the lease lives on", what)
 			}
 			synctest.Wait()
-			extends := c.count(pool.Extend, pool.Rejoin)
+			extends := c.count(wire.Extend, wire.Rejoin)
 			if extends < 100 {
 				t.Errorf("%s: %d requests to extend in ten TTLs", what, extends)
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if n := c.count(pool.Extend, pool.Rejoin); n != extends {
+			if n := c.count(wire.Extend, wire.Rejoin); n != extends {
 				t.Errorf("%s: %d requests to extend after the end", what, n-extends)
 			}
 		})
@@ -255,7 +255,7 @@ func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 		mustUnlock(t, le)
 		time.Sleep(10 * time.Second)
 		c.wantNoLocks(t)
-		if n := c.count(pool.Rejoin); n == 0 {
+		if n := c.count(wire.Rejoin); n == 0 {
 			t.Error("nothing was won back")
 		}
 	})
@@ -292,7 +292,7 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 			if le.Err() != nil {
 				t.Errorf("step %v: the lease: %v", step, le.Err())
 			}
-			if n := c.count(pool.Extend); n > 3*30 {
+			if n := c.count(wire.Extend); n > 3*30 {
 				t.Errorf("step %v: %d requests to extend in six TTLs", step, n)
 			}
 			mustUnlock(t, le)
@@ -370,26 +370,25 @@ func yesNodes(n int) (nodes []*yesNode) {
 	return nodes
 }
 
-func asNodes[N pool.Node](from []N) (nodes []pool.Node) {
+func asNodes[N wire.Node](from []N) (nodes []pool.Node) {
 	for _, n := range from {
-		nodes = append(nodes, n)
+		nodes = append(nodes, wire.Seal(n))
 	}
 	return nodes
 }
 
 func (n *yesNode) Addr() string       { return n.addr }
 func (n *yesNode) Open() func() error { return func() error { return nil } }
-func (n *yesNode) Sealed(seal.Seal)   {}
 
-func (n *yesNode) Do(_ context.Context, calls []pool.Call) {
+func (n *yesNode) Do(_ context.Context, calls []wire.Call) {
 	time.Sleep(time.Millisecond)
 	n.trips.Add(1)
 	n.calls.Add(int64(len(calls)))
 	for i := range calls {
-		calls[i].Reply = pool.Reply{Verdict: pool.OK, Token: calls[i].Request.Token}
+		calls[i].Reply = wire.Reply{Verdict: wire.OK, Token: calls[i].Request.Token}
 	}
 }
 
-func (n *yesNode) Listen(context.Context, string, func(), func(pool.Notice)) error {
-	return pool.ErrNoListen
+func (n *yesNode) Listen(context.Context, string, func(), func(wire.Notice)) error {
+	return wire.ErrNoListen
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -37,7 +38,7 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 			t.Fatal(r.err)
 		}
 		synctest.Wait()
-		if n := c.count(pool.Acquire); n != 5 {
+		if n := c.count(wire.Acquire); n != 5 {
 			t.Errorf("%d acquires for two leases", n)
 		}
 		if n := c.requests() - before; n != 5 { // a block of tokens for the whole turn
@@ -130,7 +131,7 @@ func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 		if most-least > 1+most/10 {
 			t.Errorf("turns: %v", turns)
 		}
-		if handOvers := sum - c.count(pool.Acquire)/5; handOvers < sum*3/4 {
+		if handOvers := sum - c.count(wire.Acquire)/5; handOvers < sum*3/4 {
 			t.Errorf("%d of %d turns were handed over", handOvers, sum)
 		}
 	})
@@ -192,7 +193,7 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 			if r.err != nil {
 				t.Fatal(r.err)
 			}
-			if n := c.count(pool.Acquire); n != 6 {
+			if n := c.count(wire.Acquire); n != 6 {
 				t.Errorf("%s: %d acquires for two leases on three nodes", name, n)
 			}
 			if name == "TTL" && c.taps[0].ttl("a") > 5*time.Second {
@@ -266,19 +267,19 @@ func TestLossThatIsToldDuringAHandOverEndsIt(t *testing.T) {
 		var nodes []pool.Node
 		for i := range 3 {
 			n := memnode.New(fmt.Sprintf("node%d:6379", i))
-			nodes = append(nodes, scripted{n.Addr(), func(ctx context.Context, r *pool.Request) pool.Reply {
+			nodes = append(nodes, wire.Seal(scripted{n.Addr(), func(ctx context.Context, r *wire.Request) wire.Reply {
 				switch r.Verb {
-				case pool.Acquire:
+				case wire.Acquire:
 					acquired.Add(1)
-				case pool.Extend:
+				case wire.Extend:
 					<-gone
-					return pool.Reply{Verdict: pool.Gone, Server: n.Addr() + "#1"}
-				case pool.Repair:
+					return wire.Reply{Verdict: wire.Gone, Server: n.Addr() + "#1"}
+				case wire.Repair:
 					<-reserved
 				default:
 				}
 				return ask(ctx, n, r)
-			}})
+			}}))
 		}
 		l := over(t, nodes)
 		first := mustLock(t, l, "a")
@@ -456,7 +457,7 @@ func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 		for i, others := range []uint64{ahead, ahead, ahead + 500} {
 			c.taps[i].setFence("a", fmt.Sprint(others))
 		}
-		c.taps[2].slow(pool.Acquire, time.Millisecond)
+		c.taps[2].slow(wire.Acquire, time.Millisecond)
 		l := c.locker(t)
 		le := mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
 // A far node knows how far away it is, and may have no connection yet.
 type far struct {
-	pool.Node
+	wire.Node
 	asked atomic.Int64
 
 	mu    sync.Mutex
@@ -41,7 +42,7 @@ func (f *far) RoundTrip() time.Duration {
 	return f.trip
 }
 
-func (f *far) Do(ctx context.Context, calls []pool.Call) {
+func (f *far) Do(ctx context.Context, calls []wire.Call) {
 	f.asked.Add(1)
 	until, _ := ctx.Deadline()
 	var ready time.Time
@@ -50,7 +51,7 @@ func (f *far) Do(ctx context.Context, calls []pool.Call) {
 		time.Sleep(time.Until(until))
 		for i := range calls {
 			err := fmt.Errorf("dial: %w", pool.ErrConnecting)
-			calls[i].Reply = pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: err}
+			calls[i].Reply = wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: err}
 		}
 		return
 	}
@@ -62,8 +63,8 @@ func (f *far) Do(ctx context.Context, calls []pool.Call) {
 func farAway(c *cluster, trips ...time.Duration) (all []*far, nodes []pool.Node) {
 	for i, d := range trips {
 		c.taps[i].latency(d)
-		f := &far{Node: c.nodes()[i], trip: d}
-		all, nodes = append(all, f), append(nodes, f)
+		f := &far{Node: c.taps[i], trip: d}
+		all, nodes = append(all, f), append(nodes, wire.Seal(f))
 	}
 	return all, nodes
 }

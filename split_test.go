@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -159,7 +160,7 @@ func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 			if a := eventsOf[redlock.AttemptEvent](seen); len(a) != 1 || a[0].Repairs != 1 {
 				t.Errorf("attempts: %+v", a)
 			}
-			if n := c.taps[2].sent(pool.Acquire); n != 1 {
+			if n := c.taps[2].sent(wire.Acquire); n != 1 {
 				t.Errorf("the other's node was asked %d times", n)
 			}
 		})
@@ -203,7 +204,7 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 		time.Sleep(time.Second)
 		c.taps[0].master.Set("a", last(), time.Minute)
 		c.refuse(2)
-		before := c.taps[0].sent(pool.Acquire)
+		before := c.taps[0].sent(wire.Acquire)
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Fatalf("TryLock: %v", err)
 		}
@@ -211,7 +212,7 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 		for _, a := range eventsOf[redlock.AttemptEvent](seen)[1:] {
 			asked += a.Took
 		}
-		times := c.taps[0].sent(pool.Acquire) - before
+		times := c.taps[0].sent(wire.Acquire) - before
 		if most := asked / time.Duration(times); most > timeout/4+latency {
 			t.Errorf("the node was asked %d times in %v, once in %v", times, asked, most)
 		}
@@ -238,31 +239,31 @@ func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 		var nodes []pool.Node
 		for i := range 5 {
 			n := memnode.New(fmt.Sprintf("node%d:6379", i))
-			keys, err := pool.Keys("", "a")
+			keys, err := wire.Keys("", "a")
 			if err != nil {
 				t.Fatal(err)
 			}
 			if i < 2 { // the third has to be repaired
 				n.Set(keys.Fence, fmt.Sprint(time.Now().Add(time.Hour).UnixMicro()), 0)
 			}
-			nodes = append(nodes, scripted{n.Addr(), func(ctx context.Context, r *pool.Request) pool.Reply {
+			nodes = append(nodes, wire.Seal(scripted{n.Addr(), func(ctx context.Context, r *wire.Request) wire.Reply {
 				if i > 2 {
 					deadline, _ := ctx.Deadline()
 					time.Sleep(time.Until(deadline))
-					return pool.Reply{Verdict: pool.Unavailable, Err: errTimeout}
+					return wire.Reply{Verdict: wire.Unavailable, Err: errTimeout}
 				}
 				time.Sleep(time.Millisecond) // else nobody needs to ask the silent ones
 				mu.Lock()
 				defer mu.Unlock()
-				if r.Verb == pool.Repair && len(granted) == 3 { // of the first attempt
+				if r.Verb == wire.Repair && len(granted) == 3 { // of the first attempt
 					n.Delete(r.Lock)
 				}
 				reply := ask(ctx, n, r)
-				if r.Verb == pool.Acquire && r.Lock == keys.Lock && reply.Verdict == pool.OK {
+				if r.Verb == wire.Acquire && r.Lock == keys.Lock && reply.Verdict == wire.OK {
 					granted[r.Owner+n.Addr()]++
 				}
 				return reply
-			}})
+			}}))
 		}
 		t.Cleanup(func() { time.Sleep(time.Second) }) // requests to the silent nodes end
 		l := over(t, nodes)

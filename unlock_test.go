@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestUnlockEndsTheLease(t *testing.T) {
@@ -217,7 +217,7 @@ func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 		l := c.locker(t)
 		le := mustLock(t, l, "a")
 		synctest.Wait()
-		c.taps[0].dropReply(pool.Release, 1)
+		c.taps[0].dropReply(wire.Release, 1)
 		mustUnlock(t, le)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A contest is many Lockers that take one lock in turn, each as soon as it can.
@@ -156,11 +156,11 @@ func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
 			waiting = lockInBackground(t.Context(), other, "a")
 			time.Sleep(100 * time.Millisecond)
 		}
-		asked := c.count(pool.Acquire)
+		asked := c.count(wire.Acquire)
 		mustUnlock(t, le)
 		again := lockInBackground(t.Context(), one, "a")
 		time.Sleep(time.Millisecond / 2)
-		if n := c.count(pool.Acquire) - asked; n != 5 {
+		if n := c.count(wire.Acquire) - asked; n != 5 {
 			t.Errorf("%d requests for the lock, want those of the new owner alone", n)
 		}
 		mustUnlock(t, (<-waiting).lease)
@@ -210,16 +210,16 @@ func TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 		le := mustLock(t, one, "b")
 		elsewhere := lockInBackground(t.Context(), other, "b") // so that it listens
 		time.Sleep(100 * time.Millisecond)
-		slow := func(v pool.Verb, d time.Duration) { c.each(nodesFrom(0, 5), func(tap *tap) { tap.slow(v, d) }) }
+		slow := func(v wire.Verb, d time.Duration) { c.each(nodesFrom(0, 5), func(tap *tap) { tap.slow(v, d) }) }
 		start := time.Now()
-		slow(pool.Acquire, 498*time.Millisecond) // granted at 249 ms, answered too late
+		slow(wire.Acquire, 498*time.Millisecond) // granted at 249 ms, answered too late
 		// given up after a node timeout, at 500 ms, and repeated
-		slow(pool.Release, time.Second)
+		slow(wire.Release, time.Second)
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(251 * time.Millisecond)
-		slow(pool.Acquire, 0)
+		slow(wire.Acquire, 0)
 		time.Sleep(240 * time.Millisecond)
-		slow(pool.Release, 0)
+		slow(wire.Release, 0)
 		r := <-waiting
 		if d := r.at.Sub(start); r.err != nil || d > 550*time.Millisecond {
 			t.Errorf("had after %v: %v", d, r.err)
@@ -244,7 +244,7 @@ func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) 
 		time.Sleep(100 * time.Millisecond)
 		slow := func(d time.Duration) {
 			for _, tap := range c.taps {
-				tap.slow(pool.Release, d)
+				tap.slow(wire.Release, d)
 			}
 		}
 		start := time.Now()
@@ -295,13 +295,13 @@ func TestWhoWaitsBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
 // A fullNode refuses to take locks, as a server that has no memory left does.
 type fullNode struct{ *view }
 
-func (n fullNode) Do(ctx context.Context, calls []pool.Call) {
-	if calls[0].Request.Verb != pool.Acquire {
+func (n fullNode) Do(ctx context.Context, calls []wire.Call) {
+	if calls[0].Request.Verb != wire.Acquire {
 		n.view.Do(ctx, calls)
 		return
 	}
 	time.Sleep(time.Millisecond)
-	fail(calls, pool.Reply{Verdict: pool.Refused, Err: errors.New("OOM command not allowed")})
+	fail(calls, wire.Reply{Verdict: wire.Refused, Err: errors.New("OOM command not allowed")})
 }
 
 // The nodes confirm the release of an attempt that was lost to another owner too. That is no reason
@@ -314,7 +314,7 @@ func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 		// one is free, one full, and one has a dead owner's key
 		c.taps[1].master.Set("a", strings.Repeat("0a", 16), time.Minute)
 		nodes := c.nodes()
-		nodes[0] = fullNode{&view{tap: c.taps[0], addr: c.taps[0].addr}}
+		nodes[0] = wire.Seal(fullNode{&view{tap: c.taps[0], addr: c.taps[0].addr}})
 		l, err := redlock.New(nodes)
 		if err != nil {
 			t.Fatal(err)
@@ -322,7 +322,7 @@ func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 		if _, err := l.Lock(t.Context(), "a", redlock.WithWait(10*time.Second)); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("Lock: %v", err)
 		}
-		if n := c.count(pool.Acquire); n > 300 {
+		if n := c.count(wire.Acquire); n > 300 {
 			t.Errorf("%d requests for the lock in 10 s", n)
 		}
 		mustClose(t, l)
@@ -380,10 +380,10 @@ func TestAWaiterBehindAnotherProgramLooksAgainSoon(t *testing.T) {
 		l := c.locker(t)
 		for round := range 20 {
 			c.each(nodesFrom(0, 5), func(n *tap) { n.master.Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour) })
-			asked := c.count(pool.Acquire)
+			asked := c.count(wire.Acquire)
 			waiting := lockInBackground(t.Context(), l, "a")
 			time.Sleep(3*time.Second + time.Duration(round)*37*time.Millisecond)
-			if n := (c.count(pool.Acquire) - asked) / 5; n > 3800/150+3 {
+			if n := (c.count(wire.Acquire) - asked) / 5; n > 3800/150+3 {
 				t.Errorf("it asked %d times in less than four seconds", n)
 			}
 			released := time.Now()
@@ -407,9 +407,9 @@ func TestAStaleKeyOfAnotherProgramOnAMinorityIsNotWaitedFor(t *testing.T) {
 		le := mustLock(t, c.locker(t), "a", redlock.WithTTL(time.Hour))
 		waiting := lockInBackground(t.Context(), c.locker(t), "a")
 		time.Sleep(time.Second)
-		asked := c.count(pool.Acquire)
+		asked := c.count(wire.Acquire)
 		time.Sleep(time.Minute)
-		if n := (c.count(pool.Acquire) - asked) / 5; n > 60 {
+		if n := (c.count(wire.Acquire) - asked) / 5; n > 60 {
 			t.Errorf("it asked %d times in a minute", n)
 		}
 		mustUnlock(t, le)
@@ -420,7 +420,7 @@ func TestAStaleKeyOfAnotherProgramOnAMinorityIsNotWaitedFor(t *testing.T) {
 // Where subscriptions are forbidden waiters poll, within bounds, and the log says so once.
 func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 	t.Parallel()
-	for name, err := range map[string]error{"impossible": pool.ErrNoListen, "forbidden": errors.New("NOPERM no channels")} {
+	for name, err := range map[string]error{"impossible": wire.ErrNoListen, "forbidden": errors.New("NOPERM no channels")} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(5)
 			c.latency(time.Millisecond)
@@ -430,9 +430,9 @@ func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 			for i := range 5 {
 				le := mustLock(t, one, "a")
 				waiting := lockInBackground(t.Context(), other, "a")
-				requests := c.count(pool.Acquire)
+				requests := c.count(wire.Acquire)
 				time.Sleep(5 * time.Second)
-				if n := c.count(pool.Acquire) - requests; n > 5*60 {
+				if n := c.count(wire.Acquire) - requests; n > 5*60 {
 					t.Errorf("%s: %d requests in 5s of polling", name, n)
 				}
 				released := time.Now()
@@ -676,7 +676,7 @@ func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newCluster(3)
 			holder, nodes := c.locker(t), c.nodes()
-			nodes[0] = &putsOff{Node: nodes[0], every: every, lock: "a"}
+			nodes[0] = wire.Seal(&putsOff{Node: wire.NodeOf(nodes[0]), every: every, lock: "a"})
 			l, err := redlock.New(nodes)
 			if err != nil {
 				t.Fatal(err)
@@ -699,17 +699,17 @@ func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
 
 // A putsOff is a node that tells every listener that it is the next in line, and to look in a year.
 type putsOff struct {
-	pool.Node
+	wire.Node
 	every time.Duration
 	lock  string
 }
 
-func (n *putsOff) Listen(ctx context.Context, _ string, ready func(), heard func(pool.Notice)) error {
+func (n *putsOff) Listen(ctx context.Context, _ string, ready func(), heard func(wire.Notice)) error {
 	ready()
 	for later := time.Second; ; later = n.every {
 		select {
 		case <-time.After(later):
-			heard(pool.Notice{Lock: n.lock, Next: 365 * 24 * time.Hour})
+			heard(wire.Notice{Lock: n.lock, Next: 365 * 24 * time.Hour})
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -128,9 +129,9 @@ func TestAServerThatDeniesTheClientsNameIsANode(t *testing.T) {
 	}
 	theirs := redis.NewClient(&redis.Options{Addr: addr, Username: "u", Password: "p", ClientName: "x"})
 	defer theirs.Close()
-	for what, n := range map[string]pool.Node{
+	for what, n := range map[string]wire.Node{
 		"an address": dialWith(t, pool.Dialer{Timeout: patience, Username: "u", Password: "p", ClientName: "x"}, addr),
-		"a client":   opened(t, pool.New(theirs)),
+		"a client":   opened(t, nodeOf(theirs)),
 	} {
 		expect(t, what, do(t, n, acquire(keys(t, what), alice, 1)), pool.OK)
 	}
@@ -142,7 +143,7 @@ func TestAServerThatDeniesTheClientsNameIsANode(t *testing.T) {
 }
 
 // opened opens a node for a test.
-func opened(t *testing.T, n pool.Node) pool.Node {
+func opened(t *testing.T, n wire.Node) wire.Node {
 	t.Helper()
 	closeNode := n.Open()
 	t.Cleanup(func() { _ = closeNode() })

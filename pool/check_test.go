@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -15,9 +16,9 @@ import (
 func TestCheckTellsWhatALockWouldMeet(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
-	check := &pool.Request{Verb: pool.Check}
+	check := &wire.Request{Verb: pool.Check}
 	expect(t, "a master", do(t, n, check), pool.OK)
-	expect(t, "under the guard", do(t, n, &pool.Request{Verb: pool.Check, Guard: time.Minute}), pool.Quarantined)
+	expect(t, "under the guard", do(t, n, &wire.Request{Verb: pool.Check, Guard: time.Minute}), pool.Quarantined)
 	client.Del(t.Context(), "redlock:restart")
 	dirty := strings.Contains(client.Info(t.Context(), "persistence").Val(), "rdb_changes_since_last_save:0\r\n")
 	expect(t, "once more", do(t, n, check), pool.OK)
@@ -76,8 +77,8 @@ func TestTheHandbooksUserMayCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := dialWith(t, pool.Dialer{Timeout: patience, Username: name, Password: "any"}, client.Options().Addr)
-		expect(t, name, do(t, n, &pool.Request{Verb: pool.Check}), pool.OK)
-		expect(t, name+", guarded", do(t, n, &pool.Request{Verb: pool.Check, Guard: time.Minute}), pool.Quarantined)
+		expect(t, name, do(t, n, &wire.Request{Verb: pool.Check}), pool.OK)
+		expect(t, name+", guarded", do(t, n, &wire.Request{Verb: pool.Check, Guard: time.Minute}), pool.Quarantined)
 	}
 }
 

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -10,10 +11,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A client is a Node that is spoken to through go-redis.
+// A client is a node that is spoken to through go-redis.
 type client struct {
 	addr      string
 	connector *connector          // nil for a cluster
@@ -30,13 +31,10 @@ type client struct {
 	users       int
 }
 
-var _ Node = (*client)(nil)
+var _ wire.Node = (*client)(nil)
 
-// Addr implements Node.
+// Addr implements wire.Node.
 func (c *client) Addr() string { return c.addr }
-
-// Sealed implements Node.
-func (c *client) Sealed(seal.Seal) {}
 
 // Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one
 // server can.
@@ -50,7 +48,7 @@ func (c *client) Prompt() bool { return c.prompt.Load() }
 // was made, or 0 if there was none yet.
 func (c *client) RoundTrip() time.Duration { return time.Duration(c.trip.Load()) }
 
-// Open implements Node.
+// Open implements wire.Node.
 func (c *client) Open() func() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,8 +85,8 @@ func (c *client) current() (s *connections, done func()) {
 	return once, once.close
 }
 
-// Do implements Node.
-func (c *client) Do(ctx context.Context, calls []Call) {
+// Do implements wire.Node.
+func (c *client) Do(ctx context.Context, calls []wire.Call) {
 	if len(calls) == 0 {
 		return
 	}
@@ -110,7 +108,7 @@ func (c *client) Do(ctx context.Context, calls []Call) {
 }
 
 // lone returns the only request of the calls, if there is but one.
-func lone(calls []Call) *Request {
+func lone(calls []wire.Call) *wire.Request {
 	if len(calls) == 1 {
 		return calls[0].Request
 	}
@@ -119,7 +117,7 @@ func lone(calls []Call) *Request {
 
 // unreached answers calls that there is no connection for. What has gone out over one that came to
 // nothing may have been carried out, unless the server has read nothing.
-func unreached(calls []Call, err error) {
+func unreached(calls []wire.Call, err error) {
 	_, sent := errors.AsType[boarded](err)
 	for i := range calls {
 		calls[i].Reply = failure(calls[i].Request, err)
@@ -128,7 +126,7 @@ func unreached(calls []Call, err error) {
 }
 
 // sign notes which server has answered.
-func sign(calls []Call, server string) {
+func sign(calls []wire.Call, server string) {
 	for i := range calls {
 		if r := &calls[i].Reply; r.Verdict != Unavailable {
 			r.Server = server
@@ -137,33 +135,43 @@ func sign(calls []Call, server string) {
 }
 
 // doubt takes back what a server may have answered that is not the node's any more.
-func doubt(calls []Call) {
+func doubt(calls []wire.Call) {
 	for i := range calls {
 		if reply := &calls[i].Reply; reply.Verdict != Unavailable {
-			*reply = Reply{Verdict: Unavailable, Err: errReplaced}
+			*reply = wire.Reply{Verdict: Unavailable, Err: errReplaced}
 		}
 	}
 }
 
 // carry makes the round trip.
-func (cn *connection) carry(ctx context.Context, calls []Call) {
+func (cn *connection) carry(ctx context.Context, calls []wire.Call) {
 	defer func() {
+		clear(cn.calls)
 		if recover() == nil {
 			return
 		}
 		cn.broken = true
 		for i := range calls { // go-redis makes room for whatever length an answer claims to have
-			calls[i].Reply = Reply{Verdict: Unavailable, Err: ErrBadReply}
+			calls[i].Reply = wire.Reply{Verdict: Unavailable, Err: ErrBadReply}
 		}
 	}()
+	cn.calls = slices.Grow(cn.calls[:0], len(calls))[:len(calls)]
 	for i := range calls {
-		calls[i].form, calls[i].also = cn.first(calls[i].Request), nil
+		cn.calls[i].Call, cn.calls[i].form = &calls[i], cn.first(calls[i].Request)
 	}
 	if len(calls) == 1 {
-		cn.single(ctx, &calls[0])
+		cn.single(ctx, &cn.calls[0])
 	} else {
-		cn.batch(ctx, calls)
+		cn.batch(ctx, cn.calls)
 	}
+}
+
+// A call is a wire.Call with what the way to a server needs.
+type call struct {
+	*wire.Call
+	form form
+	cmd  redis.StringCmd // the latest
+	also *call           // the next of the calls that share it
 }
 
 // note looks at what go-redis returned: it gives up a connection after most errors.
@@ -186,7 +194,7 @@ func (cn *connection) note(err error) {
 
 // stale reports whether none of the calls was sent because the server had closed the connection.
 // The next try finds another one.
-func stale(calls []Call) bool {
+func stale(calls []wire.Call) bool {
 	for i := range calls {
 		if !errors.Is(calls[i].Reply.Err, errStale) {
 			return false
@@ -202,23 +210,23 @@ type command struct{ *redis.StringCmd }
 // NoRetry implements redis.Cmder.
 func (command) NoRetry() bool { return true }
 
-// command makes the command of these words. It lives in the call, and go-redis is done with both
+// command makes the command of these words. It lives in c, and go-redis is done with both
 // when it returns.
-func (c *Call) command(ctx context.Context, words []any) command {
+func (c *call) command(ctx context.Context, words []any) command {
 	c.cmd = *redis.NewStringCmd(ctx, words...)
 	return command{&c.cmd}
 }
 
 // single sends one request, in one form after the other until one settles it.
-func (cn *connection) single(ctx context.Context, call *Call) {
+func (cn *connection) single(ctx context.Context, c *call) {
 	for settled := false; !settled; {
-		words := call.Request.usual()
-		if call.form != usual {
-			words = call.words(nil)
+		words := usualWords(c.Request)
+		if c.form != usual {
+			words = c.words(nil)
 		}
-		err := cn.Process(ctx, call.command(ctx, words))
+		err := cn.Process(ctx, c.command(ctx, words))
 		cn.note(err)
-		settled = call.settle(err)
+		settled = c.settle(err)
 	}
 }
 
@@ -232,7 +240,7 @@ type batch struct {
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
 // batch sends several requests in one round trip, and in another those that are not settled by it.
-func (cn *connection) batch(ctx context.Context, calls []Call) {
+func (cn *connection) batch(ctx context.Context, calls []call) {
 	b := batches.Get().(*batch) //nolint:forcetypeassert // see above
 	defer batches.Put(b)
 	if cn.together() {
@@ -242,10 +250,10 @@ func (cn *connection) batch(ctx context.Context, calls []Call) {
 	}
 	for len(b.firsts) > 0 {
 		b.words, b.cmds = b.words[:0], b.cmds[:0]
-		for _, call := range b.firsts {
+		for _, c := range b.firsts {
 			begin := len(b.words)
-			b.words = call.words(b.words)
-			b.cmds = append(b.cmds, call.command(ctx, b.words[begin:]))
+			b.words = c.words(b.words)
+			b.cmds = append(b.cmds, c.command(ctx, b.words[begin:]))
 		}
 		pipe := cn.Pipeline()
 		_ = pipe.BatchProcess(ctx, b.cmds...) // only queues them
@@ -255,15 +263,15 @@ func (cn *connection) batch(ctx context.Context, calls []Call) {
 }
 
 // settleAll returns those calls that are not settled.
-func (cn *connection) settleAll(firsts []*Call) []*Call {
-	var open []*Call
-	for _, call := range firsts {
-		err := call.cmd.Err()
+func (cn *connection) settleAll(firsts []*call) []*call {
+	var open []*call
+	for _, c := range firsts {
+		err := c.cmd.Err()
 		cn.note(err)
-		if call.also != nil {
-			open = cn.settleGroup(call, err, open)
-		} else if !call.settle(err) {
-			open = append(open, call)
+		if c.also != nil {
+			open = cn.settleGroup(c, err, open)
+		} else if !c.settle(err) {
+			open = append(open, c)
 		}
 	}
 	return open
@@ -271,13 +279,13 @@ func (cn *connection) settleAll(firsts []*Call) []*Call {
 
 // settle makes a Reply of what go-redis returned. It returns false if the server has done nothing
 // yet and the request is to be sent in its next form.
-func (c *Call) settle(err error) bool {
+func (c *call) settle(err error) bool {
 	if c.next(err) {
 		return false
 	}
 	text := c.cmd.Val()
 	if err == nil && c.native() && text == "OK" {
-		c.Reply = Reply{Verdict: OK}
+		c.Reply = wire.Reply{Verdict: OK}
 	} else {
 		c.Reply = replyTo(c.Request, err, text)
 	}
@@ -285,18 +293,18 @@ func (c *Call) settle(err error) bool {
 }
 
 // replyTo is the Reply to r, for which go-redis returned an error or a text.
-func replyTo(r *Request, err error, text string) Reply {
+func replyTo(r *wire.Request, err error, text string) wire.Reply {
 	if err != nil {
 		return failure(r, err)
 	}
 	return parse(r.Verb, text)
 }
 
-// Listen implements Node.
-func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error {
+// Listen implements wire.Node.
+func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
 	if c.connector == nil {
 		// a script's PUBLISH in a cluster counts only the listeners of one of its nodes
-		return ErrNoListen
+		return wire.ErrNoListen
 	}
 	s, done := c.current()
 	defer done()
@@ -359,5 +367,5 @@ func listenError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return failure(&Request{}, err).Err
+	return failure(&wire.Request{}, err).Err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -47,10 +48,10 @@ func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
 		return seen, err
 	}})
 	t.Cleanup(func() { user.Close() })
-	n := pool.New(user)
+	n := nodeOf(user)
 	defer n.Open()() //nolint:errcheck // nothing to lose
 	release := func(until time.Time) (was time.Time) {
-		calls := []pool.Call{{Request: by(pool.Release, keys(t, "lock"), alice, 0)}}
+		calls := []wire.Call{{Request: by(pool.Release, keys(t, "lock"), alice, 0)}}
 		n.Do(deadline{t.Context(), until}, calls)
 		expect(t, "release", calls[0].Reply, pool.OK)
 		return seen.writes[len(seen.writes)-1]
@@ -100,7 +101,7 @@ func TestARequestThatComesTooLateCostsOneConnectionAtMost(t *testing.T) {
 	}
 	all.Wait()
 	time.Sleep(110 * time.Millisecond) // then no connection counts as fresh
-	calls := []pool.Call{{Request: by(pool.Release, keys(t, "lock"), alice, 0)}}
+	calls := []wire.Call{{Request: by(pool.Release, keys(t, "lock"), alice, 0)}}
 	n.Do(deadline{t.Context(), time.Now().Add(-5 * time.Millisecond)}, calls)
 	expect(t, "too late", calls[0].Reply, pool.Unavailable)
 	together.Add(many)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -201,9 +202,9 @@ func TestClosingANodeEndsWhatIsConnecting(t *testing.T) {
 			return nil, ctx.Err()
 		}})
 		defer user.Close()
-		n := pool.New(user)
+		n := nodeOf(user)
 		end := n.Open()
-		waiting := make(chan pool.Reply)
+		waiting := make(chan wire.Reply)
 		go func() {
 			reply, _ := in(t, n, time.Minute, acquire(keys(t, "lock"), alice, 1))
 			waiting <- reply
@@ -226,23 +227,23 @@ func TestClosingANodeEndsWhatIsConnecting(t *testing.T) {
 func TestClosingANodeEndsAHandshake(t *testing.T) {
 	t.Parallel()
 	secured := &tls.Config{MinVersion: tls.VersionTLS12}
-	for name, node := range map[string]func(addr string) pool.Node{
-		"dialled": func(addr string) pool.Node {
+	for name, node := range map[string]func(addr string) wire.Node{
+		"dialled": func(addr string) wire.Node {
 			nodes, err := pool.Dialer{TLS: secured}.Dial(addr)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return nodes[0]
+			return wire.NodeOf(nodes[0])
 		},
-		"a client's": func(addr string) pool.Node {
+		"a client's": func(addr string) wire.Node {
 			user := redis.NewClient(&redis.Options{Addr: addr, TLSConfig: secured, DialTimeout: time.Hour})
 			t.Cleanup(func() { _ = user.Close() })
-			return pool.New(user)
+			return nodeOf(user)
 		},
-		"a cluster's": func(addr string) pool.Node {
+		"a cluster's": func(addr string) wire.Node {
 			user := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{addr}, TLSConfig: secured, DialTimeout: time.Hour})
 			t.Cleanup(func() { _ = user.Close() })
-			return pool.New(user)
+			return nodeOf(user)
 		},
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never shakes hands
@@ -309,9 +310,9 @@ func TestAFailoverClientsHandshakeEndsWithItsDialTimeout(t *testing.T) {
 		TLSConfig: &tls.Config{RootCAs: roots}, DialTimeout: 3 * time.Second,
 	})
 	defer user.Close()
-	n := pool.New(user)
+	n := nodeOf(user)
 	end := n.Open()
-	waiting := make(chan pool.Reply)
+	waiting := make(chan wire.Reply)
 	go func() {
 		reply, _ := in(t, n, time.Minute, acquire(keys(t, "lock"), alice, 1))
 		waiting <- reply
@@ -360,7 +361,7 @@ func TestASubscriptionThatIsNotConfirmedEndsInTheTimeOfConnecting(t *testing.T) 
 		l, _ := newFar(t, ms, func([]string) string { <-mute; return "" })
 		n := l.open(t, redis.Options{}, pool.WithTimeout(3*time.Second))
 		began := time.Now()
-		err := n.Listen(t.Context(), "inbox", func() { t.Error("confirmed") }, func(pool.Notice) {})
+		err := n.Listen(t.Context(), "inbox", func() { t.Error("confirmed") }, func(wire.Notice) {})
 		if took := time.Since(began); err == nil || took != 3*time.Second {
 			t.Errorf("%v after %v", err, took)
 		}
@@ -391,7 +392,7 @@ func TestANodeWhoseConnectionDoesNotCloseIsOpenedAgain(t *testing.T) {
 		return stuck{c, closes, may}, err
 	}})
 	defer user.Close()
-	n := pool.New(user)
+	n := nodeOf(user)
 	end := n.Open()
 	expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
 	closed, again := make(chan error), make(chan error)
@@ -516,8 +517,8 @@ func TestWhatAUsersFunctionSaysWhileConnectingIsTold(t *testing.T) {
 	no := errors.New("the vault is sealed")
 	dialler := redis.NewClient(&redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) { return nil, no }})
 	defer dialler.Close()
-	nodes := map[string]pool.Node{
-		"a dialer": pool.New(dialler),
+	nodes := map[string]wire.Node{
+		"a dialer": nodeOf(dialler),
 		"credentials": dialWith(t, pool.Dialer{Credentials: func(context.Context) (string, string, error) {
 			return "", "", no
 		}}, f.addr),
@@ -537,7 +538,7 @@ func TestAMasterThatTheSentinelsDoNotKnowMayComeYet(t *testing.T) {
 	sentinel := newFake(t, func([]string) string { return "*-1\r\n" })
 	user := redis.NewFailoverClient(&redis.FailoverOptions{MasterName: "locks", SentinelAddrs: []string{sentinel.addr}})
 	defer user.Close()
-	reply := do(t, pool.New(user), acquire(keys(t, "lock"), alice, 1))
+	reply := do(t, nodeOf(user), acquire(keys(t, "lock"), alice, 1))
 	expect(t, "acquire", reply, pool.Unavailable)
 	if errors.Is(reply.Err, pool.ErrBadReply) || !strings.Contains(reply.Err.Error(), "sentinels") {
 		t.Errorf("%+v", reply)
@@ -548,7 +549,7 @@ func TestAUsersFunctionThatPanicsWhileConnectingIsAnError(t *testing.T) {
 	t.Parallel()
 	user := redis.NewClient(&redis.Options{Dialer: func(context.Context, string, string) (net.Conn, error) { panic("no") }})
 	defer user.Close()
-	reply := do(t, pool.New(user), acquire(keys(t, "lock"), alice, 1))
+	reply := do(t, nodeOf(user), acquire(keys(t, "lock"), alice, 1))
 	expect(t, "acquire", reply, pool.Unavailable)
 	if !reply.Unsent || reply.Err == nil {
 		t.Errorf("%+v", reply)

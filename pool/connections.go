@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // ErrConnecting is the cause of [Unavailable] where a request has waited in vain for a connection
 // that is still being made. Nothing was sent. The connection is kept for the next request, so that
 // one finds it sooner or later, however far away the node is.
-var ErrConnecting = errors.New("the connection is still being made")
+var ErrConnecting = wire.ErrConnecting
 
 var (
 	errInUse       = errors.New("all connections to the node are in use")
@@ -39,12 +41,13 @@ type connection struct {
 	server string // run id of the server at its end, "" where it does not tell
 	end    func() // closes it, also while it is in use
 
-	recent bool  // the server has told a version that knows what the scripts need
-	apart  bool  // the server does not take commands for several locks
-	served bool  // an answer to a request came over it
-	hungUp error // the server has
-	broken bool  // it cannot be used again
-	gone   bool  // the address leads to another server now; with connections.mu
+	recent bool   // the server has told a version that knows what the scripts need
+	apart  bool   // the server does not take commands for several locks
+	served bool   // an answer to a request came over it
+	hungUp error  // the server has
+	broken bool   // it cannot be used again
+	calls  []call // of the present round trip
+	gone   bool   // the address leads to another server now; with connections.mu
 }
 
 // trip is what a round trip takes at least, with some room; 0: unknown.
@@ -98,10 +101,10 @@ type connections struct {
 // A waiter is a request that waits for a connection.
 type waiter struct {
 	got     chan offer
-	until   time.Time // when its time is over; zero: never
-	request *Request  // it, where it may go out with a greeting
-	aboard  bool      // it has; with connections.mu
-	left    bool      // it does not wait any more; with connections.mu
+	until   time.Time     // when its time is over; zero: never
+	request *wire.Request // it, where it may go out with a greeting
+	aboard  bool          // it has; with connections.mu
+	left    bool          // it does not wait any more; with connections.mu
 }
 
 // An offer is a connection, or why there is none.
@@ -119,7 +122,7 @@ func newConnections(timeout, maxIdle time.Duration, size int) *connections {
 // take returns a connection, which the caller gives back. It waits for one no longer than until the
 // deadline of ctx, also where ctx does not end then. A request that is all the caller has to send
 // may go out while it waits: see boarding.
-func (s *connections) take(ctx context.Context, request *Request) (*connection, error) {
+func (s *connections) take(ctx context.Context, request *wire.Request) (*connection, error) {
 	s.mu.Lock()
 	if last := len(s.ready) - 1; last >= 0 {
 		cn := s.ready[last]
@@ -145,7 +148,7 @@ func (s *connections) take(ctx context.Context, request *Request) (*connection, 
 }
 
 // enqueue has the request wait for a connection. With mu held.
-func (s *connections) enqueue(ctx context.Context, request *Request) (*waiter, error) {
+func (s *connections) enqueue(ctx context.Context, request *wire.Request) (*waiter, error) {
 	switch {
 	case s.closed:
 		return nil, redis.ErrClosed
@@ -226,7 +229,7 @@ func (s *connections) made(cn *connection, err error, g *gate) (keep bool) {
 	var end []*connection
 	switch {
 	case err != nil:
-		s.failed, s.when = failure(&Request{}, err).Err, now() // which holds no secret
+		s.failed, s.when = failure(&wire.Request{}, err).Err, now() // which holds no secret
 		rider.refuse(err)
 		if s.making == 0 {
 			s.refuse(s.failed)
@@ -372,7 +375,7 @@ func (s *connections) give(cn *connection) (same bool) {
 func (s *connections) replace(cn *connection) {
 	if !cn.served && cn.hungUp != nil {
 		s.doubtful = true
-		s.failed, s.when = failure(&Request{}, cn.hungUp).Err, now()
+		s.failed, s.when = failure(&wire.Request{}, cn.hungUp).Err, now()
 		if s.making == 0 && len(s.all) == 0 {
 			s.refuse(s.failed)
 		}

@@ -51,7 +51,7 @@ func TestNewerCredentialsAreUsedFromTheNextRequestOn(t *testing.T) {
 	s := &stream{password: "older", listeners: make(map[auth.CredentialsListener]bool)}
 	user := redis.NewClient(&redis.Options{Addr: f.addr, StreamingCredentialsProvider: s})
 	defer user.Close()
-	n := pool.New(user)
+	n := nodeOf(user)
 	end := n.Open()
 	for _, password := range []string{"older", "newer"} {
 		s.tell(password)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -55,7 +56,7 @@ func scriptCommands(t *testing.T) (all []string) {
 type deed struct {
 	name    string
 	prepare func(s *denial)
-	does    func(s *denial) *pool.Request
+	does    func(s *denial) *wire.Request
 	want    pool.Verdict
 }
 
@@ -63,10 +64,10 @@ type deed struct {
 type denial struct {
 	*testing.T
 
-	admin pool.Node
+	admin wire.Node
 	look  *redis.Client
-	user  pool.Node
-	k     pool.KeySet
+	user  wire.Node
+	k     wire.KeySet
 	token uint64
 }
 
@@ -78,19 +79,19 @@ func (s *denial) taken() {
 // another has bob hold it.
 func (s *denial) another() { do(s.T, s.admin, acquire(s.k, bob, now())) }
 
-func (s *denial) plain() *pool.Request {
+func (s *denial) plain() *wire.Request {
 	r := acquire(s.k, alice, 0)
 	r.Fence = ""
 	return r
 }
 
 // waits has a refusal of r queue alice's inbox.
-func (s *denial) waits(r *pool.Request) *pool.Request {
+func (s *denial) waits(r *wire.Request) *wire.Request {
 	r.Queue, r.Inbox, r.Ticket = s.k.Queue, "redlock:inbox:alice", now()
 	return r
 }
 
-func (s *denial) owner(v pool.Verb) *pool.Request { return by(v, s.k, alice, s.token) }
+func (s *denial) owner(v pool.Verb) *wire.Request { return by(v, s.k, alice, s.token) }
 
 // queued has somebody who listens wait for the lock.
 func (s *denial) queued() {
@@ -101,55 +102,55 @@ func (s *denial) queued() {
 
 var deeds = []deed{
 	{"plain", func(*denial) {}, (*denial).plain, pool.OK},
-	{"plain, the second to wait", (*denial).another, func(s *denial) *pool.Request { return s.waits(s.plain()) }, pool.Held},
+	{"plain, the second to wait", (*denial).another, func(s *denial) *wire.Request { return s.waits(s.plain()) }, pool.Held},
 	{"plain, of what is reserved for it", func(s *denial) {
 		s.look.Set(s.Context(), s.k.Lock, "R:redlock:inbox:alice", time.Minute)
-	}, func(s *denial) *pool.Request { return s.waits(s.plain()) }, pool.OK},
-	{"fenced", func(*denial) {}, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	}, func(s *denial) *wire.Request { return s.waits(s.plain()) }, pool.OK},
+	{"fenced", func(*denial) {}, func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.OK},
 	{"fenced, once more", func(s *denial) {
 		do(s.T, s.user, acquire(s.k, alice, now()))
 		do(s.T, s.user, by(pool.Release, s.k, alice, 0))
 		s.look.Del(s.Context(), s.k.Lock)
-	}, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	}, func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.OK},
 	{
 		"fenced, with a register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, now()-1, time.Hour) },
-		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK,
+		func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.OK,
 	},
 	{
 		"fenced, with a register that was idle for long", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, 7, time.Hour) },
-		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK,
+		func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.OK,
 	},
 	{
 		"fenced, with a foreign register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, "theirs", time.Hour) },
-		func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.Refused,
+		func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.Refused,
 	},
-	{"fenced, the second to wait", (*denial).another, func(s *denial) *pool.Request { return s.waits(acquire(s.k, alice, now())) }, pool.Held},
-	{"fenced, asked for twice", (*denial).taken, func(s *denial) *pool.Request { return acquire(s.k, alice, now()) }, pool.OK},
-	{"repair", (*denial).taken, func(s *denial) *pool.Request { s.token++; return s.owner(pool.Repair) }, pool.OK},
-	{"extend", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Extend) }, pool.OK},
+	{"fenced, the second to wait", (*denial).another, func(s *denial) *wire.Request { return s.waits(acquire(s.k, alice, now())) }, pool.Held},
+	{"fenced, asked for twice", (*denial).taken, func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"repair", (*denial).taken, func(s *denial) *wire.Request { s.token++; return s.owner(pool.Repair) }, pool.OK},
+	{"extend", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Extend) }, pool.OK},
 	{"extend without a register", func(s *denial) {
 		s.taken()
 		s.look.Del(s.Context(), s.k.Fence)
-	}, func(s *denial) *pool.Request { return s.owner(pool.Extend) }, pool.OK},
-	{"extend another's", (*denial).another, func(s *denial) *pool.Request { return s.owner(pool.Extend) }, pool.Gone},
-	{"rejoin", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Rejoin) }, pool.OK},
+	}, func(s *denial) *wire.Request { return s.owner(pool.Extend) }, pool.OK},
+	{"extend another's", (*denial).another, func(s *denial) *wire.Request { return s.owner(pool.Extend) }, pool.Gone},
+	{"rejoin", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Rejoin) }, pool.OK},
 	{"rejoin what is lost", func(s *denial) {
 		s.taken()
 		s.look.Del(s.Context(), s.k.Lock)
-	}, func(s *denial) *pool.Request { return s.owner(pool.Rejoin) }, pool.OK},
-	{"rejoin another's", (*denial).another, func(s *denial) *pool.Request { return s.owner(pool.Rejoin) }, pool.Held},
-	{"release", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Release) }, pool.OK},
-	{"release to a waiter", func(s *denial) { s.taken(); s.queued() }, func(s *denial) *pool.Request { return release(s.k, alice) }, pool.OK},
-	{"release after a minimum hold", (*denial).taken, func(s *denial) *pool.Request {
+	}, func(s *denial) *wire.Request { return s.owner(pool.Rejoin) }, pool.OK},
+	{"rejoin another's", (*denial).another, func(s *denial) *wire.Request { return s.owner(pool.Rejoin) }, pool.Held},
+	{"release", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Release) }, pool.OK},
+	{"release to a waiter", func(s *denial) { s.taken(); s.queued() }, func(s *denial) *wire.Request { return release(s.k, alice) }, pool.OK},
+	{"release after a minimum hold", (*denial).taken, func(s *denial) *wire.Request {
 		r := s.owner(pool.Release)
 		r.TTL = time.Second
 		return r
 	}, pool.OK},
-	{"release another's", (*denial).another, func(s *denial) *pool.Request { return s.owner(pool.Release) }, pool.Gone},
-	{"leave", (*denial).another, func(s *denial) *pool.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
-	{"inspect", (*denial).taken, func(s *denial) *pool.Request { return s.owner(pool.Inspect) }, pool.OK},
-	{"bootstrap", func(*denial) {}, func(s *denial) *pool.Request { return &pool.Request{Verb: pool.Bootstrap} }, pool.OK},
-	{"guarded", func(s *denial) { do(s.T, s.admin, &pool.Request{Verb: pool.Bootstrap}) }, func(s *denial) *pool.Request {
+	{"release another's", (*denial).another, func(s *denial) *wire.Request { return s.owner(pool.Release) }, pool.Gone},
+	{"leave", (*denial).another, func(s *denial) *wire.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
+	{"inspect", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Inspect) }, pool.OK},
+	{"bootstrap", func(*denial) {}, func(s *denial) *wire.Request { return &wire.Request{Verb: pool.Bootstrap} }, pool.OK},
+	{"guarded", func(s *denial) { do(s.T, s.admin, &wire.Request{Verb: pool.Bootstrap}) }, func(s *denial) *wire.Request {
 		r := acquire(s.k, alice, now())
 		r.Guard = time.Minute
 		return r

@@ -10,6 +10,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A Dialer makes nodes from addresses. The zero Dialer is ready to use; it must not change while it
@@ -59,7 +61,7 @@ const (
 	defaultMaxIdle  = 30 * time.Second
 	defaultPoolSize = 16
 	// a batch of requests under load: in a smaller buffer it would leave in pieces, each of which
-	// costs the client a system call and the server one more read
+	// costs the client a system call and the server one more read.
 	bufferSize = 32 << 10
 )
 
@@ -84,7 +86,7 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pool: address %d: %w", i+1, err)
 		}
-		nodes = append(nodes, standalone(*opt, d.Timeout, cmp.Or(d.MaxIdle, defaultMaxIdle)))
+		nodes = append(nodes, wire.Seal(standalone(*opt, d.Timeout, cmp.Or(d.MaxIdle, defaultMaxIdle))))
 	}
 	return nodes, nil
 }

@@ -1,4 +1,4 @@
-// Package pool speaks to the masters of a quorum: a [Node] is one of them, in lock verbs.
+// Package pool makes the nodes of a quorum: a [Node] is one of its masters.
 //
 //	nodes, err := pool.Dial("10.0.0.1:6379", "rediss://user:password@10.0.0.2:6380", "10.0.0.3")
 //
@@ -16,12 +16,14 @@
 // script. A request is carried out at most once, and what became of it is a [Verdict]: an error of
 // the network is [Unavailable], and so is what a server or a proxy says (it is loading, full,
 // failing over, a replica), unless it is known to stay: that is [Refused]. What is unavailable may
-// have been executed, unless the [Reply] says that it was never sent. No error holds a password or
-// an owner id.
+// have been executed. No error holds a password or an owner id.
 //
 // # What servers need
 //
 // Redis 7.0 or Valkey 7.2 at least. A user needs EVAL, EVALSHA and what the scripts call, on the
-// keys that [Keys] names; PUBLISH and SUBSCRIBE on the channels redlock:inbox:* so that waiters
-// need not poll; and INFO for the restart guard, and to see that two addresses lead to one server.
+// lock's key, its name behind the prefix, and on those beside it: {key}:redlock:fence and
+// {key}:redlock:queue, or key::redlock:fence and key::redlock:queue where the key has a hash tag.
+// The restart guard needs the key redlock:restart. PUBLISH and SUBSCRIBE on the channels
+// redlock:inbox:* save waiters from polling; INFO is for the restart guard, and to see that two
+// addresses lead to one server.
 package pool

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -103,7 +104,7 @@ func ExampleParseList() {
 }
 
 func ExampleKeys() {
-	keys, err := pool.Keys("billing:", "invoice:42")
+	keys, err := wire.Keys("billing:", "invoice:42")
 	fmt.Println(err)
 	fmt.Println(keys.Lock)
 	fmt.Println(keys.Fence)

@@ -12,6 +12,8 @@ import (
 	"unicode"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 var (
@@ -48,37 +50,37 @@ var (
 )
 
 // failure is the Reply to a request that go-redis returned an error for.
-func failure(r *Request, err error) Reply {
+func failure(r *wire.Request, err error) wire.Reply {
 	var answer redis.Error
 	var network *net.OpError
 	switch {
 	case errors.Is(err, ErrTooOld):
-		return Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
+		return wire.Reply{Verdict: Refused, Unsent: true, Err: ErrTooOld}
 	case errors.Is(err, ErrConnecting), errors.Is(err, errStale), errors.Is(err, errInUse), errors.Is(err, errUnconnected):
-		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
+		return wire.Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, redis.Nil):
 		return nonsense(r.Verb)
 	case errors.As(err, &answer):
 		return refusal(r, answer)
 	case distrusted(err):
-		return Reply{Verdict: Refused, Unsent: true, Err: err}
+		return wire.Reply{Verdict: Refused, Unsent: true, Err: err}
 	case errors.As(err, &network):
-		return Reply{Verdict: Unavailable, Unsent: network.Op == "dial", Err: err}
+		return wire.Reply{Verdict: Unavailable, Unsent: network.Op == "dial", Err: err}
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
-		return Reply{Verdict: Unavailable, Unsent: true, Err: err}
+		return wire.Reply{Verdict: Unavailable, Unsent: true, Err: err}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return Reply{Verdict: Unavailable, Err: err}
+		return wire.Reply{Verdict: Unavailable, Err: err}
 	case errors.Is(err, errAhead), broken(err):
-		return Reply{Verdict: Unavailable, Err: err}
+		return wire.Reply{Verdict: Unavailable, Err: err}
 	default: // what go-redis could not read may hold anything: it is not repeated
-		return Reply{Verdict: Unavailable, Err: ErrBadReply}
+		return wire.Reply{Verdict: Unavailable, Err: ErrBadReply}
 	}
 }
 
 // toldBy is the error of what takes part in connecting, which may be of any type: a user's dialer,
 // go-redis's for sentinels. It is no answer that could not be read, and so it may be repeated.
 func toldBy(what string, err error) error {
-	if err == nil || !errors.Is(failure(&Request{}, err).Err, ErrBadReply) {
+	if err == nil || !errors.Is(failure(&wire.Request{}, err).Err, ErrBadReply) {
 		return err
 	}
 	return &net.OpError{Op: what, Err: errors.New(harmless(err.Error()))}
@@ -115,20 +117,20 @@ func distrusted(err error) bool {
 }
 
 // refusal is the Reply to a request that the server answered with an error.
-func refusal(r *Request, answer error) Reply {
+func refusal(r *wire.Request, answer error) wire.Reply {
 	text := harmless(answer.Error(), r.Owner, r.Inbox)
 	word, _, _ := strings.Cut(text, " ")
 	lower := strings.ToLower(text)
 	old := containsAny(lower, tooOldTexts...)
 	switch {
 	case text == "":
-		return Reply{Verdict: Unavailable, Err: errNoWord}
+		return wire.Reply{Verdict: Unavailable, Err: errNoWord}
 	case lastingWords[word], !old && containsAny(lower, lastingTexts...):
-		return Reply{Verdict: Refused, Err: serverError(text)}
+		return wire.Reply{Verdict: Refused, Err: serverError(text)}
 	case old:
-		return Reply{Verdict: Refused, Err: fmt.Errorf("%w: %w", ErrTooOld, serverError(text))}
+		return wire.Reply{Verdict: Refused, Err: fmt.Errorf("%w: %w", ErrTooOld, serverError(text))}
 	default:
-		return Reply{Verdict: Unavailable, Err: serverError(text)}
+		return wire.Reply{Verdict: Unavailable, Err: serverError(text)}
 	}
 }
 

@@ -71,7 +71,7 @@ func TestABrokenConnectionIsNotTakenForAnAnswerWithoutSense(t *testing.T) {
 				return &breaking{Conn: c, err: err, write: write}, dialErr
 			}})
 			t.Cleanup(func() { user.Close() })
-			reply := do(t, pool.New(user), acquire(keys(t, "lock"), alice, 1))
+			reply := do(t, nodeOf(user), acquire(keys(t, "lock"), alice, 1))
 			if reply.Verdict != pool.Unavailable || errors.Is(reply.Err, pool.ErrBadReply) || !strings.Contains(reply.Err.Error(), err.Error()) {
 				t.Errorf("%s (write: %v): %v, %v", name, write, reply.Verdict, reply.Err)
 			}

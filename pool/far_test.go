@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -90,11 +91,11 @@ func (d *delayed) Write(b []byte) (int, error) {
 }
 
 // open makes a node that dials l, and has it closed.
-func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) pool.Node {
+func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) wire.Node {
 	t.Helper()
 	o.Addr, o.Dialer = l.Addr().String(), l.dial
 	user := redis.NewClient(&o)
-	n := pool.New(user, opts...)
+	n := nodeOf(user, opts...)
 	end := n.Open()
 	t.Cleanup(func() {
 		if err := end(); err != nil {
@@ -107,10 +108,10 @@ func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) pool.Node
 
 // in makes the request in a time of its own, which only its context's deadline tells, as with a
 // Locker.
-func in(t *testing.T, n pool.Node, d time.Duration, r *pool.Request) (reply pool.Reply, took time.Duration) {
+func in(t *testing.T, n wire.Node, d time.Duration, r *wire.Request) (reply wire.Reply, took time.Duration) {
 	t.Helper()
 	began := time.Now()
-	calls := []pool.Call{{Request: r}}
+	calls := []wire.Call{{Request: r}}
 	n.Do(deadline{t.Context(), began.Add(d)}, calls)
 	return calls[0].Reply, time.Since(began)
 }

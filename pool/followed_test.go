@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock/internal/servertest"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -18,7 +19,7 @@ type pair struct {
 	t       *testing.T
 	addrs   []string
 	clients []*redis.Client
-	node    pool.Node // of the first
+	node    wire.Node // of the first
 }
 
 func newPair(t *testing.T) *pair {
@@ -68,7 +69,7 @@ func (p *pair) guarded(name string) pool.Verdict {
 
 func (p *pair) bootstrap() {
 	p.t.Helper()
-	expect(p.t, "bootstrap", do(p.t, p.node, &pool.Request{Verb: pool.Bootstrap, Guard: time.Minute}), pool.OK)
+	expect(p.t, "bootstrap", do(p.t, p.node, &wire.Request{Verb: pool.Bootstrap, Guard: time.Minute}), pool.OK)
 }
 
 func TestTheGuardKeepsAMasterThatFollowedAnotherOutUntilItIsToldOtherwise(t *testing.T) {

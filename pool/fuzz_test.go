@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -52,7 +53,7 @@ func FuzzKeys(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, prefix, name, otherPrefix, otherName string) {
-		k, err := pool.Keys(prefix, name)
+		k, err := wire.Keys(prefix, name)
 		if err != nil {
 			return
 		}
@@ -60,7 +61,7 @@ func FuzzKeys(f *testing.F) {
 			t.Fatalf("%q", k)
 		}
 		wantOneSlot(t, k)
-		if other, err := pool.Keys(otherPrefix, otherName); err == nil && other.Lock != k.Lock {
+		if other, err := wire.Keys(otherPrefix, otherName); err == nil && other.Lock != k.Lock {
 			wantApart(t, k, other)
 		}
 	})
@@ -75,11 +76,11 @@ var confusable = []string{
 
 func TestTheKeysOfALockAreInOneSlotAndNoOtherLocks(t *testing.T) {
 	t.Parallel()
-	var sets []pool.KeySet
+	var sets []wire.KeySet
 	seen := make(map[string]bool)
 	for _, prefix := range []string{"", "a", "{", "{a", "{a}", "p:", "}", "{}"} {
 		for _, name := range confusable {
-			if k, err := pool.Keys(prefix, name); err == nil && !seen[k.Lock] {
+			if k, err := wire.Keys(prefix, name); err == nil && !seen[k.Lock] {
 				seen[k.Lock] = true
 				sets = append(sets, k)
 			}
@@ -94,7 +95,7 @@ func TestTheKeysOfALockAreInOneSlotAndNoOtherLocks(t *testing.T) {
 	t.Logf("%d locks", len(sets))
 }
 
-func wantOneSlot(t *testing.T, k pool.KeySet) {
+func wantOneSlot(t *testing.T, k wire.KeySet) {
 	t.Helper()
 	if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot {
 		t.Fatalf("%q are in different slots", k)
@@ -103,7 +104,7 @@ func wantOneSlot(t *testing.T, k pool.KeySet) {
 
 // wantApart fails the test if the two locks, or one of them with itself, have a key in common, or
 // one has the restart marker.
-func wantApart(t *testing.T, a, b pool.KeySet) {
+func wantApart(t *testing.T, a, b wire.KeySet) {
 	t.Helper()
 	all := map[string]bool{"redlock:restart": true}
 	for _, key := range []string{a.Lock, a.Fence, a.Queue, b.Lock, b.Fence, b.Queue} {

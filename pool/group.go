@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -20,18 +22,18 @@ const (
 // A group is calls that share one command, and so one run of a script: to start it costs the server
 // about as much as what it does for one lock. Their requests are alike in all but their locks.
 type group struct {
-	first, last *Call
+	first, last *call
 	size        int
 }
 
 // groups is how calls share commands.
 type groups struct {
-	firsts []*Call // one for each command
+	firsts []*call // one for each command
 	open   []group // those that may grow, one of a kind
 }
 
 // single gives each call a command of its own.
-func (g *groups) single(calls []Call) {
+func (g *groups) single(calls []call) {
 	g.firsts = g.firsts[:0]
 	for i := range calls {
 		g.firsts = append(g.firsts, &calls[i])
@@ -40,7 +42,7 @@ func (g *groups) single(calls []Call) {
 
 // group has calls share commands. Releases go first: an attempt of the same round trip then finds
 // free what was given up before it was sent.
-func (g *groups) group(calls []Call) {
+func (g *groups) group(calls []call) {
 	g.firsts, g.open = g.firsts[:0], g.open[:0]
 	for i := range calls {
 		if calls[i].Request.Verb == Release {
@@ -55,9 +57,9 @@ func (g *groups) group(calls []Call) {
 }
 
 // add has the call join a group, or go first in a command of its own.
-func (g *groups) add(c *Call) {
+func (g *groups) add(c *call) {
 	r, one := c.Request, group{c, c, 1}
-	i := slices.IndexFunc(g.open, func(o group) bool { return o.first.Request.like(r) })
+	i := slices.IndexFunc(g.open, func(o group) bool { return alike(o.first.Request, r) })
 	switch {
 	case i >= 0 && g.open[i].size < maxGroup:
 		o := &g.open[i]
@@ -66,26 +68,26 @@ func (g *groups) add(c *Call) {
 		return
 	case i >= 0:
 		g.open[i] = one
-	case r.grouping() && len(g.open) < maxKinds:
+	case grouping(r) && len(g.open) < maxKinds:
 		g.open = append(g.open, one)
 	}
 	g.firsts = append(g.firsts, c)
 }
 
 // grouping reports whether the script of r does it for several locks too.
-func (r *Request) grouping() bool {
-	return r.Verb == Release && r.Queue != "" && r.TTL == 0 || r.Verb == Acquire && r.fenced() && r.Queue == ""
+func grouping(r *wire.Request) bool {
+	return r.Verb == Release && r.Queue != "" && r.TTL == 0 || r.Verb == Acquire && fenced(r) && r.Queue == ""
 }
 
-// like reports whether one command can ask for both, of which r is grouping.
-func (r *Request) like(o *Request) bool {
-	return o.grouping() && r.Verb == o.Verb && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
+// alike reports whether one command can ask for both, of which r is grouping.
+func alike(r, o *wire.Request) bool {
+	return grouping(o) && r.Verb == o.Verb && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
 		r.Reserve == o.Reserve && r.Inbox == o.Inbox
 }
 
 // part dissolves a group: each of its calls goes first in a command of its own. It appends them to
 // firsts.
-func (c *Call) part(firsts []*Call) []*Call {
+func (c *call) part(firsts []*call) []*call {
 	for m := c; m != nil; {
 		next := m.also
 		m.also, m.form = nil, usual
@@ -96,7 +98,7 @@ func (c *Call) part(firsts []*Call) []*Call {
 }
 
 // length is how many calls share the command.
-func (c *Call) length() (n int) {
+func (c *call) length() (n int) {
 	for m := c; m != nil; m = m.also {
 		n++
 	}
@@ -109,7 +111,7 @@ func (cn *connection) together() bool { return !cn.apart && cn.server != "" }
 
 // settleGroup is settle for a group. What is to be sent again it appends to firsts: all, but one by
 // one, where the server has looked at the keys of all and done nothing because of one.
-func (cn *connection) settleGroup(first *Call, err error, firsts []*Call) []*Call {
+func (cn *connection) settleGroup(first *call, err error, firsts []*call) []*call {
 	if first.next(err) {
 		return append(firsts, first)
 	}
@@ -142,7 +144,7 @@ func (cn *connection) settleGroup(first *Call, err error, firsts []*Call) []*Cal
 }
 
 // harmless returns what the server answered to all without any owner's id.
-func (c *Call) harmless(answer error) error {
+func (c *call) harmless(answer error) error {
 	text := answer.Error()
 	for m := c; m != nil; m = m.also {
 		text = harmless(text, m.Request.Owner, m.Request.Inbox)

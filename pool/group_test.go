@@ -11,21 +11,22 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
 // send makes all the requests in one round trip, once a connection is there.
-func send(t testing.TB, n pool.Node, requests ...*pool.Request) []pool.Reply {
+func send(t testing.TB, n wire.Node, requests ...*wire.Request) []wire.Reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	n.Do(ctx, []pool.Call{{Request: &pool.Request{Verb: pool.Inspect, Lock: "nothing"}}})
-	calls := make([]pool.Call, len(requests))
+	n.Do(ctx, []wire.Call{{Request: &wire.Request{Verb: pool.Inspect, Lock: "nothing"}}})
+	calls := make([]wire.Call, len(requests))
 	for i, r := range requests {
 		calls[i].Request = r
 	}
 	n.Do(ctx, calls)
-	replies := make([]pool.Reply, len(calls))
+	replies := make([]wire.Reply, len(calls))
 	for i := range calls {
 		replies[i] = calls[i].Reply
 	}
@@ -33,14 +34,14 @@ func send(t testing.TB, n pool.Node, requests ...*pool.Request) []pool.Reply {
 }
 
 // release is what a Locker sends whose lease is unlocked.
-func release(k pool.KeySet, owner string) *pool.Request {
-	return &pool.Request{Verb: pool.Release, Lock: k.Lock, Queue: k.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
+func release(k wire.KeySet, owner string) *wire.Request {
+	return &wire.Request{Verb: pool.Release, Lock: k.Lock, Queue: k.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
 }
 
 // several are the keys of n locks.
-func several(t testing.TB, n int) []pool.KeySet {
+func several(t testing.TB, n int) []wire.KeySet {
 	t.Helper()
-	all := make([]pool.KeySet, n)
+	all := make([]wire.KeySet, n)
 	for i := range all {
 		all[i] = keys(t, "lock"+strconv.Itoa(i))
 	}
@@ -69,7 +70,7 @@ func TestRequestsAlikeShareACommand(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
 	locks := several(t, 100)
-	var take, give []*pool.Request
+	var take, give []*wire.Request
 	for i, k := range locks {
 		owner := fmt.Sprintf("%032x", i)
 		take, give = append(take, acquire(k, owner, now()+uint64(i))), append(give, release(k, owner))
@@ -110,7 +111,7 @@ func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
 	client.Set(ctx, locks[3].Fence, "foreign", 0)
 	// ahead of our hint
 	client.Set(ctx, locks[4].Fence, strconv.FormatUint(now()+5_000_000, 10), time.Hour)
-	var take, give []*pool.Request
+	var take, give []*wire.Request
 	hint := now()
 	for _, k := range locks {
 		take, give = append(take, acquire(k, alice, hint)), append(give, release(k, alice))
@@ -161,13 +162,13 @@ func TestReleasesGoBeforeAttemptsOfTheSameRoundTrip(t *testing.T) {
 }
 
 // listen subscribes to an inbox until the test is over.
-func listen(t testing.TB, n pool.Node, inbox string) <-chan pool.Notice {
+func listen(t testing.TB, n wire.Node, inbox string) <-chan wire.Notice {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ready, notices, ended := make(chan struct{}), make(chan pool.Notice, 10), make(chan struct{})
+	ready, notices, ended := make(chan struct{}), make(chan wire.Notice, 10), make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = n.Listen(ctx, inbox, func() { close(ready) }, func(n pool.Notice) { notices <- n })
+		_ = n.Listen(ctx, inbox, func() { close(ready) }, func(n wire.Notice) { notices <- n })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -186,7 +187,7 @@ func TestAGroupPassesItsLocksOn(t *testing.T) {
 	n, client := real(t)
 	ctx, notices := t.Context(), listen(t, n, "inbox")
 	locks := several(t, 3)
-	var give []*pool.Request
+	var give []*wire.Request
 	for i, k := range locks {
 		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
 		if i != 1 {
@@ -217,7 +218,7 @@ func TestAGroupDoesNotPassALockOnToItsReleaser(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
 	listen(t, n, "inbox")
-	var give []*pool.Request
+	var give []*wire.Request
 	for _, k := range several(t, 2) {
 		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
 		client.ZAdd(t.Context(), k.Queue, redis.Z{Score: 1, Member: "inbox"})
@@ -236,7 +237,7 @@ func TestAGroupDoesNotPassALockOnToItsReleaser(t *testing.T) {
 func TestMinimumHoldsAreKeptByReleasesOfOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
-	var give []*pool.Request
+	var give []*wire.Request
 	for i, k := range several(t, 12) {
 		expect(t, "take", do(t, n, acquire(k, alice, now())), pool.OK)
 		r := release(k, alice)
@@ -255,8 +256,8 @@ func TestTheRestartGuardHoldsForAGroup(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
 	before := now()
-	ask := func() []pool.Reply {
-		var take []*pool.Request
+	ask := func() []wire.Reply {
+		var take []*wire.Request
 		for _, k := range several(t, 3) {
 			r := acquire(k, alice, before-uint64(time.Minute.Microseconds()))
 			r.Guard = 10 * time.Second
@@ -270,7 +271,7 @@ func TestTheRestartGuardHoldsForAGroup(t *testing.T) {
 			t.Errorf("for %v", reply.TTL)
 		}
 	}
-	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Guard: 10 * time.Second}), pool.OK)
+	expect(t, "bootstrap", do(t, n, &wire.Request{Verb: pool.Bootstrap, Guard: 10 * time.Second}), pool.OK)
 	// as if restored: below the hint, which is below what the node may have given
 	for _, k := range several(t, 3) {
 		client.Set(t.Context(), k.Fence, before-2*uint64(time.Minute.Microseconds()), time.Hour)
@@ -306,7 +307,7 @@ func TestAReleaseThatFailsHalfWayIsNotTheOthersInItsGroup(t *testing.T) {
 	n, client := real(t)
 	ctx, locks := t.Context(), several(t, 3)
 	listen(t, n, "inbox")
-	var give []*pool.Request
+	var give []*wire.Request
 	for i, k := range locks {
 		owner := alice
 		if i == 1 {
@@ -346,7 +347,7 @@ func TestAnErrorForAllIsToldOfEachAndNothingIsAskedTwice(t *testing.T) {
 func TestEachAnswerTellsWhichServerGaveIt(t *testing.T) {
 	t.Parallel()
 	n, _ := real(t)
-	plain := []*pool.Request{acquire(keys(t, "a"), alice, 1), acquire(keys(t, "b"), alice, 1)}
+	plain := []*wire.Request{acquire(keys(t, "a"), alice, 1), acquire(keys(t, "b"), alice, 1)}
 	for _, r := range plain {
 		r.Fence = ""
 	}
@@ -367,7 +368,7 @@ func TestCallsCanBeUsedAgain(t *testing.T) {
 	locks := several(t, 2)
 	send(t, n, release(locks[0], alice))
 	ctx := deadline{t.Context(), time.Now().Add(time.Minute)}
-	calls := []pool.Call{{Request: acquire(locks[0], alice, now())}, {Request: acquire(locks[1], alice, now())}}
+	calls := []wire.Call{{Request: acquire(locks[0], alice, now())}, {Request: acquire(locks[1], alice, now())}}
 	n.Do(ctx, calls)
 	client.Del(ctx, locks[1].Lock)
 	calls[0].Request = release(locks[0], alice)

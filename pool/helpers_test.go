@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-redlock/redlock/internal/redisserver"
 	"github.com/go-redlock/redlock/internal/servertest"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -21,43 +22,49 @@ const (
 const patience = 10 * time.Second
 
 // dial makes an open node of an address.
-func dial(t testing.TB, addr string) pool.Node {
+func dial(t testing.TB, addr string) wire.Node {
 	t.Helper()
 	return dialWith(t, pool.Dialer{Timeout: patience}, addr)
 }
 
-func dialWith(t testing.TB, d pool.Dialer, addr string) pool.Node {
+func dialWith(t testing.TB, d pool.Dialer, addr string) wire.Node {
 	t.Helper()
 	nodes, err := d.Dial(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeNode := nodes[0].Open()
+	n := wire.NodeOf(nodes[0])
+	closeNode := n.Open()
 	t.Cleanup(func() {
 		if err := closeNode(); err != nil {
 			t.Error(err)
 		}
 	})
-	return nodes[0]
+	return n
+}
+
+// nodeOf makes a node of a client.
+func nodeOf(user redis.UniversalClient, opts ...pool.Option) wire.Node {
+	return wire.NodeOf(pool.New(user, opts...))
 }
 
 // do makes one request, with time enough.
-func do(t testing.TB, n pool.Node, r *pool.Request) pool.Reply {
+func do(t testing.TB, n wire.Node, r *wire.Request) wire.Reply {
 	t.Helper()
 	return within(t, n, r, 10*time.Second)
 }
 
-func within(t testing.TB, n pool.Node, r *pool.Request, d time.Duration) pool.Reply {
+func within(t testing.TB, n wire.Node, r *wire.Request, d time.Duration) wire.Reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	calls := []pool.Call{{Request: r}}
+	calls := []wire.Call{{Request: r}}
 	n.Do(ctx, calls)
 	return calls[0].Reply
 }
 
 // real starts a real master and returns a node of it, and a client to look at it with.
-func real(t testing.TB, args ...string) (pool.Node, *redis.Client) {
+func real(t testing.TB, args ...string) (wire.Node, *redis.Client) {
 	t.Helper()
 	s := servers(t, args...)
 	addr := s.Addrs()[0]
@@ -72,9 +79,9 @@ func servers(t testing.TB, args ...string) *redisserver.Servers {
 }
 
 // keys of the lock that most tests are about.
-func keys(t testing.TB, name string) pool.KeySet {
+func keys(t testing.TB, name string) wire.KeySet {
 	t.Helper()
-	k, err := pool.Keys("", name)
+	k, err := wire.Keys("", name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,15 +89,15 @@ func keys(t testing.TB, name string) pool.KeySet {
 }
 
 // acquire is a fenced request for the lock.
-func acquire(k pool.KeySet, owner string, hint uint64) *pool.Request {
-	return &pool.Request{
+func acquire(k wire.KeySet, owner string, hint uint64) *wire.Request {
+	return &wire.Request{
 		Verb: pool.Acquire, Lock: k.Lock, Fence: k.Fence, Owner: owner,
 		TTL: 10 * time.Second, Retention: time.Hour, Token: hint,
 	}
 }
 
 // by is the request of an owner, who has the token, for another verb.
-func by(v pool.Verb, k pool.KeySet, owner string, token uint64) *pool.Request {
+func by(v pool.Verb, k wire.KeySet, owner string, token uint64) *wire.Request {
 	r := acquire(k, owner, token)
 	r.Verb = v
 	if v == pool.Release {
@@ -100,7 +107,7 @@ func by(v pool.Verb, k pool.KeySet, owner string, token uint64) *pool.Request {
 }
 
 // expect fails the test unless the verdict is the one wanted.
-func expect(t testing.TB, what string, got pool.Reply, want pool.Verdict) {
+func expect(t testing.TB, what string, got wire.Reply, want pool.Verdict) {
 	t.Helper()
 	if got.Verdict != want {
 		t.Fatalf("%s: %v (%v), not %v", what, got.Verdict, got.Err, want)

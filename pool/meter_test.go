@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -38,7 +39,7 @@ func TestASubscriptionTakesNoMoreMemoryThanItHasBytes(t *testing.T) {
 		before := allocated()
 		server := newFake(t, func([]string) string { return text })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		err := dial(t, server.addr).Listen(ctx, "inbox", func() {}, func(pool.Notice) {})
+		err := dial(t, server.addr).Listen(ctx, "inbox", func() {}, func(wire.Notice) {})
 		cancel()
 		if grown := allocated() - before; grown > 100<<20 {
 			t.Errorf("%.30q: %d MiB were allocated", text, grown>>20)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -38,11 +39,11 @@ func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
 	}})
 	defer client.Close()
-	n := pool.New(client)
+	n := nodeOf(client)
 	closeNode := n.Open()
 	defer closeNode() //nolint:errcheck // not what is tested
 
-	early := make(chan pool.Reply)
+	early := make(chan wire.Reply)
 	go func() { early <- do(t, n, acquire(keys(t, "lock"), alice, 1)) }()
 	<-waiting
 	// over a second connection, to the second server

@@ -9,6 +9,8 @@ import (
 	"weak"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // An Option sets up what [New] makes.
@@ -53,7 +55,7 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 	switch r := user.(type) {
 	case *redis.Client:
 		if r == nil {
-			return &unfit{"nil", errNil}
+			return wire.Seal(&unfit{"nil", errNil})
 		}
 		o := *r.Options()
 		harden(&o, defaultPoolSize)
@@ -63,7 +65,7 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 		}
 	case *redis.ClusterClient:
 		if r == nil {
-			return &unfit{"nil", errNil}
+			return wire.Seal(&unfit{"nil", errNil})
 		}
 		c = wholeCluster(*r.Options())
 		// they are found by a function: perhaps by asking sentinels
@@ -71,16 +73,16 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 			c.addr = numbered(c.addr, weak.Make(r))
 		}
 	case nil:
-		return &unfit{"nil", errNil}
+		return wire.Seal(&unfit{"nil", errNil})
 	case *redis.Ring:
-		return &unfit{"Ring", errRing}
+		return wire.Seal(&unfit{"Ring", errRing})
 	default:
-		return &unfit{fmt.Sprintf("%T", user), errFormal}
+		return wire.Seal(&unfit{fmt.Sprintf("%T", user), errFormal})
 	}
 	for _, o := range opts {
 		o.apply(c)
 	}
-	return c
+	return wire.Seal(c)
 }
 
 // failoverAddr is what go-redis calls every client that asks sentinels for its master.

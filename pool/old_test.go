@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -59,15 +60,15 @@ func refusalOfRedis60(script string) string {
 
 func TestAServerThatIsTooOldGrantsNoLockWhereItDoesNotTellItsVersion(t *testing.T) {
 	t.Parallel()
-	whole := func(f *fake) pool.Node {
+	whole := func(f *fake) wire.Node {
 		user := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{f.addr}})
 		t.Cleanup(func() { user.Close() })
-		n := pool.New(user)
+		n := nodeOf(user)
 		closeNode := n.Open()
 		t.Cleanup(func() { _ = closeNode() })
 		return n
 	}
-	for where, n := range map[string]pool.Node{
+	for where, n := range map[string]wire.Node{
 		"INFO denied":             dial(t, newOldFake(t, false).addr),
 		"no version in INFO":      dial(t, newOldFake(t, true).addr),
 		"cluster":                 whole(newOldFake(t, true)),
@@ -77,7 +78,7 @@ func TestAServerThatIsTooOldGrantsNoLockWhereItDoesNotTellItsVersion(t *testing.
 		plain.Fence = ""
 		queued := acquire(keys(t, "queued"), alice, now())
 		queued.Queue, queued.Inbox, queued.Ticket = keys(t, "queued").Queue, "redlock:inbox:alice", now()
-		for what, r := range map[string]*pool.Request{
+		for what, r := range map[string]*wire.Request{
 			"plain": plain, "fenced": acquire(keys(t, "fenced"), alice, now()), "queued": queued,
 			"extend": by(pool.Extend, keys(t, "plain"), alice, 0), "check": {Verb: pool.Check},
 		} {
@@ -86,7 +87,7 @@ func TestAServerThatIsTooOldGrantsNoLockWhereItDoesNotTellItsVersion(t *testing.
 				t.Errorf("%s, %s: %v %v", where, what, reply.Verdict, reply.Err)
 			}
 		}
-		both := []pool.Call{{Request: plain}, {Request: acquire(keys(t, "fenced"), alice, now())}}
+		both := []wire.Call{{Request: plain}, {Request: acquire(keys(t, "fenced"), alice, now())}}
 		n.Do(t.Context(), both)
 		for i := range both {
 			if both[i].Reply.Verdict != pool.Refused || !errors.Is(both[i].Reply.Err, pool.ErrTooOld) {

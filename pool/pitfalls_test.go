@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -20,12 +21,12 @@ import (
 
 func TestALostReplyDoesNotSendTheRequestAgain(t *testing.T) {
 	t.Parallel()
-	for name, node := range map[string]func(addr string) pool.Node{
-		"Dial": func(addr string) pool.Node { return dial(t, addr) },
-		"New": func(addr string) pool.Node {
+	for name, node := range map[string]func(addr string) wire.Node{
+		"Dial": func(addr string) wire.Node { return dial(t, addr) },
+		"New": func(addr string) wire.Node {
 			user := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: 5})
 			t.Cleanup(func() { user.Close() })
-			return pool.New(user)
+			return nodeOf(user)
 		},
 	} {
 		f := newFake(t, func([]string) string { return "" }) // reads the request, and hangs up
@@ -34,7 +35,7 @@ func TestALostReplyDoesNotSendTheRequestAgain(t *testing.T) {
 		if sent := f.commands("evalsha", "eval"); len(sent) != 1 {
 			t.Errorf("%s: sent %d times", name, len(sent))
 		}
-		calls := []pool.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), alice, 1)}}
+		calls := []wire.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), alice, 1)}}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		n.Do(ctx, calls)
@@ -52,7 +53,7 @@ func TestTheDeadlineBoundsACallWhateverTheSettingsOfTheClient(t *testing.T) {
 	// its context bounds nothing
 	user := redis.NewClient(&redis.Options{Addr: f.addr, ReadTimeout: time.Minute, MaxRetries: 5})
 	t.Cleanup(func() { user.Close() })
-	for name, n := range map[string]pool.Node{"Dial": dialWith(t, pool.Dialer{Timeout: time.Minute}, f.addr), "New": pool.New(user)} {
+	for name, n := range map[string]wire.Node{"Dial": dialWith(t, pool.Dialer{Timeout: time.Minute}, f.addr), "New": nodeOf(user)} {
 		began := time.Now()
 		expect(t, name, within(t, n, acquire(keys(t, "lock"), alice, 1), 50*time.Millisecond), pool.Unavailable)
 		if took := time.Since(began); took > 10*time.Second {
@@ -74,7 +75,7 @@ func TestANodeThatDoesNotAnswerLeavesRoomInTheUsersPool(t *testing.T) {
 	t.Cleanup(func() { close(mute) })
 	user := redis.NewClient(&redis.Options{Addr: f.addr, PoolSize: 4, ReadTimeout: time.Minute})
 	t.Cleanup(func() { user.Close() })
-	n := pool.New(user)
+	n := nodeOf(user)
 	for range 5 {
 		expect(t, "mute", within(t, n, acquire(keys(t, "lock"), alice, 1), 20*time.Millisecond), pool.Unavailable)
 	}
@@ -134,7 +135,7 @@ func TestARefusedNodeIsNotDialledForEachRequest(t *testing.T) {
 		return nil, syscall.ECONNREFUSED
 	}})
 	t.Cleanup(func() { user.Close() })
-	n := pool.New(user)
+	n := nodeOf(user)
 	closeNode := n.Open()
 	t.Cleanup(func() { closeNode() })
 	began := time.Now()
@@ -166,7 +167,7 @@ func TestAServerThatWasReplacedBetweenTwoRequestsIsSeen(t *testing.T) {
 	n := dial(t, f.addr)
 	expect(t, "before", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
 	f.hangUp()
-	var reply pool.Reply
+	var reply wire.Reply
 	for range 3 { // the first may meet the dead connection
 		if reply = do(t, n, acquire(keys(t, "lock"), alice, 1)); reply.Verdict == pool.OK {
 			break
@@ -190,7 +191,7 @@ func TestAnUnknownScriptIsSentInFullOnce(t *testing.T) {
 	})
 	n := dial(t, f.addr)
 	expect(t, "one", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
-	calls := []pool.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), alice, 1)}}
+	calls := []wire.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), alice, 1)}}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	n.Do(ctx, calls)
@@ -331,7 +332,7 @@ func TestAFailedHandshakeSaysWhy(t *testing.T) {
 //nolint:paralleltest // it counts what the process allocates
 func TestACallAllocatesLittle(t *testing.T) {
 	n, _ := real(t)
-	calls := []pool.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
+	calls := []wire.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
 	ctx := deadline{t.Context(), time.Now().Add(time.Minute)}
 	n.Do(ctx, calls)
 	if got := testing.AllocsPerRun(200, func() { n.Do(ctx, calls) }); got > 6 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -24,7 +25,7 @@ func TestDoEndsWithItsContextThoughAConnectionIsBeingMade(t *testing.T) {
 	n := dialWith(t, pool.Dialer{Timeout: long, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}, l.Addr().String())
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	calls := []pool.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
+	calls := []wire.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
 	began := time.Now()
 	n.Do(ctx, calls)
 	if d := time.Since(began); d > long/2 {
@@ -41,17 +42,17 @@ func TestANodeThatCallsAUsersFunctionsIsNotPrompt(t *testing.T) {
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{"127.0.0.1:1"}})
 	defer cluster.Close()
 	for name, test := range map[string]struct {
-		node   pool.Node
+		node   wire.Node
 		prompt bool
 	}{
 		"an address":      {dial(t, "127.0.0.1:1"), true},
-		"a client":        {pool.New(client(t, redis.Options{})), true},
+		"a client":        {nodeOf(client(t, redis.Options{})), true},
 		"credentials":     {dialWith(t, pool.Dialer{Credentials: credentials}, "127.0.0.1:1"), false},
-		"its credentials": {pool.New(client(t, redis.Options{CredentialsProviderContext: credentials})), false},
-		"older ones":      {pool.New(client(t, redis.Options{CredentialsProvider: func() (username, password string) { return "", "" }})), false},
-		"its limiter":     {pool.New(client(t, redis.Options{Limiter: limiter{}})), false},
-		"its greeting":    {pool.New(client(t, redis.Options{OnConnect: greet})), false},
-		"a whole cluster": {pool.New(cluster), false},
+		"its credentials": {nodeOf(client(t, redis.Options{CredentialsProviderContext: credentials})), false},
+		"older ones":      {nodeOf(client(t, redis.Options{CredentialsProvider: func() (username, password string) { return "", "" }})), false},
+		"its limiter":     {nodeOf(client(t, redis.Options{Limiter: limiter{}})), false},
+		"its greeting":    {nodeOf(client(t, redis.Options{OnConnect: greet})), false},
+		"a whole cluster": {nodeOf(cluster), false},
 	} {
 		p, ok := test.node.(interface{ Prompt() bool })
 		if !ok || p.Prompt() != test.prompt {
@@ -82,7 +83,7 @@ func TestANodeOverAUsersConnectionsIsNotPrompt(t *testing.T) {
 			return wrap(c), err
 		}})
 		defer user.Close()
-		n := pool.New(user)
+		n := nodeOf(user)
 		defer n.Open()()
 		expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, 1)), pool.OK)
 		if p, ok := n.(interface{ Prompt() bool }); !ok || p.Prompt() != (name != "deaf") {

@@ -6,15 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 var (
 	// ErrBadFence is the cause of a refusal where the fencing register's key holds what is no
 	// fencing register. The node has left it as it was; somebody must find out whose it is.
-	ErrBadFence = errors.New("the fencing register holds a foreign value")
-	// ErrNoListen is returned by Listen of a node that cannot have subscriptions, such as a whole
-	// cluster.
-	ErrNoListen = errors.New("the node cannot have subscriptions")
+	ErrBadFence = wire.ErrBadFence
 	// ErrBadReply is the cause of a refusal where the node's answer is not one that our scripts
 	// give.
 	ErrBadReply = errors.New("the node's answer makes no sense")
@@ -25,7 +24,7 @@ const maxToken = 1<<53 - 1<<32
 
 // parse reads what a script replied to a request of that verb. Whatever a broken or hostile server
 // sends is an answer that makes no sense, never a grant.
-func parse(v Verb, text string) Reply {
+func parse(v Verb, text string) wire.Reply {
 	word, rest, _ := strings.Cut(text, " ")
 	switch {
 	case word == "OK" && v == Acquire:
@@ -33,9 +32,9 @@ func parse(v Verb, text string) Reply {
 		if err != nil || token > maxToken {
 			return nonsense(v)
 		}
-		return Reply{Verdict: OK, Token: token}
+		return wire.Reply{Verdict: OK, Token: token}
 	case text == "OK" && v != Inspect:
-		return Reply{Verdict: OK}
+		return wire.Reply{Verdict: OK}
 	case word == "HELD" && takes(v):
 		return owned(v, Held, 0, rest)
 	case word == "FOREIGN" && v == Acquire:
@@ -46,17 +45,17 @@ func parse(v Verb, text string) Reply {
 		reply.Foreign = true
 		return reply
 	case text == "GONE" && (v == Repair || v == Extend || v == Release):
-		return Reply{Verdict: Gone}
+		return wire.Reply{Verdict: Gone}
 	case text == "RAISED" && v == Repair:
-		return Reply{Verdict: Raised}
+		return wire.Reply{Verdict: Raised}
 	case word == "WAIT" && (takes(v) || v == Repair || v == Check):
 		wait, ok := millis(rest)
 		if !ok || wait < 0 {
 			return nonsense(v)
 		}
-		return Reply{Verdict: Quarantined, TTL: wait}
+		return wire.Reply{Verdict: Quarantined, TTL: wait}
 	case text == "BADFENCE" && (v == Acquire || v == Repair):
-		return Reply{Verdict: Refused, Err: ErrBadFence}
+		return wire.Reply{Verdict: Refused, Err: ErrBadFence}
 	case v == Inspect && (word == "FREE" || word == "OWNED"):
 		f, rest, _ := strings.Cut(rest, " ")
 		token, err := strconv.ParseUint(f, 10, 64)
@@ -64,7 +63,7 @@ func parse(v Verb, text string) Reply {
 		case err != nil:
 			return nonsense(v)
 		case word == "FREE":
-			return Reply{Verdict: OK, Token: token}
+			return wire.Reply{Verdict: OK, Token: token}
 		}
 		return owned(v, OK, token, rest)
 	}
@@ -72,14 +71,14 @@ func parse(v Verb, text string) Reply {
 }
 
 // owned reads the remaining life, the fingerprint and the label of another's lock.
-func owned(v Verb, verdict Verdict, token uint64, text string) Reply {
+func owned(v Verb, verdict Verdict, token uint64, text string) wire.Reply {
 	life, text, _ := strings.Cut(text, " ")
 	fingerprint, label, found := strings.Cut(text, " ")
 	ttl, ok := millis(life)
 	if !ok || !found || len(fingerprint) != 16 || len(label) > 1024 {
 		return nonsense(v)
 	}
-	return Reply{Verdict: verdict, Token: token, TTL: ttl, Fingerprint: strings.Clone(fingerprint), Holder: strings.ReplaceAll(strings.Clone(label), "\n", " ")}
+	return wire.Reply{Verdict: verdict, Token: token, TTL: ttl, Fingerprint: strings.Clone(fingerprint), Holder: strings.ReplaceAll(strings.Clone(label), "\n", " ")}
 }
 
 // millis reads a number of milliseconds; below zero it is -1: there is no end.
@@ -95,20 +94,20 @@ func millis(text string) (time.Duration, bool) {
 }
 
 // nonsense does not repeat the answer: it may hold anything, an owner id too.
-func nonsense(v Verb) Reply {
-	return Reply{Verdict: Refused, Err: fmt.Errorf("%w: to %v", ErrBadReply, v)}
+func nonsense(v Verb) wire.Reply {
+	return wire.Reply{Verdict: Refused, Err: fmt.Errorf("%w: to %v", ErrBadReply, v)}
 }
 
 // parseNotice reads a message to an inbox: "go <lock>" or "next <ms> <lock>".
-func parseNotice(text string) (Notice, bool) {
+func parseNotice(text string) (wire.Notice, bool) {
 	word, rest, _ := strings.Cut(text, " ")
 	switch word {
 	case "go":
-		return Notice{Lock: rest}, rest != ""
+		return wire.Notice{Lock: rest}, rest != ""
 	case "next":
 		life, lock, _ := strings.Cut(rest, " ")
 		d, ok := millis(life)
-		return Notice{Lock: lock, Next: d}, ok && d > 0 && lock != ""
+		return wire.Notice{Lock: lock, Next: d}, ok && d > 0 && lock != ""
 	}
-	return Notice{}, false
+	return wire.Notice{}, false
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A boarding gives what goes out with the greeting of a connection, in one write: the request that
@@ -40,7 +42,7 @@ func (s *connections) board(g *gate, trip time.Duration) []byte {
 	if w.request == nil || !w.until.IsZero() && w.until.Sub(now()) < trip {
 		return nil
 	}
-	ride := appendWords(nil, (&Call{Request: w.request, form: named}).words(nil))
+	ride := appendWords(nil, newCall(w.request, named).words(nil))
 	if ride == nil {
 		return nil
 	}
@@ -74,7 +76,7 @@ func (s *connections) alight(g *gate) (rider *waiter, left bool) {
 
 // unread reads the answer to a request that has gone out and is not waited for any more. No other
 // may have it.
-func (s *connections) unread(cn *connection, r *Request) {
+func (s *connections) unread(cn *connection, r *wire.Request) {
 	defer func() {
 		if recover() != nil { // an answer of a length that there is no room for
 			cn.broken = true
@@ -83,8 +85,8 @@ func (s *connections) unread(cn *connection, r *Request) {
 	}()
 	ctx, cancel := context.WithTimeout(s.ctx, s.patience())
 	defer cancel()
-	call := &Call{Request: r, form: named}
-	cn.note(cn.Process(ctx, call.command(ctx, call.words(nil))))
+	c := newCall(r, named)
+	cn.note(cn.Process(ctx, c.command(ctx, c.words(nil))))
 }
 
 // appendWords appends a command as go-redis writes it, or returns nil if there is a word of a kind

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -275,7 +276,7 @@ func TestRequestsThatShareARoundTripWaitForTheGreeting(t *testing.T) {
 		const trip = 100 * ms
 		l, f := newFar(t, trip, func([]string) string { return bulk("OK 1\nOK 2") })
 		n := l.open(t, redis.Options{})
-		calls := []pool.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), bob, 1)}}
+		calls := []wire.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), bob, 1)}}
 		began := time.Now()
 		// which is too soon for another round trip
 		n.Do(deadline{t.Context(), began.Add(250 * ms)}, calls)
@@ -302,9 +303,9 @@ func TestClosingANodeEndsARequestThatWentOutWithAGreeting(t *testing.T) {
 		l, f := newFar(t, ms, func([]string) string { close(read); <-mute; return "" })
 		user := redis.NewClient(&redis.Options{Addr: l.Addr().String(), Dialer: l.dial})
 		defer user.Close()
-		n := pool.New(user)
+		n := nodeOf(user)
 		end := n.Open()
-		told := make(chan pool.Reply)
+		told := make(chan wire.Reply)
 		go func() {
 			reply, _ := in(t, n, time.Minute, acquire(keys(t, "lock"), alice, 1))
 			told <- reply
@@ -330,7 +331,7 @@ func TestAContextThatIsCancelledEndsTheWaitForAGreeting(t *testing.T) {
 		n := l.open(t, redis.Options{})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		time.AfterFunc(trip+trip/2, cancel)
-		calls := []pool.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
+		calls := []wire.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}
 		began := time.Now()
 		n.Do(ctx, calls)
 		if r, took := calls[0].Reply, time.Since(began); r.Verdict != pool.Unavailable || r.Unsent || !errors.Is(r.Err, context.Canceled) || took != trip+trip/2 {

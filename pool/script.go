@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // The scripts, each one atomic step on the server.
@@ -72,8 +74,8 @@ const writes = "#!lua\n"
 
 func both(s *script) [2]*script { return [2]*script{s, s} }
 
-// script returns the script that carries r out.
-func (r *Request) script() *script {
+// scriptOf returns the script that carries r out.
+func scriptOf(r *wire.Request) *script {
 	if r.Guard > 0 {
 		return scripts[r.Verb][1]
 	}
@@ -92,8 +94,8 @@ const (
 // first is the form in which r is put to the server first. One that may be too old is asked by
 // script: it refuses the script, where it would grant a lock by its own command and then be unable
 // to extend it. So is one that was asked before it told its version.
-func (cn *connection) first(r *Request) form {
-	if r.simple() && (!cn.recent || cn.raw != nil && len(cn.raw.ahead) > 0) {
+func (cn *connection) first(r *wire.Request) form {
+	if simple(r) && (!cn.recent || cn.raw != nil && len(cn.raw.ahead) > 0) {
 		return named
 	}
 	return usual
@@ -101,20 +103,20 @@ func (cn *connection) first(r *Request) form {
 
 // words appends the words of the command that asks for what the call, and those that share it, are
 // to do, in its present form.
-func (c *Call) words(to []any) []any {
+func (c *call) words(to []any) []any {
 	switch {
 	case c.form == whole:
 		return c.eval(to)
 	case c.form == named || c.also != nil:
 		return c.evalsha(to)
 	default:
-		return append(to, c.Request.usual()...)
+		return append(to, usualWords(c.Request)...)
 	}
 }
 
 // next goes on to the next form, if err says that the server has done nothing because of the
 // present one.
-func (c *Call) next(err error) bool {
+func (c *call) next(err error) bool {
 	switch {
 	case c.native() && errors.Is(err, redis.Nil): // not free: the script tells more
 		c.form = named
@@ -128,52 +130,53 @@ func (c *Call) next(err error) bool {
 
 // native reports whether the call is put as a command of the server's own, which grants the lock or
 // does nothing.
-func (c *Call) native() bool { return c.form == usual && c.Request.simple() }
+func (c *call) native() bool { return c.form == usual && simple(c.Request) }
 
 // simple reports whether r takes a lock without more ado. The server's own command does that in
 // half the time that a script takes.
-func (r *Request) simple() bool {
-	return r.Verb == Acquire && !r.fenced() && r.Queue == "" && r.Guard == 0
+func simple(r *wire.Request) bool {
+	return r.Verb == Acquire && !fenced(r) && r.Queue == "" && r.Guard == 0
 }
 
 // fenced reports whether r is about the fencing register too. One that is not to be kept is none.
-func (r *Request) fenced() bool {
+func fenced(r *wire.Request) bool {
 	return r.Fence != "" && (r.Retention >= time.Millisecond || r.Verb == Repair || r.Verb == Inspect)
 }
 
-// usual returns the first command to ask for r. It is made once and shared, by all nodes and
+// usualWords returns the first command to ask for r. It is made once and shared, by all nodes and
 // goroutines.
-func (r *Request) usual() []any {
-	r.once.Do(func() {
-		if r.simple() {
-			r.wire = []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
-		} else {
-			r.wire = (&Call{Request: r}).evalsha(make([]any, 0, 10))
+func usualWords(r *wire.Request) []any {
+	return r.Encoded(func(r *wire.Request) []any {
+		if simple(r) {
+			return []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
 		}
+		return newCall(r, named).evalsha(make([]any, 0, 10))
 	})
-	return r.wire
 }
 
+// newCall returns a call of its own for r.
+func newCall(r *wire.Request, f form) *call { return &call{Call: &wire.Call{Request: r}, form: f} }
+
 // eval is evalsha, and teaches the server the script.
-func (c *Call) eval(to []any) []any {
+func (c *call) eval(to []any) []any {
 	begin := len(to)
 	to = c.evalsha(to)
-	to[begin], to[begin+1] = "eval", c.Request.script().text
+	to[begin], to[begin+1] = "eval", scriptOf(c.Request).text
 	return to
 }
 
 // evalsha appends the name of the script, the number of keys, the keys and the arguments as the
 // scripts' headers say. Most are pointers, which go-redis writes as what they point to and which
 // cost no allocation; but it reads the first key, for its hash slot.
-func (c *Call) evalsha(to []any) []any {
+func (c *call) evalsha(to []any) []any {
 	r, count := c.Request, len(to)+2
-	to = append(to, "evalsha", r.script().sha, 0)
+	to = append(to, "evalsha", scriptOf(r).sha, 0)
 	keys := len(to)
 	for m := c; m != nil; m = m.also {
-		to = m.Request.keys(to)
+		to = appendKeys(to, m.Request)
 	}
-	if r.guarded() {
-		to = append(to, markerKey)
+	if guarded(r) {
+		to = append(to, wire.MarkerKey)
 	}
 	if len(to) > keys {
 		if first, ok := to[keys].(*string); ok {
@@ -182,22 +185,22 @@ func (c *Call) evalsha(to []any) []any {
 	}
 	to[count] = len(to) - keys
 	for m := c; m != nil; m = m.also {
-		to = m.Request.args(to)
+		to = appendArgs(to, m.Request)
 	}
-	return r.terms(to)
+	return appendTerms(to, r)
 }
 
-// keys appends the keys of the lock that the script of r touches, in its order.
-func (r *Request) keys(to []any) []any {
+// appendKeys appends the keys of the lock that the script of r touches, in its order.
+func appendKeys(to []any, r *wire.Request) []any {
 	switch r.Verb {
 	case Bootstrap:
-		return append(to, markerKey)
+		return append(to, wire.MarkerKey)
 	case Check:
 		return to
 	default:
 	}
 	to = append(to, &r.Lock)
-	if r.fenced() && r.Verb != Release && r.Verb != Leave {
+	if fenced(r) && r.Verb != Release && r.Verb != Leave {
 		to = append(to, &r.Fence)
 	}
 	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
@@ -206,8 +209,8 @@ func (r *Request) keys(to []any) []any {
 	return to
 }
 
-// args appends the arguments that differ from lock to lock.
-func (r *Request) args(to []any) []any {
+// appendArgs appends the arguments that differ from lock to lock.
+func appendArgs(to []any, r *wire.Request) []any {
 	switch r.Verb {
 	case Acquire, Repair, Extend, Rejoin:
 		return append(to, &r.Owner, &r.Token)
@@ -218,10 +221,10 @@ func (r *Request) args(to []any) []any {
 	}
 }
 
-// terms appends the arguments that are the same for all locks that share a command.
-func (r *Request) terms(to []any) []any {
+// appendTerms appends the arguments that are the same for all locks that share a command.
+func appendTerms(to []any, r *wire.Request) []any {
 	retention := int64(0)
-	if r.fenced() {
+	if fenced(r) {
 		retention = r.Retention.Milliseconds()
 	}
 	switch r.Verb {
@@ -244,14 +247,14 @@ func (r *Request) terms(to []any) []any {
 	if r.Verb == Acquire && r.Queue != "" {
 		to = append(to, &r.Inbox, &r.Ticket, r.Age.Microseconds())
 	}
-	if r.guarded() {
+	if guarded(r) {
 		to = append(to, r.Guard.Milliseconds())
 	}
 	return to
 }
 
 // guarded reports whether the restart guard has a say in r.
-func (r *Request) guarded() bool {
+func guarded(r *wire.Request) bool {
 	return r.Guard > 0 && (takes(r.Verb) || r.Verb == Repair || r.Verb == Check)
 }
 

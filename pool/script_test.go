@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -180,7 +181,7 @@ func TestAnotherOwnersLockIsNotTouched(t *testing.T) {
 		t.Error("L is back")
 	}
 	expect(t, "rejoin does", do(t, n, by(pool.Rejoin, k, alice, f+10)), pool.OK)
-	if got := do(t, n, &pool.Request{Verb: pool.Inspect, Lock: k.Lock, Fence: k.Fence}); got.Token != f+10 || got.Holder != "alice" {
+	if got := do(t, n, &wire.Request{Verb: pool.Inspect, Lock: k.Lock, Fence: k.Fence}); got.Token != f+10 || got.Holder != "alice" {
 		t.Errorf("inspect: %+v", got)
 	}
 }
@@ -199,7 +200,7 @@ func TestARepairDoesNotBeginALostRegister(t *testing.T) {
 		t.Error("F is back")
 	}
 	expect(t, "a renewal", do(t, n, by(pool.Extend, k, alice, f+1)), pool.OK)
-	if got := do(t, n, &pool.Request{Verb: pool.Inspect, Lock: k.Lock, Fence: k.Fence}); got.Token <= f+100 {
+	if got := do(t, n, &wire.Request{Verb: pool.Inspect, Lock: k.Lock, Fence: k.Fence}); got.Token <= f+100 {
 		t.Errorf("F begins at %d, which is not the node's clock", got.Token)
 	}
 }
@@ -230,7 +231,7 @@ func TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
 	k := keys(t, "lock")
-	guarded := func(v pool.Verb) *pool.Request {
+	guarded := func(v pool.Verb) *wire.Request {
 		r := by(v, k, alice, now())
 		r.Guard = time.Minute
 		return r
@@ -240,7 +241,7 @@ func TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise(t *testing.T) {
 	if wait.TTL < 50*time.Second || wait.TTL > 62*time.Second {
 		t.Errorf("for %v", wait.TTL)
 	}
-	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
+	expect(t, "bootstrap", do(t, n, &wire.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
 	expect(t, "after it", do(t, n, guarded(pool.Acquire)), pool.OK)
 	client.HSet(t.Context(), "redlock:restart", "run", "another")
 	for _, v := range []pool.Verb{pool.Acquire, pool.Repair} {
@@ -256,7 +257,7 @@ func TestTheGuardsFloorIsAboveOlderRegisters(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
 	k := keys(t, "lock")
-	expect(t, "bootstrap", do(t, n, &pool.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
+	expect(t, "bootstrap", do(t, n, &wire.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
 	floor, err := client.HGet(t.Context(), "redlock:restart", "floor").Uint64()
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +277,7 @@ func TestAReleasePassesOverDeadWaiters(t *testing.T) {
 	n, client := real(t)
 	k := keys(t, "lock")
 	expect(t, "acquire", do(t, n, acquire(k, alice, now())), pool.OK)
-	waits := func(inbox string, verb pool.Verb) *pool.Request {
+	waits := func(inbox string, verb pool.Verb) *wire.Request {
 		r := by(verb, k, bob, now())
 		r.Queue, r.Inbox, r.Ticket, r.Reserve = k.Queue, inbox, now(), 5*time.Second
 		return r
@@ -365,12 +366,12 @@ func TestALockThatIsLeftToLiveIsItsOwnersNoMore(t *testing.T) {
 	expect(t, "release", do(t, n, release), pool.OK)
 	again := by(pool.Release, k, alice, 0)
 	again.TTL = time.Minute
-	for what, r := range map[string]*pool.Request{
+	for what, r := range map[string]*wire.Request{
 		"extend": by(pool.Extend, k, alice, 1), "repair": by(pool.Repair, k, alice, 1<<50), "release": by(pool.Release, k, alice, 0), "the same release": again,
 	} {
 		expect(t, what, do(t, n, r), pool.Gone)
 	}
-	for what, r := range map[string]*pool.Request{"rejoin": by(pool.Rejoin, k, alice, 1), "acquire": acquire(k, alice, 1), "another's acquire": acquire(k, bob, 1)} {
+	for what, r := range map[string]*wire.Request{"rejoin": by(pool.Rejoin, k, alice, 1), "acquire": acquire(k, alice, 1), "another's acquire": acquire(k, bob, 1)} {
 		reply := do(t, n, r)
 		if expect(t, what, reply, pool.Held); reply.Holder != "alice" || reply.Foreign || reply.TTL > 5*time.Second {
 			t.Errorf("%s: %+v", what, reply)

@@ -94,7 +94,7 @@ func TestASentinelThatIsNotReachedIsNamed(t *testing.T) {
 		user := redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: "locks", SentinelAddrs: []string{sentinel}, DialTimeout: time.Second, ReadTimeout: time.Second, MaxRetries: -1,
 		})
-		n := pool.New(user)
+		n := nodeOf(user)
 		end := n.Open()
 		for again := true; again; { // until an attempt has failed, if it does
 			reply := within(t, n, acquire(keys(t, "lock"), alice, 1), 200*ms)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -24,7 +25,7 @@ func TestConnectionsThatTheServerClosedCostNoVote(t *testing.T) {
 			ctx := t.Context()
 			for range 8 { // several connections
 				using.Go(func() {
-					calls := make([]pool.Call, requests)
+					calls := make([]wire.Call, requests)
 					for i := range calls {
 						calls[i].Request = by(pool.Inspect, keys(t, "lock"), "", 0)
 					}
@@ -36,7 +37,7 @@ func TestConnectionsThatTheServerClosedCostNoVote(t *testing.T) {
 				t.Fatal(err)
 			}
 			client.Do(ctx, "blpop", "nothing", "0.15") // until no connection counts as fresh
-			calls := make([]pool.Call, requests)
+			calls := make([]wire.Call, requests)
 			for i := range calls {
 				calls[i].Request = acquire(keys(t, strings.Repeat("l", i+1)), alice, 1)
 			}

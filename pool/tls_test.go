@@ -69,7 +69,7 @@ func TestAMasterThatIsFarAwayIsReachedOverTLS(t *testing.T) {
 					},
 				})
 				defer user.Close()
-				n := pool.New(user)
+				n := nodeOf(user)
 				end := n.Open()
 				defer end() //nolint:errcheck // nothing to lose
 				began := time.Now()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -29,9 +30,9 @@ func TestAConnectionThatIsNotMadeInTimeNamesTheOption(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = silent.Close() })
 			n := dialWith(t, test.dialer, silent.Addr().String())
-			var r pool.Reply
+			var r wire.Reply
 			for range 60 { // the first requests are over before the attempt is
-				r = within(t, n, &pool.Request{Verb: pool.Check}, 500*time.Millisecond)
+				r = within(t, n, &wire.Request{Verb: pool.Check}, 500*time.Millisecond)
 				if strings.Contains(r.Err.Error(), "Timeout of pool.Dialer") {
 					break
 				}

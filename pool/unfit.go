@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 var (
@@ -20,24 +20,23 @@ type unfit struct {
 	why  error
 }
 
-// Addr implements Node.
+// Addr implements wire.Node.
 func (u *unfit) Addr() string { return u.addr }
 
 // Unfit returns why the client can be no node.
 func (u *unfit) Unfit() error { return u.why }
 
-// Do implements Node: it refuses all calls.
-func (u *unfit) Do(_ context.Context, calls []Call) {
+// Do implements wire.Node: it refuses all calls.
+func (u *unfit) Do(_ context.Context, calls []wire.Call) {
 	for i := range calls {
-		calls[i].Reply = Reply{Verdict: Refused, Unsent: true, Err: u.why}
+		calls[i].Reply = wire.Reply{Verdict: Refused, Unsent: true, Err: u.why}
 	}
 }
 
-// Listen implements Node.
-func (u *unfit) Listen(context.Context, string, func(), func(Notice)) error { return ErrNoListen }
+// Listen implements wire.Node.
+func (u *unfit) Listen(context.Context, string, func(), func(wire.Notice)) error {
+	return wire.ErrNoListen
+}
 
-// Open implements Node.
+// Open implements wire.Node.
 func (u *unfit) Open() func() error { return func() error { return nil } }
-
-// Sealed implements Node.
-func (u *unfit) Sealed(seal.Seal) {}

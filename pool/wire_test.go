@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // golden compares what the package sends and stores with testdata: programs of other versions and
@@ -37,7 +39,7 @@ func TestTheKeysAreTheWireFormat(t *testing.T) {
 		"a", "invoice:42", "{user1}", "{user1}:cart", "{{user1}}", "x{y}z", "a{b", "{a{b}", "{}", "{}a", "a}", "}{", "ü", " ", "a:redlock:fence", "a:redlock:queue",
 		"redlock:restart", "", strings.Repeat("n", 1025),
 	} {
-		keys, err := Keys("app:", name)
+		keys, err := wire.Keys("app:", name)
 		if len(name) > 100 {
 			name = "(1025 bytes)"
 		}
@@ -52,7 +54,7 @@ func TestTheKeysAreTheWireFormat(t *testing.T) {
 func TestTheCommandsAreTheWireFormat(t *testing.T) {
 	t.Parallel()
 	const owner = "0123456789abcdef0123456789abcdef:host/1"
-	keys, err := Keys("", "a")
+	keys, err := wire.Keys("", "a")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,18 +62,18 @@ func TestTheCommandsAreTheWireFormat(t *testing.T) {
 	for v := Acquire; v <= Check; v++ {
 		for _, guard := range []time.Duration{0, time.Minute} {
 			for _, fence := range []string{"", keys.Fence} {
-				r := &Request{
+				r := &wire.Request{
 					Verb: v, Lock: keys.Lock, Fence: fence, Queue: keys.Queue, Inbox: "inbox", Owner: owner, Ticket: 5, Age: time.Millisecond,
 					Reserve: 15 * time.Millisecond, TTL: 8 * time.Second, Retention: time.Hour, Token: 1 << 50, Guard: guard,
 				}
-				fmt.Fprintf(&b, "%v guard %v fence %q:%s\n", v, guard, fence, spelled((&Call{Request: r}).evalsha(nil)))
+				fmt.Fprintf(&b, "%v guard %v fence %q:%s\n", v, guard, fence, spelled(newCall(r, usual).evalsha(nil)))
 			}
 		}
 	}
-	r := &Request{Verb: Acquire, Lock: keys.Lock, Owner: owner, TTL: 8 * time.Second}
-	fmt.Fprintf(&b, "acquire with neither fence, queue nor guard:%s\n", spelled(r.usual()))
-	r = &Request{Verb: Release, Lock: keys.Lock, Queue: keys.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
-	fmt.Fprintf(&b, "release by one who waits for nothing:%s\n", spelled(r.usual()))
+	r := &wire.Request{Verb: Acquire, Lock: keys.Lock, Owner: owner, TTL: 8 * time.Second}
+	fmt.Fprintf(&b, "acquire with neither fence, queue nor guard:%s\n", spelled(usualWords(r)))
+	r = &wire.Request{Verb: Release, Lock: keys.Lock, Queue: keys.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
+	fmt.Fprintf(&b, "release by one who waits for nothing:%s\n", spelled(usualWords(r)))
 	golden(t, "commands.golden", b.String())
 }
 
@@ -110,8 +112,8 @@ func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
 func TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []Verb{Acquire, Release} {
-		one := func() *Request {
-			r := &Request{Verb: verb, Lock: "a", Fence: "f", Owner: "o", Reserve: time.Second, Inbox: "i", TTL: time.Second, Retention: time.Hour, Token: 5}
+		one := func() *wire.Request {
+			r := &wire.Request{Verb: verb, Lock: "a", Fence: "f", Owner: "o", Reserve: time.Second, Inbox: "i", TTL: time.Second, Retention: time.Hour, Token: 5}
 			if verb == Release {
 				r.Queue, r.TTL = "q", 0
 			}
@@ -119,22 +121,22 @@ func TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks(t *testing.T) {
 		}
 		same := one()
 		same.Lock, same.Fence, same.Owner, same.Token = "b", "g", "p", 6
-		if !one().grouping() || !one().like(same) {
+		if !grouping(one()) || !alike(one(), same) {
 			t.Errorf("%v: another lock is another kind", verb)
 		}
-		for what, change := range map[string]func(*Request){
-			"the verb":          func(r *Request) { r.Verb = Acquire + Release - r.Verb },
-			"the TTL":           func(r *Request) { r.TTL++ },
-			"the retention":     func(r *Request) { r.Retention++ },
-			"the guard":         func(r *Request) { r.Guard++ },
-			"the reservation":   func(r *Request) { r.Reserve++ },
-			"the inbox":         func(r *Request) { r.Inbox = "j" },
-			"having a queue":    func(r *Request) { r.Queue = "q"[len(r.Queue):] },
-			"not to be fenced":  func(r *Request) { r.Fence, r.Queue = "", "" },
-			"having no set TTL": func(r *Request) { r.TTL += time.Hour },
+		for what, change := range map[string]func(*wire.Request){
+			"the verb":          func(r *wire.Request) { r.Verb = Acquire + Release - r.Verb },
+			"the TTL":           func(r *wire.Request) { r.TTL++ },
+			"the retention":     func(r *wire.Request) { r.Retention++ },
+			"the guard":         func(r *wire.Request) { r.Guard++ },
+			"the reservation":   func(r *wire.Request) { r.Reserve++ },
+			"the inbox":         func(r *wire.Request) { r.Inbox = "j" },
+			"having a queue":    func(r *wire.Request) { r.Queue = "q"[len(r.Queue):] },
+			"not to be fenced":  func(r *wire.Request) { r.Fence, r.Queue = "", "" },
+			"having no set TTL": func(r *wire.Request) { r.TTL += time.Hour },
 		} {
 			other := one()
-			if change(other); one().like(other) {
+			if change(other); alike(one(), other) {
 				t.Errorf("%v: %s makes no difference", verb, what)
 			}
 		}

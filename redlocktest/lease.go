@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -28,7 +29,7 @@ func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose
 	if fence == 0 {
 		opts = append(opts, redlock.WithoutFencing())
 	}
-	l, err := redlock.New([]pool.Node{master}, opts...)
+	l, err := redlock.New([]pool.Node{wire.Seal(master)}, opts...)
 	if err != nil {
 		tb.Fatalf("redlocktest: Lease: %v", err)
 	}

@@ -44,6 +44,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -104,9 +105,9 @@ func (c *cluster) view(prefix string) *Quorum {
 func (c *cluster) reach(over *cable) []pool.Node {
 	nodes := make([]pool.Node, len(c.masters))
 	for i, m := range c.masters {
-		nodes[i] = m.Through(func(memnode.Message) memnode.Fate {
+		nodes[i] = wire.Seal(m.Through(func(memnode.Message) memnode.Fate {
 			return memnode.Fate{Drop: over.cut.Load(), DelayBack: time.Duration(c.slow[i].Load())}
-		})
+		}))
 	}
 	return nodes
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -49,7 +50,7 @@ var needs = []need{
 // permissions tries what locks need, under the prefix of the user's, and a lock in the end.
 func (p *patient) permissions(ctx context.Context) {
 	name := "redlock:doctor:" + rand.Text()
-	keys, err := pool.Keys(p.prefix, name)
+	keys, err := wire.Keys(p.prefix, name)
 	if err != nil {
 		p.find(failure, "permission", "the prefix makes no keys: "+err.Error(), "Choose another prefix.")
 		return
@@ -108,14 +109,14 @@ func (p *patient) subscription(ctx context.Context) {
 }
 
 // trial takes, renews and releases a lock, as the library does.
-func (p *patient) trial(ctx context.Context, keys pool.KeySet) {
-	r := pool.Request{
+func (p *patient) trial(ctx context.Context, keys wire.KeySet) {
+	r := wire.Request{
 		Lock: keys.Lock, Fence: keys.Fence, Queue: keys.Queue, Owner: strings.Repeat("0", 32),
 		TTL: trialLife, Retention: trialLife, Token: uint64(time.Now().UnixMicro()), Reserve: time.Millisecond,
 	}
 	_ = p.Del(ctx, keys.Lock).Err()
 	for _, v := range []pool.Verb{pool.Acquire, pool.Repair, pool.Extend, pool.Rejoin, pool.Inspect, pool.Release, pool.Leave} {
-		one := pool.Request{
+		one := wire.Request{
 			Verb: v, Lock: r.Lock, Fence: r.Fence, Owner: r.Owner, TTL: r.TTL, Retention: r.Retention, Token: r.Token,
 			Reserve: r.Reserve, Inbox: doctorChannel,
 		}
@@ -126,8 +127,8 @@ func (p *patient) trial(ctx context.Context, keys pool.KeySet) {
 			one.Queue = r.Queue
 		default: // without a queue
 		}
-		calls := []pool.Call{{Request: &one}}
-		p.node.Do(ctx, calls)
+		calls := []wire.Call{{Request: &one}}
+		wire.NodeOf(p.node).Do(ctx, calls)
 		reply := calls[0].Reply
 		if reply.Verdict != pool.OK {
 			p.find(failure, "trial", fmt.Sprintf("a lock was tried, and its %v is %v: %v", v, reply.Verdict, reply.Err), "See what the server says; docs/troubleshooting.md has it by message.")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -96,7 +97,7 @@ func confirm(s streams, question string) error {
 
 // release releases the lock for those owners, on all nodes at once, and returns on how many it was.
 func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]bool) (int, error) {
-	keys, err := pool.Keys(c.KeyPrefix, c.Name)
+	keys, err := wire.Keys(c.KeyPrefix, c.Name)
 	if err != nil {
 		return 0, usageError{err}
 	}
@@ -125,7 +126,7 @@ func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]b
 
 // releaseOn releases the lock on one node, as its owner would: so it is passed on to those who
 // wait.
-func releaseOn(ctx context.Context, one server, keys pool.KeySet, owners map[string]bool) error {
+func releaseOn(ctx context.Context, one server, keys wire.KeySet, owners map[string]bool) error {
 	owner, err := one.Get(ctx, keys.Lock).Result()
 	if errors.Is(err, redis.Nil) {
 		return redis.Nil
@@ -137,10 +138,10 @@ func releaseOn(ctx context.Context, one server, keys pool.KeySet, owners map[str
 	if !owners[hex.EncodeToString(sum[:])[:16]] {
 		return fmt.Errorf("%s: the lock has changed hands", one.addr)
 	}
-	calls := []pool.Call{{Request: &pool.Request{
+	calls := []wire.Call{{Request: &wire.Request{
 		Verb: pool.Release, Lock: keys.Lock, Fence: keys.Fence, Owner: owner, Queue: keys.Queue, Reserve: 10 * time.Millisecond,
 	}}}
-	pool.New(one.Client).Do(ctx, calls)
+	wire.NodeOf(pool.New(one.Client)).Do(ctx, calls)
 	switch r := calls[0].Reply; r.Verdict {
 	case pool.OK:
 		return nil

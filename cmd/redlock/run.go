@@ -1,8 +1,6 @@
 package main
 
-import (
-	"time"
-)
+import "time"
 
 // A runCmd is `redlock run`.
 type runCmd struct {

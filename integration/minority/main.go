@@ -27,6 +27,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/redisserver"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -122,14 +123,14 @@ func begin(count int) (s *redisserver.Servers, leave func(how string) error, err
 }
 
 // lockers makes Lockers with connections of their own, which have all been used once.
-func lockers(addrs []string, count int, opts []redlock.Option, wrap func(pool.Node) pool.Node) (all []*redlock.Locker, err error) {
+func lockers(addrs []string, count int, opts []redlock.Option, wrap func(wire.Node) wire.Node) (all []*redlock.Locker, err error) {
 	for range count {
 		nodes, err := pool.Dial(addrs...)
 		if err != nil {
 			return nil, fmt.Errorf("nodes: %w", err)
 		}
 		for i := range nodes {
-			nodes[i] = wrap(nodes[i])
+			nodes[i] = wire.Seal(wrap(wire.NodeOf(nodes[i])))
 		}
 		l, err := redlock.New(nodes, opts...)
 		if err != nil {
@@ -148,7 +149,7 @@ func lockers(addrs []string, count int, opts []redlock.Option, wrap func(pool.No
 	return all, nil
 }
 
-func asItIs(n pool.Node) pool.Node { return n }
+func asItIs(n wire.Node) wire.Node { return n }
 
 func closeAll(all []*redlock.Locker) {
 	for _, l := range all {
@@ -356,12 +357,12 @@ func apartTurn(m mode, how string, length time.Duration) (t turn, err error) {
 
 // A late node takes up to d longer, half of it each way.
 type late struct {
-	pool.Node
+	wire.Node
 	d time.Duration
 }
 
-// Do implements pool.Node.
-func (n late) Do(ctx context.Context, calls []pool.Call) {
+// Do implements wire.Node.
+func (n late) Do(ctx context.Context, calls []wire.Call) {
 	time.Sleep(rand.N(n.d / 2))
 	n.Node.Do(ctx, calls)
 	time.Sleep(rand.N(n.d / 2))
@@ -407,7 +408,7 @@ func stampedeTurn(how string, jitter time.Duration, rounds int) (o outcomes, err
 	defer s.Stop()
 	wrap := asItIs
 	if jitter > 0 {
-		wrap = func(n pool.Node) pool.Node { return late{n, jitter} }
+		wrap = func(n wire.Node) wire.Node { return late{n, jitter} }
 	}
 	all, err := lockers(s.Addrs(), stampede, mode{}.options(), wrap)
 	if err != nil {

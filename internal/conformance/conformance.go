@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -25,7 +26,7 @@ var (
 
 // A target is a server that is compared with the master in memory.
 type target struct {
-	node   pool.Node
+	node   wire.Node
 	client *redis.Client
 	guard  bool // it has INFO server, without which there is no restart guard
 }
@@ -47,9 +48,10 @@ func newTarget(t *testing.T, addr string, guard bool) *target {
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeNode := nodes[0].Open()
+	n := wire.NodeOf(nodes[0])
+	closeNode := n.Open()
 	t.Cleanup(func() { _ = closeNode() })
-	return &target{node: nodes[0], client: client, guard: guard}
+	return &target{node: n, client: client, guard: guard}
 }
 
 func conform(t *testing.T, to *target) {
@@ -134,8 +136,8 @@ func (to *target) compare(t *testing.T, steps []step) string {
 }
 
 // do has the node do the steps in one round trip.
-func do(ctx context.Context, n pool.Node, together []step, prefix string) []pool.Call {
-	calls := make([]pool.Call, len(together))
+func do(ctx context.Context, n wire.Node, together []step, prefix string) []wire.Call {
+	calls := make([]wire.Call, len(together))
 	for i, s := range together {
 		calls[i].Request = s.request(prefix)
 	}
@@ -147,7 +149,7 @@ func do(ctx context.Context, n pool.Node, together []step, prefix string) []pool
 const near = 2 * time.Second
 
 // differ tells how an answer is not the expected one.
-func differ(s step, want, got pool.Reply, last [2]uint64) string {
+func differ(s step, want, got wire.Reply, last [2]uint64) string {
 	switch {
 	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign:
 	case (want.Err == nil) != (got.Err == nil):
@@ -159,7 +161,7 @@ func differ(s step, want, got pool.Reply, last [2]uint64) string {
 	return fmt.Sprintf("%s: %+v, want %+v (tokens before: %v)", s.text(), shown(got), shown(want), last)
 }
 
-func shown(r pool.Reply) pool.Reply {
+func shown(r wire.Reply) wire.Reply {
 	r.Server = ""
 	return r
 }
@@ -188,7 +190,7 @@ type ears struct {
 	more  chan struct{} // gets a value with each notice
 }
 
-func listen(ctx context.Context, t *testing.T, n pool.Node, prefix string) *ears {
+func listen(ctx context.Context, t *testing.T, n wire.Node, prefix string) *ears {
 	t.Helper()
 	e := &ears{more: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(ctx)
@@ -196,7 +198,7 @@ func listen(ctx context.Context, t *testing.T, n pool.Node, prefix string) *ears
 	ready := make(chan struct{}, inboxes)
 	for i := range inboxes - 1 { // nobody listens to the last
 		work.Go(func() {
-			_ = n.Listen(ctx, inbox(prefix, i), func() { ready <- struct{}{} }, func(notice pool.Notice) {
+			_ = n.Listen(ctx, inbox(prefix, i), func() { ready <- struct{}{} }, func(notice wire.Notice) {
 				e.mu.Lock()
 				defer e.mu.Unlock()
 				e.heard[i] = append(e.heard[i], fmt.Sprintf("%s next=%v", strings.TrimPrefix(notice.Lock, prefix), notice.Next > 0))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -18,7 +18,7 @@ const (
 
 // A step is a request, or a value that another program sets.
 type step struct {
-	verb      pool.Verb
+	verb      wire.Verb
 	lock      int
 	owner     int
 	inbox     int  // -1: none
@@ -47,8 +47,8 @@ func (s step) text() string {
 
 func inbox(prefix string, i int) string { return fmt.Sprintf("%sinbox%d", prefix, i) }
 
-func (s step) keys(prefix string) pool.KeySet {
-	keys, err := pool.Keys(prefix, fmt.Sprintf("lock%d", s.lock))
+func (s step) keys(prefix string) wire.KeySet {
+	keys, err := wire.Keys(prefix, fmt.Sprintf("lock%d", s.lock))
 	if err != nil {
 		panic(err)
 	}
@@ -63,17 +63,17 @@ func (s step) key(prefix string) string {
 }
 
 // request makes the request, with the keys of one run.
-func (s step) request(prefix string) *pool.Request {
+func (s step) request(prefix string) *wire.Request {
 	keys := s.keys(prefix)
-	r := &pool.Request{Verb: s.verb, Lock: keys.Lock, Token: s.token, TTL: s.ttl, Guard: s.guard, Reserve: 20 * time.Second}
+	r := &wire.Request{Verb: s.verb, Lock: keys.Lock, Token: s.token, TTL: s.ttl, Guard: s.guard, Reserve: 20 * time.Second}
 	r.Owner = strings.Repeat(strconv.Itoa(s.owner), 32) + []string{"", ":host/1", "", ":b"}[s.owner]
-	if !s.plain || s.verb == pool.Repair || s.verb == pool.Inspect {
+	if !s.plain || s.verb == wire.Repair || s.verb == wire.Inspect {
 		r.Fence, r.Retention = keys.Fence, s.retention
 	}
 	if s.inbox >= 0 {
 		r.Queue, r.Inbox, r.Ticket, r.Age = keys.Queue, inbox(prefix, s.inbox), s.ticket, s.age
 	}
-	if s.mute && s.verb == pool.Release {
+	if s.mute && s.verb == wire.Release {
 		r.Inbox = ""
 	}
 	return r
@@ -85,7 +85,7 @@ func (s step) request(prefix string) *pool.Request {
 func together(steps []step) int {
 	seen := make(map[int]bool)
 	for i, s := range steps {
-		if s.set || s.pause > 0 || s.verb == pool.Bootstrap || s.verb == pool.Leave || seen[s.lock] {
+		if s.set || s.pause > 0 || s.verb == wire.Bootstrap || s.verb == wire.Leave || seen[s.lock] {
 			return max(i, 1)
 		}
 		if seen[s.lock] = true; !s.joined {
@@ -103,7 +103,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 	token := now
 	for i := range steps {
 		s := step{
-			verb:  []pool.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9}[random.IntN(15)],
+			verb:  []wire.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9}[random.IntN(15)],
 			lock:  random.IntN(locks),
 			owner: random.IntN(owners),
 			plain: random.IntN(4) == 0,
@@ -111,7 +111,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(2) == 0,
 		}
 		s.inbox = max(s.inbox, -1)
-		if s.verb == pool.Leave {
+		if s.verb == wire.Leave {
 			s.inbox = max(s.inbox, 0)
 		}
 		token += uint64(random.IntN(3))
@@ -132,12 +132,12 @@ func sequence(random *rand.Rand, guard bool) []step {
 		if random.IntN(5) == 0 {
 			s.ticket += hour
 		}
-		if s.verb == pool.Release {
+		if s.verb == wire.Release {
 			s.ttl = []time.Duration{0, 0, 0, 5 * time.Second}[random.IntN(4)]
 		}
 		// miniredis takes no declared script
-		if s.verb == pool.Bootstrap && !guarded || s.verb == pool.Check && !guard {
-			s.verb = pool.Inspect
+		if s.verb == wire.Bootstrap && !guarded || s.verb == wire.Check && !guard {
+			s.verb = wire.Inspect
 		}
 		if guarded {
 			s.guard = 100 * time.Second

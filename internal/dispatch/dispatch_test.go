@@ -11,7 +11,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/memnode"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,12 +22,12 @@ type receiver struct {
 	answers atomic.Int64
 }
 
-func (r *receiver) Wanted(*pool.Request) bool {
+func (r *receiver) Wanted(*wire.Request) bool {
 	r.hook()
 	return true
 }
 
-func (r *receiver) Answered(int, *pool.Request, pool.Reply) {
+func (r *receiver) Answered(int, *wire.Request, wire.Reply) {
 	r.hook()
 	r.answers.Add(1)
 }
@@ -49,13 +49,13 @@ func TestWhatGoesUpComesWithNoLockHeld(t *testing.T) {
 		send := func(r *receiver) {
 			for _, ln := range d.Lines() {
 				until := clock.IO().Add(time.Second)
-				ln.Send(dispatch.Call{To: r, Request: &pool.Request{Verb: pool.Inspect, Lock: "a"}, Until: until, Within: time.Second})
+				ln.Send(dispatch.Call{To: r, Request: &wire.Request{Verb: wire.Inspect, Lock: "a"}, Until: until, Within: time.Second})
 			}
 		}
-		d = dispatch.New([]pool.Node{node, node}, dispatch.Hooks{ // one server at two addresses
+		d = dispatch.New([]wire.Node{node, node}, dispatch.Hooks{ // one server at two addresses
 			Full:  func(int) bool { ask(); return false },
 			Alive: func(int) { ask() },
-			Heard: func(int, pool.Verb, *pool.Reply, time.Duration, time.Time) {
+			Heard: func(int, wire.Verb, *wire.Reply, time.Duration, time.Time) {
 				if more.Add(1) == 1 {
 					send(second)
 				}
@@ -78,19 +78,19 @@ func TestWhatGoesUpComesWithNoLockHeld(t *testing.T) {
 func TestANodeThatIsFullIsSentNoNewLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := dispatch.New([]pool.Node{memnode.New("node")}, dispatch.Hooks{
+		d := dispatch.New([]wire.Node{memnode.New("node")}, dispatch.Hooks{
 			Full:  func(int) bool { return true },
 			Alive: func(int) {},
-			Heard: func(_ int, v pool.Verb, _ *pool.Reply, _ time.Duration, _ time.Time) {
+			Heard: func(_ int, v wire.Verb, _ *wire.Reply, _ time.Duration, _ time.Time) {
 				if dispatch.Takes(v) {
 					t.Errorf("%v was sent", v)
 				}
 			},
 		})
 		r := &receiver{hook: func() {}}
-		for _, v := range []pool.Verb{pool.Acquire, pool.Rejoin, pool.Inspect} {
+		for _, v := range []wire.Verb{wire.Acquire, wire.Rejoin, wire.Inspect} {
 			until := clock.IO().Add(time.Second)
-			d.Lines()[0].Send(dispatch.Call{To: r, Request: &pool.Request{Verb: v, Lock: "a", TTL: time.Second}, Until: until, Within: time.Second})
+			d.Lines()[0].Send(dispatch.Call{To: r, Request: &wire.Request{Verb: v, Lock: "a", TTL: time.Second}, Until: until, Within: time.Second})
 		}
 		if d.Drain(nil); r.answers.Load() != 3 {
 			t.Errorf("%d answers, want 3", r.answers.Load())

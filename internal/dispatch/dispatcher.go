@@ -7,23 +7,23 @@ package dispatch
 import (
 	"time"
 
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A Receiver gets the answers to the requests it sent.
 type Receiver interface {
 	// Wanted reports whether r is still worth sending. It may be called with the request queued,
 	// never while it is under way.
-	Wanted(r *pool.Request) bool
+	Wanted(r *wire.Request) bool
 	// Answered is called exactly once for each request sent, with no lock held: from a goroutine of
 	// the line's, or the sender's (see Inline).
-	Answered(node int, r *pool.Request, reply pool.Reply)
+	Answered(node int, r *wire.Request, reply wire.Reply)
 }
 
 // A Call is a request on its way to one node.
 type Call struct {
 	To      Receiver
-	Request *pool.Request
+	Request *wire.Request
 	Until   time.Time     // when it counts as unanswered
 	Within  time.Duration // the node timeout, which Until comes from
 	Waits   bool          // the sender would only wait for the answer: see Inline
@@ -38,7 +38,7 @@ type Hooks struct {
 	Alive func(node int)
 	// Heard is called for each reply, before its receiver is: with what was asked, for how long the
 	// round trip took, and when it was over.
-	Heard func(node int, v pool.Verb, r *pool.Reply, took time.Duration, back time.Time)
+	Heard func(node int, v wire.Verb, r *wire.Reply, took time.Duration, back time.Time)
 	// Duplicate is called when the node turns out to be the same server as another.
 	Duplicate func(node, of int)
 }
@@ -52,7 +52,7 @@ type Dispatcher struct {
 }
 
 // New returns a Dispatcher for the nodes.
-func New(nodes []pool.Node, h Hooks) *Dispatcher {
+func New(nodes []wire.Node, h Hooks) *Dispatcher {
 	d := &Dispatcher{hooks: h}
 	d.idle = make(chan struct{}, 1)
 	d.servers = servers{of: make([]string, len(nodes)), voter: make(map[string]int)}
@@ -74,4 +74,4 @@ func (d *Dispatcher) Retire() {
 }
 
 // Takes reports whether the verb may put the lock key in place.
-func Takes(v pool.Verb) bool { return v == pool.Acquire || v == pool.Rejoin }
+func Takes(v wire.Verb) bool { return v == wire.Acquire || v == wire.Rejoin }

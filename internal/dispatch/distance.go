@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -50,7 +50,7 @@ func (r *roundTrip) measured(d time.Duration) {
 
 // risen has a node that went silent measured anew where it tells that round trips to it take longer
 // than they did: what comes after the node timeout is never seen.
-func (r *roundTrip) risen(n pool.Node) {
+func (r *roundTrip) risen(n wire.Node) {
 	if d := distance(n); r.due.Load() != 0 && d > r.smoothed {
 		r.due.Store(0)
 		r.measured(d)
@@ -59,7 +59,7 @@ func (r *roundTrip) risen(n pool.Node) {
 
 // distance is how long a round trip to the node takes by what it knows from when its connections
 // were made, which may be before it has answered any request. Zero if it does not know.
-func distance(n pool.Node) time.Duration {
+func distance(n wire.Node) time.Duration {
 	if far, ok := n.(distant); ok {
 		return far.RoundTrip()
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -38,7 +38,7 @@ var (
 // do, on its line is never felt on another's.
 type Line struct {
 	dispatcher *Dispatcher
-	node       pool.Node
+	node       wire.Node
 	index      int
 	most       int  // round trips that may be under way
 	lone       bool // there is no other line
@@ -66,7 +66,7 @@ type Line struct {
 	server string // run id of the server, once known
 }
 
-func newLine(d *Dispatcher, n pool.Node, index, nodes int) *Line {
+func newLine(d *Dispatcher, n wire.Node, index, nodes int) *Line {
 	most := max(maxTrips, loneTrips/nodes)
 	ln := &Line{dispatcher: d, node: n, index: index, most: most, next: make(chan struct{}, most)}
 	ln.lone = nodes == 1
@@ -75,7 +75,7 @@ func newLine(d *Dispatcher, n pool.Node, index, nodes int) *Line {
 }
 
 // Node returns the node that the line leads to.
-func (ln *Line) Node() pool.Node { return ln.node }
+func (ln *Line) Node() wire.Node { return ln.node }
 
 // Duplicate reports whether the node is known to be a server that another line leads to already: it
 // has no vote.
@@ -117,7 +117,7 @@ func (ln *Line) canInline(c Call) bool {
 }
 
 // isPrompt reports whether the node keeps to deadlines, whatever it has to do for a request.
-func isPrompt(n pool.Node) bool {
+func isPrompt(n wire.Node) bool {
 	p, ok := n.(interface{ Prompt() bool })
 	return !ok || p.Prompt()
 }
@@ -145,7 +145,7 @@ func (ln *Line) limit() int {
 // reject answers a call that was never sent.
 func (ln *Line) reject(c Call, why error) {
 	defer ln.dispatcher.End()
-	c.To.Answered(ln.index, c.Request, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: why})
+	c.To.Answered(ln.index, c.Request, wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: why})
 }
 
 // retire sends the line's workers home. Requests are carried after that all the same.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A worker makes round trips to a node, one after the other for as long as requests wait. Its
@@ -17,7 +17,7 @@ import (
 type worker struct {
 	line  *Line
 	calls []Call
-	wire  []pool.Call
+	wire  []wire.Call
 	used  int       // of them, since the worker was idle
 	ctx   ioContext // of the round trip under way
 	back  time.Time // when the latest was over
@@ -76,13 +76,13 @@ const (
 )
 
 // contactOf is what a reply shows.
-func contactOf(r *pool.Reply) contact {
+func contactOf(r *wire.Reply) contact {
 	switch {
-	case r.Verdict != pool.Unavailable:
+	case r.Verdict != wire.Unavailable:
 		return alive
 	case !r.Unsent:
 		return silent
-	case errors.Is(r.Err, pool.ErrConnecting):
+	case errors.Is(r.Err, wire.ErrConnecting):
 		return unconnected
 	}
 	return unreached
@@ -133,20 +133,20 @@ func (w *worker) roundTrip() contact {
 
 // deliver hands out an answer. Where a hook panics, which may be in a caller's goroutine, the
 // receiver gets it all the same.
-func (ln *Line) deliver(c Call, reply *pool.Reply, took time.Duration, back time.Time) {
+func (ln *Line) deliver(c Call, reply *wire.Reply, took time.Duration, back time.Time) {
 	defer ln.dispatcher.End()
 	defer func() { c.To.Answered(ln.index, c.Request, *reply) }()
-	if reply.Verdict == pool.Unavailable && !reply.Unsent && !back.Before(c.Until) && timedOut(reply.Err) {
+	if reply.Verdict == wire.Unavailable && !reply.Unsent && !back.Before(c.Until) && timedOut(reply.Err) {
 		reply.Err = Silent(c.Within).Err
 	}
 	ln.dispatcher.hooks.Heard(ln.index, c.Request.Verb, reply, took, back)
 }
 
 // add adds a request to those of the round trip.
-func (w *worker) add(r *pool.Request) {
+func (w *worker) add(r *wire.Request) {
 	n := len(w.wire)
 	w.wire = slices.Grow(w.wire, 1)[:n+1]
-	w.wire[n].Request, w.wire[n].Reply = r, pool.Reply{} // all else is the node's own, and large
+	w.wire[n].Request, w.wire[n].Reply = r, wire.Reply{} // all else is the node's own, and large
 }
 
 // forget drops what earlier round trips have left: it would keep their receivers from the collector
@@ -158,9 +158,9 @@ func (w *worker) forget() {
 }
 
 // Silent is the reply of a node that did not answer within the node timeout.
-func Silent(timeout time.Duration) pool.Reply {
+func Silent(timeout time.Duration) wire.Reply {
 	why := fmt.Errorf("no answer within %v (WithNodeTimeout)", timeout)
-	return pool.Reply{Verdict: pool.Unavailable, Err: noAnswerError{why}}
+	return wire.Reply{Verdict: wire.Unavailable, Err: noAnswerError{why}}
 }
 
 // A noAnswerError is the cause where a node did not answer in time.

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestTroubleshootingKnowsEveryMessage(t *testing.T) {
@@ -23,8 +23,8 @@ func TestTroubleshootingKnowsEveryMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	known := string(text)
-	for v := pool.Unanswered; v <= pool.Unavailable; v++ {
-		if v != pool.OK && !strings.Contains(known, "`"+v.String()+"`") {
+	for v := wire.Unanswered; v <= wire.Unavailable; v++ {
+		if v != wire.OK && !strings.Contains(known, "`"+v.String()+"`") {
 			t.Errorf("docs/troubleshooting.md has no entry for the verdict `%v`", v)
 		}
 	}
@@ -51,7 +51,7 @@ func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := messages(t)
-	for v := pool.Unanswered; v <= pool.Unavailable; v++ {
+	for v := wire.Unanswered; v <= wire.Unavailable; v++ {
 		said[v.String()] = "pool"
 	}
 	section, entries := "", 0
@@ -94,7 +94,7 @@ func entriesOf(line string, named bool) (all []string) {
 }
 
 // packages are those whose errors and warnings a user sees.
-var packages = []string{".", "internal/dispatch", "internal/notify", "pool", "guard", "cmd/redlock", "cmd/redlock/internal/leash"}
+var packages = []string{".", "internal/dispatch", "internal/wire", "internal/notify", "pool", "guard", "cmd/redlock", "cmd/redlock/internal/leash"}
 
 // messages returns the texts of the errors and warnings that the packages can give, and where, with
 // … for what changes.

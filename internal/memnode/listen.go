@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // maxNotices is how many notices a listener may be behind. Further ones are lost.
@@ -12,17 +12,17 @@ const maxNotices = 1024
 
 // A subscription is one listener.
 type subscription struct {
-	notices chan pool.Notice
+	notices chan wire.Notice
 	fate    func(Message) Fate // of the network that they take
 }
 
-// Listen implements pool.Node.
-func (n *Node) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
+// Listen implements wire.Node.
+func (n *Node) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
 	return n.listen(ctx, inbox, ready, heard, n.fate)
 }
 
-func (n *Node) listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice), fate func(Message) Fate) error {
-	s := &subscription{notices: make(chan pool.Notice, maxNotices), fate: fate}
+func (n *Node) listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice), fate func(Message) Fate) error {
+	s := &subscription{notices: make(chan wire.Notice, maxNotices), fate: fate}
 	broken, err := n.subscribe(ctx, inbox, s)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (n *Node) unsubscribe(inbox string, s *subscription) {
 }
 
 // publish tells those who listen to the inbox, and returns how many they are. With mu held.
-func (n *Node) publish(inbox string, notice pool.Notice) int {
+func (n *Node) publish(inbox string, notice wire.Notice) int {
 	for _, s := range n.subs[inbox] {
 		var fate Fate
 		if s.fate != nil {

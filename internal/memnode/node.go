@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-redlock/redlock/internal/seal"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -41,14 +41,14 @@ type Node struct {
 	down     bool
 	epoch    chan struct{} // closed when connections break
 	subs     map[string][]*subscription
-	requests map[pool.Verb]int
+	requests map[wire.Verb]int
 	server   string // run id, as replies give it
 }
 
 // A Message is on its way to the node, or from it: a round trip with requests, or a notice to a
 // listener.
 type Message struct {
-	Requests []*pool.Request // nil: a notice
+	Requests []*wire.Request // nil: a notice
 	Inbox    string          // whom a notice is to
 }
 
@@ -80,7 +80,7 @@ func New(addr string, opts ...Option) *Node {
 		rate:     1,
 		epoch:    make(chan struct{}),
 		subs:     make(map[string][]*subscription),
-		requests: make(map[pool.Verb]int),
+		requests: make(map[wire.Verb]int),
 	}
 	for _, o := range opts {
 		o(n)
@@ -93,7 +93,7 @@ func New(addr string, opts ...Option) *Node {
 }
 
 // Through returns the node as one of its clients reaches it: over a network of its own.
-func (n *Node) Through(fate func(Message) Fate) pool.Node { return &path{n, fate} }
+func (n *Node) Through(fate func(Message) Fate) wire.Node { return &path{n, fate} }
 
 // A path is a network between one client and the node.
 type path struct {
@@ -101,11 +101,11 @@ type path struct {
 	fate func(Message) Fate
 }
 
-// Do implements pool.Node.
-func (p *path) Do(ctx context.Context, calls []pool.Call) { p.carry(ctx, calls, p.fate) }
+// Do implements wire.Node.
+func (p *path) Do(ctx context.Context, calls []wire.Call) { p.carry(ctx, calls, p.fate) }
 
-// Listen implements pool.Node.
-func (p *path) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
+// Listen implements wire.Node.
+func (p *path) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
 	return p.listen(ctx, inbox, ready, heard, p.fate)
 }
 
@@ -114,29 +114,26 @@ func Cluster(count int, opts ...Option) ([]*Node, []pool.Node) {
 	masters, nodes := make([]*Node, count), make([]pool.Node, count)
 	for i := range masters {
 		masters[i] = New(fmt.Sprintf("node%d", i+1), opts...)
-		nodes[i] = masters[i]
+		nodes[i] = wire.Seal(masters[i])
 	}
 	return masters, nodes
 }
 
-// Addr implements pool.Node.
+// Addr implements wire.Node.
 func (n *Node) Addr() string { return n.addr }
 
-// Sealed implements pool.Node.
-func (n *Node) Sealed(seal.Seal) {}
-
-// Open implements pool.Node.
+// Open implements wire.Node.
 func (n *Node) Open() func() error { return func() error { return nil } }
 
-// Do implements pool.Node.
-func (n *Node) Do(ctx context.Context, calls []pool.Call) { n.carry(ctx, calls, n.fate) }
+// Do implements wire.Node.
+func (n *Node) Do(ctx context.Context, calls []wire.Call) { n.carry(ctx, calls, n.fate) }
 
 // carry makes one round trip, over a network that decides so.
-func (n *Node) carry(ctx context.Context, calls []pool.Call, decide func(Message) Fate) {
+func (n *Node) carry(ctx context.Context, calls []wire.Call, decide func(Message) Fate) {
 	if len(calls) == 0 {
 		return
 	}
-	requests := make([]*pool.Request, len(calls))
+	requests := make([]*wire.Request, len(calls))
 	for i := range calls {
 		requests[i] = calls[i].Request
 	}
@@ -147,7 +144,7 @@ func (n *Node) carry(ctx context.Context, calls []pool.Call, decide func(Message
 	n.mu.Lock()
 	if n.down {
 		n.mu.Unlock()
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Unsent: true, Err: errRefused})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused})
 		return
 	}
 	if n.frozen == nil && fate == (Fate{}) {
@@ -160,7 +157,7 @@ func (n *Node) carry(ctx context.Context, calls []pool.Call, decide func(Message
 	broken := n.epoch
 	n.mu.Unlock()
 
-	replies := make(chan []pool.Reply, 2)
+	replies := make(chan []wire.Reply, 2)
 	n.send(requests, fate, broken, replies)
 	until, bounded := ctx.Deadline()
 	if !bounded {
@@ -174,26 +171,26 @@ func (n *Node) carry(ctx context.Context, calls []pool.Call, decide func(Message
 			calls[i].Reply = got[i]
 		}
 	case <-timer.C:
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errTimeout})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Err: errTimeout})
 	case <-broken:
-		fail(calls, pool.Reply{Verdict: pool.Unavailable, Err: errBroken})
+		fail(calls, wire.Reply{Verdict: wire.Unavailable, Err: errBroken})
 	}
 }
 
-func fail(calls []pool.Call, reply pool.Reply) {
+func fail(calls []wire.Call, reply wire.Reply) {
 	for i := range calls {
 		calls[i].Reply = reply
 	}
 }
 
 // send takes requests to the node, and the reply back, as fate has it.
-func (n *Node) send(requests []*pool.Request, fate Fate, broken <-chan struct{}, replies chan<- []pool.Reply) {
+func (n *Node) send(requests []*wire.Request, fate Fate, broken <-chan struct{}, replies chan<- []wire.Reply) {
 	if fate.Drop {
 		return
 	}
 	arrive := func() {
 		n.arrive(broken, func() {
-			got := make([]pool.Reply, len(requests))
+			got := make([]wire.Reply, len(requests))
 			for i, r := range requests {
 				got[i] = n.execute(r)
 			}
@@ -239,7 +236,7 @@ func (n *Node) arrive(broken <-chan struct{}, do func()) {
 }
 
 // execute carries a request out. With mu held.
-func (n *Node) execute(r *pool.Request) pool.Reply {
+func (n *Node) execute(r *wire.Request) wire.Reply {
 	n.requests[r.Verb]++
 	reply := n.state.apply(r, n.time())
 	reply.Server = n.server

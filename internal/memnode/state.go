@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -41,7 +42,7 @@ type state struct {
 	marker marker
 
 	// publish tells an inbox, and returns how many listen.
-	publish func(inbox string, n pool.Notice) int
+	publish func(inbox string, n wire.Notice) int
 }
 
 // A value is what a key holds.
@@ -64,7 +65,7 @@ type marker struct {
 	floor uint64
 }
 
-func newState(publish func(string, pool.Notice) int) *state {
+func newState(publish func(string, wire.Notice) int) *state {
 	return &state{run: 1, values: make(map[string]value), queues: make(map[string]queue), publish: publish}
 }
 
@@ -103,43 +104,43 @@ func (s *state) life(key string, now time.Time) time.Duration {
 }
 
 // apply carries out one request.
-func (s *state) apply(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) apply(r *wire.Request, now time.Time) wire.Reply {
 	switch r.Verb {
-	case pool.Acquire:
+	case wire.Acquire:
 		return s.acquire(r, now)
-	case pool.Repair:
+	case wire.Repair:
 		return s.repair(r, now)
-	case pool.Extend:
+	case wire.Extend:
 		return s.extend(r, now)
-	case pool.Rejoin:
+	case wire.Rejoin:
 		return s.rejoin(r, now)
-	case pool.Release:
+	case wire.Release:
 		return s.release(r, now)
-	case pool.Leave:
+	case wire.Leave:
 		return s.leave(r, now)
-	case pool.Inspect:
+	case wire.Inspect:
 		return s.inspect(r, now)
-	case pool.Check:
+	case wire.Check:
 		if wait, _ := s.quarantine(r, now); wait > 0 {
 			return quarantined(wait)
 		}
 		return ok
-	case pool.Bootstrap:
+	case wire.Bootstrap:
 		s.marker = marker{run: s.run, read: s.read, floor: micros(now)}
 		return ok
 	}
-	return pool.Reply{Verdict: pool.Refused, Err: pool.ErrBadReply}
+	return wire.Reply{Verdict: wire.Refused, Err: pool.ErrBadReply}
 }
 
 var (
-	ok       = pool.Reply{Verdict: pool.OK}
-	gone     = pool.Reply{Verdict: pool.Gone}
-	badFence = pool.Reply{Verdict: pool.Refused, Err: pool.ErrBadFence}
+	ok       = wire.Reply{Verdict: wire.OK}
+	gone     = wire.Reply{Verdict: wire.Gone}
+	badFence = wire.Reply{Verdict: wire.Refused, Err: wire.ErrBadFence}
 )
 
 // quarantine is how long the node is still to be kept out of new locks, and the floor of its
 // tokens.
-func (s *state) quarantine(r *pool.Request, now time.Time) (time.Duration, uint64) {
+func (s *state) quarantine(r *wire.Request, now time.Time) (time.Duration, uint64) {
 	if r.Guard == 0 {
 		return 0, 0
 	}
@@ -154,11 +155,11 @@ func (s *state) quarantine(r *pool.Request, now time.Time) (time.Duration, uint6
 	return max(s.marker.ready.Sub(now.Truncate(time.Millisecond)), 0), s.marker.floor
 }
 
-func quarantined(wait time.Duration) pool.Reply {
-	return pool.Reply{Verdict: pool.Quarantined, TTL: wait}
+func quarantined(wait time.Duration) wire.Reply {
+	return wire.Reply{Verdict: wire.Quarantined, TTL: wait}
 }
 
-func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) acquire(r *wire.Request, now time.Time) wire.Reply {
 	wait, floor := s.quarantine(r, now)
 	if wait > 0 {
 		return quarantined(wait)
@@ -171,7 +172,7 @@ func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
 		if taken && owner != r.Owner {
 			s.enqueue(r, now)
 			if strings.HasPrefix(owner, reservedPrefix) && s.waiting(r.Queue, now).first() == r.Inbox {
-				s.publish(r.Inbox, pool.Notice{Lock: r.Lock, Next: max(ceilMillis(s.life(r.Lock, now)), time.Millisecond)})
+				s.publish(r.Inbox, wire.Notice{Lock: r.Lock, Next: max(ceilMillis(s.life(r.Lock, now)), time.Millisecond)})
 			}
 		} else {
 			s.dequeue(r.Queue, r.Inbox, now)
@@ -191,9 +192,9 @@ func (s *state) acquire(r *pool.Request, now time.Time) pool.Reply {
 }
 
 // held is the refusal of what another owner has, or a waiter is to have.
-func (s *state) held(r *pool.Request, owner string, now time.Time) pool.Reply {
-	reply := s.owned(pool.Held, r.Lock, owner, now)
-	if r.Verb != pool.Acquire {
+func (s *state) held(r *wire.Request, owner string, now time.Time) wire.Reply {
+	reply := s.owned(wire.Held, r.Lock, owner, now)
+	if r.Verb != wire.Acquire {
 		return reply
 	}
 	reserved := strings.HasPrefix(owner, reservedPrefix)
@@ -215,9 +216,9 @@ func label(owner string) (text string, ours bool) {
 }
 
 // owned tells of the owner of a lock.
-func (s *state) owned(v pool.Verdict, lock, owner string, now time.Time) pool.Reply {
+func (s *state) owned(v wire.Verdict, lock, owner string, now time.Time) wire.Reply {
 	sum := sha1.Sum([]byte(owner)) //nolint:gosec // see above
-	reply := pool.Reply{
+	reply := wire.Reply{
 		Verdict:     v,
 		TTL:         s.life(lock, now),
 		Fingerprint: hex.EncodeToString(sum[:])[:fingerprintLen],
@@ -229,7 +230,7 @@ func (s *state) owned(v pool.Verdict, lock, owner string, now time.Time) pool.Re
 }
 
 // raise raises the fencing register for an owner who has the lock now; mine: who had it before.
-func (s *state) raise(r *pool.Request, mine bool, floor uint64, now time.Time) pool.Reply {
+func (s *state) raise(r *wire.Request, mine bool, floor uint64, now time.Time) wire.Reply {
 	text, found := s.get(r.Fence, now)
 	old, valid := token(text)
 	switch {
@@ -237,7 +238,7 @@ func (s *state) raise(r *pool.Request, mine bool, floor uint64, now time.Time) p
 		delete(s.values, r.Lock)
 		return badFence
 	case found && mine:
-		return pool.Reply{Verdict: pool.OK, Token: old}
+		return wire.Reply{Verdict: wire.OK, Token: old}
 	}
 	next, clock := r.Token, micros(now)
 	if !found || next > old && next-old > uint64(2*r.Retention.Microseconds()) {
@@ -253,10 +254,10 @@ func (s *state) raise(r *pool.Request, mine bool, floor uint64, now time.Time) p
 		next = max(next, floor+1)
 	}
 	s.set(r.Fence, strconv.FormatUint(next, 10), r.Retention, now)
-	return pool.Reply{Verdict: pool.OK, Token: next}
+	return wire.Reply{Verdict: wire.OK, Token: next}
 }
 
-func (s *state) repair(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) repair(r *wire.Request, now time.Time) wire.Reply {
 	if wait, _ := s.quarantine(r, now); wait > 0 {
 		return quarantined(wait)
 	}
@@ -265,19 +266,19 @@ func (s *state) repair(r *pool.Request, now time.Time) pool.Reply {
 	}
 	text, found := s.get(r.Fence, now)
 	if !found {
-		return pool.Reply{Verdict: pool.Raised}
+		return wire.Reply{Verdict: wire.Raised}
 	}
 	switch f, valid := token(text); {
 	case !valid:
 		return badFence
 	case f > r.Token:
-		return pool.Reply{Verdict: pool.Raised}
+		return wire.Reply{Verdict: wire.Raised}
 	}
 	s.set(r.Fence, strconv.FormatUint(r.Token, 10), r.Retention, now)
 	return ok
 }
 
-func (s *state) extend(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) extend(r *wire.Request, now time.Time) wire.Reply {
 	if owner, _ := s.get(r.Lock, now); owner != r.Owner {
 		return gone
 	}
@@ -285,7 +286,7 @@ func (s *state) extend(r *pool.Request, now time.Time) pool.Reply {
 	return ok
 }
 
-func (s *state) rejoin(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) rejoin(r *wire.Request, now time.Time) wire.Reply {
 	owner, taken := s.get(r.Lock, now)
 	if wait, _ := s.quarantine(r, now); wait > 0 && owner != r.Owner {
 		return quarantined(wait)
@@ -303,7 +304,7 @@ func (s *state) rejoin(r *pool.Request, now time.Time) pool.Reply {
 }
 
 // prolong gives the lock a full life again unless it has more.
-func (s *state) prolong(r *pool.Request, now time.Time) {
+func (s *state) prolong(r *wire.Request, now time.Time) {
 	if life := s.life(r.Lock, now); life >= 0 && life < r.TTL {
 		s.set(r.Lock, r.Owner, r.TTL, now)
 	}
@@ -311,7 +312,7 @@ func (s *state) prolong(r *pool.Request, now time.Time) {
 }
 
 // keep keeps the fencing register alive, and at the request's token at least.
-func (s *state) keep(r *pool.Request, now time.Time) {
+func (s *state) keep(r *wire.Request, now time.Time) {
 	if r.Fence == "" {
 		return
 	}
@@ -326,7 +327,7 @@ func (s *state) keep(r *pool.Request, now time.Time) {
 	s.set(r.Fence, strconv.FormatUint(max(f, r.Token), 10), r.Retention, now)
 }
 
-func (s *state) release(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) release(r *wire.Request, now time.Time) wire.Reply {
 	owner, _ := s.get(r.Lock, now)
 	switch {
 	case owner != r.Owner:
@@ -346,19 +347,19 @@ func (s *state) release(r *pool.Request, now time.Time) pool.Reply {
 
 // disown leaves the lock to live for a while, as nobody's, and tells the first two waiters that
 // listen.
-func (s *state) disown(r *pool.Request, now time.Time) {
+func (s *state) disown(r *wire.Request, now time.Time) {
 	sum := sha1.Sum([]byte(r.Owner)) //nolint:gosec // see above
 	s.set(r.Lock, hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):], r.TTL, now)
 	told, after := 0, r.TTL
 	for i, inbox := range s.waiting(r.Queue, now).order() {
-		if i < 16 && told < 2 && s.publish(inbox, pool.Notice{Lock: r.Lock, Next: after}) > 0 {
+		if i < 16 && told < 2 && s.publish(inbox, wire.Notice{Lock: r.Lock, Next: after}) > 0 {
 			told++
 			after += r.Reserve
 		}
 	}
 }
 
-func (s *state) leave(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) leave(r *wire.Request, now time.Time) wire.Reply {
 	s.dequeue(r.Queue, r.Inbox, now)
 	if owner, _ := s.get(r.Lock, now); owner == reservedPrefix+r.Inbox {
 		s.pass(r, now)
@@ -366,11 +367,11 @@ func (s *state) leave(r *pool.Request, now time.Time) pool.Reply {
 	return ok
 }
 
-func (s *state) inspect(r *pool.Request, now time.Time) pool.Reply {
+func (s *state) inspect(r *wire.Request, now time.Time) wire.Reply {
 	owner, taken := s.get(r.Lock, now)
 	reply := ok
 	if taken && !strings.HasPrefix(owner, reservedPrefix) {
-		reply = s.owned(pool.OK, r.Lock, owner, now)
+		reply = s.owned(wire.OK, r.Lock, owner, now)
 	}
 	text, _ := s.get(r.Fence, now)
 	reply.Token, _ = token(text)
@@ -386,7 +387,7 @@ func (s *state) waiting(key string, now time.Time) queue {
 	return q
 }
 
-func (s *state) enqueue(r *pool.Request, now time.Time) {
+func (s *state) enqueue(r *wire.Request, now time.Time) {
 	since, ticket := now.UnixMicro()-r.Age.Microseconds(), int64(r.Ticket)
 	if d := ticket - since; max(d, -d) <= ticketSlack.Microseconds() {
 		since = ticket
@@ -420,7 +421,7 @@ func (q queue) compare(a, b string) int {
 }
 
 // pass passes the free lock on to the first waiter that listens, or deletes it.
-func (s *state) pass(r *pool.Request, now time.Time) {
+func (s *state) pass(r *wire.Request, now time.Time) {
 	for {
 		q := s.waiting(r.Queue, now)
 		first := q.first()
@@ -429,12 +430,12 @@ func (s *state) pass(r *pool.Request, now time.Time) {
 			return
 		}
 		s.dequeue(r.Queue, first, now)
-		if first == r.Inbox || s.publish(first, pool.Notice{Lock: r.Lock}) == 0 {
+		if first == r.Inbox || s.publish(first, wire.Notice{Lock: r.Lock}) == 0 {
 			continue
 		}
 		s.set(r.Lock, reservedPrefix+first, r.Reserve, now)
 		if second := q.first(); second != "" {
-			s.publish(second, pool.Notice{Lock: r.Lock, Next: r.Reserve})
+			s.publish(second, wire.Notice{Lock: r.Lock, Next: r.Reserve})
 		}
 		return
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // a process pass it on to one another, and it ends when one of them gets the lock or none is left.
 type Entry struct {
 	notifier *Notifier
-	keys     pool.KeySet
+	keys     wire.KeySet
 	since    clock.Moment  // the wait began
 	wake     chan struct{} // gets a value when it is time to try, or to look
 
@@ -38,7 +38,7 @@ type Entry struct {
 }
 
 // Enter opens an entry for a lock: the nodes do not know of it yet.
-func (n *Notifier) Enter(keys pool.KeySet) *Entry {
+func (n *Notifier) Enter(keys wire.KeySet) *Entry {
 	e := &Entry{
 		notifier: n, keys: keys, since: clock.Present(n.clock), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
@@ -86,7 +86,7 @@ func (e *Entry) Ready() bool {
 
 // Stamp makes the attempt that begins now one that the nodes queue if they refuse it. What they
 // tell from now on is about the next.
-func (e *Entry) Stamp(r *pool.Request, now clock.Moment) {
+func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	n := e.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()

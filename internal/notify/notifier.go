@@ -16,7 +16,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 const (
@@ -43,9 +43,9 @@ type Hooks struct {
 	Timeout func() time.Duration
 	// Unused returns the keys of the lock with that lock key if this process has nothing to do with
 	// it.
-	Unused func(lock string) (pool.KeySet, bool)
+	Unused func(lock string) (wire.KeySet, bool)
 	// Occupied asks one node whether somebody has the lock there.
-	Occupied func(ctx context.Context, node int, keys pool.KeySet) bool
+	Occupied func(ctx context.Context, node int, keys wire.KeySet) bool
 }
 
 // A Notifier listens to the nodes: over one subscription on each, which last while anybody waits.
@@ -207,9 +207,9 @@ func (n *Notifier) listen(ctx context.Context, round, i int) {
 	for {
 		err := node.Listen(ctx, n.channel,
 			func() { n.confirm(round, i, true); pause = minResubscribe },
-			func(notice pool.Notice) { n.notice(i, notice) })
+			func(notice wire.Notice) { n.notice(i, notice) })
 		n.confirm(round, i, false)
-		if ctx.Err() != nil || errors.Is(err, pool.ErrNoListen) {
+		if ctx.Err() != nil || errors.Is(err, wire.ErrNoListen) {
 			return
 		}
 		n.logger.Debug("redlock: no subscription", "node", node.Addr(), "error", err)
@@ -246,7 +246,7 @@ func (n *Notifier) confirm(round, node int, live bool) {
 }
 
 // notice takes what a node tells to the entry it is for.
-func (n *Notifier) notice(node int, notice pool.Notice) {
+func (n *Notifier) notice(node int, notice wire.Notice) {
 	if n.heard(node, notice) || notice.Next != 0 {
 		return
 	}
@@ -262,7 +262,7 @@ func (n *Notifier) notice(node int, notice pool.Notice) {
 }
 
 // heard gives the notice to the entry it is for. It returns false if there is none.
-func (n *Notifier) heard(node int, notice pool.Notice) bool {
+func (n *Notifier) heard(node int, notice wire.Notice) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e := n.entries[notice.Lock]
@@ -286,8 +286,8 @@ func (n *Notifier) Freed(lock string) {
 }
 
 // leave has nodes forget our place in their queues for the lock. With mu held.
-func (n *Notifier) leave(keys pool.KeySet, lines []*dispatch.Line, timeout time.Duration) {
-	r := &pool.Request{Verb: pool.Leave, Lock: keys.Lock, Queue: keys.Queue, Inbox: n.channel, Reserve: Reservation(timeout)}
+func (n *Notifier) leave(keys wire.KeySet, lines []*dispatch.Line, timeout time.Duration) {
+	r := &wire.Request{Verb: wire.Leave, Lock: keys.Lock, Queue: keys.Queue, Inbox: n.channel, Reserve: Reservation(timeout)}
 	until := clock.IO().Add(timeout)
 	n.leaving[keys.Lock] += len(lines)
 	for _, ln := range lines {
@@ -299,10 +299,10 @@ func (n *Notifier) leave(keys pool.KeySet, lines []*dispatch.Line, timeout time.
 type departures Notifier
 
 // Wanted implements dispatch.Receiver.
-func (d *departures) Wanted(*pool.Request) bool { return true }
+func (d *departures) Wanted(*wire.Request) bool { return true }
 
 // Answered implements dispatch.Receiver: a node has forgotten our place, or will when that expires.
-func (d *departures) Answered(_ int, r *pool.Request, _ pool.Reply) {
+func (d *departures) Answered(_ int, r *wire.Request, _ wire.Reply) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.leaving[r.Lock]--; d.leaving[r.Lock] == 0 {

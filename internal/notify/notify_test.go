@@ -16,7 +16,7 @@ import (
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/notify"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,7 +27,7 @@ const (
 	long    = time.Minute
 )
 
-var keys, _ = pool.Keys("", "a")
+var keys, _ = wire.Keys("", "a")
 
 // A node is one whose notices a test sends itself.
 type node struct {
@@ -39,15 +39,15 @@ type node struct {
 	subscriptions int  // under way
 	times         []time.Time
 	ready         func()
-	heard         func(pool.Notice) // of the latest
+	heard         func(wire.Notice) // of the latest
 	left          []string          // locks whose queue we left
 }
 
-func (n *node) Do(ctx context.Context, calls []pool.Call) {
+func (n *node) Do(ctx context.Context, calls []wire.Call) {
 	time.Sleep(n.trip)
 	n.mu.Lock()
 	for i := range calls {
-		if r := calls[i].Request; r.Verb == pool.Leave {
+		if r := calls[i].Request; r.Verb == wire.Leave {
 			n.left = append(n.left, r.Lock)
 		}
 	}
@@ -55,7 +55,7 @@ func (n *node) Do(ctx context.Context, calls []pool.Call) {
 	n.Node.Do(ctx, calls)
 }
 
-func (n *node) Listen(ctx context.Context, _ string, ready func(), heard func(pool.Notice)) error {
+func (n *node) Listen(ctx context.Context, _ string, ready func(), heard func(wire.Notice)) error {
 	n.mu.Lock()
 	n.times = append(n.times, time.Now())
 	if n.refuses {
@@ -87,7 +87,7 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *house
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := &house{}
-		nodes := make([]pool.Node, count)
+		nodes := make([]wire.Node, count)
 		for i := range nodes {
 			n := &node{Node: memnode.New(string(rune('1' + i)))}
 			if set != nil {
@@ -97,12 +97,12 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *house
 		}
 		d := dispatch.New(nodes, dispatch.Hooks{
 			Full: func(int) bool { return false }, Alive: func(int) {}, Duplicate: func(int, int) {},
-			Heard: func(int, pool.Verb, *pool.Reply, time.Duration, time.Time) {},
+			Heard: func(int, wire.Verb, *wire.Reply, time.Duration, time.Time) {},
 		})
 		h.Notifier = notify.New(d, count/2+1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
 			Timeout: func() time.Duration { h.probe(); return timeout },
-			Unused:  func(string) (pool.KeySet, bool) { h.probe(); return keys, !h.used },
-			Occupied: func(context.Context, int, pool.KeySet) bool {
+			Unused:  func(string) (wire.KeySet, bool) { h.probe(); return keys, !h.used },
+			Occupied: func(context.Context, int, wire.KeySet) bool {
 				h.probe()
 				h.occupied = append(h.occupied, time.Now())
 				return h.taken
@@ -132,8 +132,8 @@ func (h *house) enter(t *testing.T) *notify.Entry {
 }
 
 // attempt makes one, which is refused and queued.
-func (h *house) attempt(e *notify.Entry) *pool.Request {
-	r := &pool.Request{Verb: pool.Acquire, Lock: keys.Lock}
+func (h *house) attempt(e *notify.Entry) *wire.Request {
+	r := &wire.Request{Verb: wire.Acquire, Lock: keys.Lock}
 	e.Stamp(r, clock.Present(clock.System{}))
 	return r
 }
@@ -141,7 +141,7 @@ func (h *house) attempt(e *notify.Entry) *pool.Request {
 // pass has these nodes tell that the lock is reserved for us.
 func (h *house) pass(nodes ...int) {
 	for _, i := range nodes {
-		h.nodes[i].heard(pool.Notice{Lock: keys.Lock})
+		h.nodes[i].heard(wire.Notice{Lock: keys.Lock})
 	}
 }
 
@@ -262,7 +262,7 @@ func TestTheNextInLineLooksWhetherTheOneBeforeItIsDead(t *testing.T) {
 			h.taken = taken
 			e := h.enter(t)
 			began := time.Now()
-			h.nodes[1].heard(pool.Notice{Lock: keys.Lock, Next: 10 * time.Millisecond})
+			h.nodes[1].heard(wire.Notice{Lock: keys.Lock, Next: 10 * time.Millisecond})
 			took, want := wait(t, e, time.Second), 10*time.Millisecond+grace
 			if len(h.occupied) != 1 || h.occupied[0].Sub(began) != want {
 				t.Errorf("taken=%v: it looked at %v", taken, h.occupied)
@@ -307,7 +307,7 @@ func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
 		e.Leave(false)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		d := dispatch.New([]pool.Node{memnode.New("1")}, dispatch.Hooks{})
+		d := dispatch.New([]wire.Node{memnode.New("1")}, dispatch.Hooks{})
 		n := notify.New(d, 1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{})
 		e := n.Enter(keys)
 		time.AfterFunc(time.Second, n.Close)
@@ -371,7 +371,7 @@ func TestAReservationThatNobodyWantsIsPassedOn(t *testing.T) {
 	t.Parallel()
 	play(t, 3, nil, func(t *testing.T, h *house) {
 		h.enter(t).Leave(false)
-		h.nodes[1].heard(pool.Notice{Lock: keys.Lock, Next: time.Second}) // that is no reservation
+		h.nodes[1].heard(wire.Notice{Lock: keys.Lock, Next: time.Second}) // that is no reservation
 		h.used = true                                                     // by a holder
 		h.pass(1)
 		if h.left() != 0 {

@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // Of returns a word for what a call ended with.
@@ -37,21 +37,21 @@ func Of(err error) string {
 // OfNode returns a word for what one node answered.
 func OfNode(v redlock.Verdict) string {
 	switch v {
-	case pool.OK:
+	case wire.OK:
 		return "ok"
-	case pool.Held:
+	case wire.Held:
 		return "held"
-	case pool.Gone:
+	case wire.Gone:
 		return "gone"
-	case pool.Raised:
+	case wire.Raised:
 		return "raised"
-	case pool.Quarantined:
+	case wire.Quarantined:
 		return "quarantined"
-	case pool.Refused:
+	case wire.Refused:
 		return "refused"
-	case pool.Unavailable:
+	case wire.Unavailable:
 		return "unavailable"
-	case pool.Unanswered:
+	case wire.Unanswered:
 	}
 	return "other"
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/outcome"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestEveryOutcomeHasAWord(t *testing.T) {
@@ -33,7 +33,7 @@ func TestEveryOutcomeHasAWord(t *testing.T) {
 		}
 	}
 	seen := make(map[string]bool)
-	for v := pool.OK; v <= pool.Unavailable; v++ {
+	for v := wire.OK; v <= wire.Unavailable; v++ {
 		w := outcome.OfNode(v)
 		if seen[w] || w == "other" {
 			t.Errorf("OfNode(%v) = %q, which another verdict has too", v, w)

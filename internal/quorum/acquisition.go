@@ -4,7 +4,7 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A Phase is how far an acquisition has come. It never goes back.
@@ -70,8 +70,8 @@ const (
 type node struct {
 	token       uint64      // that it granted
 	server      string      // that granted it
-	refusal     *pool.Reply // the last answer, unless that was yes
-	next        pool.Verb   // what to send; zero: nothing
+	refusal     *wire.Reply // the last answer, unless that was yes
+	next        wire.Verb   // what to send; zero: nothing
 	ballot      ballot
 	settling    bool // a Repair is under way: the node may yet accept
 	inFlight    bool // a request that takes the lock is under way
@@ -89,20 +89,20 @@ type node struct {
 func (a *Acquisition) Start(nodes, needed int) {
 	*a = Acquisition{needed: needed, nodes: make([]node, nodes)}
 	for i := range a.nodes {
-		a.ask(i, pool.Acquire)
+		a.ask(i, wire.Acquire)
 	}
 }
 
 // ask has a request sent to a node.
-func (a *Acquisition) ask(i int, v pool.Verb) {
+func (a *Acquisition) ask(i int, v wire.Verb) {
 	n := &a.nodes[i]
 	n.next = v
-	n.inFlight = n.inFlight || v == pool.Acquire
+	n.inFlight = n.inFlight || v == wire.Acquire
 	a.due++
 }
 
 // Next returns a node that is to be sent something and what; false if none is.
-func (a *Acquisition) Next() (i int, v pool.Verb, more bool) {
+func (a *Acquisition) Next() (i int, v wire.Verb, more bool) {
 	if a.due == 0 {
 		return 0, 0, false
 	}
@@ -120,22 +120,22 @@ func (a *Acquisition) Phase() Phase { return a.phase }
 func (a *Acquisition) Conclude(p Phase) { a.phase = p }
 
 // Acquired counts the answer to an Acquire. A node without a vote is the same server as another.
-func (a *Acquisition) Acquired(i int, reply pool.Reply, vote bool) {
+func (a *Acquisition) Acquired(i int, reply wire.Reply, vote bool) {
 	n := &a.nodes[i]
 	a.landed(i, &reply)
 	switch {
 	case a.phase == Over:
-	case reply.Verdict == pool.OK && a.voted(reply.Server):
+	case reply.Verdict == wire.OK && a.voted(reply.Server):
 		a.lapse(reply.Server)
 		n.refuse(failed, reply)
 	case !vote:
 		n.refuse(failed, reply)
-	case reply.Verdict == pool.OK:
+	case reply.Verdict == wire.OK:
 		n.ballot, n.token, n.server = granted, reply.Token, reply.Server
 		if a.chosen {
 			a.match(i)
 		}
-	case reply.Verdict == pool.Held:
+	case reply.Verdict == wire.Held:
 		n.refuse(held, reply)
 	default:
 		n.refuse(failed, reply)
@@ -143,7 +143,7 @@ func (a *Acquisition) Acquired(i int, reply pool.Reply, vote bool) {
 }
 
 // refuse notes an answer that does not count for the acquisition.
-func (n *node) refuse(b ballot, reply pool.Reply) { n.ballot, n.refusal = b, &reply }
+func (n *node) refuse(b ballot, reply wire.Reply) { n.ballot, n.refusal = b, &reply }
 
 // voted reports whether that server has granted the lock over another line: an address may have led
 // to it for a while.
@@ -164,15 +164,15 @@ func (a *Acquisition) lapse(server string) {
 }
 
 // landed notes what a request that takes the lock has left on its node.
-func (a *Acquisition) landed(i int, reply *pool.Reply) {
+func (a *Acquisition) landed(i int, reply *wire.Reply) {
 	n := &a.nodes[i]
 	n.inFlight = false
 	switch {
-	case reply.Verdict == pool.OK:
+	case reply.Verdict == wire.OK:
 		n.mayHold, n.refused = true, false
-	case reply.Verdict == pool.Unavailable && !reply.Unsent:
+	case reply.Verdict == wire.Unavailable && !reply.Unsent:
 		n.mayHold, n.unconfirmed, n.refused = true, true, false
-	case reply.Verdict == pool.Refused && !reply.Unsent && !errors.Is(reply.Err, pool.ErrBadFence):
+	case reply.Verdict == wire.Refused && !reply.Unsent && !errors.Is(reply.Err, wire.ErrBadFence):
 		n.mayHold, n.refused = true, true // a script that fails half way leaves what it has done
 	}
 }
@@ -204,25 +204,25 @@ func (a *Acquisition) match(i int) {
 	case token < a.Token:
 		n.settling = true
 		a.Repairs++
-		a.ask(i, pool.Repair)
+		a.ask(i, wire.Repair)
 	}
 }
 
 // Repaired counts the answer to a Repair. It speaks of a register: that of the server that granted
 // the lock is meant. Elsewhere is what counts of another's answer.
-func (a *Acquisition) Repaired(i int, reply pool.Reply, vote bool, elsewhere pool.Reply) {
+func (a *Acquisition) Repaired(i int, reply wire.Reply, vote bool, elsewhere wire.Reply) {
 	n := &a.nodes[i]
 	n.settling = false
 	switch {
-	case reply.Verdict == pool.Unavailable:
+	case reply.Verdict == wire.Unavailable:
 		n.refuse(failed, reply)
 	case !n.speaks(&reply, vote):
 		n.refuse(failed, elsewhere)
-	case reply.Verdict == pool.OK:
+	case reply.Verdict == wire.OK:
 		n.ballot = accepted
-	case reply.Verdict == pool.Gone, reply.Verdict == pool.Raised:
+	case reply.Verdict == wire.Gone, reply.Verdict == wire.Raised:
 		n.refuse(held, reply)
-		n.missing = reply.Verdict == pool.Gone
+		n.missing = reply.Verdict == wire.Gone
 	default:
 		n.refuse(failed, reply)
 	}
@@ -231,7 +231,7 @@ func (a *Acquisition) Repaired(i int, reply pool.Reply, vote bool, elsewhere poo
 // speaks reports whether an answer about a register is that of the server that granted the lock on
 // this line. The address may lead to another node's server by now, where the lock is ours too: what
 // that has in its register is not what this one has.
-func (n *node) speaks(reply *pool.Reply, vote bool) bool {
+func (n *node) speaks(reply *wire.Reply, vote bool) bool {
 	return reply.Server == n.server && vote
 }
 
@@ -242,7 +242,7 @@ func (a *Acquisition) Waits(i int) (acquire, repair bool) {
 
 // GiveUp counts a node that has not answered as failed, for that reason: the node timeout is over.
 // What it answered before is not the last word.
-func (a *Acquisition) GiveUp(i int, why pool.Reply) {
+func (a *Acquisition) GiveUp(i int, why wire.Reply) {
 	a.nodes[i].refuse(failed, why)
 	a.nodes[i].settling = false
 }
@@ -348,37 +348,37 @@ func (a *Acquisition) Release(i int) (Owed, Trace) {
 // Extend returns what to send to the node to extend the lock there; zero if there is nothing to
 // extend yet, for the answer to what takes it is late. A renewal also wins back a node that has
 // lost the lock.
-func (a *Acquisition) Extend(i int, renewal bool) pool.Verb {
+func (a *Acquisition) Extend(i int, renewal bool) wire.Verb {
 	n := &a.nodes[i]
 	switch {
 	case n.inFlight:
 		return 0
 	case n.missing && renewal:
 		n.inFlight, n.rejoined, n.lapsed = true, true, true
-		return pool.Rejoin
+		return wire.Rejoin
 	}
-	return pool.Extend
+	return wire.Extend
 }
 
 // Extended notes the answer to what Extend has returned, and says what it counts for.
-func (a *Acquisition) Extended(i int, v pool.Verb, reply *pool.Reply) Side {
+func (a *Acquisition) Extended(i int, v wire.Verb, reply *wire.Reply) Side {
 	n := &a.nodes[i]
 	switch {
-	case v == pool.Rejoin:
+	case v == wire.Rejoin:
 		// A node that was won back counts from the next extension on. One that gives the lock to
 		// another, or to nobody yet, has lost it.
 		a.landed(i, reply)
-		if n.missing = reply.Verdict != pool.OK; !n.missing {
+		if n.missing = reply.Verdict != wire.OK; !n.missing {
 			a.lapse(reply.Server)
 		}
-		if reply.Verdict == pool.Held || reply.Verdict == pool.Quarantined {
+		if reply.Verdict == wire.Held || reply.Verdict == wire.Quarantined {
 			return No
 		}
-	case reply.Verdict == pool.OK:
+	case reply.Verdict == wire.OK:
 		n.missing = false
 		n.lapsed = n.lapsed || reply.Server != n.server
 		return Yes
-	case reply.Verdict == pool.Gone:
+	case reply.Verdict == wire.Gone:
 		n.missing = true
 		return No
 	}
@@ -388,9 +388,9 @@ func (a *Acquisition) Extended(i int, v pool.Verb, reply *pool.Reply) Side {
 // Vouches reports whether the node's answer to a Repair counts for a block of tokens: only nodes
 // that accepted the token, and have had the lock ever since, do. Another owner may have been given
 // a token of the block by any other.
-func (a *Acquisition) Vouches(i int, reply *pool.Reply, vote bool) bool {
+func (a *Acquisition) Vouches(i int, reply *wire.Reply, vote bool) bool {
 	n := &a.nodes[i]
-	return reply.Verdict == pool.OK && n.ballot == accepted && !n.lapsed && n.speaks(reply, vote)
+	return reply.Verdict == wire.OK && n.ballot == accepted && !n.lapsed && n.speaks(reply, vote)
 }
 
 // Reserve makes the tokens up to top the acquisition's: a majority of the nodes that vouch for it

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A kind is how a node answers.
@@ -27,18 +27,18 @@ type world struct {
 	a        quorum.Acquisition
 	needed   int
 	kinds    []kind
-	repairs  pool.Verdict // how a Repair ends
+	repairs  wire.Verdict // how a Repair ends
 	has      []bool       // the lock is ours there
 	register []uint64
 	pending  []int // nodes that a Repair was sent to and that have not answered it
 	outcome  quorum.Outcome
 }
 
-func newWorld(mix []kind, repairs pool.Verdict) *world {
+func newWorld(mix []kind, repairs wire.Verdict) *world {
 	w := &world{needed: len(mix)/2 + 1, kinds: mix, repairs: repairs, has: make([]bool, len(mix)), register: make([]uint64, len(mix))}
 	w.a.Start(len(mix), w.needed)
 	for i := range mix {
-		if n, v, more := w.a.Next(); !more || n != i || v != pool.Acquire {
+		if n, v, more := w.a.Next(); !more || n != i || v != wire.Acquire {
 			panic("step 2: not every node was asked")
 		}
 	}
@@ -50,7 +50,7 @@ func (w *world) answer(i int) {
 	server := fmt.Sprint("run", i)
 	grant := func(token uint64) {
 		w.has[i], w.register[i] = true, token
-		w.a.Acquired(i, pool.Reply{Verdict: pool.OK, Token: token, Server: server}, true)
+		w.a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: token, Server: server}, true)
 	}
 	switch w.kinds[i] {
 	case low:
@@ -58,11 +58,11 @@ func (w *world) answer(i int) {
 	case high:
 		grant(2)
 	case held:
-		w.a.Acquired(i, pool.Reply{Verdict: pool.Held, TTL: 1, Fingerprint: "other", Server: server}, true)
+		w.a.Acquired(i, wire.Reply{Verdict: wire.Held, TTL: 1, Fingerprint: "other", Server: server}, true)
 	case heldBySecond:
-		w.a.Acquired(i, pool.Reply{Verdict: pool.Held, TTL: 1, Fingerprint: "second", Server: server}, true)
+		w.a.Acquired(i, wire.Reply{Verdict: wire.Held, TTL: 1, Fingerprint: "second", Server: server}, true)
 	case refusing:
-		w.a.Acquired(i, pool.Reply{Verdict: pool.Refused, Unsent: true, Server: server}, true)
+		w.a.Acquired(i, wire.Reply{Verdict: wire.Refused, Unsent: true, Server: server}, true)
 	default:
 	}
 }
@@ -71,7 +71,7 @@ func (w *world) answer(i int) {
 func (w *world) timeout() {
 	for i := range w.kinds {
 		if acquire, repair := w.a.Waits(i); acquire || repair {
-			w.a.GiveUp(i, pool.Reply{Verdict: pool.Unavailable})
+			w.a.GiveUp(i, wire.Reply{Verdict: wire.Unavailable})
 		}
 	}
 }
@@ -79,14 +79,14 @@ func (w *world) timeout() {
 // late delivers what silent nodes answer after all.
 func (w *world) late(i int) {
 	w.has[i], w.register[i] = true, 1
-	w.a.Acquired(i, pool.Reply{Verdict: pool.OK, Token: 1, Server: fmt.Sprint("run", i)}, true)
+	w.a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: fmt.Sprint("run", i)}, true)
 }
 
 // decide drives the acquisition as its driver does.
 func (w *world) decide() {
 	outcome := w.a.Decide()
 	for i, v, more := w.a.Next(); more; i, v, more = w.a.Next() {
-		if v == pool.Repair {
+		if v == wire.Repair {
 			w.pending = append(w.pending, i)
 		}
 	}
@@ -106,10 +106,10 @@ func (w *world) repair() {
 	for len(w.pending) > 0 {
 		i := w.pending[0]
 		w.pending = w.pending[1:]
-		if w.repairs == pool.OK {
+		if w.repairs == wire.OK {
 			w.register[i] = max(w.register[i], w.a.Token)
 		}
-		w.a.Repaired(i, pool.Reply{Verdict: w.repairs, Server: fmt.Sprint("run", i)}, true, pool.Reply{})
+		w.a.Repaired(i, wire.Reply{Verdict: w.repairs, Server: fmt.Sprint("run", i)}, true, wire.Reply{})
 		w.decide()
 	}
 }
@@ -122,9 +122,9 @@ func each(t *testing.T, check func(t *testing.T, w *world)) {
 	runs := 0
 	for n := 1; n <= 5; n++ {
 		for _, mix := range mixes(n) {
-			for _, repairs := range []pool.Verdict{pool.OK, pool.Unavailable, pool.Raised} {
+			for _, repairs := range []wire.Verdict{wire.OK, wire.Unavailable, wire.Raised} {
 				for _, atOnce := range []bool{true, false} {
-					if !slices.Contains(mix, low) && (repairs != pool.OK || !atOnce) {
+					if !slices.Contains(mix, low) && (repairs != wire.OK || !atOnce) {
 						continue // there is nothing to repair
 					}
 					w := newWorld(mix, repairs)
@@ -191,7 +191,7 @@ func TestStep3TheLockIsAcquiredOnlyWhereAMajorityHoldsItWithTheToken(t *testing.
 			t.Error("all nodes have answered, and nothing is decided")
 		case w.outcome == quorum.Accepted && accepted < w.needed:
 			t.Errorf("acquired with token %d, which %d of %d nodes hold", w.a.Token, accepted, len(w.has))
-		case w.outcome != quorum.Accepted && granted >= w.needed && w.repairs == pool.OK && !lateHigh(w):
+		case w.outcome != quorum.Accepted && granted >= w.needed && w.repairs == wire.OK && !lateHigh(w):
 			t.Errorf("lost (%v), though %d of %d nodes granted it", w.outcome, granted, len(w.has))
 		}
 	})
@@ -250,7 +250,7 @@ func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 			}
 			w.late(i)
 			node, v, more := w.a.Next()
-			if repaired := more && node == i && v == pool.Repair; repaired != (w.a.Token > 1) {
+			if repaired := more && node == i && v == wire.Repair; repaired != (w.a.Token > 1) {
 				t.Errorf("node %d granted 1 late, the token is %d, a Repair is to be sent: %t", i, w.a.Token, repaired)
 			}
 		}
@@ -277,14 +277,14 @@ func TestAServerHasOneVote(t *testing.T) {
 	var a quorum.Acquisition
 	a.Start(3, 2)
 	for i := range 3 {
-		a.Acquired(i, pool.Reply{Verdict: pool.OK, Token: 1, Server: "one"}, true)
+		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: "one"}, true)
 	}
 	if o := a.Decide(); o != quorum.NoQuorum {
 		t.Errorf("a server at three addresses: %v", o)
 	}
 	a.Start(3, 2)
 	for i := range 3 {
-		a.Acquired(i, pool.Reply{Verdict: pool.OK, Token: 1, Server: fmt.Sprint(i)}, i == 0)
+		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: fmt.Sprint(i)}, i == 0)
 	}
 	if o := a.Decide(); o != quorum.NoQuorum {
 		t.Errorf("two nodes without a vote: %v", o)
@@ -343,26 +343,26 @@ func TestAVoteIsDecidedAsSoonAsItIsCertain(t *testing.T) {
 // server that granted it (R10, R11).
 func TestOnlyWhatAcceptedTheTokenAndKeptTheLockVouchesForABlock(t *testing.T) {
 	t.Parallel()
-	ok := func(server string) *pool.Reply { return &pool.Reply{Verdict: pool.OK, Server: server} }
+	ok := func(server string) *wire.Reply { return &wire.Reply{Verdict: wire.OK, Server: server} }
 	for name, test := range map[string]struct {
 		after func(a *quorum.Acquisition)
-		reply *pool.Reply
+		reply *wire.Reply
 		vote  bool
 		want  bool
 	}{
 		"the server that granted it":         {func(*quorum.Acquisition) {}, ok("0"), true, true},
 		"another server":                     {func(*quorum.Acquisition) {}, ok("9"), true, false},
 		"a node without a vote":              {func(*quorum.Acquisition) {}, ok("0"), false, false},
-		"a no":                               {func(*quorum.Acquisition) {}, &pool.Reply{Verdict: pool.Raised, Server: "0"}, true, false},
-		"after an extension":                 {func(a *quorum.Acquisition) { a.Extended(0, pool.Extend, ok("0")) }, ok("0"), true, true},
-		"after another server's extension":   {func(a *quorum.Acquisition) { a.Extended(0, pool.Extend, ok("9")) }, ok("0"), true, false},
+		"a no":                               {func(*quorum.Acquisition) {}, &wire.Reply{Verdict: wire.Raised, Server: "0"}, true, false},
+		"after an extension":                 {func(a *quorum.Acquisition) { a.Extended(0, wire.Extend, ok("0")) }, ok("0"), true, true},
+		"after another server's extension":   {func(a *quorum.Acquisition) { a.Extended(0, wire.Extend, ok("9")) }, ok("0"), true, false},
 		"after it was won back by a renewal": {wonBack, ok("0"), true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var a quorum.Acquisition
 			a.Start(1, 1)
-			a.Acquired(0, pool.Reply{Verdict: pool.OK, Token: 7, Server: "0"}, true)
+			a.Acquired(0, wire.Reply{Verdict: wire.OK, Token: 7, Server: "0"}, true)
 			if o := a.Decide(); o != quorum.Accepted {
 				t.Fatal(o)
 			}
@@ -376,9 +376,9 @@ func TestOnlyWhatAcceptedTheTokenAndKeptTheLockVouchesForABlock(t *testing.T) {
 
 // wonBack has node 0 lose the lock and a renewal win it back.
 func wonBack(a *quorum.Acquisition) {
-	a.Extended(0, pool.Extend, &pool.Reply{Verdict: pool.Gone, Server: "0"})
-	if a.Extend(0, false) != pool.Extend || a.Extend(0, true) != pool.Rejoin {
+	a.Extended(0, wire.Extend, &wire.Reply{Verdict: wire.Gone, Server: "0"})
+	if a.Extend(0, false) != wire.Extend || a.Extend(0, true) != wire.Rejoin {
 		panic("only a renewal wins a node back")
 	}
-	a.Extended(0, pool.Rejoin, &pool.Reply{Verdict: pool.OK, Server: "0"})
+	a.Extended(0, wire.Rejoin, &wire.Reply{Verdict: wire.OK, Server: "0"})
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // When simultaneous attempts have split the nodes between them, so that none has a majority, one of
@@ -18,8 +18,8 @@ import (
 
 // other is what the node told of another owner that has the lock there, or will next; nil if it did
 // not. What a node without a vote tells does not count.
-func (n *node) other() *pool.Reply {
-	if n.ballot != held || n.refusal.Verdict != pool.Held {
+func (n *node) other() *wire.Reply {
+	if n.ballot != held || n.refusal.Verdict != wire.Held {
 		return nil
 	}
 	return n.refusal
@@ -83,7 +83,7 @@ func (a *Acquisition) AskAgain(i int) bool {
 		return false
 	}
 	n.ballot, n.refusal = open, nil
-	a.ask(i, pool.Acquire)
+	a.ask(i, wire.Acquire)
 	return true
 }
 
@@ -108,7 +108,7 @@ func (a *Acquisition) Standing() Standing {
 		case n.ballot == granted || n.ballot == accepted:
 			waits = append(waits, 0)
 		case r == nil:
-		case r.Verdict == pool.Held && r.TTL >= 0, r.Verdict == pool.Quarantined:
+		case r.Verdict == wire.Held && r.TTL >= 0, r.Verdict == wire.Quarantined:
 			waits = append(waits, r.TTL)
 		}
 		switch r := n.other(); {
@@ -134,7 +134,7 @@ func (a *Acquisition) Standing() Standing {
 
 // Denied returns the answer of a node that has not granted the lock; nil if it has not answered. It
 // returns false of one that has granted it.
-func (a *Acquisition) Denied(i int) (*pool.Reply, bool) {
+func (a *Acquisition) Denied(i int) (*wire.Reply, bool) {
 	n := &a.nodes[i]
 	if n.ballot == granted || n.ballot == accepted {
 		return nil, false

@@ -7,7 +7,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/quorum"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // An Owner is told what became of its releases, with no lock held.
@@ -16,7 +16,7 @@ type Owner interface {
 	// hold leaves it in place.
 	Confirmed(node int)
 	// Released is called for each answer to a release.
-	Released(node int, reply pool.Reply)
+	Released(node int, reply wire.Reply)
 }
 
 // A Pending is a release that a node has not confirmed: the owner has, or may have, the lock there,
@@ -34,7 +34,7 @@ type Owner interface {
 type Pending struct {
 	*Attempt
 	Backlog *Backlog // of the node
-	Request *pool.Request
+	Request *wire.Request
 	Trace   quorum.Trace
 
 	probe  bool  // it is the one that shows whether the node still refuses it
@@ -60,7 +60,7 @@ func (p *Pending) Send(now time.Time, waits bool) *dispatch.Inline {
 func (p *Pending) resend(now time.Time) {
 	if !p.Hold.IsZero() {
 		r := p.Request
-		p.Request = &pool.Request{
+		p.Request = &wire.Request{
 			Verb: r.Verb, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve,
 			TTL: clock.CeilMillis(max(p.Hold.Sub(now), 0)),
 		}
@@ -69,12 +69,12 @@ func (p *Pending) resend(now time.Time) {
 }
 
 // Wanted implements dispatch.Receiver.
-func (p *Pending) Wanted(*pool.Request) bool { return true }
+func (p *Pending) Wanted(*wire.Request) bool { return true }
 
 // Answered implements dispatch.Receiver.
-func (p *Pending) Answered(node int, _ *pool.Request, reply pool.Reply) {
-	again := p.Trace.Unconfirmed && (reply.Verdict == pool.Gone || reply.Verdict == pool.OK && p.Trace.Rejoined)
-	if !again && (reply.Verdict == pool.OK || reply.Verdict == pool.Gone) && p.Request.TTL == 0 {
+func (p *Pending) Answered(node int, _ *wire.Request, reply wire.Reply) {
+	again := p.Trace.Unconfirmed && (reply.Verdict == wire.Gone || reply.Verdict == wire.OK && p.Trace.Rejoined)
+	if !again && (reply.Verdict == wire.OK || reply.Verdict == wire.Gone) && p.Request.TTL == 0 {
 		p.Owner.Confirmed(node) // first: who contends once Unlock is over hardly needs to be told
 	}
 	p.Owner.Released(node, reply)
@@ -83,9 +83,9 @@ func (p *Pending) Answered(node int, _ *pool.Request, reply pool.Reply) {
 	case again:
 		p.Trace.Unconfirmed = false
 		b.repeat(p)
-	case reply.Verdict == pool.Unavailable:
+	case reply.Verdict == wire.Unavailable:
 		b.keep(&b.silent, p)
-	case reply.Verdict == pool.Refused && !p.Trace.Refused:
+	case reply.Verdict == wire.Refused && !p.Trace.Refused:
 		p.denied, p.probe = reply.Err, false
 		b.keep(&b.denied, p)
 	case p.probe:

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A clock is a client's: it runs at its own rate, and its wall clock is off. The client may be
@@ -134,9 +134,9 @@ func (c *clock) wait() {
 
 // tire stops the client at the worst moment, if it is to be: when it has just asked for a lease to
 // be extended.
-func (c *client) tire(calls []pool.Call) {
+func (c *client) tire(calls []wire.Call) {
 	for i := range calls {
-		if v := calls[i].Request.Verb; v != pool.Extend && v != pool.Rejoin {
+		if v := calls[i].Request.Verb; v != wire.Extend && v != wire.Rejoin {
 			continue
 		}
 		if d := time.Duration(c.tired.Swap(0)); d > 0 {
@@ -149,17 +149,17 @@ func (c *client) tire(calls []pool.Call) {
 
 // A link is a node as a client that may be stopped reaches it.
 type link struct {
-	pool.Node
+	wire.Node
 	client *client
 	number int         // of the node
-	ways   []pool.Node // to all nodes
+	ways   []wire.Node // to all nodes
 
 	mu     sync.Mutex
 	random *rand.Rand
 }
 
 // way is where the address leads for the next message.
-func (l *link) way() pool.Node {
+func (l *link) way() wire.Node {
 	w := l.client.world
 	if !w.regime.moves || !w.rough.Load() {
 		return l.Node
@@ -172,10 +172,10 @@ func (l *link) way() pool.Node {
 	return l.ways[l.random.IntN(len(l.ways))]
 }
 
-// Addr implements pool.Node. A server that two addresses lead to has two.
+// Addr implements wire.Node. A server that two addresses lead to has two.
 func (l *link) Addr() string { return fmt.Sprintf("node%d", l.number) }
 
-func (l *link) Do(ctx context.Context, calls []pool.Call) {
+func (l *link) Do(ctx context.Context, calls []wire.Call) {
 	l.client.wait()
 	l.client.tire(calls)
 	sent := time.Now()
@@ -186,6 +186,6 @@ func (l *link) Do(ctx context.Context, calls []pool.Call) {
 	l.client.wait()
 }
 
-func (l *link) Listen(ctx context.Context, inbox string, ready func(), heard func(pool.Notice)) error {
-	return l.Node.Listen(ctx, inbox, ready, func(n pool.Notice) { l.client.wait(); heard(n) }) //nolint:wrapcheck // it is a Node's
+func (l *link) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
+	return l.Node.Listen(ctx, inbox, ready, func(n wire.Notice) { l.client.wait(); heard(n) }) //nolint:wrapcheck // it is a Node's
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A witness sees what a client's leases go through, without a look at them: a look would end those
@@ -73,7 +73,7 @@ func (w *world) restored(node int) {
 
 // quarantined judges what a node answered to requests that were sent then: one that has lost its
 // data since the guard's time gives no lock to anybody.
-func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {
+func (w *world) quarantined(node int, sent time.Time, calls []wire.Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at, lost := w.losses[node]
@@ -82,7 +82,7 @@ func (w *world) quarantined(node int, sent time.Time, calls []pool.Call) {
 	}
 	for i := range calls {
 		c := &calls[i]
-		if v := c.Request.Verb; (v == pool.Acquire || v == pool.Rejoin) && c.Reply.Verdict == pool.OK {
+		if v := c.Request.Verb; (v == wire.Acquire || v == wire.Rejoin) && c.Reply.Verdict == wire.OK {
 			w.note("node %d gave a lock away (%v) %v after it had lost its data", node, v, time.Since(at))
 		}
 	}
@@ -95,11 +95,11 @@ type extension struct {
 }
 
 // begin notes whose attempt is under way.
-func (c *client) begin(calls []pool.Call) {
+func (c *client) begin(calls []wire.Call) {
 	for i := range calls {
-		if r := calls[i].Request; r.Verb == pool.Acquire {
+		if r := calls[i].Request; r.Verb == wire.Acquire {
 			c.owner.Store(&r.Owner)
-		} else if r.Verb == pool.Repair && r.Token > uint64(time.Now().UnixMicro()) {
+		} else if r.Verb == wire.Repair && r.Token > uint64(time.Now().UnixMicro()) {
 			c.world.ahead.Store(true)
 		}
 	}
@@ -107,7 +107,7 @@ func (c *client) begin(calls []pool.Call) {
 
 // mourn notes what a node tells of an extension. When a majority has said that the lock is gone, no
 // lease of it is valid any more.
-func (w *world) mourn(ctx context.Context, calls []pool.Call) {
+func (w *world) mourn(ctx context.Context, calls []wire.Call) {
 	if !w.regime.hands {
 		return
 	}
@@ -117,7 +117,7 @@ func (w *world) mourn(ctx context.Context, calls []pool.Call) {
 		r, reply := calls[i].Request, &calls[i].Reply
 		until, _ := ctx.Deadline()
 		// several have one deadline
-		if r.Verb != pool.Extend || reply.Verdict != pool.Gone || len(calls) > 1 {
+		if r.Verb != wire.Extend || reply.Verdict != wire.Gone || len(calls) > 1 {
 			continue
 		}
 		e := extension{r.Owner, until}

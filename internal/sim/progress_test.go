@@ -13,6 +13,7 @@ import (
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -51,7 +52,7 @@ func newThrong(seed uint64, processes int, spread time.Duration) *throng {
 	for p := range processes {
 		var nodes []pool.Node
 		for i, m := range th.masters {
-			nodes = append(nodes, m.Through(th.network(seed, uint64(100*p+i))))
+			nodes = append(nodes, wire.Seal(m.Through(th.network(seed, uint64(100*p+i)))))
 		}
 		l, err := redlock.New(nodes, redlock.WithNodeTimeout(slowTimeout))
 		if err != nil {

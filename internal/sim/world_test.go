@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -220,11 +221,11 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 	case r.skew:
 		c.set(randomSkew(random), 1)
 	}
-	ways, nodes := make([]pool.Node, len(w.nodes)), make([]pool.Node, len(w.nodes))
+	ways, nodes := make([]wire.Node, len(w.nodes)), make([]pool.Node, len(w.nodes))
 	for i, n := range w.nodes {
 		ways[i] = n.Through(c.network(i))
 		luck := rand.New(rand.NewPCG(w.seed, uint64(c.number*100+i+9000)))
-		nodes[i] = &link{Node: ways[i], client: c, number: i, ways: ways, random: luck}
+		nodes[i] = wire.Seal(&link{Node: ways[i], client: c, number: i, ways: ways, random: luck})
 	}
 	opts := []redlock.Option{redlock.WithTTL(w.ttl), redlock.WithNodeTimeout(timeout), redlock.WithClock(c.clock)}
 	if !w.regime.wrong {
@@ -316,7 +317,7 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 // takes reports whether the request takes the lock. Such a one is not carried out twice where locks
 // vanish: that would put an owner back who has been replaced, against rule R9 of docs/safety.md,
 // which TCP and package pool see to.
-func takes(r *pool.Request) bool { return r.Verb == pool.Acquire || r.Verb == pool.Rejoin }
+func takes(r *wire.Request) bool { return r.Verb == wire.Acquire || r.Verb == wire.Rejoin }
 
 // spend counts messages, and reports whether they travel.
 func (w *world) spend(messages int) bool {

@@ -20,7 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/internal/wire"
 )
 
 // A site is where a scenario runs: among the clients of a link.
@@ -162,7 +162,7 @@ func votes(ctx context.Context, s *site) (Figures, error) {
 		defer free(ctx)
 	}
 	time.Sleep(time.Until(began.Add(2 * time.Second)))
-	keys, err := pool.Keys("", "second")
+	keys, err := wire.Keys("", "second")
 	if err != nil {
 		return nil, fmt.Errorf("keys: %w", err)
 	}

@@ -1,4 +1,4 @@
-package pool
+package wire
 
 import (
 	"errors"
@@ -11,7 +11,8 @@ import (
 const (
 	fenceSuffix = ":redlock:fence" // fencing register
 	queueSuffix = ":redlock:queue" // queue of waiters
-	markerKey   = "redlock:restart"
+	// MarkerKey is the key of the restart marker.
+	MarkerKey = "redlock:restart"
 
 	maxName = 1024 // bytes
 )
@@ -37,9 +38,9 @@ func Keys(prefix, name string) (KeySet, error) {
 		return KeySet{}, errors.New("a name must not be empty")
 	case len(name) > maxName:
 		return KeySet{}, fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
-	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), lock == markerKey:
+	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), lock == MarkerKey:
 		return KeySet{}, fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is the restart marker",
-			fenceSuffix, queueSuffix, markerKey)
+			fenceSuffix, queueSuffix, MarkerKey)
 	case tagged(lock):
 		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix), nil
 	case strings.Contains(lock, "}"):

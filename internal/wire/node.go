@@ -1,0 +1,56 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrNoListen is returned by Listen of a node that cannot have subscriptions, such as a whole
+// cluster.
+var ErrNoListen = errors.New("the node cannot have subscriptions")
+
+// A Node is one independent master, spoken to in lock verbs.
+//
+// All methods may be called concurrently.
+type Node interface {
+	// Addr names the node in errors, logs and events. It holds no credential.
+	Addr() string
+
+	// Do carries the calls to the node in one round trip and fills in the Reply of each; an empty
+	// slice does nothing. It returns when all are answered, when the deadline of ctx has passed
+	// (whatever is still being made or awaited, and also where ctx only tells the deadline, and
+	// does not end), or when the node cannot be reached; a call without an answer by then has a
+	// Reply with [Unavailable] (its request may still be executed, now or later, unless
+	// Reply.Unsent is set). Each request is carried out at most once, in no certain order.
+	Do(ctx context.Context, calls []Call)
+
+	// Listen subscribes to an inbox until ctx ends. It calls ready once the node has confirmed the
+	// subscription, and heard for each notice after that, both one at a time from the calling
+	// goroutine or one of its own; they must not block. It returns when ctx ends, with ctx's error,
+	// or when the subscription cannot be had or has broken, with the cause, and leaves no
+	// connection or goroutine behind. It does not try again. [ErrNoListen] says that the node
+	// cannot have subscriptions at all.
+	Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error
+
+	// Open registers one more user of the node and returns the function that signs it off. The last
+	// one to sign off closes the node's connections. A call after that works on a connection of its
+	// own. The function is idempotent.
+	Open() (closeNode func() error)
+}
+
+// A Call is one request to one node and, once [Node.Do] has returned, the node's reply to it.
+type Call struct {
+	Request *Request
+	Reply   Reply
+}
+
+// A Notice tells an inbox about a lock that it waits for. It is a hint: it may be lost, late or
+// wrong.
+type Notice struct {
+	Lock string // the lock key
+	// Next is zero if the node has reserved the lock for the inbox, which should claim it.
+	// Otherwise the inbox is the next in line: should the lock not have been claimed after Next, it
+	// is worth a look.
+	Next time.Duration
+}

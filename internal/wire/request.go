@@ -1,0 +1,80 @@
+package wire
+
+import (
+	"sync"
+	"time"
+)
+
+// A Verb says what a [Request] asks of a node.
+type Verb uint8
+
+// The verbs. L is the lock key, F the fencing register. Each is one atomic step on the node.
+const (
+	// Acquire takes L for Owner if it is free, or finds that Owner has it already. With fencing it
+	// raises F above what it was, to at least Token (the hint), and replies the value.
+	Acquire Verb = iota + 1
+	// Repair raises F to Token if L is Owner's and F is not above Token already.
+	Repair
+	// Extend sets the remaining life of L to TTL if L is Owner's and has less. It never creates L.
+	// It keeps F alive for another Retention, and at Token at least.
+	Extend
+	// Rejoin is Extend, and takes L for Owner if L is free. It raises F to Token at least.
+	Rejoin
+	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL
+	// instead, and its value to another, so that it is nobody's: a request of the Owner's that
+	// comes after it finds the lock gone. If a Queue is given and somebody waits in it, L is
+	// reserved for the first and the first two are told (see Notice). Inbox is the releaser's own,
+	// which is passed over; a reservation for it is passed on too, though the answer is Gone.
+	Release
+	// Leave takes Inbox out of Queue. If L is reserved for it the reservation goes to the next, as
+	// Release does it.
+	Leave
+	// Inspect reads L and F.
+	Inspect
+	// Bootstrap ends the quarantine of the node at once.
+	Bootstrap
+	// Check finds out whether the node would take locks, and takes none. It needs no Lock.
+	Check
+)
+
+// A Request is what is asked of every node alike. It must not change once it was passed to
+// [Node.Do].
+type Request struct {
+	Verb Verb
+
+	Lock  string // L
+	Fence string // F; empty: without fencing
+	Owner string // owner id: 32 hex digits, then ':' and the holder label if there is one
+
+	// Queue is the key of the queue of waiters. Given to Acquire, with an Inbox, a refusal queues
+	// the inbox, and a reservation for the inbox counts as free. Given to Release and Leave they
+	// pass the lock on.
+	Queue string
+	Inbox string
+	// Ticket is when the wait began, by the waiter's clock in microseconds, and Age how long ago
+	// that is. The queue is in the order of the tickets; the node corrects one that does not fit
+	// its age.
+	Ticket uint64
+	Age    time.Duration
+	// Reserve is for how long Release and Leave reserve L for the first waiter, in whole
+	// milliseconds.
+	Reserve time.Duration
+
+	TTL       time.Duration // whole milliseconds
+	Retention time.Duration // life of F, whole milliseconds
+	Token     uint64        // Acquire: hint. Repair, Extend, Rejoin: the lease's fencing token
+
+	// Guard is the longest TTL in use if the restart guard is on, else zero. A node that has
+	// restarted then grants nothing for that long.
+	Guard time.Duration
+
+	once    sync.Once
+	encoded []any
+}
+
+// Encoded returns what encode makes of the request. It calls encode once, whichever of the nodes
+// that are asked is first.
+func (r *Request) Encoded(encode func(*Request) []any) []any {
+	r.once.Do(func() { r.encoded = encode(r) })
+	return r.encoded
+}
