@@ -156,15 +156,9 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *wire.Request) (
 	}
 	p := &poll{replies: make([]wire.Reply, len(l.lines)), open: len(l.lines), done: make(chan struct{})}
 	timeout := l.timeout(&l.terms)
-	l.mu.Lock()
-	if l.isClosed {
-		l.mu.Unlock()
+	if !l.send(p, r, timeout) {
 		return nil, closedError(op, name)
 	}
-	for _, ln := range l.lines {
-		ln.Send(dispatch.Call{To: p, Request: r, Until: clock.IO().Add(timeout), Within: timeout})
-	}
-	l.mu.Unlock()
 
 	over, timer := clock.After(l.clock, withGrace(timeout))
 	defer timer.Stop()
@@ -191,6 +185,21 @@ func (l *Locker) survey(ctx context.Context, op, name string, r *wire.Request) (
 		err.cause = ended(ctx)
 	}
 	return replies, err
+}
+
+// send sends r to all nodes for p. It returns false, and sends nothing, if the Locker was closed.
+func (l *Locker) send(p *poll, r *wire.Request, timeout time.Duration) bool {
+	l.dispatch.Begin() // before the look at closed: Close waits for what was counted by then
+	defer l.dispatch.End()
+	select {
+	case <-l.closed:
+		return false
+	default:
+	}
+	for _, ln := range l.lines {
+		ln.Send(dispatch.Call{To: p, Request: r, Until: clock.IO().Add(timeout), Within: timeout})
+	}
+	return true
 }
 
 // occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems

@@ -231,11 +231,40 @@ func (le *Lease) end(cause error) bool {
 	if le.ended.After(le.deadline.Mono) {
 		le.ended = le.deadline.Mono
 	}
-	c.locker.forget(le)
+	if le.terms.maxHold > 0 {
+		c.locker.renewals.Remove(&le.renewing)
+	}
+	c.locker.leases.remove(le)
 	if le.cancel != nil {
 		le.cancel(cause)
 	}
 	return true
+}
+
+// register has the Locker know of the lease until that ends. It returns false if the Locker was
+// closed meanwhile.
+func (le *Lease) register() bool {
+	le.claim.mu.Lock()
+	defer le.claim.unlock()
+	live := &le.claim.locker.leases
+	if !live.add(le) {
+		return false
+	}
+	if le.cause != nil { // it has ended already
+		live.remove(le)
+	}
+	return true
+}
+
+// close ends the lease, for its Locker is closed.
+func (le *Lease) close() {
+	c := le.claim
+	c.mu.Lock()
+	if le.end(ErrClosed) {
+		c.hush()
+	}
+	c.unlock()
+	le.leaveQueue()
 }
 
 // note has an event of the lease's told once mu is free. With mu held.

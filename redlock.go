@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
@@ -33,11 +32,8 @@ type Locker struct {
 	dispatch *dispatch.Dispatcher
 	health   []health           // by node
 	backlogs []*release.Backlog // by node
+	leases   registry[*Lease]   // that have not ended
 	closed   chan struct{}
-
-	mu       sync.Mutex
-	leases   map[*Lease]struct{} // that have not ended
-	isClosed bool
 	drained  chan struct{} // closed once Close is over
 	closeErr error
 	signOff  []func() error
@@ -72,7 +68,6 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		quorum:  len(nodes)/2 + 1,
 		closed:  make(chan struct{}),
 		drained: make(chan struct{}),
-		leases:  make(map[*Lease]struct{}),
 	}
 	l.renewals = schedule.New(l.clock, renewalSlack)
 	l.dispatch = dispatch.New(masters, l.hooks())
@@ -268,7 +263,7 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 		return nil, err
 	}
 	le := newLease(ctx, q, t, g)
-	if !l.keep(le) {
+	if !le.register() {
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
 		return nil, closedError("lock", m.name)
 	}
@@ -321,32 +316,6 @@ func (l *Locker) hint(lock string, start clock.Moment) uint64 {
 	return max(uint64(max(start.Wall.Microseconds(), 1)), l.tokens.last(lock)+1)
 }
 
-// keep registers a lease, unless it has ended already. It returns false if the Locker was closed
-// meanwhile.
-func (l *Locker) keep(le *Lease) bool {
-	le.claim.mu.Lock()
-	defer le.claim.unlock()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.isClosed {
-		return false
-	}
-	if le.cause == nil {
-		l.leases[le] = struct{}{}
-	}
-	return true
-}
-
-// forget is told of each lease that ends.
-func (l *Locker) forget(le *Lease) {
-	if le.terms.maxHold > 0 {
-		l.renewals.Remove(&le.renewing)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.leases, le)
-}
-
 // hasListeners reports whether there is anybody to tell. It calls nothing that belongs to a user.
 func (l *Locker) hasListeners() bool {
 	return len(l.observers) > 0 || l.logger.Handler() != slog.DiscardHandler
@@ -378,14 +347,7 @@ func (l *Locker) Close(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
 	}
-	l.mu.Lock()
-	first := !l.isClosed
-	l.isClosed = true
-	leases := make([]*Lease, 0, len(l.leases))
-	for le := range l.leases {
-		leases = append(leases, le)
-	}
-	l.mu.Unlock()
+	live, first := l.leases.close()
 	if !first {
 		<-l.drained
 		return l.closeErr
@@ -393,13 +355,8 @@ func (l *Locker) Close(ctx context.Context) error {
 	l.queues.close()
 	close(l.closed)
 	l.notifier.Close()
-	for _, le := range leases {
-		le.claim.mu.Lock()
-		if le.end(ErrClosed) {
-			le.claim.hush()
-		}
-		le.claim.unlock()
-		le.leaveQueue()
+	for _, le := range live {
+		le.close()
 	}
 	if l.closeErr = l.drain(ctx); l.closeErr == nil {
 		l.dispatch.Join()
@@ -450,9 +407,7 @@ func (l *Locker) Stats() Stats {
 	if l.made() != nil {
 		return Stats{}
 	}
-	l.mu.Lock()
-	s := Stats{Leases: len(l.leases), Pending: l.dispatch.Pending()}
-	l.mu.Unlock()
+	s := Stats{Leases: l.leases.count(), Pending: l.dispatch.Pending()}
 	for _, b := range l.backlogs {
 		s.Dropped += b.Dropped()
 		s.Refused += b.Refused()

@@ -103,7 +103,7 @@ var mutants = []mutant{
 	{"no-batches", "internal/dispatch/line.go", "maxBatch = 256", "maxBatch = 1", test(".", "TestTenThousandLeasesRenewTogether")},
 	{"sick-nodes-get-all", "internal/dispatch/line.go", "if ln.probing {\n\t\treturn 1\n\t}", "", test(".", "TestSilentNodeIsSentOneRequestAtATime")},
 	{"close-does-not-wait", "internal/dispatch/group.go", "for g.Pending() > 0 {", "for false {", test(".", "TestLateRollbackTouchesNoLaterAttempt")},
-	{"close-leaves-leases", "redlock.go", "if le.end(ErrClosed) {", "if false {", test(".", "TestEndedLeaseIsNotRenewed")},
+	{"close-leaves-leases", "lease.go", "if le.end(ErrClosed) {", "if false {", test(".", "TestEndedLeaseIsNotRenewed")},
 	{"close-accepts-calls", "queue.go", "if s.closed {\n\t\treturn nil, closedError", "if false {\n\t\treturn nil, closedError", test(".", "TestCallsAfterCloseReturnErrClosed")},
 	{"mixed-fencing", "queue.go", "if q.plain != plain {", "if false {", test(".", "TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives")},
 	{"unfair-room", "queue.go", "if q.active == 0 {\n\t\tq.active++", "if true {\n\t\tq.active++", test(".", "TestThousandWaitersTakeLittle")},
@@ -224,7 +224,7 @@ var idle = []struct {
 	why string
 }{
 	{mutant{"lease-without-a-timer", "lease.go", "c.lease = le\n\tle.arm()", "c.lease = le", killer{}}, "the claim's timer comes at the node timeout, which is below the lease's validity, and then arms itself for the deadline"},
-	{mutant{"renewal-outlives-unlock", "redlock.go", "l.renewals.Remove(&le.renewing)", "_ = le", killer{}}, "a renewal that is due looks first whether its lease has ended; this only forgets it sooner"},
+	{mutant{"renewal-outlives-unlock", "lease.go", "c.locker.renewals.Remove(&le.renewing)", "_ = le", killer{}}, "a renewal that is due looks first whether its lease has ended; this only forgets it sooner"},
 	{mutant{"sent-again", "pool/dial.go", "o.MaxRetries = -1", "o.MaxRetries = 3", killer{}}, "each command forbids it by itself too (pool/client.go, NoRetry)"},
 	{mutant{"timer-not-stopped", "quorum.go", "c.hush()\n\t\tc.abandon(0, nil)", "c.abandon(0, nil)", killer{}}, "a timer that comes after its claim is over finds nothing to do"},
 }
