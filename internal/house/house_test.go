@@ -20,17 +20,17 @@ const (
 
 // order is that of the root's files, from the top to the bottom.
 var order = []string{
-	"doc.go", "keys.go", "redlock.go", "check.go", "inspect.go", "do.go", "wait.go",
-	"lease.go", "renew.go", "extend.go", "queue.go", "split.go", "quorum.go", "abandon.go", "journal.go",
+	"doc.go", "redlock.go", "check.go", "inspect.go", "mutex.go", "wait.go",
+	"lease.go", "extend.go", "queue.go", "split.go", "quorum.go", "abandon.go", "journal.go",
 	"timeout.go", "seen.go", "options.go", "observe.go", "errors.go", "registry.go", "clock.go",
 }
 
 // The bounds are what the code has come down to. Lower them when it gets better.
 const (
-	maxBack      = 13
+	maxBack      = 12
 	maxKnotFiles = 7
 	maxKnotDecls = 15
-	maxFile      = 461
+	maxFile      = 377
 )
 
 func TestFewArrowsOfTheRootRunBackUp(t *testing.T) {

@@ -1,0 +1,206 @@
+package redlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/notify"
+	"github.com/go-redlock/redlock/internal/wire"
+)
+
+// A Mutex is a name together with the options to lock it under. It holds no state: any number of
+// goroutines may use it, each for a lease of its own.
+type Mutex struct {
+	locker *Locker
+	name   string
+	keys   wire.KeySet
+	terms  terms
+	err    error // of bad arguments, which each call returns
+}
+
+// Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than
+// 1,024 bytes, are told by each of its calls.
+func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
+	if err := l.made(); err != nil {
+		return &Mutex{name: name, err: err}
+	}
+	m := &Mutex{locker: l, name: name, terms: l.terms}
+	m.keys, m.err = keysOf(l.prefix, name)
+	for i, o := range opts {
+		switch {
+		case m.err != nil:
+			return m
+		case o == nil:
+			m.err = &OptionError{fmt.Sprintf("opts[%d]", i), nil, "the option is nil"}
+		default:
+			m.err = o.applyMutex(&m.terms)
+		}
+	}
+	if len(opts) > 0 && m.err == nil {
+		m.err = m.terms.check(&l.config)
+	}
+	return m
+}
+
+// bad returns the error of bad arguments, or that the Mutex is zero.
+func (m *Mutex) bad() error {
+	if m.err == nil && m.locker == nil {
+		return &OptionError{"Mutex", nil, "it was not made by Locker.Mutex"}
+	}
+	return m.err
+}
+
+// Name returns the mutex's name.
+func (m *Mutex) Name() string { return m.name }
+
+// String returns the mutex's name, with what it is.
+func (m *Mutex) String() string { return fmt.Sprintf("redlock.Mutex(%q)", m.name) }
+
+// Lock is [Locker.Lock] for the mutex's name and options.
+func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
+	return m.take(ctx, &m.terms, (*Mutex).await)
+}
+
+// TryLock is [Locker.TryLock] for the mutex's name and options.
+func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
+	return m.take(ctx, &m.terms, (*Mutex).try)
+}
+
+// An acquirer gets hold of the lock, by one attempt or by several.
+type acquirer func(*Mutex, context.Context, *localQueue, *terms) (grant, error)
+
+// take takes the lock by acquire, and makes a lease of it.
+func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
+	if err := m.bad(); err != nil {
+		return nil, err
+	}
+	l := m.locker
+	began := l.clock.Now()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
+	}
+	q, err := l.queues.join(m.name, t.plain)
+	if err != nil {
+		return nil, err
+	}
+	g, err := acquire(m, ctx, q, t) // which leaves the queue if it fails
+	if err != nil {
+		if len(l.observers) > 0 {
+			l.observe(ctx, FailedEvent{Name: m.name, Err: err, Wait: l.clock.Now().Sub(began)})
+		}
+		return nil, err
+	}
+	le := newLease(ctx, q, t, g)
+	if !le.register() {
+		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
+		return nil, closedError("lock", m.name)
+	}
+	if len(l.observers) > 0 {
+		now := clock.Present(l.clock)
+		l.observe(le.Context(), AcquiredEvent{
+			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono),
+		})
+	}
+	if t.maxHold > 0 {
+		le.startRenewal()
+	}
+	return le, nil
+}
+
+// attempt runs the algorithm once. If it is queued, nodes that refuse it queue it under the
+// entry. Where
+// the votes are split it gives way at end, unless that is zero, or sooner.
+func (m *Mutex) attempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *claim, _ error) {
+	l := m.locker
+	if !queued {
+		entry = nil
+	}
+	c := m.claim(ctx, t, entry, end)
+	defer func() {
+		// then nothing may be left, also where an Observer panicked and nobody hears of it
+		if got == nil {
+			c.giveUp(context.Canceled)
+		}
+	}()
+	err := c.wait(ctx)
+	if len(l.observers) > 0 {
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.Mono), Repairs: c.repairCount()})
+	}
+	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
+		l.outage.over(&l.journal, l.clock.Now())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.state.Token != 0 {
+		l.tokens.saw(m.keys.Lock, c.state.Token)
+	}
+	return c, nil
+}
+
+// Do waits for the lock as Lock does, runs fn, and unlocks. Without [WithRenewal] the lease is
+// renewed until fn returns. The context that fn gets is bound to ctx and to the lease: it ends when
+// the lease is lost, with ErrLost as its cause, and fn should then return. Do always waits for fn
+// before it releases the lock, also if fn panics, and the panic goes on.
+//
+// It returns fn's error as it is; if the lease ended before fn returned, joined with why. If fn
+// returned nil while the lease was valid, Do returns nil even if the release failed, for finished
+// work must not be done again: the Locker's observer and log tell of that. If the lock was not had,
+// fn was not called and the errors are those of Lock.
+func (m *Mutex) Do(ctx context.Context, fn func(context.Context, *Lease) error) error {
+	return m.do(ctx, (*Mutex).await, fn)
+}
+
+// TryDo is Do without waiting for a holder, as TryLock is to Lock: if another has the lock the
+// error is ErrHeld, at once.
+func (m *Mutex) TryDo(ctx context.Context, fn func(context.Context, *Lease) error) error {
+	return m.do(ctx, (*Mutex).try, fn)
+}
+
+func (m *Mutex) do(ctx context.Context, acquire acquirer, fn func(context.Context, *Lease) error) error {
+	if fn == nil {
+		return &OptionError{"fn", nil, "the function is nil"}
+	}
+	if err := m.bad(); err != nil {
+		return err
+	}
+	terms := m.terms
+	if terms.maxHold == 0 {
+		terms.maxHold = Forever
+	}
+	le, err := m.take(ctx, &terms, acquire)
+	if err != nil {
+		return err
+	}
+	result, end := le.run(ctx, fn)
+	switch {
+	case end == nil, errors.Is(end, ErrReleased), errors.Is(result, end):
+		return result
+	default:
+		return errors.Join(result, fmt.Errorf("redlock: do %q: %w", m.name, end))
+	}
+}
+
+// run calls fn and unlocks the lease, however fn ends. It returns fn's error and how the lease
+// stood when fn ended.
+func (le *Lease) run(ctx context.Context, fn func(context.Context, *Lease) error) (result, end error) {
+	bound, cancel := le.Bind(ctx)
+	defer func() {
+		end = le.Err()
+		cancel()
+		_ = le.Unlock(ctx) // told to the observer and the log
+	}()
+	return fn(bound, le), nil
+}
+
+// keysOf returns the keys of the lock of that name.
+func keysOf(prefix, name string) (wire.KeySet, error) {
+	keys, err := wire.Keys(prefix, name)
+	if err != nil {
+		return wire.KeySet{}, &OptionError{Option: "name", Value: name, Reason: err.Error()}
+	}
+	return keys, nil
+}
