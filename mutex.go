@@ -136,7 +136,7 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, entry *notify.Entry, queu
 		return nil, err
 	}
 	if c.state.Token != 0 {
-		l.tokens.saw(m.keys.Lock, c.state.Token)
+		l.tokens.observe(m.keys.Lock, c.state.Token)
 	}
 	return c, nil
 }

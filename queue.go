@@ -325,7 +325,7 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 	}
 	c.state.Reserve(v.top)
 	c.extend, c.rejoin = nil, nil // they tell the nodes the top
-	c.locker.tokens.saw(c.acquire.Lock, v.top)
+	c.locker.tokens.observe(c.acquire.Lock, v.top)
 	return c.state.NextToken(), nil
 }
 

@@ -113,7 +113,7 @@ func (m *Mutex) claim(ctx context.Context, t *terms, entry *notify.Entry, end ti
 	if !t.plain {
 		c.acquire.Fence = m.keys.Fence
 		c.acquire.Retention = t.fenceRetention()
-		c.acquire.Token = l.hint(m.keys.Lock, c.start)
+		c.acquire.Token = l.tokens.hint(m.keys.Lock, c.start)
 	}
 	if entry != nil {
 		entry.Stamp(&c.acquire, c.start)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/release"
@@ -178,12 +177,6 @@ func (l *Locker) Do(ctx context.Context, name string, fn func(context.Context, *
 // TryDo is Do without waiting; see [Mutex.TryDo].
 func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context, *Lease) error, opts ...MutexOption) error {
 	return l.Mutex(name, opts...).TryDo(ctx, fn)
-}
-
-// hint is what the tokens of an attempt at the lock that begins now should be: the time, in
-// microseconds, or more where this clock lags behind the tokens it has seen.
-func (l *Locker) hint(lock string, start clock.Moment) uint64 {
-	return max(uint64(max(start.Wall.Microseconds(), 1)), l.tokens.last(lock)+1)
 }
 
 // hasListeners reports whether there is anybody to tell. It calls nothing that belongs to a user.

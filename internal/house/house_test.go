@@ -22,7 +22,7 @@ const (
 var order = []string{
 	"doc.go", "redlock.go", "check.go", "inspect.go", "mutex.go", "wait.go",
 	"lease.go", "extend.go", "queue.go", "split.go", "quorum.go", "abandon.go", "journal.go",
-	"timeout.go", "seen.go", "options.go", "observe.go", "errors.go", "registry.go", "clock.go",
+	"timeout.go", "fence.go", "options.go", "observe.go", "errors.go", "registry.go", "clock.go",
 }
 
 // The bounds are what the code has come down to. Lower them when it gets better.

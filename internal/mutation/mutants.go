@@ -142,7 +142,7 @@ var mutants = []mutant{
 	{"queues-while-it-leaves", "internal/notify/entry.go", " && n.leaving[e.keys.Lock] == 0", "", test("./internal/notify", "TestAnEntryThatLeavesIsForgottenBeforeTheNextOneQueues")},
 	{"earlier-subscriptions-count", "internal/notify/notifier.go", "if round != n.round {", "if false {", test("./internal/notify", "TestAnEarlierSubscriptionConfirmsNothing")},
 	{"duplicate-addresses", "options.go", "if j, twice := seen[n.Addr()]; twice {", "if j, twice := seen[n.Addr()]; false && twice {", test(".", "TestNewRefusesBadNodes")},
-	{"hint-forgets-tokens", "redlock.go", "l.tokens.last(lock)+1", "0", test(".", "TestALockerRemembersItsTokensThoughAllRegistersAreLost")},
+	{"hint-forgets-tokens", "fence.go", "t.last(lock)+1", "0", test(".", "TestALockerRemembersItsTokensThoughAllRegistersAreLost")},
 	{"reply-of-another-verb", "pool/reply.go", `case text == "OK" && v != Inspect:`, `case text == "OK":`, test("./pool", "TestAnAnswerToOneVerbIsNoneToAnother")},
 	{"release-on-the-callers-context", "lease.go", "_ = ctx // bounds nothing: see above\n", "if ctx.Err() != nil {\n\t\treturn ctx.Err()\n\t}\n", test(".", "TestUnlockReleasesThoughItsContextHasEnded")},
 	{"release-is-not-wanted", "internal/release/pending.go", "func (p *Pending) Wanted(*wire.Request) bool { return true }", "func (p *Pending) Wanted(*wire.Request) bool { return false }", test(".", "TestCancelledLockLeavesNoKeys")},

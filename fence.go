@@ -1,6 +1,10 @@
 package redlock
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/go-redlock/redlock/internal/clock"
+)
 
 // seenNames bounds how many names a Locker remembers the tokens of.
 const seenNames = 4096
@@ -21,12 +25,18 @@ func (t *tokens) last(name string) uint64 {
 	return max(t.young[name], t.old[name])
 }
 
-// saw remembers a token of name.
-func (t *tokens) saw(name string, token uint64) {
+// observe remembers a token of name.
+func (t *tokens) observe(name string, token uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.young == nil || len(t.young) >= seenNames {
 		t.young, t.old = make(map[string]uint64), t.young
 	}
 	t.young[name] = max(token, t.young[name], t.old[name])
+}
+
+// hint is what the tokens of an attempt at the lock that begins now should be: the time, in
+// microseconds, or more where this clock lags behind the tokens it has seen.
+func (t *tokens) hint(lock string, start clock.Moment) uint64 {
+	return max(uint64(max(start.Wall.Microseconds(), 1)), t.last(lock)+1)
 }
