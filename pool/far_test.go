@@ -68,17 +68,17 @@ func (l *far) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 type delayed struct {
 	net.Conn
 	far  *far
-	came time.Time
-	old  bool // it was there when it was forgotten
+	came atomic.Int64 // when it was asked, in nanoseconds
+	old  bool         // it was there when it was forgotten
 }
 
 func (d *delayed) Read(b []byte) (int, error) {
 	for {
 		n, err := d.Conn.Read(b)
-		if d.came.IsZero() {
+		if d.came.Load() == 0 {
 			d.old = d.far.forget.Load()
 		}
-		d.came = time.Now()
+		d.came.Store(time.Now().UnixNano())
 		if err != nil || d.old || !d.far.forget.Load() {
 			return n, err
 		}
@@ -86,7 +86,7 @@ func (d *delayed) Read(b []byte) (int, error) {
 }
 
 func (d *delayed) Write(b []byte) (int, error) {
-	time.Sleep(time.Until(d.came.Add(d.far.trip)))
+	time.Sleep(time.Until(time.Unix(0, d.came.Load()).Add(d.far.trip)))
 	return d.Conn.Write(b)
 }
 

@@ -145,13 +145,14 @@ func fenced(r *wire.Request) bool {
 
 // usualWords returns the first command to ask for r. It is made once and shared, by all nodes and
 // goroutines.
-func usualWords(r *wire.Request) []any {
-	return r.Encoded(func(r *wire.Request) []any {
-		if simple(r) {
-			return []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
-		}
-		return newCall(r, named).evalsha(make([]any, 0, 10))
-	})
+func usualWords(r *wire.Request) []any { return r.Encoded(encode) }
+
+func encode(r *wire.Request) []any {
+	if simple(r) {
+		return []any{"set", r.Lock, &r.Owner, "nx", "px", r.TTL.Milliseconds()}
+	}
+	c := call{Call: &wire.Call{Request: r}} // which need not be allocated
+	return c.evalsha(make([]any, 0, 10))
 }
 
 // newCall returns a call of its own for r.
