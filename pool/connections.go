@@ -85,9 +85,11 @@ type connections struct {
 	all   map[*connection]struct{} // those that rest or are in use
 	// run id of the server that they lead to; nil before the first
 	server  *string
+	told    int           // number of the attempt whose connection has told that
+	begun   int           // attempts so far, which number them
 	making  int           // attempts under way
 	boarded int           // of them, those whose connection has a request already
-	begun   time.Time     // when the latest of them began
+	latest  time.Time     // when the latest of them began
 	longest time.Duration // that a request would have waited
 	failed  error         // of the latest attempt; nil if it succeeded
 	when    time.Time     // it failed
@@ -175,10 +177,11 @@ func (s *connections) grow() {
 		}
 		return s.making-s.boarded < len(s.waiting)
 	}
-	for len(s.waiting) > 0 && s.making+len(s.all) < s.size && (lacks() || now().Sub(s.begun) >= hedge) {
+	for len(s.waiting) > 0 && s.making+len(s.all) < s.size && (lacks() || now().Sub(s.latest) >= hedge) {
 		s.making++
-		s.begun = now()
-		go s.attempt(max(s.timeout, s.longest))
+		s.begun++
+		s.latest = now()
+		go s.attempt(s.begun, max(s.timeout, s.longest))
 	}
 }
 
@@ -190,10 +193,10 @@ func (s *connections) patience() time.Duration {
 }
 
 // attempt makes a connection.
-func (s *connections) attempt(timeout time.Duration) {
+func (s *connections) attempt(number int, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	var g gate
+	g := gate{attempt: number}
 	cn, err := func() (cn *connection, err error) {
 		defer func() {
 			// a user's function, or an answer of a length that there is no room for
@@ -237,9 +240,14 @@ func (s *connections) made(cn *connection, err error, g *gate) (keep bool) {
 	case s.closed:
 		end = append(end, cn)
 		rider.refuse(redis.ErrClosed)
+	case g.attempt < s.told && cn.server != *s.server: // one begun later leads elsewhere by now
+		s.failed = nil
+		end = append(end, cn)
+		rider.refuse(errReplaced)
+		s.grow()
 	default:
 		s.failed = nil
-		end = s.identify(cn)
+		end = s.identify(cn, g.attempt)
 		s.all[cn] = struct{}{}
 		switch rode := cn.raw != nil && cn.raw.rode; {
 		case rode && left:
@@ -263,7 +271,7 @@ func (s *connections) made(cn *connection, err error, g *gate) (keep bool) {
 // which may be another node's too, what comes over them would count as a vote of this one: so all
 // of them go, and no request that they carry counts. A server that does not tell its run id may be
 // any. With mu held.
-func (s *connections) identify(cn *connection) (earlier []*connection) {
+func (s *connections) identify(cn *connection, attempt int) (earlier []*connection) {
 	if s.server == nil || *s.server != cn.server {
 		for old := range s.all {
 			old.gone = true
@@ -273,7 +281,7 @@ func (s *connections) identify(cn *connection) (earlier []*connection) {
 		clear(s.ready)
 		s.ready = s.ready[:0]
 	}
-	s.server = &cn.server
+	s.server, s.told = &cn.server, max(s.told, attempt)
 	return earlier
 }
 

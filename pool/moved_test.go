@@ -16,9 +16,18 @@ import (
 
 // An address may lead to another server from one connection to the next: behind a balancer, after a
 // failover, or where an IP address was given away. What came over the older connection is no vote
-// of the server that the newer one leads to.
+// of the server that the newer one leads to, whichever of them is made first.
 func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 	t.Parallel()
+	for name, late := range map[string]bool{"the older is made first": false, "the older is made last": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testAnAnswerIsNeverTakenForThatOfAnotherServer(t, late)
+		})
+	}
+}
+
+func testAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T, madeLast bool) {
 	waiting, answers := make(chan struct{}), make(chan struct{})
 	var executed atomic.Int64 // by the first server
 	first := newFake(t, func([]string) string {
@@ -36,7 +45,11 @@ func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 		if dials.Add(1) == 1 {
 			addr = first.addr
 		}
-		return new(net.Dialer).DialContext(ctx, network, addr)
+		cn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err == nil && addr == first.addr && madeLast {
+			cn = heldConn{cn, answers}
+		}
+		return cn, err
 	}})
 	defer client.Close()
 	n := nodeOf(client)
@@ -66,6 +79,19 @@ func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 	if strings.TrimSpace(late.Server) != "beef" {
 		t.Errorf("the server is %q", late.Server)
 	}
+}
+
+// A heldConn gives nothing that it reads before open is closed.
+type heldConn struct {
+	net.Conn
+	open <-chan struct{}
+}
+
+// Read implements net.Conn.
+func (c heldConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	<-c.open
+	return n, err //nolint:wrapcheck // it is the network's
 }
 
 // A connection on which INFO is refused may lead anywhere: what comes over it is not signed with

@@ -27,8 +27,9 @@ func (e boarded) Unwrap() error { return e.error }
 
 // A gate is where a request boards the connection that one attempt makes.
 type gate struct {
-	rider *waiter // it, once it has
-	shut  bool    // the attempt is over
+	attempt int     // its number
+	rider   *waiter // it, once it has
+	shut    bool    // the attempt is over
 }
 
 // board has the request that has waited longest go out with the greeting.
