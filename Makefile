@@ -1,6 +1,6 @@
 # The face of what there is: `make` lists it. `make ci` is what decides whether a change lands.
 .DEFAULT_GOAL := help
-.PHONY: help test race lint format integration conformance simulation models proof distance mutants fuzz bench chaos docs ci
+.PHONY: help test race lint format integration conformance simulation models proof distance mutants fuzz bench chaos docs release ci
 
 tool = go tool -modfile=tools/go.mod
 
@@ -43,6 +43,9 @@ mutants: ## each mutant, with the test that finds it; takes long
 fuzz: ## answers of any bytes, for half a minute
 	go test ./pool -run '^$$' -fuzz FuzzReplies -fuzztime 30s
 
+release: ## makes a release that nobody gets, and uses it; needs a Docker engine and mmdebstrap
+	release/check
+
 bench: ## beside the peers, in one run; needs redis-server
 	go -C bench run .
 
@@ -50,7 +53,7 @@ chaos: ## client processes and faults, for two minutes; needs redis-server
 	go -C integration run ./chaos -for 2m
 
 docs: ## links, snippets, messages and settings of the handbook
-	go test . -run 'Handbook|Message|Setting|Example|Links'
+	go test ./internal/docs
 
 ci: ## everything; as root on Debian it installs what it needs
 	bash .ci/run
