@@ -22,7 +22,7 @@ type extension struct {
 	start clock.Moment // before the first request was sent
 	done  chan struct{}
 
-	// The claim's mu guards these.
+	// The attempt's mu guards these.
 	replies []wire.Reply
 	vote    quorum.Vote // yes: the lock is extended; no: it is gone
 	decided bool
@@ -42,18 +42,18 @@ func (le *Lease) Extend(ctx context.Context) error {
 	if le.Err() == nil && ctx.Err() != nil {
 		return fmt.Errorf("redlock: extend %q: %w", le.Name(), ended(ctx))
 	}
-	c := le.claim
-	c.mu.Lock()
+	a := le.attempt
+	a.mu.Lock()
 	le.check()
 	if le.cause != nil {
-		c.unlock()
-		return &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, verdict: le.cause}
+		a.unlock()
+		return &QuorumError{Op: "extend", Name: a.name, Needed: a.locker.quorum, verdict: le.cause}
 	}
 	e := le.extend(false)
-	timeout := c.timeout
-	c.unlock()
+	timeout := a.timeout
+	a.unlock()
 
-	timer := c.locker.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
+	timer := a.locker.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
 	defer timer.Stop()
 	select {
 	case <-e.done:
@@ -68,25 +68,25 @@ func (le *Lease) Extend(ctx context.Context) error {
 // extend sends an extension on its way. A renewal also wins back nodes that have lost the lock.
 // With mu held: so nothing is sent once the lease has ended.
 func (le *Lease) extend(renewal bool) *extension {
-	c := le.claim
+	a := le.attempt
 	e := &extension{
 		lease:   le,
-		start:   clock.Present(c.locker.clock),
+		start:   a.now(),
 		done:    make(chan struct{}),
-		replies: make([]wire.Reply, len(c.locker.lines)),
-		vote:    quorum.NewVote(len(c.locker.lines), c.locker.quorum),
+		replies: make([]wire.Reply, len(a.locker.lines)),
+		vote:    quorum.NewVote(len(a.locker.lines), a.locker.quorum),
 	}
-	if c.extend == nil {
-		c.extend, c.rejoin = c.request(wire.Extend), c.request(wire.Rejoin)
+	if a.extend == nil {
+		a.extend, a.rejoin = a.request(wire.Extend), a.request(wire.Rejoin)
 	}
-	c.timeout = c.locker.timeout(c.terms)
-	until := clock.IO().Add(c.timeout)
-	for i, ln := range c.locker.lines {
-		switch c.state.Extend(i, renewal) {
+	a.timeout = a.locker.timeout(a.terms)
+	until := clock.IO().Add(a.timeout)
+	for i, ln := range a.locker.lines {
+		switch a.state.Extend(i, renewal) {
 		case wire.Rejoin:
-			ln.Send(dispatch.Call{To: e, Request: c.rejoin, Until: until, Within: c.timeout})
+			ln.Send(dispatch.Call{To: e, Request: a.rejoin, Until: until, Within: a.timeout})
 		case wire.Extend:
-			ln.Send(dispatch.Call{To: e, Request: c.extend, Until: until, Within: c.timeout})
+			ln.Send(dispatch.Call{To: e, Request: a.extend, Until: until, Within: a.timeout})
 		default: // the answer of the node is late
 			e.vote.Count(quorum.Neither, "")
 			e.replies[i] = wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errAwaited}
@@ -98,22 +98,22 @@ func (le *Lease) extend(renewal bool) *extension {
 
 // Wanted implements dispatch.Receiver.
 func (e *extension) Wanted(*wire.Request) bool {
-	e.lease.claim.mu.Lock()
-	defer e.lease.claim.unlock()
+	e.lease.attempt.mu.Lock()
+	defer e.lease.attempt.unlock()
 	return e.lease.cause == nil
 }
 
 // Answered implements dispatch.Receiver.
 func (e *extension) Answered(i int, r *wire.Request, reply wire.Reply) {
-	c := e.lease.claim
-	c.mu.Lock()
-	defer c.unlock()
-	side := c.state.Extended(i, r.Verb, &reply)
-	if r.Verb == wire.Rejoin && c.state.Phase() == quorum.Over {
-		c.free(i, clock.IO(), false)
+	a := e.lease.attempt
+	a.mu.Lock()
+	defer a.unlock()
+	side := a.state.Extended(i, r.Verb, &reply)
+	if r.Verb == wire.Rejoin && a.state.Phase() == quorum.Over {
+		a.free(i, clock.IO(), false)
 	}
 	e.replies[i] = reply
-	if c.locker.lines[i].Duplicate() {
+	if a.locker.lines[i].Duplicate() {
 		e.vote.Count(quorum.Neither, "")
 		e.replies[i] = noVote
 	} else if !e.vote.Count(side, reply.Server) {
@@ -127,7 +127,7 @@ func (e *extension) Answered(i int, r *wire.Request, reply wire.Reply) {
 func (e *extension) decide() {
 	outcome := e.vote.Outcome()
 	if outcome == quorum.No {
-		e.lease.claim.lose()
+		e.lease.attempt.lose()
 	}
 	if e.decided {
 		return
@@ -143,11 +143,11 @@ func (e *extension) decide() {
 	}
 }
 
-// lose ends the lease that the claim has by now: the lock may have been handed over since the
+// lose ends the lease that the attempt has by now: the lock may have been handed over since the
 // extension was sent. With mu held.
-func (c *claim) lose() {
-	if c.lost = true; c.lease != nil {
-		c.lease.lose()
+func (a *attempt) lose() {
+	if a.lost = true; a.lease != nil {
+		a.lease.lose()
 	}
 }
 
@@ -158,7 +158,7 @@ func (le *Lease) prolong(start clock.Moment) error {
 	if le.cause != nil {
 		return le.cause
 	}
-	if deadline := start.Add(validity(le.claim.terms.ttl)); deadline.After(le.deadline) {
+	if deadline := start.Add(validity(le.attempt.terms.ttl)); deadline.After(le.deadline) {
 		le.deadline = deadline
 		le.danger = false
 		le.arm()
@@ -168,7 +168,7 @@ func (le *Lease) prolong(start clock.Moment) error {
 
 // end notes the outcome. With mu held.
 func (e *extension) end(verdict error) {
-	le, c := e.lease, e.lease.claim
+	le, a := e.lease, e.lease.attempt
 	if e.decided {
 		return
 	}
@@ -179,16 +179,16 @@ func (e *extension) end(verdict error) {
 	close(e.done)
 	switch {
 	case le.cause == nil:
-		le.note(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict, Left: max(le.left(), 0)})
+		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Err: verdict, Left: max(le.left(), 0)})
 	case errors.Is(le.cause, ErrLost):
-		le.note(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: c.name, Err: verdict})
+		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Err: verdict})
 	}
 }
 
 // expire ends the extension if it is still open: what has not answered counts as having replied so.
 func (e *extension) expire(open wire.Reply) {
-	e.lease.claim.mu.Lock()
-	defer e.lease.claim.unlock()
+	e.lease.attempt.mu.Lock()
+	defer e.lease.attempt.unlock()
 	for i := range e.replies {
 		if !e.decided && e.replies[i].Verdict == wire.Unanswered {
 			e.replies[i] = open
@@ -200,19 +200,19 @@ func (e *extension) expire(open wire.Reply) {
 
 // result is what Extend returns.
 func (e *extension) result(ctx context.Context) error {
-	c := e.lease.claim
-	c.mu.Lock()
-	defer c.unlock()
+	a := e.lease.attempt
+	a.mu.Lock()
+	defer a.unlock()
 	if e.verdict == nil {
 		return nil
 	}
-	err := &QuorumError{Op: "extend", Name: c.name, Needed: c.locker.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
+	err := &QuorumError{Op: "extend", Name: a.name, Needed: a.locker.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
 	if ctx.Err() != nil {
 		err.cause = ended(ctx)
 	}
 	for i := range e.replies {
 		if r := &e.replies[i]; r.Verdict != wire.OK {
-			err.Nodes = append(err.Nodes, nodeError(c.locker.lines[i], r))
+			err.Nodes = append(err.Nodes, nodeError(a.locker.lines[i], r))
 		}
 		if e.replies[i].Verdict == wire.Unanswered {
 			err.Pending++
@@ -225,8 +225,8 @@ func (e *extension) result(ctx context.Context) error {
 // retryPause is how long after a renewal was sent the next try comes, if it did not succeed: once
 // its nodes have had their time, but several times before the deadline whatever that time is.
 func (le *Lease) retryPause() time.Duration {
-	ttl := le.claim.terms.ttl
-	return min(max(le.claim.timeout, ttl/driftDivisor), ttl/6)
+	ttl := le.attempt.terms.ttl
+	return min(max(le.attempt.timeout, ttl/driftDivisor), ttl/6)
 }
 
 // renewalSlack is how much sooner than due a renewal may be sent, to go out together with others;
@@ -240,10 +240,10 @@ const (
 // again and again until the deadline. What is due at about the same time goes out together, so that
 // the lines can batch it. Nobody waits for the answers.
 func (le *Lease) startRenewal() {
-	le.claim.mu.Lock()
+	le.attempt.mu.Lock()
 	at := le.renewal()
-	le.claim.unlock()
-	le.claim.locker.renewals.Add(&le.renewing, renewing{le}, at)
+	le.attempt.unlock()
+	le.attempt.locker.renewals.Add(&le.renewing, renewing{le}, at)
 }
 
 // renewing is the renewal of a lease as a task: a lease has no exported method for it.
@@ -252,21 +252,21 @@ type renewing struct{ lease *Lease }
 // Run implements schedule.Task: it renews the lease if it is time to, and returns when to look at
 // it again; false if never.
 func (r renewing) Run() (clock.Moment, bool) {
-	le, c := r.lease, r.lease.claim
-	c.mu.Lock()
-	defer c.unlock()
+	le, a := r.lease, r.lease.attempt
+	a.mu.Lock()
+	defer a.unlock()
 	le.check()
-	now := clock.Present(c.locker.clock)
+	now := a.now()
 	if le.cause != nil || now.Mono.Sub(le.start.Mono) >= le.terms.maxHold {
 		return clock.Moment{}, false
 	}
-	ttl := c.terms.ttl
+	ttl := a.terms.ttl
 	if due := le.renewal(); due.Until(now) > min(renewalSlack, ttl/slackDivisor) {
 		return due, true
 	}
 	if left := le.left(); left < ttl/3 && !le.danger {
 		le.danger = true
-		le.note(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: c.name, Left: left})
+		le.queueEvent(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: a.name, Left: left})
 	}
 	le.extend(true)
 	return now.Add(le.retryPause()), true
@@ -275,6 +275,6 @@ func (r renewing) Run() (clock.Moment, bool) {
 // renewal is when the lease is to be renewed: a third of the TTL after the start of what set its
 // deadline, or sooner where the drift takes most of a short one. With mu held.
 func (le *Lease) renewal() clock.Moment {
-	ttl := le.claim.terms.ttl
+	ttl := le.attempt.terms.ttl
 	return le.deadline.Add(min(ttl/3, validity(ttl)/2) - validity(ttl))
 }

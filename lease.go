@@ -23,15 +23,15 @@ import (
 //
 // All methods may be called concurrently, and on a zero or nil Lease, which counts as released.
 type Lease struct {
-	claim  *claim
-	queue  *localQueue
-	terms  *terms
-	fence  uint64
-	start  clock.Moment
-	gone   atomic.Bool     // it has left its queue
-	parent context.Context //nolint:containedctx // the caller's, for its values
+	attempt *attempt
+	queue   *localQueue
+	terms   *terms
+	fence   uint64
+	start   clock.Moment
+	gone    atomic.Bool     // it has left its queue
+	parent  context.Context //nolint:containedctx // the caller's, for its values
 
-	// The claim's mu guards these.
+	// The attempt's mu guards these.
 	ctx      context.Context         //nolint:containedctx // the lease's own lifetime, not a caller's: nil until somebody asks
 	cancel   context.CancelCauseFunc // ends it
 	deadline clock.Moment
@@ -45,15 +45,15 @@ type Lease struct {
 
 // newLease makes a lease of a grant.
 func newLease(ctx context.Context, q *localQueue, t *terms, g grant) *Lease {
-	c := g.claim
+	a := g.attempt
 	le := &Lease{
-		claim: c, queue: q, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, parent: ctx,
+		attempt: a, queue: q, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, parent: ctx,
 	}
-	c.mu.Lock()
-	defer c.unlock()
-	c.lease = le
+	a.mu.Lock()
+	defer a.unlock()
+	a.lease = le
 	le.arm()
-	if c.lost {
+	if a.lost {
 		le.lose()
 	}
 	return le
@@ -62,8 +62,8 @@ func newLease(ctx context.Context, q *localQueue, t *terms, g grant) *Lease {
 // arm sets the timer to the deadline, or before it: where the machine was suspended the timer has
 // not run on, and its next call is what notices. With mu held.
 func (le *Lease) arm() {
-	now := clock.Present(le.claim.locker.clock)
-	le.claim.ring(now.Mono.Add(min(le.deadline.Until(now), max(time.Second, le.claim.terms.ttl/8))))
+	now := le.attempt.now()
+	le.attempt.setTimer(now.Mono.Add(min(le.deadline.Until(now), max(time.Second, le.attempt.terms.ttl/8))))
 }
 
 // A leaseKey is the context key of a lease.
@@ -73,7 +73,7 @@ type leaseKey struct {
 }
 
 // key is the context key of the lease.
-func (le *Lease) key() leaseKey { return leaseKey{le.claim.locker, le.claim.name} }
+func (le *Lease) key() leaseKey { return leaseKey{le.attempt.locker, le.attempt.name} }
 
 // FromContext returns the innermost lease of that name, taken by this Locker, that ctx comes from:
 // ctx is, or was made from, what [Lease.Context] or [Lease.Bind] returned or what Do and TryDo gave
@@ -85,14 +85,14 @@ func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
 }
 
 // held reports whether le is a lease at all.
-func (le *Lease) held() bool { return le != nil && le.claim != nil }
+func (le *Lease) held() bool { return le != nil && le.attempt != nil }
 
 // Name returns the lock's name, or "" for a zero Lease.
 func (le *Lease) Name() string {
 	if !le.held() {
 		return ""
 	}
-	return le.claim.name
+	return le.attempt.name
 }
 
 // Fence returns the fencing token: it is unique to this lease among all of its name, and greater
@@ -120,8 +120,8 @@ func (le *Lease) Context() context.Context {
 	if !le.held() {
 		return releasedContext
 	}
-	le.claim.mu.Lock()
-	defer le.claim.unlock()
+	le.attempt.mu.Lock()
+	defer le.attempt.unlock()
 	le.check()
 	return le.context()
 }
@@ -169,8 +169,8 @@ func (le *Lease) Err() error {
 	if !le.held() {
 		return ErrReleased
 	}
-	le.claim.mu.Lock()
-	defer le.claim.unlock()
+	le.attempt.mu.Lock()
+	defer le.attempt.unlock()
 	le.check()
 	return le.cause
 }
@@ -181,8 +181,8 @@ func (le *Lease) Until() time.Time {
 	if !le.held() {
 		return time.Time{}
 	}
-	le.claim.mu.Lock()
-	defer le.claim.unlock()
+	le.attempt.mu.Lock()
+	defer le.attempt.unlock()
 	le.check()
 	if le.cause != nil {
 		return le.ended
@@ -198,11 +198,11 @@ func (le *Lease) check() {
 }
 
 // left is how long the lease still lasts by now. With mu held.
-func (le *Lease) left() time.Duration { return le.deadline.Until(clock.Present(le.claim.locker.clock)) }
+func (le *Lease) left() time.Duration { return le.deadline.Until(le.attempt.now()) }
 
-// alarm is called when the timer says that the deadline has passed; it may have moved. With mu
+// onTimer is called when the timer says that the deadline has passed; it may have moved. With mu
 // held.
-func (le *Lease) alarm() {
+func (le *Lease) onTimer() {
 	if le.check(); le.cause == nil {
 		le.arm()
 	}
@@ -213,11 +213,11 @@ func (le *Lease) lose() {
 	if le.cause != nil {
 		return
 	}
-	c := le.claim
+	a := le.attempt
 	le.leaveQueue() // first: who hears that the lease has ended finds its queue left
 	le.end(ErrLost)
-	c.abandon(c.remainder(), nil)
-	le.note(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: c.name, Held: le.ended.Sub(le.start.Mono)})
+	a.abandon(a.remainder(), nil)
+	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.name, Held: le.ended.Sub(le.start.Mono)})
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
@@ -225,16 +225,16 @@ func (le *Lease) end(cause error) bool {
 	if le.cause != nil {
 		return false
 	}
-	c := le.claim
+	a := le.attempt
 	le.cause = cause
-	le.ended = c.locker.clock.Now()
+	le.ended = a.locker.clock.Now()
 	if le.ended.After(le.deadline.Mono) {
 		le.ended = le.deadline.Mono
 	}
 	if le.terms.maxHold > 0 {
-		c.locker.renewals.Remove(&le.renewing)
+		a.locker.renewals.Remove(&le.renewing)
 	}
-	c.locker.leases.remove(le)
+	a.locker.leases.remove(le)
 	if le.cancel != nil {
 		le.cancel(cause)
 	}
@@ -244,9 +244,9 @@ func (le *Lease) end(cause error) bool {
 // register has the Locker know of the lease until that ends. It returns false if the Locker was
 // closed meanwhile.
 func (le *Lease) register() bool {
-	le.claim.mu.Lock()
-	defer le.claim.unlock()
-	live := &le.claim.locker.leases
+	le.attempt.mu.Lock()
+	defer le.attempt.unlock()
+	live := &le.attempt.locker.leases
 	if !live.add(le) {
 		return false
 	}
@@ -258,19 +258,19 @@ func (le *Lease) register() bool {
 
 // close ends the lease, for its Locker is closed.
 func (le *Lease) close() {
-	c := le.claim
-	c.mu.Lock()
+	a := le.attempt
+	a.mu.Lock()
 	if le.end(ErrClosed) {
-		c.hush()
+		a.stopTimer()
 	}
-	c.unlock()
+	a.unlock()
 	le.leaveQueue()
 }
 
-// note has an event of the lease's told once mu is free. With mu held.
-func (le *Lease) note(level slog.Level, text string, e Event) {
-	if c := le.claim; c.locker.hasListeners() {
-		c.news = append(c.news, news{le, level, text, e})
+// queueEvent has an event of the lease's told once mu is free. With mu held.
+func (le *Lease) queueEvent(level slog.Level, text string, e Event) {
+	if a := le.attempt; a.locker.hasListeners() {
+		a.events = append(a.events, pendingEvent{le, level, text, e})
 	}
 }
 
@@ -283,11 +283,11 @@ func (le *Lease) leaveQueue() {
 
 // remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu
 // held.
-func (c *claim) remainder() time.Duration {
-	if c.terms.minHold == 0 {
+func (a *attempt) remainder() time.Duration {
+	if a.terms.minHold == 0 {
 		return 0
 	}
-	return clock.CeilMillis(max(c.start.Add(c.terms.minHold).Until(clock.Present(c.locker.clock)), 0))
+	return clock.CeilMillis(max(a.start.Add(a.terms.minHold).Until(a.now()), 0))
 }
 
 // Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted
@@ -304,37 +304,37 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	if !le.held() {
 		return ErrReleased
 	}
-	c := le.claim
-	c.mu.Lock()
+	a := le.attempt
+	a.mu.Lock()
 	le.check()
 	if le.unlocked {
-		c.unlock()
+		a.unlock()
 		return ErrReleased
 	}
 	le.unlocked = true
 	if le.cause != nil && !errors.Is(le.cause, ErrClosed) {
-		c.unlock()
+		a.unlock()
 		return le.unlockError(ErrLost, nil)
 	}
 	if le.cause == nil && le.handOver() {
-		c.unlock()
+		a.unlock()
 		return nil
 	}
 	le.end(ErrReleased)
-	vote := c.openVote()
-	own := c.abandon(c.remainder(), vote)
-	c.ring(vote.until.Mono)
-	c.unlock()
+	vote := a.openVote()
+	own := a.abandon(a.remainder(), vote)
+	a.setTimer(vote.until.Mono)
+	a.unlock()
 
 	if own != nil {
 		defer le.leaveQueue() // where an Observer panics
 		own.Run()
 	}
-	<-c.done
+	<-a.done
 	le.leaveQueue()
-	c.timer.Stop()
+	a.timer.Stop()
 	err := vote.verdict
-	if err == nil && le.deadline.Until(clock.Present(c.locker.clock)) <= 0 {
+	if err == nil && le.deadline.Until(a.now()) <= 0 {
 		err = ErrLost
 	}
 	if err != nil {
@@ -344,17 +344,17 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	if err != nil {
 		level = slog.LevelWarn
 	}
-	if c.locker.listens(level) {
-		c.locker.tell(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: c.name, Err: err, Held: le.ended.Sub(le.start.Mono)})
+	if a.locker.listens(level) {
+		a.locker.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.name, Err: err, Held: le.ended.Sub(le.start.Mono)})
 	}
 	return err
 }
 
 // unlockError is what Unlock returns when it did not find and delete the lock on a majority.
 func (le *Lease) unlockError(verdict error, v *releaseVote) error {
-	e := &QuorumError{Op: "unlock", Name: le.claim.name, Needed: le.claim.locker.quorum, verdict: verdict}
+	e := &QuorumError{Op: "unlock", Name: le.attempt.name, Needed: le.attempt.locker.quorum, verdict: verdict}
 	if v != nil {
-		v.tell(le.claim, e)
+		v.fillIn(le.attempt, e)
 	}
 	return e
 }

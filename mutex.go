@@ -110,24 +110,24 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	return le, nil
 }
 
-// attempt runs the algorithm once. If it is queued, nodes that refuse it queue it under the
+// runAttempt runs the algorithm once. If it is queued, nodes that refuse it queue it under the
 // entry. Where
 // the votes are split it gives way at end, unless that is zero, or sooner.
-func (m *Mutex) attempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *claim, _ error) {
+func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *attempt, _ error) {
 	l := m.locker
 	if !queued {
 		entry = nil
 	}
-	c := m.claim(ctx, t, entry, end)
+	a := m.begin(ctx, t, entry, end)
 	defer func() {
 		// then nothing may be left, also where an Observer panicked and nobody hears of it
 		if got == nil {
-			c.giveUp(context.Canceled)
+			a.giveUp(context.Canceled)
 		}
 	}()
-	err := c.wait(ctx)
+	err := a.wait(ctx)
 	if len(l.observers) > 0 {
-		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(c.start.Mono), Repairs: c.repairCount()})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount()})
 	}
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
 		l.outage.over(&l.journal, l.clock.Now())
@@ -135,10 +135,10 @@ func (m *Mutex) attempt(ctx context.Context, t *terms, entry *notify.Entry, queu
 	if err != nil {
 		return nil, err
 	}
-	if c.state.Token != 0 {
-		l.tokens.observe(m.keys.Lock, c.state.Token)
+	if a.state.Token != 0 {
+		l.tokens.observe(m.keys.Lock, a.state.Token)
 	}
-	return c, nil
+	return a, nil
 }
 
 // Do waits for the lock as Lock does, runs fn, and unlocks. Without [WithRenewal] the lease is

@@ -114,8 +114,8 @@ func (l *Locker) observe(ctx context.Context, e Event) {
 	}
 }
 
-// news is an event with its line for the log.
-type news struct {
+// A pendingEvent is an event with its line for the log.
+type pendingEvent struct {
 	lease interface{ Context() context.Context }
 	level slog.Level
 	text  string

@@ -22,7 +22,7 @@ const (
 )
 
 // queues are where the goroutines of this process meet over the names of locks. Their mutex comes
-// after those of claims, and before those of the rooms below.
+// after those of attempts, and before those of the rooms below.
 type queues struct {
 	notifier *notify.Notifier
 	prefix   string
@@ -53,7 +53,7 @@ type localQueue struct {
 // A waiter is a goroutine in a queue.
 type waiter struct {
 	terms      *terms
-	turn       chan grant // gets the lock or, with no claim in it, the right to contend for it
+	turn       chan grant // gets the lock or, with no attempt in it, the right to contend for it
 	prev, next *waiter
 	queued     bool
 }
@@ -198,9 +198,9 @@ func (q *localQueue) pop() *waiter {
 	return w
 }
 
-// wait waits until it is this call's turn. The grant has a claim if the lock was handed over, and
-// none if the call is to contend for it. On error the call is no longer waiting, and not ahead of
-// anybody.
+// wait waits until it is this call's turn. The grant has an attempt if the lock was handed over,
+// and none if the call is to contend for it. On error the call is no longer waiting, and not ahead
+// of anybody.
 func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	s := q.queues
 	s.mu.Lock()
@@ -276,11 +276,11 @@ func (t *terms) interchangeable(o *terms) bool {
 
 // handOver ends the lease and gives its lock to the next in the queue, without a word to the nodes.
 // It reports whether it did: the lock must be safely held, and for no longer than a turn. With the
-// claim's mu held.
+// attempt's mu held.
 func (le *Lease) handOver() bool {
-	c := le.claim
-	now := clock.Present(c.locker.clock)
-	if c.state.Phase() != quorum.Won || now.Mono.Sub(c.start.Mono) >= maxTurn || le.deadline.Until(now) < c.terms.ttl/2 {
+	a := le.attempt
+	now := a.now()
+	if a.state.Phase() != quorum.Won || now.Mono.Sub(a.start.Mono) >= maxTurn || le.deadline.Until(now) < a.terms.ttl/2 {
 		return false
 	}
 	w := le.queue.popCompatible(le.terms)
@@ -289,44 +289,44 @@ func (le *Lease) handOver() bool {
 	}
 	le.end(ErrReleased)
 	le.gone.Store(true)
-	c.lease = nil
-	le.note(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: c.name, Held: now.Mono.Sub(le.start.Mono)})
-	w.turn <- grant{claim: c, fence: c.state.NextToken(), start: now, deadline: le.deadline}
+	a.lease = nil
+	le.queueEvent(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: a.name, Held: now.Mono.Sub(le.start.Mono)})
+	w.turn <- grant{attempt: a, fence: a.state.NextToken(), start: now, deadline: le.deadline}
 	return true
 }
 
-// reserve gets the claim a block of tokens, above all that it had: a majority of the nodes that
+// reserve gets the attempt a block of tokens, above all that it had: a majority of the nodes that
 // accepted its token, and have had the lock for it ever since, raises its register to the top of
 // the block. No other node counts: another owner may have been given a token there that lies within
 // the block. It returns the first token.
-func (c *claim) reserve(ctx context.Context) (uint64, error) {
-	c.mu.Lock()
-	v := &reservation{claim: c, top: c.blockTop(clock.Present(c.locker.clock)), vote: quorum.NewVote(len(c.locker.lines), c.locker.quorum), done: make(chan struct{})}
-	r := c.request(wire.Repair)
+func (a *attempt) reserve(ctx context.Context) (uint64, error) {
+	a.mu.Lock()
+	v := &reservation{attempt: a, top: a.blockTop(a.now()), vote: quorum.NewVote(len(a.locker.lines), a.locker.quorum), done: make(chan struct{})}
+	r := a.request(wire.Repair)
 	r.Token = v.top
-	timeout := c.timeout
+	timeout := a.timeout
 	until := clock.IO().Add(timeout)
-	for _, ln := range c.locker.lines {
-		ln.Send(dispatch.Call{To: v, Request: r, Until: until, Within: c.timeout})
+	for _, ln := range a.locker.lines {
+		ln.Send(dispatch.Call{To: v, Request: r, Until: until, Within: a.timeout})
 	}
-	c.unlock()
+	a.unlock()
 
-	over, timer := clock.After(c.locker.clock, timeout)
+	over, timer := clock.After(a.locker.clock, timeout)
 	defer timer.Stop()
 	select {
 	case <-v.done:
 	case <-over:
 	case <-ctx.Done():
 	}
-	c.mu.Lock()
-	defer c.unlock()
+	a.mu.Lock()
+	defer a.unlock()
 	if v.vote.Outcome() != quorum.Yes {
 		return 0, ErrNoQuorum
 	}
-	c.state.Reserve(v.top)
-	c.extend, c.rejoin = nil, nil // they tell the nodes the top
-	c.locker.tokens.observe(c.acquire.Lock, v.top)
-	return c.state.NextToken(), nil
+	a.state.Reserve(v.top)
+	a.extend, a.rejoin = nil, nil // they tell the nodes the top
+	a.locker.tokens.observe(a.acquire.Lock, v.top)
+	return a.state.NextToken(), nil
 }
 
 // blockTop is the last token of the next block. Tokens grow from clocks: where the registers are
@@ -334,30 +334,30 @@ func (c *claim) reserve(ctx context.Context) (uint64, error) {
 // So a block is the microseconds that have passed since the token was chosen, and for what is to
 // come once more as many; at least one. However short turns are, and however many, tokens are ahead
 // of all clocks by no more than a turn lasts. With mu held.
-func (c *claim) blockTop(now clock.Moment) uint64 {
+func (a *attempt) blockTop(now clock.Moment) uint64 {
 	wall := uint64(max(now.Wall.Microseconds(), 1))
-	lasted := min(max(now.Mono.Sub(c.start.Mono), 0), maxTurn)
-	return max(max(wall, c.state.Token)+uint64(lasted.Microseconds()), c.state.Top+1)
+	lasted := min(max(now.Mono.Sub(a.start.Mono), 0), maxTurn)
+	return max(max(wall, a.state.Token)+uint64(lasted.Microseconds()), a.state.Top+1)
 }
 
-// A reservation counts the nodes that accept the top of a block, of those that may. The claim's mu
-// guards it.
+// A reservation counts the nodes that accept the top of a block, of those that may. The attempt's
+// mu guards it.
 type reservation struct {
-	claim *claim
-	top   uint64
-	vote  quorum.Vote
-	done  chan struct{}
+	attempt *attempt
+	top     uint64
+	vote    quorum.Vote
+	done    chan struct{}
 }
 
 func (v *reservation) Wanted(*wire.Request) bool { return true }
 
 // Answered implements dispatch.Receiver.
 func (v *reservation) Answered(i int, _ *wire.Request, reply wire.Reply) {
-	v.claim.mu.Lock()
-	defer v.claim.unlock()
+	v.attempt.mu.Lock()
+	defer v.attempt.unlock()
 	decided := v.vote.Outcome() != quorum.Open
 	side := quorum.Neither
-	if v.claim.state.Vouches(i, &reply, !v.claim.locker.lines[i].Duplicate()) {
+	if v.attempt.state.Vouches(i, &reply, !v.attempt.locker.lines[i].Duplicate()) {
 		side = quorum.Yes
 	}
 	v.vote.Count(side, "")

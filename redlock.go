@@ -190,8 +190,8 @@ func (l *Locker) listens(level slog.Level) bool {
 	return len(l.observers) > 0 || l.logger.Enabled(context.Background(), level)
 }
 
-// tell passes an event to the observer, and logs it.
-func (l *Locker) tell(ctx context.Context, level slog.Level, text string, e Event) {
+// emit passes an event to the observer, and logs it.
+func (l *Locker) emit(ctx context.Context, level slog.Level, text string, e Event) {
 	if l.logger.Enabled(ctx, level) {
 		l.logger.Log(ctx, level, text, "event", e)
 	}

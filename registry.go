@@ -2,7 +2,7 @@ package redlock
 
 import "sync"
 
-// A registry holds what lives until the Locker is closed. Its mutex comes after those of claims.
+// A registry holds what lives until the Locker is closed. Its mutex comes after those of attempts.
 type registry[T comparable] struct {
 	mu     sync.Mutex
 	live   map[T]struct{}

@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
 	"encoding/hex"
 	"fmt"
@@ -18,7 +19,7 @@ const (
 	// rounds holds the lock, or has died with it.
 	maxRounds, maxGrowth = 16, 3
 	// pauseDivisor: none is longer than this part of the node timeout, or else a round trip.
-	// Meanwhile the claim does not learn that another comes first by now; if both keep what they
+	// Meanwhile the attempt does not learn that another comes first by now; if both keep what they
 	// have, nobody gets a majority.
 	pauseDivisor = 4
 	// minPause is the least pause before a node is asked again: what timers keep to.
@@ -30,64 +31,75 @@ const (
 // errSplit is the verdict where no owner was seen on a majority, though enough nodes answered.
 var errSplit = fmt.Errorf("%w: the votes are split between owners", ErrNoQuorum)
 
+// newOwner returns a fresh owner id.
+func (a *attempt) newOwner(holder string) string {
+	rand.Read(a.random[:]) // never fails
+	id := make([]byte, 0, 2*len(a.random)+1+maxHolderLen)
+	id = hex.AppendEncode(id, a.random[:])
+	if holder != "" {
+		id = append(append(id, ':'), holder...)
+	}
+	return string(id)
+}
+
 // fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
-func (c *claim) fingerprint() string {
-	sum := sha1.Sum([]byte(c.acquire.Owner)) //nolint:gosec // see above
+func (a *attempt) fingerprint() string {
+	sum := sha1.Sum([]byte(a.acquire.Owner)) //nolint:gosec // see above
 	return hex.EncodeToString(sum[:8])
 }
 
-// insist has the nodes asked again that others have, if the claim comes before those: at once, and
-// after a while when that was to no avail. It returns false if the claim has to give way. With mu
-// held.
-func (c *claim) insist() bool {
-	now := c.locker.clock.Now()
+// insist has the nodes asked again that others have, if the attempt comes before those: at once,
+// and after a while when that was to no avail. It returns false if the attempt has to give way.
+// With mu held.
+func (a *attempt) insist() bool {
+	now := a.locker.clock.Now()
 	switch {
-	case now.Before(c.again): // not yet
-		c.ring(c.again)
+	case now.Before(a.again): // not yet
+		a.setTimer(a.again)
 		return true
-	case c.rounds == maxRounds, c.late(now), !c.state.First(c.fingerprint()):
+	case a.rounds == maxRounds, a.late(now), !a.state.First(a.fingerprint()):
 		return false
 	}
-	c.until = now.Add(c.timeout)
-	c.ring(c.until)
+	a.until = now.Add(a.timeout)
+	a.setTimer(a.until)
 	pause := minPause
-	for i, ln := range c.locker.lines {
-		if c.state.AskAgain(i) {
+	for i, ln := range a.locker.lines {
+		if a.state.AskAgain(i) {
 			pause = max(pause, ln.Due()/dispatch.DueTrips)
 		}
 	}
-	c.sendNext()
-	c.again = now.Add(max(pause, min(pause<<min(c.rounds, maxGrowth), c.timeout/pauseDivisor)))
-	c.rounds++
+	a.sendNext()
+	a.again = now.Add(max(pause, min(pause<<min(a.rounds, maxGrowth), a.timeout/pauseDivisor)))
+	a.rounds++
 	return true
 }
 
-// late reports whether the claim has insisted for long enough.
-func (c *claim) late(now time.Time) bool {
-	return now.Sub(c.start.Mono) >= maxInsist*c.timeout || !c.end.IsZero() && !now.Before(c.end)
+// late reports whether the attempt has insisted for long enough.
+func (a *attempt) late(now time.Time) bool {
+	return now.Sub(a.start.Mono) >= maxInsist*a.timeout || !a.end.IsZero() && !now.Before(a.end)
 }
 
-// yield concludes a claim that others keep from a majority. With mu held.
-func (c *claim) yield() {
-	e := c.error(ErrHeld)
+// yield concludes an attempt that others keep from a majority. With mu held.
+func (a *attempt) yield() {
+	e := a.error(ErrHeld)
 	if !e.owned {
 		e.verdict = errSplit
 	}
-	c.conclude(quorum.Over, e)
+	a.conclude(quorum.Over, e)
 }
 
 // awaited reports whether a node that has not answered may yet do so soon. With mu held.
-func (c *claim) awaited() bool {
+func (a *attempt) awaited() bool {
 	now := clock.IO()
-	for i, ln := range c.locker.lines {
-		if open, _ := c.state.Waits(i); !open {
+	for i, ln := range a.locker.lines {
+		if open, _ := a.state.Waits(i); !open {
 			continue
 		}
 		switch left, known := ln.Silence(now); {
 		case !known:
 			return true
 		case left > 0:
-			c.ring(c.locker.clock.Now().Add(left))
+			a.setTimer(a.locker.clock.Now().Add(left))
 			return true
 		}
 	}

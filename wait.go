@@ -25,8 +25,8 @@ const (
 	// were split. The last of them may insist until maxSplit are over; the answers to that may take
 	// another.
 	splitTimeouts, maxSplit = 3, 5
-	// minCourtesy is how long one gives way at least.
-	minCourtesy = 2 * time.Millisecond
+	// minSplitBackoff is how long one gives way at least.
+	minSplitBackoff = 2 * time.Millisecond
 )
 
 // await takes the lock, however long that takes within ctx and the terms' wait.
@@ -53,7 +53,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 			q.next()
 		}
 	}()
-	if g.claim != nil && g.claim.ready(ctx, &g) {
+	if g.attempt != nil && g.attempt.ready(ctx, &g) {
 		has = true
 		return g, nil
 	}
@@ -98,13 +98,13 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 	for n := 0; ; n++ {
 		queued := entry != nil && entry.Ready()
 		began := l.clock.Now()
-		c, err := m.attempt(ctx, t, entry, queued, time.Time{})
+		a, err := m.runAttempt(ctx, t, entry, queued, time.Time{})
 		if err == nil {
 			if waited {
-				l.notifier.Contended(m.keys.Lock, l.clock.Now().Sub(c.start.Mono))
+				l.notifier.Contended(m.keys.Lock, l.clock.Now().Sub(a.start.Mono))
 			}
 			q.acquired()
-			return c.grant(), nil
+			return a.grant(), nil
 		}
 		verdict := verdictOf(err)
 		if verdict == nil {
@@ -130,7 +130,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 		case held && queued:
 			patience := last.patience()
 			if unqueued(last) {
-				patience = min(patience, l.courtesy(0, t)<<min(3*splits, 9))
+				patience = min(patience, l.splitBackoff(0, t)<<min(3*splits, 9))
 				splits++
 			} else {
 				splits = 0
@@ -150,16 +150,16 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 
 // ready sees to it that a lock that was handed over can be held: that it has a token and time left,
 // and no majority has said meanwhile that it is lost. If not it is released.
-func (c *claim) ready(ctx context.Context, g *grant) bool {
-	if g.fence == 0 && !c.terms.plain {
-		g.fence, _ = c.reserve(ctx)
+func (a *attempt) ready(ctx context.Context, g *grant) bool {
+	if g.fence == 0 && !a.terms.plain {
+		g.fence, _ = a.reserve(ctx)
 	}
-	c.mu.Lock()
-	defer c.unlock()
-	if !c.lost && g.deadline.Until(clock.Present(c.locker.clock)) > 0 && (g.fence != 0 || c.terms.plain) {
+	a.mu.Lock()
+	defer a.unlock()
+	if !a.lost && g.deadline.Until(clock.Present(a.locker.clock)) > 0 && (g.fence != 0 || a.terms.plain) {
 		return true
 	}
-	c.abandon(0, nil)
+	a.abandon(0, nil)
 	return false
 }
 
@@ -178,10 +178,10 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	var own []string // fingerprints of earlier attempts, which a node may carry out late
 	began := l.clock.Now()
 	for n := 0; ; n++ {
-		c, err := m.attempt(ctx, t, nil, false, began.Add(maxSplit*l.timeout(t)))
+		a, err := m.runAttempt(ctx, t, nil, false, began.Add(maxSplit*l.timeout(t)))
 		if err == nil {
 			has = true
-			return c.grant(), nil
+			return a.grant(), nil
 		}
 		last := verdictOf(err)
 		if last == nil || ctx.Err() != nil {
@@ -197,7 +197,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 		case !split, l.clock.Now().Sub(began) >= splitTimeouts*l.timeout(t):
 			return grant{}, last
 		default:
-			if err := l.pause(ctx, l.courtesy(n, t)); err != nil {
+			if err := l.pause(ctx, l.splitBackoff(n, t)); err != nil {
 				return grant{}, m.stopped(ctx, last)
 			}
 		}
@@ -205,11 +205,11 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}
 }
 
-// courtesy is how long to give way after the n-th attempt that has split the votes: the one that
-// comes first has to learn of the others' releases, and to ask once more. If that was not enough,
-// or all gave way, it is better not to meet again.
-func (l *Locker) courtesy(n int, t *terms) time.Duration {
-	d := minCourtesy
+// splitBackoff is how long to give way after the n-th attempt that has split the votes: the one
+// that comes first has to learn of the others' releases, and to ask once more. If that was not
+// enough, or all gave way, it is better not to meet again.
+func (l *Locker) splitBackoff(n int, t *terms) time.Duration {
+	d := minSplitBackoff
 	for _, ln := range l.lines {
 		if left, known := ln.Silence(clock.IO()); known && left > 0 {
 			d = max(d, ln.Due())

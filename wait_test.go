@@ -137,7 +137,7 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 	})
 }
 
-// Between a release and the claim of the one who waited longest nobody barges in, the releaser
+// Between a release and the attempt of the one who waited longest nobody barges in, the releaser
 // least of all. The next attempt of a process that has passed a crowded lock on would only compete
 // with the new owner's.
 func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
@@ -500,7 +500,7 @@ func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
 	})
 }
 
-// The head is frozen and stays subscribed: its claims do not come. The next one looks after the
+// The head is frozen and stays subscribed: its attempts do not come. The next one looks after the
 // reservation has ended.
 func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 	t.Parallel()

@@ -137,9 +137,9 @@ func texts(n ast.Node) []ast.Expr {
 			return n.Args[:1]
 		case f == "fmt.Fprintf" && selector(n.Args[0]) == "s.err":
 			return complaint(n.Args[1])
-		case strings.HasSuffix(f, ".tell"): // of a context
+		case strings.HasSuffix(f, ".emit"): // of a context
 			return warning(n.Args[1:])
-		case strings.HasSuffix(f, ".note"):
+		case strings.HasSuffix(f, ".note"), strings.HasSuffix(f, ".queueEvent"):
 			return warning(n.Args)
 		}
 	case *ast.CompositeLit:
