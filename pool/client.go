@@ -118,7 +118,7 @@ func lone(calls []wire.Call) *wire.Request {
 // unreached answers calls that there is no connection for. What has gone out over one that came to
 // nothing may have been carried out, unless the server has read nothing.
 func unreached(calls []wire.Call, err error) {
-	_, sent := errors.AsType[boarded](err)
+	_, sent := errors.AsType[earlyError](err)
 	for i := range calls {
 		calls[i].Reply = failure(calls[i].Request, err)
 		calls[i].Reply.Unsent = !sent || distrusted(err) || turnedAway(err)

@@ -41,7 +41,7 @@ func wholeCluster(o redis.ClusterOptions) *client {
 		}
 		client := redis.NewClusterClient(&copied)
 		context.AfterFunc(s.ctx, func() { _ = client.Close() })
-		s.connect = func(ctx context.Context, _ boarding) (*connection, error) {
+		s.connect = func(ctx context.Context, _ earlyData) (*connection, error) {
 			if err := meet(ctx, s, client); err != nil {
 				return nil, err
 			}

@@ -40,7 +40,7 @@ var (
 //
 // With the first command, which is HELLO, it sends ahead what go-redis is about to send once that
 // is answered, and takes that for sent when it comes. So all that a new connection is asked costs
-// one round trip, and the first request with it: see boarding.
+// one round trip, and the first request with it: see earlyData.
 //
 // One goroutine at a time uses a connection, also one that is subscribed: [client.Listen]
 // subscribes and receives in one. That is why a deadline for reading and writing does.
@@ -51,12 +51,12 @@ type conn struct {
 	until time.Time // the deadline that is set
 	meter meter
 
-	maxIdle time.Duration // for how long it may have rested before it carries a request
-	ahead   []byte        // what is sent with the first command and was not written since
-	board   boarding      // gives more of that; nil: there is none
-	dialled time.Duration // how long that took
-	rode    bool          // a request was sent so
-	trip    time.Duration // the shortest round trip so far; 0: none yet
+	maxIdle   time.Duration // for how long it may have rested before it carries a request
+	ahead     []byte        // what is sent with the first command and was not written since
+	early     earlyData     // gives more of that; nil: there is none
+	dialled   time.Duration // how long that took
+	sentEarly bool          // a request was sent so
+	trip      time.Duration // the shortest round trip so far; 0: none yet
 	// the server's first answer, where it is an error and nothing came after it
 	refusal string
 	odd     bool  // the server's first answer, which is to HELLO, is an error
@@ -159,9 +159,9 @@ func hungUp(err error) bool {
 // Write implements net.Conn.
 func (c *conn) Write(b []byte) (int, error) {
 	if c.used.IsZero() {
-		if c.board != nil {
-			ride := c.board(c.dialled)
-			c.ahead, c.rode = slices.Concat(c.ahead, ride), len(ride) > 0
+		if c.early != nil {
+			early := c.early(c.dialled)
+			c.ahead, c.sentEarly = slices.Concat(c.ahead, early), len(early) > 0
 		}
 		c.used, c.sent = now(), true
 		_, err := c.Conn.Write(slices.Concat(b, c.ahead))

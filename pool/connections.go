@@ -69,7 +69,7 @@ type carrier interface {
 // connecting takes longer than a request may. What is made once the request has given up is kept
 // for the next.
 type connections struct {
-	connect func(context.Context, boarding) (*connection, error) // makes one
+	connect func(context.Context, earlyData) (*connection, error) // makes one
 	// how long that may take at least
 	timeout   time.Duration
 	secured   bool          // over TLS
@@ -88,7 +88,7 @@ type connections struct {
 	told    int           // number of the attempt whose connection has told that
 	begun   int           // attempts so far, which number them
 	making  int           // attempts under way
-	boarded int           // of them, those whose connection has a request already
+	early   int           // of them, those whose connection has a request already
 	latest  time.Time     // when the latest of them began
 	longest time.Duration // that a request would have waited
 	failed  error         // of the latest attempt; nil if it succeeded
@@ -102,11 +102,11 @@ type connections struct {
 
 // A waiter is a request that waits for a connection.
 type waiter struct {
-	got     chan offer
-	until   time.Time     // when its time is over; zero: never
-	request *wire.Request // it, where it may go out with a greeting
-	aboard  bool          // it has; with connections.mu
-	left    bool          // it does not wait any more; with connections.mu
+	got       chan offer
+	until     time.Time     // when its time is over; zero: never
+	request   *wire.Request // it, where it may go out with a greeting
+	sentEarly bool          // it went out with a greeting; with connections.mu
+	left      bool          // it does not wait any more; with connections.mu
 }
 
 // An offer is a connection, or why there is none.
@@ -123,7 +123,7 @@ func newConnections(timeout, maxIdle time.Duration, size int) *connections {
 
 // take returns a connection, which the caller gives back. It waits for one no longer than until the
 // deadline of ctx, also where ctx does not end then. A request that is all the caller has to send
-// may go out while it waits: see boarding.
+// may go out while it waits: see earlyData.
 func (s *connections) take(ctx context.Context, request *wire.Request) (*connection, error) {
 	s.mu.Lock()
 	if last := len(s.ready) - 1; last >= 0 {
@@ -142,7 +142,7 @@ func (s *connections) take(ctx context.Context, request *wire.Request) (*connect
 	if err != nil {
 		return nil, err
 	}
-	if !w.aboard && !w.until.IsZero() && w.until.Sub(now()) < cn.trip() {
+	if !w.sentEarly && !w.until.IsZero() && w.until.Sub(now()) < cn.trip() {
 		s.give(cn) // an answer could not come in time, and the connection would be lost with it
 		return nil, ErrConnecting
 	}
@@ -175,7 +175,7 @@ func (s *connections) grow() {
 		if s.failed != nil || s.doubtful {
 			return s.making == 0 && (!s.doubtful || len(s.all) == 0)
 		}
-		return s.making-s.boarded < len(s.waiting)
+		return s.making-s.early < len(s.waiting)
 	}
 	for len(s.waiting) > 0 && s.making+len(s.all) < s.size && (lacks() || now().Sub(s.latest) >= hedge) {
 		s.making++
@@ -196,7 +196,7 @@ func (s *connections) patience() time.Duration {
 func (s *connections) attempt(number int, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	g := gate{attempt: number}
+	h := handshake{attempt: number}
 	cn, err := func() (cn *connection, err error) {
 		defer func() {
 			// a user's function, or an answer of a length that there is no room for
@@ -204,14 +204,14 @@ func (s *connections) attempt(number int, timeout time.Duration) {
 				cn, err = nil, ErrBadReply
 			}
 		}()
-		return s.connect(ctx, func(trip time.Duration) []byte { return s.board(&g, trip) })
+		return s.connect(ctx, func(trip time.Duration) []byte { return s.sendEarly(&h, trip) })
 	}()
 	// the deadline of a read may come a little before that of ctx, though they are the same
 	if deadline, _ := ctx.Deadline(); err != nil && s.ctx.Err() == nil && !now().Before(deadline) {
 		err = s.tooFar(timeout)
 	}
-	if s.made(cn, err, &g) {
-		s.unread(cn, g.rider.request)
+	if s.made(cn, err, &h) {
+		s.unread(cn, h.early.request)
 	}
 }
 
@@ -225,37 +225,37 @@ func (s *connections) tooFar(timeout time.Duration) error {
 
 // made hands out the connection that an attempt has made, or tells that it has failed. It reports
 // whether the connection is kept for now, for the answer to a request that has left is to be read.
-func (s *connections) made(cn *connection, err error, g *gate) (keep bool) {
+func (s *connections) made(cn *connection, err error, h *handshake) (keep bool) {
 	s.mu.Lock()
 	s.making--
-	rider, left := s.alight(g)
+	early, left := s.finish(h)
 	var end []*connection
 	switch {
 	case err != nil:
 		s.failed, s.when = failure(&wire.Request{}, err).Err, now() // which holds no secret
-		rider.refuse(err)
+		early.refuse(err)
 		if s.making == 0 {
 			s.refuse(s.failed)
 		}
 	case s.closed:
 		end = append(end, cn)
-		rider.refuse(redis.ErrClosed)
-	case g.attempt < s.told && cn.server != *s.server: // one begun later leads elsewhere by now
+		early.refuse(redis.ErrClosed)
+	case h.attempt < s.told && cn.server != *s.server: // one begun later leads elsewhere by now
 		s.failed = nil
 		end = append(end, cn)
-		rider.refuse(errReplaced)
+		early.refuse(errReplaced)
 		s.grow()
 	default:
 		s.failed = nil
-		end = s.identify(cn, g.attempt)
+		end = s.identify(cn, h.attempt)
 		s.all[cn] = struct{}{}
-		switch rode := cn.raw != nil && cn.raw.rode; {
-		case rode && left:
+		switch sent := cn.raw != nil && cn.raw.sentEarly; {
+		case sent && left:
 			keep = true
-		case rode:
-			rider.got <- offer{cn: cn}
-		default: // if any has boarded, it went out over one of which nothing came
-			rider.refuse(errAhead)
+		case sent:
+			early.got <- offer{cn: cn}
+		default: // if any has gone out early, then over one of which nothing came
+			early.refuse(errAhead)
 			s.offer(cn)
 		}
 		s.grow()
@@ -332,8 +332,8 @@ func (s *connections) await(ctx context.Context, w *waiter) (*connection, error)
 		return o.cn, o.err
 	default:
 	}
-	if w.left = true; w.aboard {
-		return nil, boarded{ctx.Err()}
+	if w.left = true; w.sentEarly {
+		return nil, earlyError{ctx.Err()}
 	}
 	i := slices.Index(s.waiting, w)
 	s.waiting = slices.Delete(s.waiting, i, i+1)

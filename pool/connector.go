@@ -28,9 +28,9 @@ type connector struct {
 
 	streaming auth.StreamingCredentialsProvider // nil: the options say by what to log in
 
-	ahead []byte      // what is sent with the first command, see conn
-	plain atomic.Bool // nothing is: the server does not answer as expected
-	rides atomic.Bool // a request goes out with that: as far as is known nothing of it is refused
+	ahead      []byte      // what is sent with the first command, see conn
+	plain      atomic.Bool // nothing is: the server does not answer as expected
+	mayBeEarly atomic.Bool // a request may go out with that: nothing of it is known to be refused
 }
 
 // newConnector makes a connector of the options for a server.
@@ -52,7 +52,7 @@ func newConnector(o redis.Options) *connector {
 		k.streaming == nil && len(o.Username)+len(o.Password) < bufferSize/2; static {
 		k.ahead = k.greeting()
 	}
-	k.rides.Store(o.Password == "" && o.DB == 0)
+	k.mayBeEarly.Store(o.Password == "" && o.DB == 0)
 	return k
 }
 
@@ -104,15 +104,15 @@ func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *
 // the greeting where nothing has to be granted first. Else it could be carried out for another user
 // or in another database than it should: so it waits until a greeting has gone well, and again
 // after one that has not.
-func (k *connector) connect(ctx context.Context, board boarding) (*connection, error) {
+func (k *connector) connect(ctx context.Context, early earlyData) (*connection, error) {
 	ahead := k.ahead
 	if k.plain.Load() {
 		ahead = nil
 	}
-	if ahead == nil || k.options.Limiter != nil || !k.rides.Load() {
-		board = nil
+	if ahead == nil || k.options.Limiter != nil || !k.mayBeEarly.Load() {
+		early = nil
 	}
-	cn, err := k.greet(ctx, ahead, board)
+	cn, err := k.greet(ctx, ahead, early)
 	if errors.Is(err, errAhead) {
 		k.plain.Store(true)
 		cn, err = k.greet(ctx, nil, nil)
@@ -123,19 +123,19 @@ func (k *connector) connect(ctx context.Context, board boarding) (*connection, e
 	return cn, err
 }
 
-func (k *connector) greet(ctx context.Context, ahead []byte, board boarding) (*connection, error) {
+func (k *connector) greet(ctx context.Context, ahead []byte, early earlyData) (*connection, error) {
 	raw, client, stop, err := k.open(ctx, ahead)
 	if err != nil {
 		return nil, err
 	}
-	if board != nil {
-		raw.board = func(dialled time.Duration) []byte { return board(k.roundTrip(dialled)) }
+	if early != nil {
+		raw.early = func(dialled time.Duration) []byte { return early(k.roundTrip(dialled)) }
 	}
 	cn := &connection{carrier: client.Conn(), raw: raw, end: func() { _ = raw.Close(); _ = client.Close() }}
 	if err = k.meet(ctx, cn); err == nil && !stop() {
 		err = context.Cause(ctx)
 	}
-	k.rides.Store(err == nil)
+	k.mayBeEarly.Store(err == nil)
 	if err != nil {
 		cn.end()
 		return nil, raw.refused(err)

@@ -10,69 +10,70 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A boarding gives what goes out with the greeting of a connection, in one write: the request that
-// has waited longest for one, if its time allows for a round trip that takes that long. So a
-// request that finds no connection costs no round trip more than connecting does.
+// An earlyData function gives what goes out with the greeting of a connection, in one write: the
+// request that has waited longest for one, if its time allows for a round trip that takes that
+// long. So a request that finds no connection costs no round trip more than connecting does. The
+// term is that of TLS 1.3 (RFC 8446, 2.3), where data goes out with the handshake.
 //
 // The request is written once: from then on it waits for this connection and no other. Its answer
 // comes behind those to the greeting, and so it is read after they have been judged, or not at all.
-type boarding func(trip time.Duration) []byte
+type earlyData func(trip time.Duration) []byte
 
-// A boarded error is why a connection came to nothing over which a request had gone out: it may
+// An earlyError is why a connection came to nothing over which a request had gone out: it may
 // have been carried out.
-type boarded struct{ error }
+type earlyError struct{ error }
 
 // Unwrap returns the reason.
-func (e boarded) Unwrap() error { return e.error }
+func (e earlyError) Unwrap() error { return e.error }
 
-// A gate is where a request boards the connection that one attempt makes.
-type gate struct {
+// A handshake is one attempt to connect, and the request that goes out with its greeting.
+type handshake struct {
 	attempt int     // its number
-	rider   *waiter // it, once it has
-	shut    bool    // the attempt is over
+	early   *waiter // the request, once it has gone out
+	over    bool    // no request may go out with it any more
 }
 
-// board has the request that has waited longest go out with the greeting.
-func (s *connections) board(g *gate, trip time.Duration) []byte {
+// sendEarly has the request that has waited longest go out with the greeting.
+func (s *connections) sendEarly(h *handshake, trip time.Duration) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if g.shut || g.rider != nil || len(s.waiting) == 0 {
+	if h.over || h.early != nil || len(s.waiting) == 0 {
 		return nil
 	}
 	w := s.waiting[0]
 	if w.request == nil || !w.until.IsZero() && w.until.Sub(now()) < trip {
 		return nil
 	}
-	ride := appendWords(nil, newCall(w.request, named).words(nil))
-	if ride == nil {
+	early := appendWords(nil, newCall(w.request, named).words(nil))
+	if early == nil {
 		return nil
 	}
 	s.waiting = slices.Delete(s.waiting, 0, 1)
-	s.boarded++
-	g.rider, w.aboard = w, true
-	return ride
+	s.early++
+	h.early, w.sentEarly = w, true
+	return early
 }
 
-// refuse tells a request that has boarded, if there is one, why the connection came to nothing.
-// With mu held.
+// refuse tells a request that has gone out early, if there is one, why the connection came to
+// nothing. With mu held.
 func (w *waiter) refuse(err error) {
 	if w != nil {
-		w.got <- offer{err: boarded{err}}
+		w.got <- offer{err: earlyError{err}}
 	}
 }
 
-// alight shuts the gate and returns the request that has boarded, if any still waits, and whether
-// one does no more: its answer is in the way of others then. With mu held.
-func (s *connections) alight(g *gate) (rider *waiter, left bool) {
-	g.shut = true
-	if g.rider == nil {
+// finish ends the handshake. It returns the request that has gone out with it, if that still waits,
+// and whether one does no more: its answer is in the way of others then. With mu held.
+func (s *connections) finish(h *handshake) (early *waiter, left bool) {
+	h.over = true
+	if h.early == nil {
 		return nil, false
 	}
-	s.boarded--
-	if g.rider.left {
+	s.early--
+	if h.early.left {
 		return nil, true
 	}
-	return g.rider, false
+	return h.early, false
 }
 
 // unread reads the answer to a request that has gone out and is not waited for any more. No other
