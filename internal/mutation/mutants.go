@@ -180,7 +180,6 @@ var mutants = []mutant{
 	{"an-older-attempt-tells-the-server", "pool/connections.go", "case h.attempt < s.told && cn.server != *s.server:", "case false:", test("./pool", "TestAnAnswerIsNeverTakenForThatOfAnotherServer")},
 	{"silent-server-is-the-one-before", "pool/connections.go", "\ts.server, s.told = &cn.server,", "\tif s.server != nil && cn.server == \"\" {\n\t\tcn.server = *s.server\n\t}\n\ts.server, s.told = &cn.server,", test("./pool", "TestAnAnswerOfAServerThatDoesNotSayWhichItIsHasNoRunID")},
 	{"connects-in-the-requests-time", "pool/connections.go", "go s.attempt(s.begun, max(s.timeout, s.longest))", "go s.attempt(s.begun, s.longest)", test("./pool", "TestAConnectionIsMadeInATimeOfItsOwn")},
-	{"rests-for-ever", "pool/conn.go", "(rest > c.maxIdle || dead(c.Conn))", "dead(c.Conn)", test("./pool", "TestTheFirstRequestAfterARestGoesOverAConnectionThatIsAlive")},
 	{"sends-what-comes-too-late", "pool/connections.go", "!w.until.IsZero() && w.until.Sub(now()) < cn.trip()", "false", test("./pool", "TestRequestsThatShareARoundTripWaitForTheGreeting")},
 	{"early-request-that-is-too-late", "pool/early.go", "!w.until.IsZero() && w.until.Sub(now()) < trip", "false", test("./pool", "TestARequestIsNotSentOverAConnectionThatComesTooLateForIt")},
 	{"early-request-before-the-user-is-granted", "pool/connector.go", "k.mayBeEarly.Store(o.Password == \"\" && o.DB == 0)", "k.mayBeEarly.Store(true)", test("./pool", "TestARequestWaitsUntilItsUserAndItsDatabaseAreGranted")},
@@ -226,6 +225,7 @@ var idle = []struct {
 }{
 	{mutant{"lease-without-a-timer", "lease.go", "a.lease = le\n\tle.arm()", "a.lease = le", killer{}}, "the attempt's timer comes at the node timeout, which is below the lease's validity, and then arms itself for the deadline"},
 	{mutant{"renewal-outlives-unlock", "lease.go", "a.locker.renewals.Remove(&le.renewing)", "_ = le", killer{}}, "a renewal that is due looks first whether its lease has ended; this only forgets it sooner"},
+	{mutant{"rests-for-ever", "pool/conn.go", "(rest > c.maxIdle || dead(c.Conn))", "dead(c.Conn)", killer{}}, "a timer closes what has rested for long (pool/connections.go, retire); this is for a process whose timers stood still"},
 	{mutant{"sent-again", "pool/dial.go", "o.MaxRetries = -1", "o.MaxRetries = 3", killer{}}, "each command forbids it by itself too (pool/client.go, NoRetry)"},
 	{mutant{"timer-not-stopped", "quorum.go", "a.stopTimer()\n\t\ta.abandon(0, nil)", "a.abandon(0, nil)", killer{}}, "a timer that comes after its attempt is over finds nothing to do"},
 }
