@@ -16,7 +16,7 @@ const (
 	// maxRounds is how often an attempt asks the others' nodes again. The pauses before grow to 8
 	// times the first, and to no more: it has to find the moment between two others. So it may end
 	// sooner than maxInsist where round trips are short: an owner that keeps its nodes for sixteen
-	// rounds holds the lock, or has died with it.
+	// rounds is not about to give way.
 	maxRounds, maxGrowth = 16, 3
 	// pauseDivisor: none is longer than this part of the node timeout, or else a round trip.
 	// Meanwhile the attempt does not learn that another comes first by now; if both keep what they

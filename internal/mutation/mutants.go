@@ -177,6 +177,7 @@ var mutants = []mutant{
 	{"extend-counts-one-run-only", "internal/quorum/acquisition.go", "n.lapsed = n.lapsed || reply.Server != n.server\n\t\treturn Yes", "if reply.Server != n.server {\n\t\t\treturn Neither\n\t\t}\n\t\treturn Yes", test(".", "TestALeaseSurvivesTheRestartOfEachNodeInTurn")},
 	{"release-votes-twice", "abandon.go", "side, server := quorum.Neither, reply.Server", "side, server := quorum.Neither, \"\"", test(".", "TestAServerThatTwoAddressesLedToInTurnReleasesOnce")},
 	{"lua-repair-begins-register", "pool/lua/repair.lua", "if not f then\n  return 'RAISED'", "if not f then\n  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\n  return 'OK'", test("./pool", "TestARepairDoesNotBeginALostRegister")},
+	{"batch-in-pieces", "pool/dial.go", "bufferSize = 32 << 10", "bufferSize = 4 << 10", test("./pool", "TestABatchLeavesInOneWrite")},
 	{"an-older-attempt-tells-the-server", "pool/connections.go", "case h.attempt < s.told && cn.server != *s.server:", "case false:", test("./pool", "TestAnAnswerIsNeverTakenForThatOfAnotherServer")},
 	{"silent-server-is-the-one-before", "pool/connections.go", "\ts.server, s.told = &cn.server,", "\tif s.server != nil && cn.server == \"\" {\n\t\tcn.server = *s.server\n\t}\n\ts.server, s.told = &cn.server,", test("./pool", "TestAnAnswerOfAServerThatDoesNotSayWhichItIsHasNoRunID")},
 	{"connects-in-the-requests-time", "pool/connections.go", "go s.attempt(s.begun, max(s.timeout, s.longest))", "go s.attempt(s.begun, s.longest)", test("./pool", "TestAConnectionIsMadeInATimeOfItsOwn")},
