@@ -40,6 +40,9 @@ var (
 	ErrClosed = errors.New("locker closed")
 )
 
+// errSplit is the verdict where no owner was seen on a majority, though enough nodes answered.
+var errSplit = fmt.Errorf("%w: the votes are split between owners", ErrNoQuorum)
+
 // A Verdict is what became of a request on one node.
 type Verdict = pool.Verdict
 
@@ -253,11 +256,13 @@ func (e *OptionError) Error() string {
 
 // permanent reports whether waiting cannot help, for a majority of the nodes refuses for good.
 func (e *QuorumError) permanent() bool {
-	refused := 0
+	vote := quorum.NewVote(len(e.Nodes), e.Needed)
 	for _, n := range e.Nodes {
 		if n.Verdict == wire.Refused {
-			refused++
+			vote.Count(quorum.No, "")
+		} else {
+			vote.Count(quorum.Neither, "")
 		}
 	}
-	return refused >= e.Needed
+	return vote.Outcome() == quorum.No
 }

@@ -47,13 +47,13 @@ func (le *Lease) Extend(ctx context.Context) error {
 	le.check()
 	if le.cause != nil {
 		a.unlock()
-		return &QuorumError{Op: "extend", Name: a.name, Needed: a.locker.quorum, verdict: le.cause}
+		return &QuorumError{Op: "extend", Name: a.name, Needed: a.engine.quorum, verdict: le.cause}
 	}
 	e := le.extend(false)
 	timeout := a.timeout
 	a.unlock()
 
-	timer := a.locker.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
+	timer := a.engine.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
 	defer timer.Stop()
 	select {
 	case <-e.done:
@@ -73,15 +73,15 @@ func (le *Lease) extend(renewal bool) *extension {
 		lease:   le,
 		start:   a.now(),
 		done:    make(chan struct{}),
-		replies: make([]wire.Reply, len(a.locker.lines)),
-		vote:    quorum.NewVote(len(a.locker.lines), a.locker.quorum),
+		replies: make([]wire.Reply, len(a.engine.lines)),
+		vote:    quorum.NewVote(len(a.engine.lines), a.engine.quorum),
 	}
 	if a.extend == nil {
 		a.extend, a.rejoin = a.request(wire.Extend), a.request(wire.Rejoin)
 	}
-	a.timeout = a.locker.timeout(a.terms)
+	a.timeout = a.engine.timeout(a.terms)
 	until := clock.IO().Add(a.timeout)
-	for i, ln := range a.locker.lines {
+	for i, ln := range a.engine.lines {
 		switch a.state.Extend(i, renewal) {
 		case wire.Rejoin:
 			ln.Send(dispatch.Call{To: e, Request: a.rejoin, Until: until, Within: a.timeout})
@@ -113,7 +113,7 @@ func (e *extension) Answered(i int, r *wire.Request, reply wire.Reply) {
 		a.free(i, clock.IO(), false)
 	}
 	e.replies[i] = reply
-	if a.locker.lines[i].Duplicate() {
+	if a.engine.lines[i].Duplicate() {
 		e.vote.Count(quorum.Neither, "")
 		e.replies[i] = noVote
 	} else if !e.vote.Count(side, reply.Server) {
@@ -206,13 +206,13 @@ func (e *extension) result(ctx context.Context) error {
 	if e.verdict == nil {
 		return nil
 	}
-	err := &QuorumError{Op: "extend", Name: a.name, Needed: a.locker.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
+	err := &QuorumError{Op: "extend", Name: a.name, Needed: a.engine.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
 	if ctx.Err() != nil {
 		err.cause = ended(ctx)
 	}
 	for i := range e.replies {
 		if r := &e.replies[i]; r.Verdict != wire.OK {
-			err.Nodes = append(err.Nodes, nodeError(a.locker.lines[i], r))
+			err.Nodes = append(err.Nodes, nodeError(a.engine.lines[i], r))
 		}
 		if e.replies[i].Verdict == wire.Unanswered {
 			err.Pending++
@@ -243,7 +243,7 @@ func (le *Lease) startRenewal() {
 	le.attempt.mu.Lock()
 	at := le.renewal()
 	le.attempt.unlock()
-	le.attempt.locker.renewals.Add(&le.renewing, renewing{le}, at)
+	le.attempt.engine.renewals.Add(&le.renewing, renewing{le}, at)
 }
 
 // renewing is the renewal of a lease as a task: a lease has no exported method for it.

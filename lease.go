@@ -2,7 +2,6 @@ package redlock
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -68,19 +67,19 @@ func (le *Lease) arm() {
 
 // A leaseKey is the context key of a lease.
 type leaseKey struct {
-	locker *Locker
+	engine *engine
 	name   string
 }
 
 // key is the context key of the lease.
-func (le *Lease) key() leaseKey { return leaseKey{le.attempt.locker, le.attempt.name} }
+func (le *Lease) key() leaseKey { return leaseKey{le.attempt.engine, le.attempt.name} }
 
 // FromContext returns the innermost lease of that name, taken by this Locker, that ctx comes from:
 // ctx is, or was made from, what [Lease.Context] or [Lease.Bind] returned or what Do and TryDo gave
 // their function. The lease may have ended; see [Lease.Err]. A lock of the same name that another
 // Locker took, perhaps on other nodes, is another lock.
 func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
-	le, ok := ctx.Value(leaseKey{l, name}).(*Lease)
+	le, ok := ctx.Value(leaseKey{&l.engine, name}).(*Lease)
 	return le, ok
 }
 
@@ -227,14 +226,14 @@ func (le *Lease) end(cause error) bool {
 	}
 	a := le.attempt
 	le.cause = cause
-	le.ended = a.locker.clock.Now()
+	le.ended = a.engine.clock.Now()
 	if le.ended.After(le.deadline.Mono) {
 		le.ended = le.deadline.Mono
 	}
 	if le.terms.maxHold > 0 {
-		a.locker.renewals.Remove(&le.renewing)
+		a.engine.renewals.Remove(&le.renewing)
 	}
-	a.locker.leases.remove(le)
+	a.engine.leases.remove(le)
 	if le.cancel != nil {
 		le.cancel(cause)
 	}
@@ -246,7 +245,7 @@ func (le *Lease) end(cause error) bool {
 func (le *Lease) register() bool {
 	le.attempt.mu.Lock()
 	defer le.attempt.unlock()
-	live := &le.attempt.locker.leases
+	live := &le.attempt.engine.leases
 	if !live.add(le) {
 		return false
 	}
@@ -269,7 +268,7 @@ func (le *Lease) close() {
 
 // queueEvent has an event of the lease's told once mu is free. With mu held.
 func (le *Lease) queueEvent(level slog.Level, text string, e Event) {
-	if a := le.attempt; a.locker.hasListeners() {
+	if a := le.attempt; a.engine.hasListeners() {
 		a.events = append(a.events, pendingEvent{le, level, text, e})
 	}
 }
@@ -279,84 +278,6 @@ func (le *Lease) leaveQueue() {
 	if le.gone.CompareAndSwap(false, true) {
 		le.queue.next()
 	}
-}
-
-// remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu
-// held.
-func (a *attempt) remainder() time.Duration {
-	if a.terms.minHold == 0 {
-		return 0
-	}
-	return clock.CeilMillis(max(a.start.Add(a.terms.minHold).Until(a.now()), 0))
-}
-
-// Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted
-// it, or no longer can, or the node timeout is over: it blocks no longer than that (see
-// [WithNodeTimeout]). What is left is done in the background. ctx bounds nothing, so that a context
-// that has ended does not keep the lock from being released.
-//
-// It returns nil if a majority deleted the lock before the lease's deadline. An error is ErrLost if
-// the lock was gone by then, so that the work may have overlapped with another holder's;
-// ErrNoQuorum if too few nodes answered, so that the lock lasts for its TTL where the background
-// does not reach it; ErrReleased if the lease was unlocked before, in which case nothing is sent.
-func (le *Lease) Unlock(ctx context.Context) error {
-	_ = ctx // bounds nothing: see above
-	if !le.held() {
-		return ErrReleased
-	}
-	a := le.attempt
-	a.mu.Lock()
-	le.check()
-	if le.unlocked {
-		a.unlock()
-		return ErrReleased
-	}
-	le.unlocked = true
-	if le.cause != nil && !errors.Is(le.cause, ErrClosed) {
-		a.unlock()
-		return le.unlockError(ErrLost, nil)
-	}
-	if le.cause == nil && le.handOver() {
-		a.unlock()
-		return nil
-	}
-	le.end(ErrReleased)
-	vote := a.openVote()
-	own := a.abandon(a.remainder(), vote)
-	a.setTimer(vote.until.Mono)
-	a.unlock()
-
-	if own != nil {
-		defer le.leaveQueue() // where an Observer panics
-		own.Run()
-	}
-	<-a.done
-	le.leaveQueue()
-	a.timer.Stop()
-	err := vote.verdict
-	if err == nil && le.deadline.Until(a.now()) <= 0 {
-		err = ErrLost
-	}
-	if err != nil {
-		err = le.unlockError(err, vote)
-	}
-	level := slog.LevelDebug
-	if err != nil {
-		level = slog.LevelWarn
-	}
-	if a.locker.listens(level) {
-		a.locker.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.name, Err: err, Held: le.ended.Sub(le.start.Mono)})
-	}
-	return err
-}
-
-// unlockError is what Unlock returns when it did not find and delete the lock on a majority.
-func (le *Lease) unlockError(verdict error, v *releaseVote) error {
-	e := &QuorumError{Op: "unlock", Name: le.attempt.name, Needed: le.attempt.locker.quorum, verdict: verdict}
-	if v != nil {
-		v.fillIn(le.attempt, e)
-	}
-	return e
 }
 
 // String returns the lease's name and state.

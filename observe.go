@@ -103,17 +103,6 @@ func (LostEvent) event()     {}
 func (ReleasedEvent) event() {}
 func (DroppedEvent) event()  {}
 
-// observe tells the observers.
-func (l *Locker) observe(ctx context.Context, e Event) {
-	for _, o := range l.observers {
-		if c, ok := o.(ContextObserver); ok {
-			c.ObserveContext(ctx, e)
-		} else {
-			o.Observe(e)
-		}
-	}
-}
-
 // A pendingEvent is an event with its line for the log.
 type pendingEvent struct {
 	lease interface{ Context() context.Context }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/wire"
-	"github.com/go-redlock/redlock/pool"
 )
 
 // An Option sets up a [Locker]. The options that are [MutexOption] too are the defaults of its
@@ -325,31 +324,4 @@ func printable(s string) bool {
 		}
 	}
 	return true
-}
-
-// nodesOf checks what New is given, and returns the nodes.
-func nodesOf(given []pool.Node) ([]wire.Node, error) {
-	if len(given) == 0 {
-		return nil, &OptionError{"nodes", len(given), "a Locker needs at least one node"}
-	}
-	nodes := make([]wire.Node, len(given))
-	seen := make(map[string]int, len(given))
-	for i, g := range given {
-		option := fmt.Sprintf("nodes[%d]", i)
-		if g == nil {
-			return nil, &OptionError{option, nil, "the node is nil"}
-		}
-		n := wire.NodeOf(g)
-		if n == nil {
-			return nil, &OptionError{option, fmt.Sprintf("%T", g), "it was not made by package pool; a type that embeds a node is none"}
-		}
-		if bad, ok := n.(interface{ Unfit() error }); ok {
-			return nil, &OptionError{option, n.Addr(), bad.Unfit().Error()}
-		}
-		if j, twice := seen[n.Addr()]; twice {
-			return nil, &OptionError{option, n.Addr(), fmt.Sprintf("the address is that of nodes[%d] too: a master has one vote", j)}
-		}
-		nodes[i], seen[n.Addr()] = n, i
-	}
-	return nodes, nil
 }

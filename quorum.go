@@ -3,7 +3,6 @@ package redlock
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
@@ -26,7 +25,7 @@ import (
 // attempt is one of its own with an id of its own: a late message of one attempt can then never
 // touch another's. See docs/safety.md for why fencing tokens are unique and rise.
 type attempt struct {
-	locker  *Locker
+	engine  *engine
 	terms   *terms
 	name    string
 	start   clock.Moment // before the first request was sent
@@ -50,15 +49,21 @@ type attempt struct {
 	repair      *wire.Request // the further requests, once needed
 	extend      *wire.Request
 	rejoin      *wire.Request
-	lease       *Lease // what came of it, once won; nil while the lock is handed over
-	lost        bool   // a majority said so while it was
+	lease       wonLock // what came of it, once won; nil while the lock is handed over
+	lost        bool    // a majority said so while it was
 	released    release.Attempt
 	releases    []owedRelease // once over
-	wakesWaiter bool          // who waits here tries once they are confirmed
-	confirmed   atomic.Int32  // nodes that have given the lock up
+	wakesWaiter bool          // a waiter of this process tries once they are confirmed
 	vote        releaseVote
 	release     *releaseVote   // it, if Unlock waits for it
 	events      []pendingEvent // to be told once mu is free
+}
+
+// A wonLock is what was made of an attempt that was won, a [Lease], as the attempt knows it.
+type wonLock interface {
+	onTimer() // the timer fired. With mu held.
+	lose()    // a majority says that the lock is lost. With mu held.
+	Context() context.Context
 }
 
 // unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under
@@ -68,8 +73,8 @@ func (a *attempt) unlock() {
 	a.events = nil
 	a.mu.Unlock()
 	for _, n := range events {
-		if a.locker.listens(n.level) {
-			a.locker.emit(n.lease.Context(), n.level, n.text, n.event)
+		if a.engine.listens(n.level) {
+			a.engine.emit(n.lease.Context(), n.level, n.text, n.event)
 		}
 	}
 }
@@ -79,7 +84,7 @@ func (a *attempt) unlock() {
 func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end time.Time) *attempt {
 	l := m.locker
 	a := &attempt{
-		locker:  l,
+		engine:  &l.engine,
 		terms:   t,
 		name:    m.name,
 		queue:   m.keys.Queue,
@@ -148,7 +153,7 @@ func (a *attempt) wait(ctx context.Context) error {
 }
 
 // now is the present time, by both clocks.
-func (a *attempt) now() clock.Moment { return clock.Present(a.locker.clock) }
+func (a *attempt) now() clock.Moment { return clock.Present(a.engine.clock) }
 
 // giveUp ends the attempt because of something else than the nodes' answers. If they have denied it
 // already, that is why it was lost.
@@ -171,7 +176,7 @@ func (a *attempt) giveUp(why error) {
 func (a *attempt) setTimer(at time.Time) {
 	if a.timerAt.IsZero() || at.Before(a.timerAt) {
 		a.timerAt = at
-		a.timer.Reset(max(at.Sub(a.locker.clock.Now()), 0))
+		a.timer.Reset(max(at.Sub(a.engine.clock.Now()), 0))
 	}
 }
 
@@ -189,9 +194,9 @@ func (a *attempt) onTimer() {
 	a.timerAt = time.Time{}
 	switch a.state.Phase() {
 	case quorum.Asking:
-		now := a.locker.clock.Now()
+		now := a.engine.clock.Now()
 		// meanwhile a connection may have told how far its node is
-		a.timeout = a.locker.timeout(a.terms)
+		a.timeout = a.engine.timeout(a.terms)
 		if longer := a.start.Mono.Add(a.timeout); longer.After(a.until) {
 			a.until = longer
 		}
@@ -218,7 +223,7 @@ func (a *attempt) onTimer() {
 
 // fail gives up the nodes that have not answered: the node timeout is over. With mu held.
 func (a *attempt) fail() {
-	for i, ln := range a.locker.lines {
+	for i, ln := range a.engine.lines {
 		acquire, repair := a.state.Waits(i)
 		connecting, _ := ln.Connects()
 		switch {
@@ -241,7 +246,7 @@ func (a *attempt) Wanted(*wire.Request) bool {
 func (a *attempt) Answered(i int, r *wire.Request, reply wire.Reply) {
 	a.mu.Lock()
 	defer a.unlock()
-	vote := !a.locker.lines[i].Duplicate()
+	vote := !a.engine.lines[i].Duplicate()
 	switch r.Verb {
 	case wire.Acquire:
 		a.state.Acquired(i, reply, vote)
@@ -293,7 +298,7 @@ func (a *attempt) sendNext() {
 			r = a.repair
 		}
 		until := clock.IO().Add(a.timeout)
-		a.locker.lines[i].Send(dispatch.Call{To: a, Request: r, Until: until, Within: a.timeout})
+		a.engine.lines[i].Send(dispatch.Call{To: a, Request: r, Until: until, Within: a.timeout})
 	}
 }
 
@@ -302,19 +307,6 @@ func (a *attempt) repairCount() int {
 	a.mu.Lock()
 	defer a.unlock()
 	return a.state.Repairs
-}
-
-// A grant is an attempt that was won, and the lease that may be made of it.
-type grant struct {
-	attempt  *attempt
-	fence    uint64       // 0 with a fenced attempt: none is left, a block must be reserved first
-	start    clock.Moment // when the lease begins
-	deadline clock.Moment
-}
-
-// grant is what an attempt that was won gives.
-func (a *attempt) grant() grant {
-	return grant{attempt: a, fence: a.state.Token, start: a.start, deadline: a.deadline()}
 }
 
 // deadline is when the lock must be taken for expired if nothing extends it.

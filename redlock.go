@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/dispatch"
@@ -19,20 +18,8 @@ import (
 // any number of goroutines. Make one for a set of nodes and keep it: it shares round trips and
 // waits between all its locks.
 type Locker struct {
-	config
-	lines    []*dispatch.Line
-	quorum   int
-	tokens   tokens
-	notifier *notify.Notifier
+	engine
 	queues   queues
-	renewals *schedule.Schedule
-	journal  journal
-	outage   outage
-	dispatch *dispatch.Dispatcher
-	health   []health           // by node
-	backlogs []*release.Backlog // by node
-	leases   registry[*Lease]   // that have not ended
-	closed   chan struct{}
 	drained  chan struct{} // closed once Close is over
 	closeErr error
 	signOff  []func() error
@@ -62,12 +49,8 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	if err := c.check(masters); err != nil {
 		return nil, err
 	}
-	l := &Locker{
-		config:  c,
-		quorum:  len(nodes)/2 + 1,
-		closed:  make(chan struct{}),
-		drained: make(chan struct{}),
-	}
+	l := &Locker{drained: make(chan struct{})}
+	l.config, l.quorum, l.closed = c, len(nodes)/2+1, make(chan struct{})
 	l.renewals = schedule.New(l.clock, renewalSlack)
 	l.dispatch = dispatch.New(masters, l.hooks())
 	l.journal.logger, l.journal.spawn = l.logger, l.dispatch.Go
@@ -91,38 +74,31 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	return l, nil
 }
 
-// hooks are what the dispatcher tells of the nodes.
-func (l *Locker) hooks() dispatch.Hooks {
-	return dispatch.Hooks{
-		Full:  func(node int) bool { return l.backlogs[node].Full() },
-		Alive: func(node int) { l.backlogs[node].Settle() },
-		Heard: l.heard,
-		Duplicate: func(node, of int) {
-			l.journal.note(slog.LevelWarn, "redlock: two nodes are one server; the second has no vote",
-				"node", l.lines[node].Node().Addr(), "same", l.lines[of].Node().Addr())
-		},
+// nodesOf checks what New is given, and returns the nodes.
+func nodesOf(given []pool.Node) ([]wire.Node, error) {
+	if len(given) == 0 {
+		return nil, &OptionError{"nodes", len(given), "a Locker needs at least one node"}
 	}
-}
-
-// heard tells the log and the observers what a node has answered.
-func (l *Locker) heard(node int, v wire.Verb, r *wire.Reply, took time.Duration, back time.Time) {
-	addr := l.lines[node].Node().Addr()
-	l.health[node].watch(&l.journal, addr, v, r, back)
-	if len(l.observers) > 0 {
-		l.observe(context.Background(), NodeEvent{Node: addr, Verb: v, Verdict: r.Verdict, Latency: took, Err: r.Err})
+	nodes := make([]wire.Node, len(given))
+	seen := make(map[string]int, len(given))
+	for i, g := range given {
+		option := fmt.Sprintf("nodes[%d]", i)
+		if g == nil {
+			return nil, &OptionError{option, nil, "the node is nil"}
+		}
+		n := wire.NodeOf(g)
+		if n == nil {
+			return nil, &OptionError{option, fmt.Sprintf("%T", g), "it was not made by package pool; a type that embeds a node is none"}
+		}
+		if bad, ok := n.(interface{ Unfit() error }); ok {
+			return nil, &OptionError{option, n.Addr(), bad.Unfit().Error()}
+		}
+		if j, twice := seen[n.Addr()]; twice {
+			return nil, &OptionError{option, n.Addr(), fmt.Sprintf("the address is that of nodes[%d] too: a master has one vote", j)}
+		}
+		nodes[i], seen[n.Addr()] = n, i
 	}
-}
-
-// gaveUp tells that the release of a key was given up on a node: because that refused it for so
-// long, or else because too many wait.
-func (l *Locker) gaveUp(node int, why error) {
-	addr := l.lines[node].Node().Addr()
-	if why == nil {
-		l.logger.Warn("redlock: gave up the release of a key, which lasts until its TTL: too many are owed to its node", "node", addr)
-	} else {
-		l.logger.Warn("redlock: a node refused the release of a key until its TTL was over", "node", addr, "error", why)
-	}
-	l.observe(context.Background(), DroppedEvent{Node: addr, Err: why})
+	return nodes, nil
 }
 
 // made returns an error for a Locker that is zero or nil.
@@ -177,25 +153,6 @@ func (l *Locker) Do(ctx context.Context, name string, fn func(context.Context, *
 // TryDo is Do without waiting; see [Mutex.TryDo].
 func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context, *Lease) error, opts ...MutexOption) error {
 	return l.Mutex(name, opts...).TryDo(ctx, fn)
-}
-
-// hasListeners reports whether there is anybody to tell. It calls nothing that belongs to a user.
-func (l *Locker) hasListeners() bool {
-	return len(l.observers) > 0 || l.logger.Handler() != slog.DiscardHandler
-}
-
-// listens reports whether anybody is told of such an event. It asks the user's logger: with no lock
-// held.
-func (l *Locker) listens(level slog.Level) bool {
-	return len(l.observers) > 0 || l.logger.Enabled(context.Background(), level)
-}
-
-// emit passes an event to the observer, and logs it.
-func (l *Locker) emit(ctx context.Context, level slog.Level, text string, e Event) {
-	if l.logger.Enabled(ctx, level) {
-		l.logger.Log(ctx, level, text, "event", e)
-	}
-	l.observe(ctx, e)
 }
 
 // Close refuses new calls, wakes those that wait with ErrClosed, stops renewals and ends the

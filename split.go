@@ -1,14 +1,11 @@
 package redlock
 
 import (
-	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
-	"encoding/hex"
-	"fmt"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/internal/quorum"
 )
 
@@ -26,33 +23,15 @@ const (
 	minPause = time.Millisecond
 	// maxInsist is for how many node timeouts from its start an attempt may do so.
 	maxInsist = 2
+	// minSplitBackoff is how long one gives way at least.
+	minSplitBackoff = 2 * time.Millisecond
 )
-
-// errSplit is the verdict where no owner was seen on a majority, though enough nodes answered.
-var errSplit = fmt.Errorf("%w: the votes are split between owners", ErrNoQuorum)
-
-// newOwner returns a fresh owner id.
-func (a *attempt) newOwner(holder string) string {
-	rand.Read(a.random[:]) // never fails
-	id := make([]byte, 0, 2*len(a.random)+1+maxHolderLen)
-	id = hex.AppendEncode(id, a.random[:])
-	if holder != "" {
-		id = append(append(id, ':'), holder...)
-	}
-	return string(id)
-}
-
-// fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
-func (a *attempt) fingerprint() string {
-	sum := sha1.Sum([]byte(a.acquire.Owner)) //nolint:gosec // see above
-	return hex.EncodeToString(sum[:8])
-}
 
 // insist has the nodes asked again that others have, if the attempt comes before those: at once,
 // and after a while when that was to no avail. It returns false if the attempt has to give way.
 // With mu held.
 func (a *attempt) insist() bool {
-	now := a.locker.clock.Now()
+	now := a.engine.clock.Now()
 	switch {
 	case now.Before(a.again): // not yet
 		a.setTimer(a.again)
@@ -63,7 +42,7 @@ func (a *attempt) insist() bool {
 	a.until = now.Add(a.timeout)
 	a.setTimer(a.until)
 	pause := minPause
-	for i, ln := range a.locker.lines {
+	for i, ln := range a.engine.lines {
 		if a.state.AskAgain(i) {
 			pause = max(pause, ln.Due()/dispatch.DueTrips)
 		}
@@ -91,7 +70,7 @@ func (a *attempt) yield() {
 // awaited reports whether a node that has not answered may yet do so soon. With mu held.
 func (a *attempt) awaited() bool {
 	now := clock.IO()
-	for i, ln := range a.locker.lines {
+	for i, ln := range a.engine.lines {
 		if open, _ := a.state.Waits(i); !open {
 			continue
 		}
@@ -99,9 +78,22 @@ func (a *attempt) awaited() bool {
 		case !known:
 			return true
 		case left > 0:
-			a.setTimer(a.locker.clock.Now().Add(left))
+			a.setTimer(a.engine.clock.Now().Add(left))
 			return true
 		}
 	}
 	return false
+}
+
+// splitBackoff is how long to give way after the n-th attempt that has split the votes: the one
+// that comes first has to learn of the others' releases, and to ask once more. If that was not
+// enough, or all gave way, it is better not to meet again.
+func (en *engine) splitBackoff(n int, t *terms) time.Duration {
+	d := minSplitBackoff
+	for _, ln := range en.lines {
+		if left, known := ln.Silence(clock.IO()); known && left > 0 {
+			d = max(d, ln.Due())
+		}
+	}
+	return min(d+jitter.N(d<<min(n+1, 8)), en.timeout(t))
 }

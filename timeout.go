@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/dispatch"
+	"github.com/go-redlock/redlock/internal/quorum"
 )
 
 const (
@@ -19,10 +20,10 @@ const (
 
 // timeout is how long a node may take over a request: what [WithNodeTimeout] says, or else a part
 // of the TTL, and longer than that where the farthest node needs it and the validity allows.
-func (l *Locker) timeout(t *terms) time.Duration {
-	d := l.usualTimeout(t)
-	if most := validity(t.ttl) / timeoutDivisor; l.nodeTimeout == 0 && d < most {
-		for _, ln := range l.lines {
+func (en *engine) timeout(t *terms) time.Duration {
+	d := en.usualTimeout(t)
+	if most := validity(t.ttl) / timeoutDivisor; en.nodeTimeout == 0 && d < most {
+		for _, ln := range en.lines {
 			d = max(d, min(ln.Due(), most))
 		}
 	}
@@ -32,20 +33,20 @@ func (l *Locker) timeout(t *terms) time.Duration {
 // spare is for how much longer than the node timeout a request to the node is let live, for that
 // may rise meanwhile: when the connection that the request waits for tells how far away the node
 // is.
-func (l *Locker) spare(t *terms, ln *dispatch.Line) time.Duration {
-	if !ln.Unmeasured() || l.nodeTimeout != 0 {
+func (en *engine) spare(t *terms, ln *dispatch.Line) time.Duration {
+	if !ln.Unmeasured() || en.nodeTimeout != 0 {
 		return 0
 	}
-	return max(min(dispatch.ConnectGrace, validity(t.ttl)/timeoutDivisor)-l.timeout(t), 0)
+	return max(min(dispatch.ConnectGrace, validity(t.ttl)/timeoutDivisor)-en.timeout(t), 0)
 }
 
 // connecting reports whether the quorum that e lacks is missing only because of connections that
 // are still being made, and have been for less than dispatch.ConnectGrace. What was found out when
 // the attempt ended takes a moment to be known.
-func (l *Locker) connecting(ctx context.Context, e *QuorumError) bool {
+func (en *engine) connecting(ctx context.Context, e *QuorumError) bool {
 	for range connectLooks {
 		known, perhaps := 0, 0
-		for _, ln := range l.lines {
+		for _, ln := range en.lines {
 			switch sure, asked := ln.Connects(); {
 			case sure:
 				known++
@@ -53,11 +54,11 @@ func (l *Locker) connecting(ctx context.Context, e *QuorumError) bool {
 				perhaps++
 			}
 		}
-		most := e.Granted + e.Held + known
-		if known > 0 && most >= e.Needed {
+		vote := quorum.Vote{Needed: e.Needed, Ayes: e.Granted + e.Held + known, Pending: perhaps}
+		switch outcome := vote.Outcome(); {
+		case known > 0 && outcome == quorum.Yes:
 			return true
-		}
-		if most+perhaps < e.Needed || l.pause(ctx, connectLook) != nil {
+		case outcome == quorum.Neither, en.pause(ctx, connectLook) != nil:
 			return false
 		}
 	}

@@ -25,8 +25,6 @@ const (
 	// were split. The last of them may insist until maxSplit are over; the answers to that may take
 	// another.
 	splitTimeouts, maxSplit = 3, 5
-	// minSplitBackoff is how long one gives way at least.
-	minSplitBackoff = 2 * time.Millisecond
 )
 
 // await takes the lock, however long that takes within ctx and the terms' wait.
@@ -53,7 +51,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 			q.next()
 		}
 	}()
-	if g.attempt != nil && g.attempt.ready(ctx, &g) {
+	if g.attempt != nil && g.ready(ctx) {
 		has = true
 		return g, nil
 	}
@@ -104,7 +102,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 				l.notifier.Contended(m.keys.Lock, l.clock.Now().Sub(a.start.Mono))
 			}
 			q.acquired()
-			return a.grant(), nil
+			return grantOf(a), nil
 		}
 		verdict := verdictOf(err)
 		if verdict == nil {
@@ -128,14 +126,14 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 		var again bool
 		switch {
 		case held && queued:
-			patience := last.patience()
+			rest := patience(last)
 			if unqueued(last) {
-				patience = min(patience, l.splitBackoff(0, t)<<min(3*splits, 9))
+				rest = min(rest, l.splitBackoff(0, t)<<min(3*splits, 9))
 				splits++
 			} else {
 				splits = 0
 			}
-			again = entry.Wait(ctx, patience)
+			again = entry.Wait(ctx, rest)
 			n, waited = 0, true
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
 			again = true // at once: now they can tell
@@ -146,21 +144,6 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			return grant{}, m.stopped(ctx, last)
 		}
 	}
-}
-
-// ready sees to it that a lock that was handed over can be held: that it has a token and time left,
-// and no majority has said meanwhile that it is lost. If not it is released.
-func (a *attempt) ready(ctx context.Context, g *grant) bool {
-	if g.fence == 0 && !a.terms.plain {
-		g.fence, _ = a.reserve(ctx)
-	}
-	a.mu.Lock()
-	defer a.unlock()
-	if !a.lost && g.deadline.Until(clock.Present(a.locker.clock)) > 0 && (g.fence != 0 || a.terms.plain) {
-		return true
-	}
-	a.abandon(0, nil)
-	return false
 }
 
 // try takes the lock if it is free. It tries again only while no owner has a majority: then
@@ -181,7 +164,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 		a, err := m.runAttempt(ctx, t, nil, false, began.Add(maxSplit*l.timeout(t)))
 		if err == nil {
 			has = true
-			return a.grant(), nil
+			return grantOf(a), nil
 		}
 		last := verdictOf(err)
 		if last == nil || ctx.Err() != nil {
@@ -205,19 +188,6 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}
 }
 
-// splitBackoff is how long to give way after the n-th attempt that has split the votes: the one
-// that comes first has to learn of the others' releases, and to ask once more. If that was not
-// enough, or all gave way, it is better not to meet again.
-func (l *Locker) splitBackoff(n int, t *terms) time.Duration {
-	d := minSplitBackoff
-	for _, ln := range l.lines {
-		if left, known := ln.Silence(clock.IO()); known && left > 0 {
-			d = max(d, ln.Due())
-		}
-	}
-	return min(d+jitter.N(d<<min(n+1, 8)), l.timeout(t))
-}
-
 // backoff is how long to wait after the n-th attempt, unless the nodes have told that the lock may
 // be had sooner.
 func backoff(n int, retryAfter time.Duration) time.Duration {
@@ -231,7 +201,7 @@ func backoff(n int, retryAfter time.Duration) time.Duration {
 
 // patience is how long to wait to be told before trying all the same: no longer than the owner has
 // the lock, and not for long if there seems to be none, or one that tells nobody.
-func (e *QuorumError) patience() time.Duration {
+func patience(e *QuorumError) time.Duration {
 	d := maxPatience
 	switch {
 	case e.foreign:
@@ -251,23 +221,6 @@ func (e *QuorumError) patience() time.Duration {
 // it. Until then they pass the lock on to another than the rest do, so that the next votes are
 // split too: where a minority is away, all nodes that answer may be needed.
 func unqueued(e *QuorumError) bool { return e.Granted > 0 && errors.Is(e, errSplit) }
-
-// pause waits for d. It returns an error if ctx ended or the Locker was closed first.
-func (l *Locker) pause(ctx context.Context, d time.Duration) error {
-	if d == 0 {
-		return nil
-	}
-	over, timer := clock.After(l.clock, d)
-	defer timer.Stop()
-	select {
-	case <-over:
-		return nil
-	case <-l.closed:
-		return ErrClosed
-	case <-ctx.Done():
-		return ended(ctx)
-	}
-}
 
 // verdictOf returns the verdict that err is, or nil. One that err only holds is another lock's: the
 // cause that ended a context.

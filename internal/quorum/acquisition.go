@@ -52,6 +52,7 @@ type Acquisition struct {
 	phase  Phase
 	needed int
 	due    int // nodes with something to send
+	freed  int // nodes that have given the lock up
 	nodes  []node
 }
 
@@ -343,6 +344,13 @@ func (a *Acquisition) Release(i int) (Owed, Trace) {
 		return Due, Trace{n.unconfirmed, n.refused, n.rejoined}
 	}
 	return Nothing, Trace{}
+}
+
+// Freed counts a node that has given the lock up for good. It returns true once: when they have
+// become a majority.
+func (a *Acquisition) Freed() bool {
+	a.freed++
+	return a.freed == a.needed
 }
 
 // Extend returns what to send to the node to extend the lock there; zero if there is nothing to

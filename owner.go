@@ -1,0 +1,24 @@
+package redlock
+
+import (
+	"crypto/rand"
+	"crypto/sha1" //nolint:gosec // Redis's own fingerprint
+	"encoding/hex"
+)
+
+// newOwner returns a fresh owner id.
+func (a *attempt) newOwner(holder string) string {
+	rand.Read(a.random[:]) // never fails
+	id := make([]byte, 0, 2*len(a.random)+1+maxHolderLen)
+	id = hex.AppendEncode(id, a.random[:])
+	if holder != "" {
+		id = append(append(id, ':'), holder...)
+	}
+	return string(id)
+}
+
+// fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
+func (a *attempt) fingerprint() string {
+	sum := sha1.Sum([]byte(a.acquire.Owner)) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:8])
+}
