@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -17,16 +18,16 @@ import (
 func TestCheckIsNilExactlyWhereAQuorumWouldServe(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		before func(*cluster)
+		before func(*clustertest.Cluster)
 		serves bool
 		takes  time.Duration
 		says   []string
 	}{
-		"all":              {func(*cluster) {}, true, 0, nil},
-		"two of five away": {func(c *cluster) { c.refuse(0, 1) }, true, 0, nil},
-		"two frozen":       {func(c *cluster) { c.freeze(0, 1) }, true, 250 * time.Millisecond, nil},
+		"all":              {func(*clustertest.Cluster) {}, true, 0, nil},
+		"two of five away": {func(c *clustertest.Cluster) { c.Refuse(0, 1) }, true, 0, nil},
+		"two frozen":       {func(c *clustertest.Cluster) { c.Freeze(0, 1) }, true, 250 * time.Millisecond, nil},
 		"three away": {
-			func(c *cluster) { c.refuse(0, 1); c.freeze(2) }, false, 250 * time.Millisecond,
+			func(c *clustertest.Cluster) { c.Refuse(0, 1); c.Freeze(2) }, false, 250 * time.Millisecond,
 			[]string{
 				"redlock: check: no quorum of nodes (2 granted, 0 held, 3 failed; 3 needed): ", "node1:6379: unavailable: connection refused",
 				"node2:6379: unavailable: no answer within 250ms (WithNodeTimeout)",
@@ -34,8 +35,8 @@ func TestCheckIsNilExactlyWhereAQuorumWouldServe(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			l := c.locker(t)
+			c := clustertest.New(5)
+			l := c.Locker(t)
 			test.before(c)
 			var err error
 			if d := took(func() { err = l.Check(t.Context()) }); d != test.takes {
@@ -63,18 +64,18 @@ func TestCheckIsNilExactlyWhereAQuorumWouldServe(t *testing.T) {
 func TestCheckLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		for range 10 {
 			if err := l.Check(t.Context()); err != nil {
 				t.Error(err)
 			}
 		}
-		if n := c.requests(); n != 30 || c.count(wire.Check) != 30 {
+		if n := c.Sent(); n != 30 || c.Sent(wire.Check) != 30 {
 			t.Errorf("%d requests for ten checks of three nodes", n)
 		}
-		for i, tap := range c.taps {
-			if keys := tap.master.Keys(); len(keys) != 0 {
+		for i, master := range c.Masters {
+			if keys := master.Keys(); len(keys) != 0 {
 				t.Errorf("node %d has %q", i, keys)
 			}
 		}
@@ -85,8 +86,8 @@ func TestCheckLeavesNothing(t *testing.T) {
 func TestCheckTellsOfQuarantines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithRestartGuard(10*time.Second))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithRestartGuard(10*time.Second))
 		err := l.Check(t.Context())
 		n, ok := errors.AsType[*redlock.NodeError](err)
 		if !ok || n.Verdict != wire.Quarantined || n.Remain < 9*time.Second {
@@ -96,11 +97,11 @@ func TestCheckTellsOfQuarantines(t *testing.T) {
 		if err := l.Check(t.Context()); err != nil {
 			t.Errorf("after it: %v", err)
 		}
-		c.taps[0].restart()
+		c.Masters[0].Restart(false)
 		if err := l.Check(t.Context()); err != nil {
 			t.Errorf("one restarted: %v", err)
 		}
-		c.taps[1].restart()
+		c.Masters[1].Restart(false)
 		if err := l.Check(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("two restarted: %v", err)
 		}
@@ -111,8 +112,8 @@ func TestCheckTellsOfQuarantines(t *testing.T) {
 func TestCheckCountsAServerOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(2)
-		l, err := redlock.New(asNodes([]wire.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]}))
+		c := clustertest.New(2)
+		l, err := redlock.New(asNodes([]wire.Node{c.Masters[0], c.Masters[0].Alias("twin"), c.Masters[1]}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,11 +121,11 @@ func TestCheckCountsAServerOnce(t *testing.T) {
 		if err := l.Check(t.Context()); err != nil {
 			t.Errorf("two servers of three addresses: %v", err)
 		}
-		c.refuse(1)
+		c.Refuse(1)
 		if err := l.Check(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) || !strings.Contains(err.Error(), "refused: it is the same server") {
 			t.Errorf("one server under two addresses: %v", err)
 		}
-		c.heal()
+		c.Heal()
 	})
 }
 
@@ -143,7 +144,7 @@ func TestCheckWaitsForConnectionsInTheMaking(t *testing.T) {
 					case i == 0: // which is near
 						return wire.Reply{Verdict: wire.OK}
 					case i == 1:
-						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused}
+						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: clustertest.ErrRefused}
 					case until.Before(ready):
 						time.Sleep(time.Until(until))
 						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: fmt.Errorf("%w: dialling", pool.ErrConnecting)}
@@ -176,8 +177,8 @@ func TestCheckWaitsForConnectionsInTheMaking(t *testing.T) {
 func TestCheckOfWhatIsOverAsksNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := l.Check(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, redlock.ErrNoQuorum) || !strings.HasPrefix(err.Error(), "redlock: check: ") {
@@ -187,7 +188,7 @@ func TestCheckOfWhatIsOverAsksNobody(t *testing.T) {
 		if err := l.Check(t.Context()); !errors.Is(err, redlock.ErrClosed) {
 			t.Errorf("closed: %v", err)
 		}
-		if n := c.requests(); n != 0 {
+		if n := c.Sent(); n != 0 {
 			t.Errorf("the nodes were asked %d times", n)
 		}
 	})

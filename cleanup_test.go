@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -23,22 +24,28 @@ func wantDrained(t *testing.T, l *redlock.Locker) {
 	}
 }
 
+// executed is how many requests of that verb a master has carried out.
+func executed(m *clustertest.Master, v wire.Verb) int {
+	synctest.Wait()
+	return m.Requests(v)
+}
+
 // redsync's FailFast leaves the slow node's key behind after Unlock, ten times of ten, and again on
 // rollback.
 func TestGrantsThatComeLateAreReleased(t *testing.T) {
 	t.Parallel()
-	for what, run := range map[string]func(*testing.T, *cluster, *redlock.Locker){
-		"after Unlock": func(t *testing.T, _ *cluster, l *redlock.Locker) {
+	for what, run := range map[string]func(*testing.T, *clustertest.Cluster, *redlock.Locker){
+		"after Unlock": func(t *testing.T, _ *clustertest.Cluster, l *redlock.Locker) {
 			t.Helper()
 			le := mustLock(t, l, "a")
 			synctest.Wait()
 			mustUnlock(t, le)
 		},
-		"after a rollback": func(t *testing.T, c *cluster, l *redlock.Locker) {
+		"after a rollback": func(t *testing.T, c *clustertest.Cluster, l *redlock.Locker) {
 			t.Helper()
-			for _, tap := range c.taps[:3] {
-				tap.latency(time.Millisecond)
-				tap.hold("a", 10*time.Millisecond)
+			for _, master := range c.Masters[:3] {
+				master.Latency(time.Millisecond)
+				master.Hold("a", 10*time.Millisecond)
 			}
 			if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
 				t.Errorf("TryLock: %v", err)
@@ -46,20 +53,20 @@ func TestGrantsThatComeLateAreReleased(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.taps[3].latency(100 * time.Millisecond)
-			c.taps[4].latency(200 * time.Millisecond)
-			l := c.locker(t)
+			c := clustertest.New(5)
+			c.Masters[3].Latency(100 * time.Millisecond)
+			c.Masters[4].Latency(200 * time.Millisecond)
+			l := c.Locker(t)
 			run(t, c, l)
-			if n := c.count(wire.Acquire); n != 5 {
+			if n := c.Sent(wire.Acquire); n != 5 {
 				t.Fatalf("%s: %d acquires", what, n)
 			}
 			time.Sleep(time.Second)
 			wantDrained(t, l)
-			c.wantNoLocks(t)
-			if c.taps[4].executed(wire.Acquire) != 1 || c.taps[4].executed(wire.Release) != 1 {
+			c.WantNoLocks(t)
+			if executed(c.Masters[4], wire.Acquire) != 1 || executed(c.Masters[4], wire.Release) != 1 {
 				t.Errorf("%s: the slow node executed %d acquires and %d releases", what,
-					c.taps[4].executed(wire.Acquire), c.taps[4].executed(wire.Release))
+					executed(c.Masters[4], wire.Acquire), executed(c.Masters[4], wire.Release))
 			}
 		})
 	}
@@ -68,20 +75,20 @@ func TestGrantsThatComeLateAreReleased(t *testing.T) {
 func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.taps[3].latency(100 * time.Millisecond)
-		c.taps[4].latency(200 * time.Millisecond)
-		le := lockEverywhere(t, c.locker(t), "a")
+		c := clustertest.New(5)
+		c.Masters[3].Latency(100 * time.Millisecond)
+		c.Masters[4].Latency(200 * time.Millisecond)
+		le := lockEverywhere(t, c.Locker(t), "a")
 		time.Sleep(time.Second)
-		for _, tap := range c.taps[:2] {
-			tap.del("a")
+		for _, master := range c.Masters[:2] {
+			master.Delete("a")
 		}
 		// on the one left of the quorum and the two that came late
 		if err := le.Extend(t.Context()); err != nil {
 			t.Errorf("Extend: %v", err)
 		}
 		mustUnlock(t, le)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -90,10 +97,10 @@ func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
-		for _, tap := range c.taps[:3] {
-			tap.dropReply(wire.Acquire, 1)
+		c := clustertest.New(5)
+		l := c.Locker(t)
+		for _, master := range c.Masters[:3] {
+			master.DropReply(wire.Acquire, 1)
 		}
 		_, err := l.TryLock(t.Context(), "a")
 		q, ok := errors.AsType[*redlock.QuorumError](err)
@@ -102,7 +109,7 @@ func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wantDrained(t, l)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -110,17 +117,17 @@ func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.taps[2].slow(wire.Acquire, 100*time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		c.Masters[2].Slow(wire.Acquire, 100*time.Millisecond)
+		l := c.Locker(t)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(90 * time.Millisecond)
-		if n := c.taps[2].sent(wire.Release); n != 0 {
+		if n := c.Masters[2].Sent(wire.Release); n != 0 {
 			t.Errorf("%d releases were sent before the acquire was answered", n)
 		}
 		time.Sleep(time.Second)
 		wantDrained(t, l)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -130,17 +137,17 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{55 * time.Millisecond, 75 * time.Millisecond, 95 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			c.latency(time.Millisecond)
-			l := c.locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(time.Hour))
-			c.taps[2].slow(wire.Acquire, 2*late) // there and back
+			c := clustertest.New(3)
+			c.Latency(time.Millisecond)
+			l := c.Locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(time.Hour))
+			c.Masters[2].Slow(wire.Acquire, 2*late) // there and back
 			mustUnlock(t, mustLock(t, l, "a"))
 			mustClose(t, l)
 			time.Sleep(time.Second)
-			if n := c.taps[2].executed(wire.Acquire); n != 1 {
+			if n := executed(c.Masters[2], wire.Acquire); n != 1 {
 				t.Errorf("the acquire was carried out %d times", n)
 			}
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		})
 	}
 }
@@ -150,22 +157,22 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(time.Millisecond)
-		l := c.locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
-		c.taps[2].slow(wire.Acquire, 2*2530*time.Millisecond)
+		c := clustertest.New(3)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
+		c.Masters[2].Slow(wire.Acquire, 2*2530*time.Millisecond)
 		le := mustLock(t, l, "a")
 		time.Sleep(2500 * time.Millisecond)
-		if n := c.taps[2].executed(wire.Rejoin); n != 1 {
+		if n := executed(c.Masters[2], wire.Rejoin); n != 1 {
 			t.Fatalf("the node was won back %d times", n)
 		}
 		mustUnlock(t, le)
 		mustClose(t, l)
 		time.Sleep(time.Second)
-		if n := c.taps[2].executed(wire.Acquire); n != 1 {
+		if n := executed(c.Masters[2], wire.Acquire); n != 1 {
 			t.Errorf("the acquire was carried out %d times", n)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		time.Sleep(2 * time.Second) // its answer arrives
 	})
 }
@@ -174,16 +181,16 @@ func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testin
 func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
-		c.taps[2].slow(wire.Acquire, 2*260*time.Millisecond)
+		c := clustertest.New(3)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t)
+		c.Masters[2].Slow(wire.Acquire, 2*260*time.Millisecond)
 		mustUnlock(t, mustLock(t, l, "slow", redlock.WithTTL(time.Hour)))
 		time.Sleep(230 * time.Millisecond)
-		c.taps[2].slow(wire.Acquire, 2*30*time.Millisecond)
+		c.Masters[2].Slow(wire.Acquire, 2*30*time.Millisecond)
 		mustUnlock(t, mustLock(t, l, "quick", redlock.WithTTL(400*time.Millisecond)))
 		time.Sleep(70 * time.Millisecond)
-		if owner := c.taps[2].owner("quick"); owner != "" {
+		if owner := c.Masters[2].Owner("quick"); owner != "" {
 			t.Error("the lock with the short timeout is left still")
 		}
 		time.Sleep(time.Second)
@@ -194,15 +201,15 @@ func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
 // connection. So the release is sent once more, a node timeout after its first answer.
 func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 	t.Parallel()
-	for name, thaw := range map[string]func(*tap){"in order": (*tap).thaw, "in reverse order": (*tap).thawReversed} {
+	for name, thaw := range map[string]func(*clustertest.Master){"in order": (*clustertest.Master).Thaw, "in reverse order": (*clustertest.Master).ThawReversed} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			l := c.locker(t)
-			c.freeze(0, 1)
+			c := clustertest.New(5)
+			l := c.Locker(t)
+			c.Freeze(0, 1)
 			for i := range 20 {
 				mustUnlock(t, lockEverywhere(t, l, fmt.Sprint("a", i)))
 			}
-			failed := mustLock(t, c.locker(t), "failed", redlock.WithTTL(time.Hour))
+			failed := mustLock(t, c.Locker(t), "failed", redlock.WithTTL(time.Hour))
 			_, err := l.TryLock(t.Context(), "failed")
 			if !errors.Is(err, redlock.ErrHeld) {
 				t.Error(err)
@@ -211,13 +218,13 @@ func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 			if s := l.Stats(); s.Pending < 3 || s.Dropped != 0 {
 				t.Errorf("%s: stats: %+v", name, s)
 			}
-			thaw(c.taps[0])
-			thaw(c.taps[1])
+			thaw(c.Masters[0])
+			thaw(c.Masters[1])
 			time.Sleep(2 * time.Second)
 			wantDrained(t, l)
 			mustUnlock(t, failed)
 			time.Sleep(2 * time.Second)
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		})
 	}
 }
@@ -227,15 +234,15 @@ func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
 func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
-		c.freeze(0)
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Freeze(0)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(400 * time.Millisecond) // the acquire is given up, and its release is on the way
-		c.taps[0].thawReversed()
+		c.Masters[0].ThawReversed()
 		time.Sleep(time.Second)
 		wantDrained(t, l)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -244,33 +251,33 @@ func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
-		c.freeze(0)
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Freeze(0)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(time.Hour)
 		wantDrained(t, l) // nothing is owed for ever
-		c.taps[0].thawReversed()
+		c.Masters[0].ThawReversed()
 		time.Sleep(redlock.DefaultTTL)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
 // What one node does not do costs the others nothing, and its backlog is bounded in time and space.
 func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 	t.Parallel()
-	for what, fault := range map[string]func(*cluster){
-		"frozen":  func(c *cluster) { c.freeze(0, 1) },
-		"refused": func(c *cluster) { c.refuse(0, 1) },
-		"one of each": func(c *cluster) {
-			c.freeze(0)
-			c.refuse(1)
+	for what, fault := range map[string]func(*clustertest.Cluster){
+		"frozen":  func(c *clustertest.Cluster) { c.Freeze(0, 1) },
+		"refused": func(c *clustertest.Cluster) { c.Refuse(0, 1) },
+		"one of each": func(c *clustertest.Cluster) {
+			c.Freeze(0)
+			c.Refuse(1)
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.latency(time.Millisecond)
-			l := c.locker(t)
+			c := clustertest.New(5)
+			c.Latency(time.Millisecond)
+			l := c.Locker(t)
 			mustUnlock(t, mustLock(t, l, "a"))
 			time.Sleep(time.Second)
 			fault(c)
@@ -290,11 +297,11 @@ func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 					t.Fatalf("%s: unlock %d took %v", what, i, d)
 				}
 			}
-			c.thaw(0, 1)
-			c.heal()
+			c.Thaw(0, 1)
+			c.Heal()
 			time.Sleep(12 * time.Second)
 			wantDrained(t, l)
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		})
 	}
 }
@@ -303,7 +310,7 @@ func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		whole, part := newCluster(5), newCluster(5)
+		whole, part := clustertest.New(5), clustertest.New(5)
 		run := func(l *redlock.Locker) time.Duration {
 			return took(func() {
 				var all sync.WaitGroup
@@ -317,10 +324,10 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 				all.Wait()
 			})
 		}
-		whole.latency(time.Millisecond)
-		part.latency(time.Millisecond)
-		healthy, frozen := whole.locker(t), part.locker(t)
-		part.freeze(0)
+		whole.Latency(time.Millisecond)
+		part.Latency(time.Millisecond)
+		healthy, frozen := whole.Locker(t), part.Locker(t)
+		part.Freeze(0)
 		// How many requests share a trip is up to the scheduler, so to what else the machine does:
 		// by turns, and in sum.
 		var with, without time.Duration
@@ -331,10 +338,10 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 		if with > without*12/10 {
 			t.Errorf("%v with a frozen node, %v without", with, without)
 		}
-		part.thaw(0)
+		part.Thaw(0)
 		time.Sleep(15 * time.Second)
 		wantDrained(t, frozen)
-		part.wantNoLocks(t)
+		part.WantNoLocks(t)
 	})
 }
 
@@ -343,10 +350,10 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.jitter(30 * time.Millisecond)
+			c := clustertest.New(5)
+			c.Jitter(30 * time.Millisecond)
 			random := newRandom(t, seed)
-			lockers := []*redlock.Locker{c.locker(t, redlock.WithTTL(2*time.Second)), c.locker(t, redlock.WithTTL(2*time.Second))}
+			lockers := []*redlock.Locker{c.Locker(t, redlock.WithTTL(2*time.Second)), c.Locker(t, redlock.WithTTL(2*time.Second))}
 			var all sync.WaitGroup
 			for i := range 8 {
 				l := lockers[i%2]
@@ -367,21 +374,21 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 			}
 			all.Go(func() {
 				for range 10 {
-					tap := c.taps[random.below(5)]
+					master := c.Masters[random.below(5)]
 					switch random.below(4) {
 					case 0:
-						tap.freeze()
+						master.Freeze()
 						time.Sleep(random.time(500 * time.Millisecond))
-						tap.thawReversed()
+						master.ThawReversed()
 					case 1:
-						tap.refuse()
+						master.Refuse()
 						time.Sleep(random.time(500 * time.Millisecond))
-						tap.heal()
+						master.Heal()
 					case 2:
-						tap.dropReply(wire.Acquire, 2)
-						tap.dropReply(wire.Release, 2)
+						master.DropReply(wire.Acquire, 2)
+						master.DropReply(wire.Release, 2)
 					case 3:
-						tap.restart()
+						master.Restart(false)
 					}
 				}
 			})
@@ -393,7 +400,7 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 			if t.Failed() {
 				t.Logf("seed %d", seed)
 			}
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		})
 	}
 }

@@ -4,19 +4,22 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
+	"github.com/go-redlock/redlock/pool"
 )
 
 func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		mustClose(t, l)
 		never := func(context.Context, *redlock.Lease) error { t.Error("called"); return nil }
 		m := l.Mutex("a")
@@ -34,7 +37,7 @@ func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
 		if in != nil {
 			t.Error("an Inspection after Close")
 		}
-		if n := c.requests(); n != 0 {
+		if n := c.Sent(); n != 0 {
 			t.Errorf("%d requests were sent", n)
 		}
 	})
@@ -43,8 +46,8 @@ func TestCallsAfterCloseReturnErrClosed(t *testing.T) {
 func TestCloseEndsLeasesAndReleasesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		held := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
 		bound, cancel := held.Bind(t.Context())
 		defer cancel()
@@ -61,24 +64,24 @@ func TestCloseEndsLeasesAndReleasesNothing(t *testing.T) {
 			t.Errorf("stats: %+v", s)
 		}
 		synctest.Wait()
-		if n := c.count(wire.Release); n != 0 || c.taps[0].owner("a") == "" {
+		if n := c.Sent(wire.Release); n != 0 || c.Masters[0].Owner("a") == "" {
 			t.Error("Close released a lock whose code may still run")
 		}
 		time.Sleep(time.Minute)
-		c.wantNoLocks(t) // it was not renewed
+		c.WantNoLocks(t) // it was not renewed
 	})
 }
 
 func TestUnlockAfterCloseReleasesOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		held, late := mustLock(t, l, "a"), mustLock(t, l, "b")
 		mustClose(t, l)
 		mustUnlock(t, held)
 		synctest.Wait()
-		if n := c.count(wire.Release); n != 5 || c.taps[0].owner("a") != "" {
+		if n := c.Sent(wire.Release); n != 5 || c.Masters[0].Owner("a") != "" {
 			t.Errorf("%d releases", n)
 		}
 		if err := held.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {
@@ -94,10 +97,10 @@ func TestUnlockAfterCloseReleasesOnce(t *testing.T) {
 func TestCloseWakesWaitersWithErrClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		holder := mustLock(t, c.locker(t), "held", redlock.WithTTL(time.Hour))
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		holder := mustLock(t, c.Locker(t), "held", redlock.WithTTL(time.Hour))
+		l := c.Locker(t)
 		mine := mustLock(t, l, "mine")
 		var waiting []<-chan result
 		for _, name := range []string{"held", "held", "held", "mine", "mine"} {
@@ -116,8 +119,8 @@ func TestCloseWakesWaitersWithErrClosed(t *testing.T) {
 		mustUnlock(t, holder)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		c.wantNoLocks(t)
-		if n := c.listening(); n != 0 {
+		c.WantNoLocks(t)
+		if n := c.Subscriptions(); n != 0 {
 			t.Errorf("%d subscriptions after Close", n)
 		}
 	})
@@ -134,12 +137,12 @@ func TestCloseAtAnyMomentOfALockLeavesNothingBehind(t *testing.T) {
 			func(l *redlock.Locker) (*redlock.Lease, error) { return l.TryLock(t.Context(), "free") },
 		} {
 			for moment := range 24 {
-				c := newCluster(3)
-				c.latency(10 * time.Millisecond)
-				for _, tap := range c.taps {
-					tap.hold("held", time.Hour)
+				c := clustertest.New(3)
+				c.Latency(10 * time.Millisecond)
+				for _, master := range c.Masters {
+					master.Hold("held", time.Hour)
 				}
-				l := c.locker(t)
+				l := c.Locker(t)
 				returned := make(chan error, 1)
 				go func() {
 					le, err := lock(l)
@@ -154,18 +157,18 @@ func TestCloseAtAnyMomentOfALockLeavesNothingBehind(t *testing.T) {
 					t.Errorf("after %d steps Close took %v", moment, d)
 				}
 				err := <-returned
-				for _, tap := range c.taps {
-					tap.del("held")
+				for _, master := range c.Masters {
+					master.Delete("held")
 				}
 				time.Sleep(100 * time.Millisecond)
 				synctest.Wait()
-				before := c.requests()
-				if n := c.listening(); n != 0 {
+				before := c.Sent()
+				if n := c.Subscriptions(); n != 0 {
 					t.Errorf("after %d steps: %d subscriptions", moment, n)
 				}
-				c.wantNoLocks(t)
+				c.WantNoLocks(t)
 				time.Sleep(time.Minute)
-				if n := c.requests() - before; n != 0 {
+				if n := c.Sent() - before; n != 0 {
 					t.Errorf("after %d steps: %d requests after the end (%v)", moment, n, err)
 				}
 				if s := l.Stats(); s != (redlock.Stats{}) {
@@ -179,19 +182,19 @@ func TestCloseAtAnyMomentOfALockLeavesNothingBehind(t *testing.T) {
 func TestCloseDrainsTheBackgroundWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.taps[3].latency(100 * time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Masters[3].Latency(100 * time.Millisecond)
+		l := c.Locker(t)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
-		c.freeze(4)
+		c.Freeze(4)
 		mustUnlock(t, lockEverywhere(t, l, "b"))
-		time.AfterFunc(3*time.Second, func() { c.thaw(4) })
+		time.AfterFunc(3*time.Second, func() { c.Thaw(4) })
 		start := time.Now()
 		mustClose(t, l)
 		if d := time.Since(start); d < 3*time.Second || d > 5*time.Second {
 			t.Errorf("Close took %v", d)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		if s := l.Stats(); s != (redlock.Stats{}) {
 			t.Errorf("stats: %+v", s)
 		}
@@ -203,9 +206,9 @@ func TestCloseIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{0, time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			l := c.locker(t, redlock.WithTTL(time.Hour))
-			c.freeze(0, 1)
+			c := clustertest.New(5)
+			l := c.Locker(t, redlock.WithTTL(time.Hour))
+			c.Freeze(0, 1)
 			mustUnlock(t, lockEverywhere(t, l, "a"))
 			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			defer cancel()
@@ -221,22 +224,37 @@ func TestCloseIsBoundedByItsContext(t *testing.T) {
 				t.Errorf("the second Close: %v", again)
 			}
 			synctest.Wait()
-			before := c.requests()
+			before := c.Sent()
 			time.Sleep(time.Minute)
-			if n := c.requests() - before; n != 0 {
+			if n := c.Sent() - before; n != 0 {
 				t.Errorf("%d requests were sent after Close", n)
 			}
-			c.thaw(0, 1)
+			c.Thaw(0, 1)
 		})
 	}
+}
+
+// A closing node counts how often it is signed off from.
+type closing struct {
+	wire.Node
+	closed *atomic.Int32
+}
+
+func (n closing) Open() func() error {
+	return sync.OnceValue(func() error { n.closed.Add(1); return nil })
 }
 
 func TestCloseMayBeCalledByMany(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(10 * time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(10 * time.Millisecond)
+		var closed atomic.Int32
+		var nodes []pool.Node
+		for _, master := range c.Masters {
+			nodes = append(nodes, wire.Seal(closing{master, &closed}))
+		}
+		l := over(t, nodes)
 		le := mustLock(t, l, "a")
 		go func() { _ = le.Unlock(context.Background()) }()
 		synctest.Wait()
@@ -252,7 +270,7 @@ func TestCloseMayBeCalledByMany(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := c.closes(); n != 5 {
+		if n := closed.Load(); n != 5 {
 			t.Errorf("the nodes were signed off from %d times", n)
 		}
 	})

@@ -9,39 +9,40 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 )
 
 // The ways in which a lease ends, and the cause that its context then has.
 var endings = map[string]struct {
 	cause error
-	end   func(*testing.T, *cluster, *redlock.Locker, *redlock.Lease)
+	end   func(*testing.T, *clustertest.Cluster, *redlock.Locker, *redlock.Lease)
 }{
-	"unlocked": {redlock.ErrReleased, func(t *testing.T, _ *cluster, _ *redlock.Locker, le *redlock.Lease) {
+	"unlocked": {redlock.ErrReleased, func(t *testing.T, _ *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
 		t.Helper()
 		mustUnlock(t, le)
 	}},
-	"handed over": {redlock.ErrReleased, func(t *testing.T, _ *cluster, l *redlock.Locker, le *redlock.Lease) {
+	"handed over": {redlock.ErrReleased, func(t *testing.T, _ *clustertest.Cluster, l *redlock.Locker, le *redlock.Lease) {
 		t.Helper()
 		next := lockInBackground(t.Context(), l, le.Name())
 		synctest.Wait()
 		mustUnlock(t, le)
 		t.Cleanup(func() { _ = (<-next).lease.Unlock(context.Background()) })
 	}},
-	"unlocked in vain": {redlock.ErrReleased, func(_ *testing.T, c *cluster, _ *redlock.Locker, le *redlock.Lease) {
-		c.freeze(0, 1, 2)
+	"unlocked in vain": {redlock.ErrReleased, func(_ *testing.T, c *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
+		c.Freeze(0, 1, 2)
 		_ = le.Unlock(context.Background())
 	}},
-	"run out": {redlock.ErrLost, func(_ *testing.T, _ *cluster, _ *redlock.Locker, le *redlock.Lease) {
+	"run out": {redlock.ErrLost, func(_ *testing.T, _ *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
 		time.Sleep(time.Until(le.Until()) + time.Nanosecond)
 		synctest.Wait()
 	}},
-	"taken away": {redlock.ErrLost, func(_ *testing.T, c *cluster, _ *redlock.Locker, le *redlock.Lease) {
-		for _, tap := range c.taps {
-			tap.del(le.Name())
+	"taken away": {redlock.ErrLost, func(_ *testing.T, c *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
+		for _, master := range c.Masters {
+			master.Delete(le.Name())
 		}
 		_ = le.Extend(context.Background())
 	}},
-	"closed": {redlock.ErrClosed, func(t *testing.T, _ *cluster, l *redlock.Locker, _ *redlock.Lease) {
+	"closed": {redlock.ErrClosed, func(t *testing.T, _ *clustertest.Cluster, l *redlock.Locker, _ *redlock.Lease) {
 		t.Helper()
 		mustClose(t, l)
 	}},
@@ -54,8 +55,8 @@ func TestContextEndsWithItsCauseWheneverItIsAskedFor(t *testing.T) {
 	for what, ending := range endings {
 		for _, before := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(5)
-				l := c.locker(t)
+				c := clustertest.New(5)
+				l := c.Locker(t)
 				type key struct{}
 				le, err := l.Lock(context.WithValue(t.Context(), key{}, "kept"), "a")
 				if err != nil {
@@ -103,7 +104,7 @@ func TestContextIsNotAliveAfterTheDeadline(t *testing.T) {
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				clock := new(wallClock)
-				l := newCluster(3).locker(t, redlock.WithClock(clock))
+				l := clustertest.New(3).Locker(t, redlock.WithClock(clock))
 				asked, done := mustLock(t, l, "a"), mustLock(t, l, "b")
 				if before {
 					_, _ = asked.Context(), done.Context()
@@ -128,8 +129,8 @@ func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 	t.Parallel()
 	for what, ending := range endings {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			l := c.locker(t, redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
+			c := clustertest.New(5)
+			l := c.Locker(t, redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
 			var opts []redlock.MutexOption
 			if what == "run out" {
 				opts = append(opts, redlock.WithRenewal(time.Millisecond))
@@ -175,18 +176,18 @@ func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 func TestEventsCarryTheContextOfTheirLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		seen := &contexts{of: make(map[string]context.Context)}
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
 		lost := mustLock(t, l, "a")
 		time.Sleep(time.Second) // it is renewed
-		c.freeze(nodesFrom(0, 5)...)
+		c.Freeze()
 		<-lost.Done()
 		synctest.Wait()
 		for _, event := range []string{"acquired", "renewed", "danger", "lost"} {
 			seen.check(t, l, event, lost, redlock.ErrLost)
 		}
-		c.thaw(nodesFrom(0, 5)...)
+		c.Thaw()
 		time.Sleep(time.Second)
 		released := mustLock(t, l, "a")
 		mustUnlock(t, released)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -26,25 +27,25 @@ func lockMany(t *testing.T, l *redlock.Locker, count int) (leases []*redlock.Lea
 func TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		seen, log := new(recorder), new(logged)
-		l := c.locker(t, redlock.WithTTL(time.Minute), redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
+		l := c.Locker(t, redlock.WithTTL(time.Minute), redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
 		const count = 600
 		leases := lockMany(t, l, count)
-		c.taps[0].deny(wire.Release, errDenied)
+		c.Masters[0].Deny(wire.Release, errDenied)
 		for _, le := range leases {
 			mustUnlock(t, le)
 		}
 		time.Sleep(30 * time.Second)
-		if n := c.taps[0].sent(wire.Release); n < count+20 || n > count+50 {
+		if n := c.Masters[0].Sent(wire.Release); n < count+20 || n > count+50 {
 			t.Errorf("%d releases were sent %d times in half a minute", count, n)
 		}
 		if s := l.Stats(); s.Pending != count {
 			t.Errorf("stats: %+v", s)
 		}
-		c.taps[0].deny(wire.Release, nil)
+		c.Masters[0].Deny(wire.Release, nil)
 		time.Sleep(1100 * time.Millisecond) // the longest pause before a node is asked again
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		wantDrained(t, l)
 		if n := len(eventsOf[redlock.DroppedEvent](seen)); n != 0 || l.Stats().Refused != 0 {
 			t.Errorf("%d releases are told as given up; %+v", n, l.Stats())
@@ -56,24 +57,24 @@ func TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt(t *testing.T) {
 func TestARefusalOfOneReleaseHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithTTL(time.Minute))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithTTL(time.Minute))
 		leases := lockMany(t, l, 2)
-		c.taps[0].deny(wire.Release, errDenied)
+		c.Masters[0].Deny(wire.Release, errDenied)
 		mustUnlock(t, leases[0])
-		c.taps[0].denyLock("a0")
+		c.Masters[0].Deny(wire.Release, errDenied, "a0")
 		time.Sleep(3 * time.Second)
-		before := c.taps[0].sent(wire.Release)
+		before := c.Masters[0].Sent(wire.Release)
 		mustUnlock(t, leases[1])
 		for i := range 100 {
 			mustUnlock(t, lockEverywhere(t, l, fmt.Sprint("b", i)))
 			synctest.Wait()
 		}
-		if n := c.taps[0].sent(wire.Release) - before; n > 110 {
+		if n := c.Masters[0].Sent(wire.Release) - before; n > 110 {
 			t.Errorf("%d releases were sent for 101 locks: that one is taken is no reason to send another again", n)
 		}
-		if c.taps[0].owner("a1") != "" || c.taps[0].owner("a0") == "" {
-			t.Errorf("on the node: %q, %q", c.taps[0].owner("a0"), c.taps[0].owner("a1"))
+		if c.Masters[0].Owner("a1") != "" || c.Masters[0].Owner("a0") == "" {
+			t.Errorf("on the node: %q, %q", c.Masters[0].Owner("a0"), c.Masters[0].Owner("a1"))
 		}
 	})
 }
@@ -82,11 +83,11 @@ func TestARefusalOfOneReleaseHoldsUpNoOther(t *testing.T) {
 func TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		seen, log := new(recorder), new(logged)
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
 		leases := lockMany(t, l, 5)
-		c.taps[1].deny(wire.Release, errDenied)
+		c.Masters[1].Deny(wire.Release, errDenied)
 		for _, le := range leases {
 			mustUnlock(t, le)
 		}
@@ -100,7 +101,7 @@ func TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong(t *testing.T
 		}
 		told := eventsOf[redlock.DroppedEvent](seen)
 		for _, e := range told {
-			if e.Node != c.taps[1].Addr() || !errors.Is(e.Err, errDenied) {
+			if e.Node != c.Masters[1].Addr() || !errors.Is(e.Err, errDenied) {
 				t.Errorf("told: %+v", e)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -17,8 +18,8 @@ type job = func(context.Context, *redlock.Lease) error
 func TestDoHoldsTheLockWhileTheFunctionRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		one, other := c.Locker(t), c.Locker(t)
 		type key struct{}
 		ctx := context.WithValue(t.Context(), key{}, "kept")
 		err := one.Do(ctx, "a", func(ctx context.Context, le *redlock.Lease) error {
@@ -44,7 +45,7 @@ func TestDoHoldsTheLockWhileTheFunctionRuns(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		ran := false
 		if err := other.TryDo(t.Context(), "a", func(context.Context, *redlock.Lease) error { ran = true; return nil }); err != nil || !ran {
 			t.Errorf("TryDo of a free lock: %v", err)
@@ -55,15 +56,15 @@ func TestDoHoldsTheLockWhileTheFunctionRuns(t *testing.T) {
 func TestDoReturnsItsFunctionsErrorAsItIs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		mine := errors.New("mine")
 		for name, do := range map[string]func(context.Context, string, job, ...redlock.MutexOption) error{"Do": l.Do, "TryDo": l.TryDo} {
 			err := do(t.Context(), "a", func(context.Context, *redlock.Lease) error { return mine })
 			if err != mine { //nolint:errorlint // the very one
 				t.Errorf("%s: %v", name, err)
 			}
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		}
 	})
 }
@@ -72,11 +73,11 @@ func TestDoTellsOfTheLossAsWell(t *testing.T) {
 	t.Parallel()
 	for _, mine := range []error{nil, errors.New("mine")} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			l := c.locker(t, redlock.WithTTL(time.Second))
+			c := clustertest.New(5)
+			l := c.Locker(t, redlock.WithTTL(time.Second))
 			start := time.Now()
 			err := l.Do(t.Context(), "a", func(ctx context.Context, le *redlock.Lease) error {
-				c.freeze(nodesFrom(0, 5)...)
+				c.Freeze()
 				<-ctx.Done()
 				if d := time.Since(start); d != validity(time.Second) {
 					t.Errorf("the context ended after %v", d)
@@ -93,7 +94,7 @@ func TestDoTellsOfTheLossAsWell(t *testing.T) {
 			if d := time.Since(start); d < validity(time.Second)+time.Second {
 				t.Errorf("Do did not wait for its function: %v", d)
 			}
-			c.thaw(nodesFrom(0, 5)...)
+			c.Thaw()
 		})
 	}
 }
@@ -103,11 +104,11 @@ func TestDoTellsOfTheLossAsWell(t *testing.T) {
 func TestDoReturnsNilForFinishedWorkThoughTheReleaseFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		seen, log := new(recorder), new(logged)
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithLogger(log.logger()))
 		err := l.Do(t.Context(), "a", func(context.Context, *redlock.Lease) error {
-			c.freeze(0, 1, 2)
+			c.Freeze(0, 1, 2)
 			return nil
 		})
 		if err != nil {
@@ -120,15 +121,15 @@ func TestDoReturnsNilForFinishedWorkThoughTheReleaseFails(t *testing.T) {
 		if log.count("released") != 1 {
 			t.Errorf("the log was told %s", log)
 		}
-		c.thaw(0, 1, 2)
+		c.Thaw(0, 1, 2)
 	})
 }
 
 func TestDoReleasesAfterAPanicAndLetsItGoOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		func() {
 			defer func() {
 				if r := recover(); r != "help" {
@@ -138,7 +139,7 @@ func TestDoReleasesAfterAPanicAndLetsItGoOn(t *testing.T) {
 			_ = l.Do(t.Context(), "a", func(context.Context, *redlock.Lease) error { panic("help") })
 			t.Error("Do returned")
 		}()
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		mustUnlock(t, mustTryLock(t, l, "a"))
 	})
 }
@@ -146,8 +147,8 @@ func TestDoReleasesAfterAPanicAndLetsItGoOn(t *testing.T) {
 func TestDoReleasesWhereItsGoroutineExits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
@@ -155,15 +156,15 @@ func TestDoReleasesWhereItsGoroutineExits(t *testing.T) {
 			t.Error("Do returned")
 		}()
 		<-gone
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
 func TestDoesContextEndsWithItsCallersContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := l.Do(ctx, "a", func(ctx context.Context, le *redlock.Lease) error {
@@ -176,15 +177,15 @@ func TestDoesContextEndsWithItsCallersContext(t *testing.T) {
 		if err != context.DeadlineExceeded { //nolint:errorlint // the very one
 			t.Errorf("Do: %v", err)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
 func TestDoesFunctionMayUnlockEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		err := l.Do(t.Context(), "a", func(ctx context.Context, le *redlock.Lease) error {
 			synctest.Wait()
 			mustUnlock(t, le)
@@ -195,7 +196,7 @@ func TestDoesFunctionMayUnlockEarly(t *testing.T) {
 			mustUnlock(t, mustTryLock(t, l, "b"))
 			return nil
 		})
-		if n := c.count(wire.Release); err != nil || n > 6 {
+		if n := c.Sent(wire.Release); err != nil || n > 6 {
 			t.Errorf("Do: %v, %d releases", err, n)
 		}
 	})
@@ -204,9 +205,9 @@ func TestDoesFunctionMayUnlockEarly(t *testing.T) {
 func TestDoDoesNotCallItsFunctionWithoutTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		holder := mustLock(t, c.locker(t), "a", redlock.WithTTL(time.Hour))
-		l := c.locker(t)
+		c := clustertest.New(3)
+		holder := mustLock(t, c.Locker(t), "a", redlock.WithTTL(time.Hour))
+		l := c.Locker(t)
 		never := func(context.Context, *redlock.Lease) error { t.Error("called"); return nil }
 		if err := l.TryDo(t.Context(), "a", never); !errors.Is(err, redlock.ErrHeld) {
 			t.Errorf("TryDo: %v", err)
@@ -215,11 +216,11 @@ func TestDoDoesNotCallItsFunctionWithoutTheLock(t *testing.T) {
 		if !errors.Is(err, redlock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Do: %v", err)
 		}
-		c.refuse(0, 1)
+		c.Refuse(0, 1)
 		if err := l.TryDo(t.Context(), "b", never); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("TryDo: %v", err)
 		}
-		c.heal()
+		c.Heal()
 		mustUnlock(t, holder)
 	})
 }
@@ -227,8 +228,8 @@ func TestDoDoesNotCallItsFunctionWithoutTheLock(t *testing.T) {
 func TestDoHeedsTheMaximumHold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithTTL(3*time.Second))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithTTL(3*time.Second))
 		start := time.Now()
 		err := l.Do(t.Context(), "a", func(ctx context.Context, _ *redlock.Lease) error {
 			<-ctx.Done()
@@ -244,8 +245,8 @@ func TestDoHeedsTheMaximumHold(t *testing.T) {
 func TestMinimumHoldLeavesTheLockInPlaceUntilThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		one, other := c.Locker(t), c.Locker(t)
 		minHold := redlock.WithMinHold(time.Minute) // longer than the TTL
 		start := time.Now()
 		if err := one.TryDo(t.Context(), "a", func(context.Context, *redlock.Lease) error { return nil }, minHold); err != nil {
@@ -268,7 +269,7 @@ func TestMinimumHoldLeavesTheLockInPlaceUntilThen(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		mustUnlock(t, le)
-		if ttl := c.taps[0].ttl("a"); ttl > 54*time.Second || ttl < 53*time.Second {
+		if ttl := c.Masters[0].TTL("a"); ttl > 54*time.Second || ttl < 53*time.Second {
 			t.Errorf("the key lives for %v", ttl)
 		}
 	})
@@ -277,12 +278,12 @@ func TestMinimumHoldLeavesTheLockInPlaceUntilThen(t *testing.T) {
 func TestMinimumHoldThatIsOverDeletes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a", redlock.WithMinHold(time.Second))
 		time.Sleep(time.Second)
 		mustUnlock(t, le)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -290,8 +291,8 @@ func TestMinimumHoldThatIsOverDeletes(t *testing.T) {
 func TestMinimumHoldIsNotHandedOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithMinHold(5*time.Second))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithMinHold(5*time.Second))
 		start := time.Now()
 		le := mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")

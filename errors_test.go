@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -25,8 +26,8 @@ var verdicts = []error{
 func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		one, l := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		one, l := c.Locker(t), c.Locker(t)
 		holder := mustLock(t, one, "held", redlock.WithTTL(time.Hour))
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -46,12 +47,12 @@ func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 			"lost, unlock":    {lost.Unlock(t.Context()), []error{redlock.ErrLost}},
 			"released":        {released.Unlock(t.Context()), []error{redlock.ErrReleased}},
 		}
-		c.freeze(0, 1, 2)
+		c.Freeze(0, 1, 2)
 		tests["no quorum"] = struct {
 			err  error
 			want []error
 		}{lock(l.TryLock(t.Context(), "free")), []error{redlock.ErrNoQuorum}}
-		c.thaw(0, 1, 2)
+		c.Thaw(0, 1, 2)
 		time.Sleep(time.Second)
 		mustClose(t, l)
 		tests["closed"] = struct {
@@ -79,17 +80,17 @@ func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		one, l := c.locker(t, redlock.WithHolder("host/1")), c.locker(t)
+		c := clustertest.New(5)
+		one, l := c.Locker(t, redlock.WithHolder("host/1")), c.Locker(t)
 		holder := mustLock(t, one, "a", redlock.WithTTL(3*time.Second))
 		for _, i := range []int{1, 2, 4} {
-			c.taps[i].del("a")
+			c.Masters[i].Delete("a")
 		}
-		c.freeze(1)
-		c.refuse(2)
-		c.taps[4].setFence("a", "foreign")
-		c.taps[0].latency(10 * time.Millisecond)
-		c.taps[3].latency(20 * time.Millisecond)
+		c.Freeze(1)
+		c.Refuse(2)
+		c.Masters[4].SetFence("a", "foreign")
+		c.Masters[0].Latency(10 * time.Millisecond)
+		c.Masters[3].Latency(20 * time.Millisecond)
 		_, err := l.TryLock(t.Context(), "a")
 		q, ok := errors.AsType[*redlock.QuorumError](err)
 		if !ok {
@@ -100,7 +101,7 @@ func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 		}
 		want := []wire.Verdict{wire.Held, wire.Unavailable, wire.Unavailable, wire.Held, wire.Refused}
 		for i, n := range q.Nodes {
-			if n.Node != c.taps[i].Addr() || n.Verdict != want[i] {
+			if n.Node != c.Masters[i].Addr() || n.Verdict != want[i] {
 				t.Errorf("node %d: %+v", i, n)
 			}
 			if n.Verdict == wire.Held && (n.Holder != "host/1" || n.Remain > 3*time.Second) {
@@ -110,17 +111,17 @@ func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 				t.Errorf("%q does not name %s", err, n.Node)
 			}
 		}
-		if !errors.Is(err, pool.ErrBadFence) || !errors.Is(err, errRefused) {
+		if !errors.Is(err, pool.ErrBadFence) || !errors.Is(err, clustertest.ErrRefused) {
 			t.Errorf("the nodes' causes are not in %v", err)
 		}
-		if n, ok := errors.AsType[*redlock.NodeError](err); !ok || n.Node != c.taps[0].Addr() {
+		if n, ok := errors.AsType[*redlock.NodeError](err); !ok || n.Node != c.Masters[0].Addr() {
 			t.Errorf("errors.AsType found %v", n)
 		}
 		if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), `held by "host/1" for another `) {
 			t.Errorf("text: %s", err)
 		}
-		c.thaw(1)
-		c.heal()
+		c.Thaw(1)
+		c.Heal()
 		_ = holder.Unlock(t.Context())
 	})
 }
@@ -138,11 +139,11 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 			{[]int{0, 0, 7, 8, 9}, 7},
 			{[]int{9, 9, 9, 0, 1}, 9},
 		} {
-			c := newCluster(5)
-			l := c.locker(t)
+			c := clustertest.New(5)
+			l := c.Locker(t)
 			for i, life := range test.lives {
 				if life > 0 {
-					c.taps[i].hold("a", time.Duration(life)*time.Second)
+					c.Masters[i].Hold("a", time.Duration(life)*time.Second)
 				}
 			}
 			_, err := l.TryLock(t.Context(), "a")
@@ -162,15 +163,15 @@ func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"lock", "try"} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			ls := c.lockers(t, 2)
+			c := clustertest.New(3)
+			ls := c.Lockers(t, 2)
 			other := mustLock(t, ls[1], "other")
 			_, cause := ls[0].TryLock(t.Context(), "other")
 			if !errors.Is(cause, redlock.ErrHeld) {
 				t.Fatal(cause)
 			}
 			mustUnlock(t, other)
-			c.freeze(0, 1, 2)
+			c.Freeze(0, 1, 2)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			time.AfterFunc(time.Millisecond, func() { cancel(cause) })
 			lock := ls[0].Lock
@@ -179,7 +180,7 @@ func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
 			}
 			began := time.Now()
 			_, err := lock(ctx, "mine")
-			c.thaw(0, 1, 2)
+			c.Thaw(0, 1, 2)
 			if !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), `redlock: lock "mine"`) || time.Since(began) > time.Millisecond {
 				t.Errorf("%s: %v", how, err)
 			}
@@ -191,14 +192,14 @@ func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
 func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		ls := c.lockers(t, 2)
+		c := clustertest.New(3)
+		ls := c.Lockers(t, 2)
 		mustLock(t, ls[0], "a")
 		leader := mustLock(t, ls[1], "leader")
 		next := lockInBackground(leader.Context(), ls[0], "b")
 		mustUnlock(t, (<-next).lease)
-		c.taps[0].hold("c", time.Hour)
-		c.taps[1].hold("c", time.Hour)
+		c.Masters[0].Hold("c", time.Hour)
+		c.Masters[1].Hold("c", time.Hour)
 		next = lockInBackground(leader.Context(), ls[0], "c")
 		synctest.Wait()
 		mustClose(t, ls[1])
@@ -214,9 +215,9 @@ func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"lock", "try"} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			l := c.locker(t)
-			c.freeze(0, 1, 2)
+			c := clustertest.New(3)
+			l := c.Locker(t)
+			c.Freeze(0, 1, 2)
 			ctx, cancel := context.WithCancelCause(t.Context())
 			first, stop := context.WithCancel(t.Context())
 			time.AfterFunc(time.Second, stop)
@@ -230,7 +231,7 @@ func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 				lock = l.TryLock
 			}
 			_, err := lock(ctx, "mine")
-			c.thaw(0, 1, 2)
+			c.Thaw(0, 1, 2)
 			if !errors.Is(err, cause) || !strings.HasPrefix(err.Error(), `redlock: lock "mine": context canceled`) {
 				t.Errorf("%s: %v", how, err)
 			}
@@ -242,11 +243,11 @@ func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		for _, tap := range c.taps {
-			tap.hold("a", time.Hour)
+		c := clustertest.New(3)
+		for _, master := range c.Masters {
+			master.Hold("a", time.Hour)
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		for _, cause := range []error{
 			context.DeadlineExceeded, fmt.Errorf("upstream: %w", context.DeadlineExceeded), errors.New("gave up"), notComparableError{"gave up"},
 		} {
@@ -272,24 +273,24 @@ func (e notComparableError) Error() string { return strings.Join(e, ", ") }
 func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := lockEverywhere(t, l, "a")
 		for _, i := range []int{0, 1, 4} {
-			c.taps[i].del("a")
-			c.taps[i].latency(time.Duration(10-i) * time.Millisecond)
+			c.Masters[i].Delete("a")
+			c.Masters[i].Latency(time.Duration(10-i) * time.Millisecond)
 		}
-		c.freeze(3)
+		c.Freeze(3)
 		q, ok := errors.AsType[*redlock.QuorumError](le.Unlock(t.Context()))
-		c.thaw(3)
+		c.Thaw(3)
 		if !ok || !errors.Is(q, redlock.ErrLost) || q.Granted != 1 || q.Held != 3 || q.Failed != 0 || q.Pending != 1 || len(q.Nodes) != 4 {
 			t.Fatalf("Unlock: %v", q)
 		}
 		for k, want := range []redlock.NodeError{
-			{Node: c.taps[0].addr, Verdict: wire.Gone},
-			{Node: c.taps[1].addr, Verdict: wire.Gone},
-			{Node: c.taps[3].addr, Verdict: wire.Unanswered},
-			{Node: c.taps[4].addr, Verdict: wire.Gone},
+			{Node: c.Masters[0].Addr(), Verdict: wire.Gone},
+			{Node: c.Masters[1].Addr(), Verdict: wire.Gone},
+			{Node: c.Masters[3].Addr(), Verdict: wire.Unanswered},
+			{Node: c.Masters[4].Addr(), Verdict: wire.Gone},
 		} {
 			if q.Nodes[k] != want {
 				t.Errorf("node %d: %+v, want %+v", k, q.Nodes[k], want)
@@ -316,7 +317,7 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 				nodes = append(nodes, wire.Seal(scripted{fmt.Sprint("node", i), func(ctx context.Context, r *wire.Request) wire.Reply {
 					switch {
 					case i == 2:
-						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused}
+						return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: clustertest.ErrRefused}
 					case r.Verb == wire.Acquire:
 						return wire.Reply{Verdict: wire.OK, Token: r.Token + i}
 					case r.Verb == wire.Repair:
@@ -355,7 +356,7 @@ func late(ctx context.Context) wire.Reply {
 func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newCluster(3).locker(t)
+		l := clustertest.New(3).Locker(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		le := mustLock(t, l, "a")
@@ -374,24 +375,24 @@ func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
 func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(2)
-		c.latency(time.Millisecond)
-		twin := c.taps[0].alias("twin")
-		c.taps[0].latencyOf("slow", 5*time.Millisecond)
-		l, err := redlock.New(asNodes([]wire.Node{&view{tap: c.taps[0], addr: c.taps[0].addr, who: "slow"}, twin, c.taps[1]}))
+		c := clustertest.New(2)
+		c.Latency(time.Millisecond)
+		twin := c.Masters[0].Alias("twin")
+		c.Masters[0].LatencyOf("slow", 5*time.Millisecond)
+		l, err := redlock.New(asNodes([]wire.Node{c.Masters[0].As("slow"), twin, c.Masters[1]}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer mustClose(t, l)
-		c.taps[0].latencyOf("slow", 0)
+		c.Masters[0].LatencyOf("slow", 0)
 		le := lockEverywhere(t, l, "a") // the first is known first, and votes
-		c.taps[0].latencyOf("slow", 5*time.Millisecond)
+		c.Masters[0].LatencyOf("slow", 5*time.Millisecond)
 		time.Sleep(time.Second)
 		if err := le.Extend(t.Context()); err != nil {
 			t.Errorf("two servers of two: %v", err)
 		}
 		time.Sleep(time.Second)
-		c.taps[1].del("a")
+		c.Masters[1].Delete("a")
 		for what, err := range map[string]error{"Extend": le.Extend(t.Context()), "Unlock": le.Unlock(t.Context())} {
 			q, ok := errors.AsType[*redlock.QuorumError](err)
 			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "twin" || q.Nodes[0].Verdict != wire.Refused || q.Nodes[1].Verdict != wire.Gone {
@@ -422,10 +423,10 @@ func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			l := c.locker(t)
+			c := clustertest.New(3)
+			l := c.Locker(t)
 			le := lockEverywhere(t, l, "held")
-			c.freeze(0, 1)
+			c.Freeze(0, 1)
 			err := call(t.Context(), l, le)
 			q, ok := errors.AsType[*redlock.QuorumError](err)
 			if !ok || !errors.Is(err, redlock.ErrNoQuorum) || q.Failed != 2 || q.Pending != 0 {
@@ -448,11 +449,11 @@ func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.lockerAs(t, "stuck")
+		c := clustertest.New(3)
+		l := c.LockerAs(t, "stuck")
 		held, extended := lockEverywhere(t, l, "held"), lockEverywhere(t, l, "extended")
-		c.stop("stuck")
-		defer c.resume("stuck")
+		c.Stop("stuck")
+		defer c.Resume("stuck")
 		_, locked := l.TryLock(t.Context(), "free")
 		extension := extended.Extend(t.Context())
 		unlocked := held.Unlock(t.Context())
@@ -471,11 +472,11 @@ func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
 func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := lockEverywhere(t, l, "a")
-		for i, tap := range c.taps {
-			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+		for i, master := range c.Masters {
+			master.Latency(time.Duration(i+1) * 10 * time.Millisecond)
 		}
 		soon := func() context.Context {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -502,13 +503,13 @@ func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		holder := lockEverywhere(t, c.locker(t), "a")
-		le := lockEverywhere(t, c.locker(t), "b")
-		l := c.locker(t)
-		for i, tap := range c.taps {
-			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
-			tap.del("b")
+		c := clustertest.New(5)
+		holder := lockEverywhere(t, c.Locker(t), "a")
+		le := lockEverywhere(t, c.Locker(t), "b")
+		l := c.Locker(t)
+		for i, master := range c.Masters {
+			master.Latency(time.Duration(i+1) * 10 * time.Millisecond)
+			master.Delete("b")
 		}
 		_, held := l.TryLock(t.Context(), "a")
 		for what, test := range map[string]struct {

@@ -8,15 +8,16 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t, redlock.WithTTL(time.Second))
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t, redlock.WithTTL(time.Second))
 		le := mustLock(t, l, "a")
 		fence := le.Fence()
 		for range 5 {
@@ -28,7 +29,7 @@ func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
 			if d := le.Until().Sub(start); d != validity(time.Second) {
 				t.Errorf("the lease lasts %v from the start of Extend", d)
 			}
-			if ttl := c.taps[0].ttl("a"); ttl < 999*time.Millisecond {
+			if ttl := c.Masters[0].TTL("a"); ttl < 999*time.Millisecond {
 				t.Errorf("the key lives for %v", ttl)
 			}
 		}
@@ -46,19 +47,19 @@ func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
 func TestExtendNeedsAMajorityOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		time.Sleep(time.Second)
-		c.freeze(0, 1)
+		c.Freeze(0, 1)
 		for range 3 {
 			var err error
 			if d := took(func() { err = le.Extend(t.Context()) }); d != time.Millisecond || err != nil {
 				t.Errorf("Extend took %v: %v", d, err)
 			}
 		}
-		c.thaw(0, 1)
+		c.Thaw(0, 1)
 		mustUnlock(t, le)
 	})
 }
@@ -68,12 +69,12 @@ func TestExtendNeedsAMajorityOnly(t *testing.T) {
 func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		until := le.Until()
 		time.Sleep(time.Second)
-		c.freeze(0, 1, 2)
+		c.Freeze(0, 1, 2)
 		var err error
 		if d := took(func() { err = le.Extend(t.Context()) }); d != 250*time.Millisecond {
 			t.Errorf("Extend took %v", d)
@@ -93,7 +94,7 @@ func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 		if err := le.Extend(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Extend with a context that has ended: %v", err)
 		}
-		c.thaw(0, 1, 2)
+		c.Thaw(0, 1, 2)
 		if err := le.Extend(t.Context()); err != nil || !le.Until().After(until) {
 			t.Errorf("Extend after the thaw: %v, until %v", err, le.Until().Sub(until))
 		}
@@ -106,14 +107,15 @@ func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t, redlock.WithTTL(time.Second), redlock.WithNodeTimeout(900*time.Millisecond))
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t, redlock.WithTTL(time.Second), redlock.WithNodeTimeout(900*time.Millisecond))
 		le := mustLock(t, l, "a")
 		until := le.Until()
 		time.Sleep(time.Until(until) - 20*time.Millisecond)
-		for _, tap := range c.taps {
-			tap.latency(100 * time.Millisecond) // executed before the deadline, but told after it
+		for _, master := range c.Masters {
+			// executed before the deadline, but told after it
+			master.Latency(100 * time.Millisecond)
 		}
 		err := le.Extend(t.Context())
 		if !errors.Is(err, redlock.ErrLost) || !time.Now().Equal(until) {
@@ -124,7 +126,7 @@ func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 			t.Error("the lease was revived")
 		}
 		synctest.Wait()
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -132,16 +134,16 @@ func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 func TestExtendNeverTakesTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t, redlock.WithTTL(time.Second))
+		c := clustertest.New(5)
+		l := c.Locker(t, redlock.WithTTL(time.Second))
 		unlocked := mustLock(t, l, "a")
 		mustUnlock(t, unlocked)
 		expired := mustLock(t, l, "a")
 		<-expired.Done()
 		time.Sleep(time.Second)
 		deleted := mustLock(t, l, "a")
-		for _, tap := range c.taps {
-			tap.del("a")
+		for _, master := range c.Masters {
+			master.Delete("a")
 		}
 		for what, err := range map[string]error{
 			"zero":     new(redlock.Lease).Extend(t.Context()),
@@ -154,8 +156,8 @@ func TestExtendNeverTakesTheLock(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		c.wantNoLocks(t)
-		if n := c.count(wire.Rejoin); n != 0 {
+		c.WantNoLocks(t)
+		if n := c.Sent(wire.Rejoin); n != 0 {
 			t.Errorf("%d requests could have taken the lock", n)
 		}
 	})
@@ -164,21 +166,21 @@ func TestExtendNeverTakesTheLock(t *testing.T) {
 func TestExtendOfAnEndedLeaseSendsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		mustUnlock(t, le)
 		lost := mustLock(t, l, "b")
 		<-lost.Done()
 		closed := mustLock(t, l, "c")
 		mustClose(t, l)
-		before := c.requests()
+		before := c.Sent()
 		for want, le := range map[error]*redlock.Lease{redlock.ErrReleased: le, redlock.ErrLost: lost, redlock.ErrClosed: closed} {
 			if err := le.Extend(t.Context()); !errors.Is(err, want) {
 				t.Errorf("Extend: %v, not %v", err, want)
 			}
 		}
-		if n := c.requests() - before; n != 0 {
+		if n := c.Sent() - before; n != 0 {
 			t.Errorf("%d requests were sent", n)
 		}
 	})
@@ -187,14 +189,14 @@ func TestExtendOfAnEndedLeaseSendsNothing(t *testing.T) {
 func TestExtendNeverShortensTheKeysLife(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithTTL(time.Second))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithTTL(time.Second))
 		le := mustLock(t, l, "a")
-		c.taps[0].expire("a", time.Minute)
+		c.Masters[0].Set("a", c.Masters[0].Owner("a"), time.Minute)
 		if err := le.Extend(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if ttl := c.taps[0].ttl("a"); ttl < 59*time.Second {
+		if ttl := c.Masters[0].TTL("a"); ttl < 59*time.Second {
 			t.Errorf("the key lives for %v now", ttl)
 		}
 		mustUnlock(t, le)
@@ -205,10 +207,10 @@ func TestExtendNeverShortensTheKeysLife(t *testing.T) {
 func TestAnswerThatComesAfterTheDeadlineRevivesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(10 * time.Millisecond)
+		c := clustertest.New(3)
+		c.Latency(10 * time.Millisecond)
 		clock := new(wallClock)
-		l := c.locker(t, redlock.WithClock(clock))
+		l := c.Locker(t, redlock.WithClock(clock))
 		le := lockEverywhere(t, l, "a")
 		extended := make(chan error)
 		go func() { extended <- le.Extend(t.Context()) }()
@@ -219,6 +221,6 @@ func TestAnswerThatComesAfterTheDeadlineRevivesNothing(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(time.Second)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
@@ -18,9 +19,9 @@ import (
 func TestTokensRiseOverLockersAndNames(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.jitter(time.Millisecond)
-		lockers := []*redlock.Locker{c.locker(t), c.locker(t), c.locker(t)}
+		c := clustertest.New(5)
+		c.Jitter(time.Millisecond)
+		lockers := []*redlock.Locker{c.Locker(t), c.Locker(t), c.Locker(t)}
 		last := map[string]uint64{}
 		for i := range 60 {
 			name := fmt.Sprint("a", i%2)
@@ -40,8 +41,8 @@ func TestTokensRiseOverLockersAndNames(t *testing.T) {
 func TestPlainLeasesHaveNoTokenAndTouchNoRegister(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		le := mustLock(t, c.locker(t, redlock.WithoutFencing()), "a")
+		c := clustertest.New(3)
+		le := mustLock(t, c.Locker(t, redlock.WithoutFencing()), "a")
 		if le.Fence() != 0 {
 			t.Errorf("token %d", le.Fence())
 		}
@@ -49,7 +50,7 @@ func TestPlainLeasesHaveNoTokenAndTouchNoRegister(t *testing.T) {
 			t.Error(err)
 		}
 		mustUnlock(t, le)
-		if v := c.taps[0].fence("a"); v != "" {
+		if v := c.Masters[0].Fence("a"); v != "" {
 			t.Errorf("the register holds %s", v)
 		}
 	})
@@ -59,14 +60,14 @@ func TestPlainLeasesHaveNoTokenAndTouchNoRegister(t *testing.T) {
 func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
 		ahead := uint64(time.Now().UnixMicro()) + 1e12 //nolint:gosec // above zero
-		for i, tap := range c.taps {
-			tap.setFence("a", fmt.Sprint(ahead+uint64(i))) //nolint:gosec // above zero
+		for i, master := range c.Masters {
+			master.SetFence("a", fmt.Sprint(ahead+uint64(i))) //nolint:gosec // above zero
 		}
 		seen := new(recorder)
-		l := c.locker(t, redlock.WithObserver(seen))
+		l := c.Locker(t, redlock.WithObserver(seen))
 		var le *redlock.Lease
 		if d := took(func() { le = mustLock(t, l, "a") }); d != 2*time.Millisecond {
 			t.Errorf("Lock took %v, two round trips are 2ms", d)
@@ -76,11 +77,11 @@ func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		accepted := 0
-		for i, tap := range c.taps {
-			if tap.fence("a") == fmt.Sprint(le.Fence()) {
+		for i, master := range c.Masters {
+			if master.Fence("a") == fmt.Sprint(le.Fence()) {
 				accepted++
-			} else if tap.fence("a") < fmt.Sprint(le.Fence()) {
-				t.Errorf("node %d was left at %s, the token is %d", i, tap.fence("a"), le.Fence())
+			} else if master.Fence("a") < fmt.Sprint(le.Fence()) {
+				t.Errorf("node %d was left at %s, the token is %d", i, master.Fence("a"), le.Fence())
 			}
 		}
 		if accepted < 3 || le.Fence() <= ahead {
@@ -106,16 +107,16 @@ func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		ahead := uint64(time.Now().UnixMicro()) + 1e12 //nolint:gosec // above zero
-		for _, tap := range c.taps[:2] {
-			tap.setFence("a", fmt.Sprint(ahead))
+		for _, master := range c.Masters[:2] {
+			master.SetFence("a", fmt.Sprint(ahead))
 		}
-		c.taps[2].latency(5 * time.Millisecond)
-		l := c.locker(t)
+		c.Masters[2].Latency(5 * time.Millisecond)
+		l := c.Locker(t)
 		le := lockEverywhere(t, l, "a")
 		time.Sleep(time.Second)
-		if got := c.taps[2].fence("a"); got != fmt.Sprint(le.Fence()) {
+		if got := c.Masters[2].Fence("a"); got != fmt.Sprint(le.Fence()) {
 			t.Errorf("the late node was left at %s, the token is %d", got, le.Fence())
 		}
 		mustUnlock(t, le)
@@ -125,18 +126,18 @@ func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		for i, tap := range c.taps[:3] {
-			tap.setFence("a", fmt.Sprint(1_000_000_000_000_000+i*1000))
+		c := clustertest.New(5)
+		for i, master := range c.Masters[:3] {
+			master.SetFence("a", fmt.Sprint(1_000_000_000_000_000+i*1000))
 		}
-		c.refuse(3, 4)
-		for _, tap := range c.taps[:3] {
-			tap.dropReply(wire.Repair, 1)
+		c.Refuse(3, 4)
+		for _, master := range c.Masters[:3] {
+			master.DropReply(wire.Repair, 1)
 		}
 		seen := new(recorder)
 		clock := new(wallClock)
 		clock.step(-40 * 365 * 24 * time.Hour) // so that the registers are ahead of the hint
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithClock(clock))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithClock(clock))
 		le := mustLock(t, l, "a")
 		attempts := eventsOf[redlock.AttemptEvent](seen)
 		if attempts[0].Err == nil {
@@ -147,7 +148,7 @@ func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 		}
 		mustUnlock(t, le)
 		time.Sleep(time.Second)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -156,9 +157,9 @@ func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		clock := new(wallClock)
-		good, bad := c.locker(t), c.locker(t, redlock.WithClock(clock))
+		good, bad := c.Locker(t), c.Locker(t, redlock.WithClock(clock))
 		var last uint64
 		for i := range 20 {
 			clock.step(-time.Duration(i) * time.Hour)
@@ -182,10 +183,10 @@ func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-50 * 365 * 24 * time.Hour, 70 * 365 * 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
+			c := clustertest.New(5)
 			clock := new(wallClock)
 			clock.step(off)
-			le := mustLock(t, c.locker(t, redlock.WithClock(clock)), "a")
+			le := mustLock(t, c.Locker(t, redlock.WithClock(clock)), "a")
 			now := time.Now().UnixMicro()
 			if f := int64(le.Fence()); f < now-int64(time.Second/time.Microsecond) || f > now+61_000_000 { //nolint:gosec // below 2^53
 				t.Errorf("token %d at %d", f, now)
@@ -200,12 +201,12 @@ func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
 func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		var last uint64
 		for i := range 20 {
-			c.taps[i%5].restart()
-			c.taps[(i+1)%5].restart()
+			c.Masters[i%5].Restart(false)
+			c.Masters[(i+1)%5].Restart(false)
 			le := mustLock(t, l, "a")
 			if le.Fence() <= last {
 				t.Errorf("token %d after %d", le.Fence(), last)
@@ -220,11 +221,13 @@ func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 func TestALockerRemembersItsTokensThoughAllRegistersAreLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		var last uint64
 		for range 5 {
-			c.each(nodesFrom(0, 5), (*tap).restart)
+			for _, master := range c.Masters {
+				master.Restart(false)
+			}
 			le := mustLock(t, l, "a")
 			if le.Fence() <= last {
 				t.Errorf("token %d after %d", le.Fence(), last)
@@ -238,20 +241,20 @@ func TestALockerRemembersItsTokensThoughAllRegistersAreLost(t *testing.T) {
 func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		mustUnlock(t, lockEverywhere(t, c.locker(t), "a"))
-		mustUnlock(t, lockEverywhere(t, c.locker(t, redlock.WithFenceRetention(24*time.Hour)), "b"))
-		mustUnlock(t, lockEverywhere(t, c.locker(t, redlock.WithTTL(12*time.Hour)), "c"))
+		c := clustertest.New(3)
+		mustUnlock(t, lockEverywhere(t, c.Locker(t), "a"))
+		mustUnlock(t, lockEverywhere(t, c.Locker(t, redlock.WithFenceRetention(24*time.Hour)), "b"))
+		mustUnlock(t, lockEverywhere(t, c.Locker(t, redlock.WithTTL(12*time.Hour)), "c"))
 		time.Sleep(time.Hour - time.Second)
-		if c.taps[0].fence("a") == "" {
+		if c.Masters[0].Fence("a") == "" {
 			t.Error("the register is gone before its retention")
 		}
 		time.Sleep(2 * time.Second)
-		if v := c.taps[0].fence("a"); v != "" {
+		if v := c.Masters[0].Fence("a"); v != "" {
 			t.Errorf("the register outlives its retention: %s", v)
 		}
 		time.Sleep(22 * time.Hour)
-		if c.taps[0].fence("b") == "" || c.taps[0].fence("c") == "" {
+		if c.Masters[0].Fence("b") == "" || c.Masters[0].Fence("c") == "" {
 			t.Error("the register is gone before its retention")
 		}
 	})
@@ -269,18 +272,18 @@ func TestTokensRiseOverTheEndOfTheRetention(t *testing.T) {
 		{50 * 365 * 24 * time.Hour, -50 * 365 * 24 * time.Hour},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			mustUnlock(t, lockEverywhere(t, c.locker(t), "a"))
+			c := clustertest.New(5)
+			mustUnlock(t, lockEverywhere(t, c.Locker(t), "a"))
 			one, other := new(wallClock), new(wallClock)
 			one.step(off.before)
-			last := lockEverywhere(t, c.locker(t, redlock.WithClock(one)), "a")
+			last := lockEverywhere(t, c.Locker(t, redlock.WithClock(one)), "a")
 			mustUnlock(t, last)
 			time.Sleep(redlock.DefaultFenceRetention + time.Second)
-			if f := c.taps[0].fence("a"); f != "" {
+			if f := c.Masters[0].Fence("a"); f != "" {
 				t.Errorf("the register is still there: %s", f)
 			}
 			other.step(off.after)
-			le := mustLock(t, c.locker(t, redlock.WithClock(other)), "a")
+			le := mustLock(t, c.Locker(t, redlock.WithClock(other)), "a")
 			if le.Fence() <= last.Fence() {
 				t.Errorf("token %d after %d, with clocks off by %v and %v", le.Fence(), last.Fence(), off.before, off.after)
 			}
@@ -293,8 +296,8 @@ func TestTokensRiseOverTheEndOfTheRetention(t *testing.T) {
 func TestNamesAreNotInUseWithAndWithoutTokensAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		for i, opts := range [][]redlock.MutexOption{nil, {redlock.WithoutFencing()}} {
 			other := [][]redlock.MutexOption{{redlock.WithoutFencing()}, nil}[i]
 			le := mustLock(t, l, "a", opts...)
@@ -314,19 +317,19 @@ func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, foreign := range []string{"text", "-1", "1.5", "12345678901234567", "9007199254740992", " 1", "0x10", ""} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			for _, tap := range c.taps {
-				tap.setFence("a", foreign)
+			c := clustertest.New(3)
+			for _, master := range c.Masters {
+				master.SetFence("a", foreign)
 			}
-			l := c.locker(t)
+			l := c.Locker(t)
 			_, err := l.TryLock(t.Context(), "a")
 			if !errors.Is(err, pool.ErrBadFence) {
 				t.Errorf("%q: TryLock: %v", foreign, err)
 			}
 			synctest.Wait()
-			c.wantNoLocks(t)
-			for _, tap := range c.taps {
-				if v := tap.fence("a"); v != foreign {
+			c.WantNoLocks(t)
+			for _, master := range c.Masters {
+				if v := master.Fence("a"); v != foreign {
 					t.Errorf("%q is %q now", foreign, v)
 				}
 			}
@@ -339,9 +342,9 @@ func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
 func TestTokensRiseOverHandOvers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.jitter(time.Millisecond)
-		lockers := []*redlock.Locker{c.locker(t), c.locker(t)}
+		c := clustertest.New(5)
+		c.Jitter(time.Millisecond)
+		lockers := []*redlock.Locker{c.Locker(t), c.Locker(t)}
 		var mu sync.Mutex
 		var last uint64
 		var all sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -22,23 +23,23 @@ func TestRestartGuardKeepsNodesThatForgotOutOfTheQuorum(t *testing.T) {
 	t.Parallel()
 	for _, guard := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
+			c := clustertest.New(5)
 			opts := with(redlock.WithTTL(5 * time.Second))
 			if guard {
 				opts = guarded()
 			}
-			one, other := c.locker(t, opts...), c.locker(t, opts...)
+			one, other := c.Locker(t, opts...), c.Locker(t, opts...)
 			if guard {
 				if err := one.Bootstrap(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			c.refuse(3, 4) // the lock is granted on exactly three of five
+			c.Refuse(3, 4) // the lock is granted on exactly three of five
 			le := mustLock(t, one, "a")
 			time.Sleep(time.Second)
-			c.heal()
-			c.taps[0].restart()
-			c.taps[1].restart()
+			c.Heal()
+			c.Masters[0].Restart(false)
+			c.Masters[1].Restart(false)
 			second, err := other.TryLock(t.Context(), "a")
 			switch {
 			case guard && err == nil:
@@ -63,24 +64,24 @@ func TestRestartGuardKeepsAMasterThatFollowedItsReplicaOutOfTheQuorum(t *testing
 	t.Parallel()
 	for _, guard := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
+			c := clustertest.New(5)
 			opts := with(redlock.WithTTL(5 * time.Second))
 			if guard {
 				opts = guarded()
 			}
-			one, other := c.locker(t, opts...), c.locker(t, opts...)
+			one, other := c.Locker(t, opts...), c.Locker(t, opts...)
 			if guard {
 				if err := one.Bootstrap(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			c.taps[0].save()
-			c.taps[1].save()
-			c.refuse(3, 4) // the lock is granted on exactly three of five
+			c.Masters[0].Save()
+			c.Masters[1].Save()
+			c.Refuse(3, 4) // the lock is granted on exactly three of five
 			le := mustLock(t, one, "a")
-			c.heal()
-			c.taps[0].failBack()
-			c.taps[1].failBack()
+			c.Heal()
+			c.Masters[0].FailBack()
+			c.Masters[1].FailBack()
 			second, err := other.TryLock(t.Context(), "a")
 			switch {
 			case guard && err == nil:
@@ -102,8 +103,8 @@ func TestRestartGuardKeepsAMasterThatFollowedItsReplicaOutOfTheQuorum(t *testing
 func TestQuarantineSaysWhichNodeAndForHowLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, guarded()...)
+		c := clustertest.New(3)
+		l := c.Locker(t, guarded()...)
 		start := time.Now()
 		_, err := l.TryLock(t.Context(), "a") // a first start cannot be told from a loss
 		q, ok := errors.AsType[*redlock.QuorumError](err)
@@ -112,7 +113,7 @@ func TestQuarantineSaysWhichNodeAndForHowLong(t *testing.T) {
 		}
 		told := 0
 		for i, n := range q.Nodes {
-			if n.Node == c.taps[i].Addr() && n.Verdict == wire.Quarantined && n.Remain == q.RetryAfter &&
+			if n.Node == c.Masters[i].Addr() && n.Verdict == wire.Quarantined && n.Remain == q.RetryAfter &&
 				strings.Contains(err.Error(), n.Node+": in quarantine after a restart for another") {
 				told++
 			}
@@ -131,25 +132,25 @@ func TestQuarantineSaysWhichNodeAndForHowLong(t *testing.T) {
 func TestBootstrapEndsTheQuarantineOfAFirstStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, guarded()...)
+		c := clustertest.New(3)
+		l := c.Locker(t, guarded()...)
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("TryLock: %v", err)
 		}
-		c.refuse(2)
+		c.Refuse(2)
 		err := l.Bootstrap(t.Context())
 		q, ok := errors.AsType[*redlock.QuorumError](err)
-		if !ok || q.Op != "bootstrap" || len(q.Nodes) != 1 || q.Nodes[0].Node != c.taps[2].Addr() {
+		if !ok || q.Op != "bootstrap" || len(q.Nodes) != 1 || q.Nodes[0].Node != c.Masters[2].Addr() {
 			t.Errorf("Bootstrap with a node away: %v", err)
 		}
 		mustUnlock(t, mustTryLock(t, l, "a"))
-		c.heal()
+		c.Heal()
 		if err := l.Bootstrap(t.Context()); err != nil {
 			t.Errorf("Bootstrap: %v", err)
 		}
-		c.refuse(0)
+		c.Refuse(0)
 		mustUnlock(t, mustTryLock(t, l, "a"))
-		c.heal()
+		c.Heal()
 		mustClose(t, l)
 		if err := l.Bootstrap(t.Context()); !errors.Is(err, redlock.ErrClosed) {
 			t.Errorf("Bootstrap after Close: %v", err)
@@ -162,43 +163,43 @@ func TestBootstrapEndsTheQuarantineOfAFirstStart(t *testing.T) {
 func TestQuarantinedNodeGrantsNothingButExtendsAndReleases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t, append(guarded(), redlock.WithRenewal(redlock.Forever))...)
+		c := clustertest.New(5)
+		l := c.Locker(t, append(guarded(), redlock.WithRenewal(redlock.Forever))...)
 		if err := l.Bootstrap(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		le := mustLock(t, l, "a")
-		owner := c.taps[0].owner("a")
-		c.taps[0].restart()
-		c.taps[1].restartKeeping()
+		owner := c.Masters[0].Owner("a")
+		c.Masters[0].Restart(false)
+		c.Masters[1].Restart(true)
 		time.Sleep(8 * time.Second)
 		if le.Err() != nil {
 			t.Fatalf("the lease: %v", le.Err())
 		}
-		if c.taps[0].owner("a") != "" || c.taps[1].owner("a") != owner {
-			t.Errorf("in quarantine: %q, %q", c.taps[0].owner("a"), c.taps[1].owner("a"))
+		if c.Masters[0].Owner("a") != "" || c.Masters[1].Owner("a") != owner {
+			t.Errorf("in quarantine: %q, %q", c.Masters[0].Owner("a"), c.Masters[1].Owner("a"))
 		}
 		time.Sleep(8 * time.Second)
-		if c.taps[0].owner("a") != owner {
+		if c.Masters[0].Owner("a") != owner {
 			t.Error("the node was not won back after its quarantine")
 		}
 		mustUnlock(t, le)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
 func TestTokensRiseOverAGuardedRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		clock := new(wallClock)
-		l := c.locker(t, append(guarded(), redlock.WithClock(clock))...)
+		l := c.Locker(t, append(guarded(), redlock.WithClock(clock))...)
 		le := mustLock(t, l, "a")
 		last := le.Fence()
 		mustUnlock(t, le)
 		clock.step(-500 * time.Millisecond)
-		for _, tap := range c.taps {
-			tap.restart()
+		for _, master := range c.Masters {
+			master.Restart(false)
 		}
 		le = mustLock(t, l, "a")
 		if le.Fence() <= last {
@@ -213,23 +214,23 @@ func TestTokensRiseOverAGuardedRestart(t *testing.T) {
 func TestAGuardedRestartWithOlderDataGivesNoOlderToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, guarded()...)
+		c := clustertest.New(3)
+		l := c.Locker(t, guarded()...)
 		if err := l.Bootstrap(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		mustUnlock(t, lockEverywhere(t, l, "a"))
-		older := c.taps[0].fence("a")
+		older := c.Masters[0].Fence("a")
 		time.Sleep(time.Minute)
 		le := lockEverywhere(t, l, "a")
 		mustUnlock(t, le)
-		for _, tap := range c.taps {
-			tap.restartKeeping()
-			tap.setFence("a", older)
+		for _, master := range c.Masters {
+			master.Restart(true)
+			master.SetFence("a", older)
 		}
 		clock := new(wallClock)
 		clock.step(-time.Hour)
-		next := mustLock(t, c.locker(t, append(guarded(), redlock.WithClock(clock))...), "a")
+		next := mustLock(t, c.Locker(t, append(guarded(), redlock.WithClock(clock))...), "a")
 		if next.Fence() <= le.Fence() {
 			t.Errorf("token %d after %d", next.Fence(), le.Fence())
 		}

@@ -1,16 +1,25 @@
 package redlock_test
 
 import (
+	"bytes"
 	"context"
 	"flag"
+	"log/slog"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
+	"github.com/go-redlock/redlock/pool"
 )
+
+// errTimeout is what nodes say where there is no answer.
+var errTimeout = os.ErrDeadlineExceeded
 
 func mustLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
 	t.Helper()
@@ -50,6 +59,19 @@ func mustClose(t *testing.T, l *redlock.Locker) {
 	t.Helper()
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatalf("Close: %v", err)
+	}
+}
+
+func asNodes[N wire.Node](from []N) (nodes []pool.Node) {
+	for _, n := range from {
+		nodes = append(nodes, wire.Seal(n))
+	}
+	return nodes
+}
+
+func fail(calls []wire.Call, with wire.Reply) {
+	for i := range calls {
+		calls[i].Reply = with
 	}
 }
 
@@ -123,6 +145,38 @@ func eventsOf[E redlock.Event](r *recorder) (of []E) {
 		}
 	}
 	return of
+}
+
+// logged is a log that a test can look into.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// count returns how many lines hold the text.
+func (l *logged) count(text string) (n int) {
+	for line := range strings.Lines(l.String()) {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
 }
 
 // result is what a call in a goroutine of its own returned, and when.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -16,30 +17,30 @@ import (
 func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 	t.Parallel()
 	const hold = 2 * time.Second
-	for name, first := range map[string]func(c *cluster, l *redlock.Locker){
+	for name, first := range map[string]func(c *clustertest.Cluster, l *redlock.Locker){
 		"the first":                          nil,
-		"the second, for the first stands":   func(c *cluster, _ *redlock.Locker) { c.stop("first") },
-		"the second, for the first is gone":  func(c *cluster, _ *redlock.Locker) { c.cut("first") },
-		"the second, for the first has left": func(_ *cluster, l *redlock.Locker) { _ = l.Close(context.Background()) },
+		"the second, for the first stands":   func(c *clustertest.Cluster, _ *redlock.Locker) { c.Stop("first") },
+		"the second, for the first is gone":  func(c *clustertest.Cluster, _ *redlock.Locker) { c.Cut("first") },
+		"the second, for the first has left": func(_ *clustertest.Cluster, l *redlock.Locker) { _ = l.Close(context.Background()) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.latency(time.Millisecond)
-			holder := c.locker(t)
+			c := clustertest.New(5)
+			c.Latency(time.Millisecond)
+			holder := c.Locker(t)
 			start := time.Now()
 			le := mustLock(t, holder, "a", redlock.WithMinHold(hold))
 			if first != nil {
-				l := c.lockerAs(t, "first")
+				l := c.LockerAs(t, "first")
 				lockInBackground(t.Context(), l, "a")
 				time.Sleep(100 * time.Millisecond)
 				defer func() {
 					if name == "the second, for the first stands" {
-						c.resume("first")
+						c.Resume("first")
 					}
 				}()
 				first(c, l)
 			}
-			next := lockInBackground(t.Context(), c.locker(t), "a")
+			next := lockInBackground(t.Context(), c.Locker(t), "a")
 			time.Sleep(time.Second)
 			mustUnlock(t, le)
 			r := <-next
@@ -56,61 +57,59 @@ func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *testing.T) {
 	t.Parallel()
 	const hold = time.Second
-	for name, fault := range map[string]func(t *testing.T, c *cluster, le *redlock.Lease){
-		"an extension that is late": func(t *testing.T, c *cluster, le *redlock.Lease) {
+	for name, fault := range map[string]func(t *testing.T, c *clustertest.Cluster, le *redlock.Lease){
+		"an extension that is late": func(t *testing.T, c *clustertest.Cluster, le *redlock.Lease) {
 			t.Helper()
-			for _, tap := range c.taps {
-				tap.slow(wire.Extend, 200*time.Millisecond)
+			c.Slow(wire.Extend, 200*time.Millisecond)
+			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
+			time.Sleep(10 * time.Millisecond)
+		},
+		"an extension that is late on each node by another time": func(_ *testing.T, c *clustertest.Cluster, le *redlock.Lease) {
+			for i, master := range c.Masters {
+				master.Slow(wire.Extend, time.Duration(i)*100*time.Millisecond)
 			}
 			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
 			time.Sleep(10 * time.Millisecond)
 		},
-		"an extension that is late on each node by another time": func(_ *testing.T, c *cluster, le *redlock.Lease) {
-			for i, tap := range c.taps {
-				tap.slow(wire.Extend, time.Duration(i)*100*time.Millisecond)
-			}
-			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
-			time.Sleep(10 * time.Millisecond)
-		},
-		"an extension that a frozen node does after the release": func(_ *testing.T, c *cluster, le *redlock.Lease) {
-			c.freeze(0, 1)
+		"an extension that a frozen node does after the release": func(_ *testing.T, c *clustertest.Cluster, le *redlock.Lease) {
+			c.Freeze(0, 1)
 			go le.Extend(context.Background()) //nolint:errcheck // the lease ends meanwhile
 			time.AfterFunc(100*time.Millisecond, func() {
-				c.taps[0].thawReversed()
-				c.taps[1].thawReversed()
+				c.Masters[0].ThawReversed()
+				c.Masters[1].ThawReversed()
 			})
 			time.Sleep(10 * time.Millisecond)
 		},
-		"an extension that comes twice": func(t *testing.T, c *cluster, le *redlock.Lease) {
+		"an extension that comes twice": func(t *testing.T, c *clustertest.Cluster, le *redlock.Lease) {
 			t.Helper()
-			owner := c.taps[0].owner("a")
+			owner := c.Masters[0].Owner("a")
 			if err := le.Extend(t.Context()); err != nil {
 				t.Error(err)
 			}
 			time.AfterFunc(300*time.Millisecond, func() {
-				for _, tap := range c.taps {
+				for _, master := range c.Masters {
 					r := &wire.Request{Verb: wire.Extend, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
-					tap.master.Do(context.Background(), []wire.Call{{Request: r}})
+					master.Do(context.Background(), []wire.Call{{Request: r}})
 				}
 			})
 		},
-		"an acquire and a rejoin that come twice": func(t *testing.T, c *cluster, _ *redlock.Lease) {
+		"an acquire and a rejoin that come twice": func(t *testing.T, c *clustertest.Cluster, _ *redlock.Lease) {
 			t.Helper()
-			owner := c.taps[0].owner("a")
+			owner := c.Masters[0].Owner("a")
 			time.AfterFunc(300*time.Millisecond, func() {
-				for _, tap := range c.taps {
+				for _, master := range c.Masters {
 					for _, v := range []wire.Verb{wire.Acquire, wire.Rejoin} {
 						r := &wire.Request{Verb: v, Lock: "a", Owner: owner, TTL: redlock.DefaultTTL}
-						tap.master.Do(context.Background(), []wire.Call{{Request: r}})
+						master.Do(context.Background(), []wire.Call{{Request: r}})
 					}
 				}
 			})
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.latency(time.Millisecond)
-			holder, other := c.locker(t), c.locker(t)
+			c := clustertest.New(5)
+			c.Latency(time.Millisecond)
+			holder, other := c.Locker(t), c.Locker(t)
 			start := time.Now()
 			le := lockEverywhere(t, holder, "a", redlock.WithMinHold(hold))
 			fault(t, c, le)
@@ -123,9 +122,9 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 			}
 			// a frozen node counts from its thaw
 			time.Sleep(hold + 150*time.Millisecond - time.Since(start))
-			for i, tap := range c.taps {
-				if owner := tap.owner("a"); owner != "" {
-					t.Errorf("%s: node %d has the lock for another %v", name, i, tap.ttl("a"))
+			for i, master := range c.Masters {
+				if owner := master.Owner("a"); owner != "" {
+					t.Errorf("%s: node %d has the lock for another %v", name, i, master.TTL("a"))
 				}
 			}
 			mustUnlock(t, mustTryLock(t, other, "a"))
@@ -137,9 +136,9 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 func TestAReleasedLockUnderAMinimumHoldKeepsItsLabel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		mustUnlock(t, lockEverywhere(t, c.locker(t), "a", redlock.WithMinHold(time.Minute), redlock.WithHolder("host/1")))
-		_, err := c.locker(t).TryLock(t.Context(), "a")
+		c := clustertest.New(3)
+		mustUnlock(t, lockEverywhere(t, c.Locker(t), "a", redlock.WithMinHold(time.Minute), redlock.WithHolder("host/1")))
+		_, err := c.Locker(t).TryLock(t.Context(), "a")
 		q, ok := errors.AsType[*redlock.QuorumError](err)
 		if !ok || !errors.Is(err, redlock.ErrHeld) || q.Holder != "host/1" {
 			t.Errorf("TryLock: %v", err)
@@ -150,20 +149,20 @@ func TestAReleasedLockUnderAMinimumHoldKeepsItsLabel(t *testing.T) {
 // A node that could not be told when the lease ended is told what is left of the hold by then.
 func TestALateReleaseDoesNotBeginTheMinimumHoldAgain(t *testing.T) {
 	t.Parallel()
-	for name, away := range map[string][2]func(c *cluster){
-		"refused":  {func(c *cluster) { c.refuse(0, 1, 2) }, (*cluster).heal},
-		"no reply": {func(c *cluster) { c.cut("holder") }, func(c *cluster) { c.join("holder") }},
+	for name, away := range map[string][2]func(c *clustertest.Cluster){
+		"refused":  {func(c *clustertest.Cluster) { c.Refuse(0, 1, 2) }, func(c *clustertest.Cluster) { c.Heal() }},
+		"no reply": {func(c *clustertest.Cluster) { c.Cut("holder") }, func(c *clustertest.Cluster) { c.Join("holder") }},
 		"denied": {
-			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(wire.Release, errors.New("NOPERM")) }) },
-			func(c *cluster) { c.each(nodesFrom(0, 3), func(n *tap) { n.deny(wire.Release, nil) }) },
+			func(c *clustertest.Cluster) { deny(c, wire.Release, errors.New("NOPERM")) },
+			func(c *clustertest.Cluster) { deny(c, wire.Release, nil) },
 		},
 	} {
 		for _, after := range []time.Duration{time.Second, 3 * time.Second} {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(3)
+				c := clustertest.New(3)
 				const hold = 2 * time.Second
 				start := time.Now()
-				le := lockEverywhere(t, c.lockerAs(t, "holder", redlock.WithTTL(time.Minute)), "a", redlock.WithMinHold(hold))
+				le := lockEverywhere(t, c.LockerAs(t, "holder", redlock.WithTTL(time.Minute)), "a", redlock.WithMinHold(hold))
 				away[0](c)
 				if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 					t.Errorf("%s: Unlock: %v", name, err)
@@ -172,8 +171,14 @@ func TestALateReleaseDoesNotBeginTheMinimumHoldAgain(t *testing.T) {
 				away[1](c)
 				// the pause before a node is asked again, at most
 				time.Sleep(max(hold-after, 0) + 1100*time.Millisecond)
-				c.wantNoLocks(t)
+				c.WantNoLocks(t)
 			})
 		}
+	}
+}
+
+func deny(c *clustertest.Cluster, v wire.Verb, why error) {
+	for _, master := range c.Masters {
+		master.Deny(v, why)
 	}
 }

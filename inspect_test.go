@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 )
 
 func TestInspectTellsWhoHasTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		one, other := c.locker(t, redlock.WithHolder("host/1")), c.locker(t)
+		c := clustertest.New(5)
+		one, other := c.Locker(t, redlock.WithHolder("host/1")), c.Locker(t)
 		le := mustLock(t, one, "a")
-		c.taps[4].del("a")
-		c.taps[4].hold("a", time.Minute)
+		c.Masters[4].Delete("a")
+		c.Masters[4].Hold("a", time.Minute)
 		time.Sleep(time.Second)
 		in, err := other.Inspect(t.Context(), "a")
 		if err != nil {
@@ -27,7 +28,7 @@ func TestInspectTellsWhoHasTheLock(t *testing.T) {
 			t.Errorf("inspection: %+v", in)
 		}
 		for i, n := range in.Nodes {
-			want := redlock.NodeInspection{Node: c.taps[i].Addr(), Owner: in.Owner, Holder: "host/1", Left: 9 * time.Second, Fence: le.Fence()}
+			want := redlock.NodeInspection{Node: c.Masters[i].Addr(), Owner: in.Owner, Holder: "host/1", Left: 9 * time.Second, Fence: le.Fence()}
 			if i == 4 {
 				want.Owner, want.Holder, want.Left = n.Owner, "", 59*time.Second
 				if n.Owner == in.Owner || n.Owner == "" {
@@ -39,12 +40,12 @@ func TestInspectTellsWhoHasTheLock(t *testing.T) {
 			}
 		}
 		mustUnlock(t, le)
-		before := c.taps[4].owner("a")
+		before := c.Masters[4].Owner("a")
 		in, err = other.Inspect(t.Context(), "a")
 		if err != nil || in.Owner != "" || in.Holder != "" || in.Left != 0 || in.Fence != le.Fence() {
 			t.Errorf("a free lock: %+v, %v", in, err)
 		}
-		if c.taps[4].owner("a") != before {
+		if c.Masters[4].Owner("a") != before {
 			t.Error("Inspect has changed something")
 		}
 		in, err = other.Inspect(t.Context(), "never locked")
@@ -57,11 +58,11 @@ func TestInspectTellsWhoHasTheLock(t *testing.T) {
 func TestInspectTellsWhatTheOthersSaidWithoutAQuorum(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
-		c.freeze(0, 1)
-		c.refuse(2)
+		c.Freeze(0, 1)
+		c.Refuse(2)
 		start := time.Now()
 		in, err := l.Inspect(t.Context(), "a")
 		if d := time.Since(start); d != 250*time.Millisecond {
@@ -74,8 +75,8 @@ func TestInspectTellsWhatTheOthersSaidWithoutAQuorum(t *testing.T) {
 		if in.Owner != "" || in.Nodes[3].Owner == "" || in.Nodes[0].Err == nil || in.Nodes[2].Err == nil {
 			t.Errorf("inspection: %+v", in)
 		}
-		c.thaw(0, 1)
-		c.heal()
+		c.Thaw(0, 1)
+		c.Heal()
 		mustUnlock(t, le)
 	})
 }
@@ -83,10 +84,10 @@ func TestInspectTellsWhatTheOthersSaidWithoutAQuorum(t *testing.T) {
 func TestALockWithoutAnEndLastsForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
-		c.taps[0].hold("a", 0)
-		c.taps[1].hold("a", 0)
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Masters[0].Hold("a", 0)
+		c.Masters[1].Hold("a", 0)
 		in, err := l.Inspect(t.Context(), "a")
 		if err != nil || in.Owner == "" || in.Left != redlock.Forever {
 			t.Errorf("Inspect: %+v, %v; want an owner for ever", in, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -29,10 +30,10 @@ const (
 func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, log := newCluster(5), new(logged)
-		l := c.locker(t, redlock.WithLogger(log.logger()))
-		c.refuse(0, 1)
-		c.freeze(2)
+		c, log := clustertest.New(5), new(logged)
+		l := c.Locker(t, redlock.WithLogger(log.logger()))
+		c.Refuse(0, 1)
+		c.Freeze(2)
 		var waiters sync.WaitGroup
 		for i := range 30 {
 			waiters.Go(func() {
@@ -64,14 +65,14 @@ func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 		if n := log.count(saysQuorum); n != 0 {
 			t.Errorf("the log tells of a quorum %d times", n)
 		}
-		c.thaw(2)
-		c.heal()
+		c.Thaw(2)
+		c.Heal()
 		waiters.Wait()
 		synctest.Wait()
 		if w, q := log.count(saysWaiting), log.count(saysQuorum); w != 1 || q != 1 {
 			t.Errorf("after the outage the log has told %d times of the wait and %d times of its end:\n%s", w, q, log)
 		}
-		for _, id := range c.owners() {
+		for _, id := range c.Owners() {
 			if log.count(id[:16]) != 0 {
 				t.Error("the log knows an owner id")
 			}
@@ -84,18 +85,18 @@ func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		before func(*cluster)
+		before func(*clustertest.Cluster)
 		lasts  time.Duration
 		want   int
 	}{
-		"held":     {func(c *cluster) { c.taps[0].hold("a", time.Hour); c.taps[1].hold("a", time.Hour) }, time.Minute, 0},
-		"a moment": {func(c *cluster) { c.refuse(0, 1) }, 600 * time.Millisecond, 0},
-		"away":     {func(c *cluster) { c.freeze(0, 1) }, 2 * time.Second, 1},
-		"too late": {func(c *cluster) { c.latency(9 * time.Millisecond) }, 2 * time.Second, 1},
+		"held":     {func(c *clustertest.Cluster) { c.Masters[0].Hold("a", time.Hour); c.Masters[1].Hold("a", time.Hour) }, time.Minute, 0},
+		"a moment": {func(c *clustertest.Cluster) { c.Refuse(0, 1) }, 600 * time.Millisecond, 0},
+		"away":     {func(c *clustertest.Cluster) { c.Freeze(0, 1) }, 2 * time.Second, 1},
+		"too late": {func(c *clustertest.Cluster) { c.Latency(9 * time.Millisecond) }, 2 * time.Second, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, log := newCluster(3), new(logged)
-			l := c.locker(t, redlock.WithLogger(log.logger()))
+			c, log := clustertest.New(3), new(logged)
+			l := c.Locker(t, redlock.WithLogger(log.logger()))
 			test.before(c)
 			waiting := lockInBackground(t.Context(), l, "a", redlock.WithTTL(10*time.Millisecond))
 			time.Sleep(test.lasts)
@@ -103,11 +104,11 @@ func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 			if n := log.count(saysWaiting); n != test.want {
 				t.Errorf("%s: the log tells of %d waits:\n%s", name, n, log)
 			}
-			c.thaw(0, 1)
-			c.heal()
-			c.latency(0)
-			c.taps[0].del("a")
-			c.taps[1].del("a")
+			c.Thaw(0, 1)
+			c.Heal()
+			c.Latency(0)
+			c.Masters[0].Delete("a")
+			c.Masters[1].Delete("a")
 			if r := <-waiting; r.err != nil {
 				t.Errorf("%s: %v", name, r.err)
 			}
@@ -152,7 +153,7 @@ func (n *faulty) Do(ctx context.Context, calls []wire.Call) {
 // oneFaulty makes a Locker of three nodes of which the first may be made faulty.
 func oneFaulty(t *testing.T, opts ...redlock.Option) (*redlock.Locker, *faulty) {
 	t.Helper()
-	nodes := newCluster(3).nodes()
+	nodes := clustertest.New(3).Nodes()
 	f := &faulty{Node: wire.NodeOf(nodes[0])}
 	nodes[0] = wire.Seal(f)
 	l, err := redlock.New(nodes, opts...)
@@ -173,7 +174,7 @@ func TestLogTellsOnceThatANodeDoesNotServeAndOnceThatItDoes(t *testing.T) {
 	}{
 		"a wrong password": {fault{Reply: wire.Reply{Verdict: wire.Refused, Err: wrong}}, `node=node0:6379 verdict=refused verb=acquire error="WRONGPASS `},
 		"no connection": {
-			fault{Reply: wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errRefused}},
+			fault{Reply: wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: clustertest.ErrRefused}},
 			`node=node0:6379 verdict=unavailable verb=acquire error="connection refused"`,
 		},
 		"a quarantine": {
@@ -290,9 +291,9 @@ func TestLogTellsOfAConnectionThatTakesLongOnly(t *testing.T) {
 func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		h := &reentrant{Handler: slog.DiscardHandler, lines: make(map[string]int), hang: make(chan struct{})}
-		nodes := append(c.nodes(), wire.Seal(c.taps[0].alias("twin")), wire.Seal(c.taps[1].alias("other twin")))
+		nodes := append(c.Nodes(), wire.Seal(c.Masters[0].Alias("twin")), wire.Seal(c.Masters[1].Alias("other twin")))
 		l, err := redlock.New(nodes, redlock.WithLogger(slog.New(h)))
 		if err != nil {
 			t.Fatal(err)
@@ -301,10 +302,10 @@ func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 		for range 10 {
 			mustUnlock(t, lockEverywhere(t, l, "a"))
 		}
-		c.refuse(2)
+		c.Refuse(2)
 		waiting := lockInBackground(t.Context(), l, "b")
 		time.Sleep(10 * time.Second)
-		c.heal()
+		c.Heal()
 		mustUnlock(t, (<-waiting).lease)
 		if d := took(func() { mustUnlock(t, mustLock(t, l, "a")) }); d != 0 {
 			t.Errorf("a pair of Lock and Unlock took %v while the logger hung", d)
@@ -342,13 +343,13 @@ func (h *curious) Enabled(context.Context, slog.Level) bool {
 func TestLoggerMayLookAtTheLeaseThatIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		h := &curious{Handler: slog.DiscardHandler}
-		l := c.locker(t, with(redlock.WithLogger(slog.New(h)))...)
+		l := c.Locker(t, with(redlock.WithLogger(slog.New(h)))...)
 		le := lockEverywhere(t, l, "a")
 		h.lease.Store(le)
-		for _, n := range c.taps {
-			n.master.Delete("a")
+		for _, n := range c.Masters {
+			n.Delete("a")
 		}
 		if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) || h.looks.Load() == 0 {
 			t.Errorf("Extend says %v; %d looks at the lost lease", err, h.looks.Load())

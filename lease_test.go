@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -59,12 +60,12 @@ func TestLeaseEndsExactlyAtItsDeadlineWithAllNodesFrozen(t *testing.T) {
 	for _, opts := range [][]redlock.MutexOption{nil, {redlock.WithRenewal(redlock.Forever)}} {
 		for _, ttl := range []time.Duration{100 * time.Millisecond, time.Second, 10 * time.Second, time.Hour} {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(5)
-				c.latency(time.Millisecond)
-				l := c.locker(t, redlock.WithTTL(ttl))
+				c := clustertest.New(5)
+				c.Latency(time.Millisecond)
+				l := c.Locker(t, redlock.WithTTL(ttl))
 				start := time.Now()
 				le := mustLock(t, l, "a", opts...)
-				c.freeze(nodesFrom(0, 5)...)
+				c.Freeze()
 				bound, cancel := le.Bind(t.Context())
 				defer cancel()
 				if until := le.Until(); !until.Equal(start.Add(validity(ttl))) {
@@ -90,7 +91,7 @@ func TestLeaseEndsExactlyAtItsDeadlineWithAllNodesFrozen(t *testing.T) {
 				if until := le.Until(); !until.Equal(start.Add(validity(ttl))) {
 					t.Errorf("TTL %v: until %v after the loss", ttl, until.Sub(start))
 				}
-				c.thaw(nodesFrom(0, 5)...)
+				c.Thaw()
 			})
 		}
 	}
@@ -101,7 +102,7 @@ func TestErrDoesNotWaitForTheTimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		clock := new(wallClock)
-		l := newCluster(3).locker(t, redlock.WithClock(clock))
+		l := clustertest.New(3).Locker(t, redlock.WithClock(clock))
 		le := mustLock(t, l, "a")
 		clock.leap(validity(redlock.DefaultTTL) - 1)
 		if le.Err() != nil {
@@ -124,7 +125,7 @@ func TestSuspendedMachineLosesItsLease(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			clock := new(wallClock)
-			l := newCluster(3).locker(t, redlock.WithClock(clock), redlock.WithTTL(ttl))
+			l := clustertest.New(3).Locker(t, redlock.WithClock(clock), redlock.WithTTL(ttl))
 			asked, waiting := mustLock(t, l, "asked"), mustLock(t, l, "waiting")
 			done := waiting.Done()
 			clock.step(time.Hour)
@@ -147,7 +148,7 @@ func TestTimeOfDayNeverLengthensALease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		clock := new(wallClock)
-		l := newCluster(3).locker(t, redlock.WithClock(clock))
+		l := clustertest.New(3).Locker(t, redlock.WithClock(clock))
 		start := time.Now()
 		le := mustLock(t, l, "a")
 		clock.step(-time.Hour)
@@ -164,14 +165,14 @@ func TestWrongTimeOfDayChangesNoExpiry(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-30 * 365 * 24 * time.Hour, 30 * 365 * 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
+			c := clustertest.New(3)
 			clock := new(wallClock)
 			clock.step(off)
-			l := c.locker(t, redlock.WithClock(clock))
+			l := c.Locker(t, redlock.WithClock(clock))
 			start := time.Now()
 			le := mustLock(t, l, "a")
-			for _, tap := range c.taps {
-				if ttl := tap.ttl("a"); ttl != redlock.DefaultTTL {
+			for _, master := range c.Masters {
+				if ttl := master.TTL("a"); ttl != redlock.DefaultTTL {
 					t.Errorf("the key lives for %v", ttl)
 				}
 			}
@@ -190,10 +191,10 @@ func TestWrongTimeOfDayChangesNoExpiry(t *testing.T) {
 func TestQuorumThatComesTooLateIsNoLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(10 * time.Millisecond)
+		c := clustertest.New(5)
+		c.Latency(10 * time.Millisecond)
 		clock, seen := new(wallClock), new(recorder)
-		l := c.locker(t, redlock.WithClock(clock), redlock.WithObserver(seen))
+		l := c.Locker(t, redlock.WithClock(clock), redlock.WithObserver(seen))
 		locked := lockInBackground(t.Context(), l, "a")
 		time.Sleep(5 * time.Millisecond)
 		clock.leap(redlock.DefaultTTL) // the process was paused while the answers were on their way
@@ -210,15 +211,15 @@ func TestQuorumThatComesTooLateIsNoLock(t *testing.T) {
 		}
 		mustUnlock(t, r.lease)
 		mustClose(t, l)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
 func TestUntilIsNotInTheFutureOnceTheLeaseHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		time.Sleep(time.Second)
 		mustUnlock(t, le)
@@ -238,9 +239,9 @@ func TestUntilIsNotInTheFutureOnceTheLeaseHasEnded(t *testing.T) {
 func TestLeaseMayBeUsedConcurrently(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.jitter(2 * time.Millisecond)
-		l := c.locker(t, redlock.WithTTL(time.Second))
+		c := clustertest.New(5)
+		c.Jitter(2 * time.Millisecond)
+		l := c.Locker(t, redlock.WithTTL(time.Second))
 		for range 10 {
 			le := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
 			var all sync.WaitGroup
@@ -284,8 +285,8 @@ func TestBindEndsWithEither(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		parent, end := context.WithCancelCause(context.WithValue(t.Context(), key{}, "kept"))
 		le := mustLock(t, l, "a")
 		byParent, cancel1 := le.Bind(parent)
@@ -322,8 +323,8 @@ func TestBindEndsWithEither(t *testing.T) {
 func TestFromContextFindsTheInnermostLeaseOfThatName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		outer := mustLock(t, l, "a")
 		inner, err := l.Lock(outer.Context(), "b")
 		if err != nil {
@@ -342,7 +343,7 @@ func TestFromContextFindsTheInnermostLeaseOfThatName(t *testing.T) {
 				t.Errorf("%s: none: %v, %v", what, le, ok)
 			}
 		}
-		if le, ok := c.locker(t).FromContext(inner.Context(), "a"); ok || le != nil {
+		if le, ok := c.Locker(t).FromContext(inner.Context(), "a"); ok || le != nil {
 			t.Errorf("another Locker finds %v", le)
 		}
 		mustUnlock(t, inner)
@@ -367,12 +368,12 @@ func TestFromContextFindsTheInnermostLeaseOfThatName(t *testing.T) {
 func TestLeaseIsLostAsSoonAsAMajoritySaysSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		for _, opts := range [][]redlock.MutexOption{nil, {redlock.WithRenewal(redlock.Forever)}} {
 			le := mustLock(t, l, "a", opts...)
-			for _, tap := range c.taps[:3] {
-				tap.hold("a", time.Minute)
+			for _, master := range c.Masters[:3] {
+				master.Hold("a", time.Minute)
 			}
 			began := time.Now()
 			if opts == nil {
@@ -387,14 +388,14 @@ func TestLeaseIsLostAsSoonAsAMajoritySaysSo(t *testing.T) {
 			if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrLost) {
 				t.Errorf("Unlock: %v", err)
 			}
-			for _, tap := range c.taps[:3] {
-				if tap.owner("a") != "foreign" {
+			for _, master := range c.Masters[:3] {
+				if master.Owner("a") != "foreign" {
 					t.Error("the other owner's lock was touched")
 				}
-				tap.del("a")
+				master.Delete("a")
 			}
 			synctest.Wait()
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		}
 	})
 }
@@ -402,17 +403,17 @@ func TestLeaseIsLostAsSoonAsAMajoritySaysSo(t *testing.T) {
 func TestLostLeaseIsReleasedWhereItStillStands(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
-		for _, tap := range c.taps[:3] {
-			tap.del("a")
+		for _, master := range c.Masters[:3] {
+			master.Delete("a")
 		}
 		if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
 			t.Errorf("Extend: %v", err)
 		}
 		synctest.Wait()
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		if s := l.Stats(); s.Leases != 0 || s.Pending != 0 {
 			t.Errorf("stats: %+v", s)
 		}
@@ -422,9 +423,9 @@ func TestLostLeaseIsReleasedWhereItStillStands(t *testing.T) {
 func TestStatsCountLeasesAndRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(10 * time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(10 * time.Millisecond)
+		l := c.Locker(t)
 		locked := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
 		if s := l.Stats(); s != (redlock.Stats{Pending: 5}) {
@@ -448,10 +449,10 @@ func TestStatsCountLeasesAndRequests(t *testing.T) {
 func TestOwnerIDsAreShownNowhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		log, seen := new(logged), new(recorder)
 		opts := []redlock.Option{redlock.WithLogger(log.logger()), redlock.WithObserver(seen), redlock.WithHolder("me")}
-		one, other := c.locker(t, opts...), c.locker(t, opts...)
+		one, other := c.Locker(t, opts...), c.Locker(t, opts...)
 		var texts []string
 		show := func(v any) { texts = append(texts, fmt.Sprintf("%v %+v %#v %s", v, v, v, v)) }
 		work := func() {
@@ -464,14 +465,14 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 			in, err := other.Inspect(t.Context(), "a")
 			show(in)
 			show(err)
-			c.freeze(0, 1)
+			c.Freeze(0, 1)
 			show(le.Extend(t.Context()))
 			show(le.Unlock(t.Context()))
-			c.thaw(0, 1)
+			c.Thaw(0, 1)
 			time.Sleep(time.Minute)
 			le = mustLock(t, one, "a")
-			c.taps[0].del("a")
-			c.taps[1].del("a")
+			c.Masters[0].Delete("a")
+			c.Masters[1].Delete("a")
 			show(le.Extend(t.Context()))
 			show(le.Unlock(t.Context()))
 			le = mustLock(t, one, "a", redlock.WithRenewal(time.Second))
@@ -485,11 +486,11 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 			show(e)
 		}
 		texts = append(texts, log.String())
-		if len(c.owners()) < 3 {
-			t.Fatalf("the test knows of %d owner ids only", len(c.owners()))
+		if len(c.Owners()) < 3 {
+			t.Fatalf("the test knows of %d owner ids only", len(c.Owners()))
 		}
 		for _, text := range texts {
-			for _, owner := range c.owners() {
+			for _, owner := range c.Owners() {
 				if strings.Contains(text, owner[:16]) {
 					t.Errorf("an owner id is shown: %s", text)
 				}
@@ -503,17 +504,17 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 func TestEachAttemptHasAnOwnerIDOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		holder := mustLock(t, c.locker(t), "a", redlock.WithTTL(3*time.Second))
+		c := clustertest.New(3)
+		holder := mustLock(t, c.Locker(t), "a", redlock.WithTTL(3*time.Second))
 		_ = holder
 		seen := new(recorder)
-		l := c.locker(t, redlock.WithObserver(seen))
+		l := c.Locker(t, redlock.WithObserver(seen))
 		le := mustLock(t, l, "a")
 		attempts := eventsOf[redlock.AttemptEvent](seen)
 		if len(attempts) < 2 {
 			t.Fatalf("%d attempts", len(attempts))
 		}
-		if ids := len(c.owners()) - 1; ids != len(attempts) {
+		if ids := len(c.Owners()) - 1; ids != len(attempts) {
 			t.Errorf("%d owner ids in %d attempts", ids, len(attempts))
 		}
 		mustUnlock(t, le)
@@ -525,16 +526,16 @@ func TestEachAttemptHasAnOwnerIDOfItsOwn(t *testing.T) {
 func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
-		c.taps[0].hold("a", 300*time.Millisecond) // the first attempt gets one node of three
-		c.taps[1].hold("a", 300*time.Millisecond)
-		c.taps[2].slow(wire.Release, time.Second) // and its rollback there takes a while
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Masters[0].Hold("a", 300*time.Millisecond) // the first attempt gets one node of three
+		c.Masters[1].Hold("a", 300*time.Millisecond)
+		c.Masters[2].Slow(wire.Release, time.Second) // and its rollback there takes a while
 		le := lockEverywhere(t, l, "a")
-		owner, granted := c.taps[0].owner("a"), []*tap{}
-		for _, tap := range c.taps { // the last has it only if the rollback came first
-			if owner != "" && tap.owner("a") == owner {
-				granted = append(granted, tap)
+		owner, granted := c.Masters[0].Owner("a"), []*clustertest.Master{}
+		for _, master := range c.Masters { // the last has it only if the rollback came first
+			if owner != "" && master.Owner("a") == owner {
+				granted = append(granted, master)
 			}
 		}
 		if len(granted) < 2 {
@@ -544,9 +545,9 @@ func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 		if err := le.Extend(t.Context()); err != nil {
 			t.Errorf("Extend: %v", err)
 		}
-		for _, tap := range granted {
-			if tap.owner("a") != owner {
-				t.Errorf("%s: the lock is not the lease's any more", tap.addr)
+		for _, master := range granted {
+			if master.Owner("a") != owner {
+				t.Errorf("%s: the lock is not the lease's any more", master.Addr())
 			}
 		}
 		mustUnlock(t, le)

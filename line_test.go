@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -17,9 +18,9 @@ import (
 func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
-		c.freeze(0, 1)
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Freeze(0, 1)
 		var patient sync.WaitGroup
 		for _, name := range []string{"a", "b"} { // as many as there are round trips at once
 			patient.Go(func() {
@@ -38,7 +39,7 @@ func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 			t.Errorf("a caller whose node timeout is 20 ms waited %v", d)
 		}
 		patient.Wait()
-		c.thaw(0, 1)
+		c.Thaw(0, 1)
 		mustClose(t, l)
 	})
 }
@@ -49,11 +50,11 @@ func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T
 		t.Run(fmt.Sprintf("closed=%t", closed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(3)
-				l := c.locker(t)
+				c := clustertest.New(3)
+				l := c.Locker(t)
 				le := mustLock(t, l, "c", redlock.WithTTL(400*time.Millisecond))
 				time.Sleep(10 * time.Millisecond) // half of what its timer was set to
-				c.freeze(0, 1)
+				c.Freeze(0, 1)
 				// as many as there are round trips at once
 				for _, name := range []string{"a", "b"} {
 					go l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second)) //nolint:errcheck // it only waits
@@ -70,7 +71,7 @@ func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T
 				}); d < 20*time.Millisecond || d > withGrace(20*time.Millisecond) {
 					t.Errorf("a caller whose node timeout is 20 ms waited %v", d)
 				}
-				c.thaw(0, 1)
+				c.Thaw(0, 1)
 				mustClose(t, l)
 			})
 		})
@@ -80,9 +81,9 @@ func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T
 func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(5 * time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		c.Latency(5 * time.Millisecond)
+		l := c.Locker(t)
 		lone := took(func() { mustLock(t, l, "a") })
 		go func() {
 			if _, err := l.Lock(t.Context(), "b"); err != nil {
@@ -100,9 +101,9 @@ func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
 func TestALoneNodeIsSentFourRequestsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(1)
-		c.latency(5 * time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(1)
+		c.Latency(5 * time.Millisecond)
+		l := c.Locker(t)
 		lone := took(func() { mustLock(t, l, "a") })
 		for _, name := range []string{"b", "c", "d"} {
 			go func() {
@@ -122,23 +123,23 @@ func TestALoneNodeIsSentFourRequestsAtOnce(t *testing.T) {
 func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
-		c.freeze(0)
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Freeze(0)
 		le := mustLock(t, l, "first")
 		synctest.Wait() // the frozen node has its request, which finds out
 		mustUnlock(t, le)
 		time.Sleep(redlock.DefaultTTL)
-		before := c.taps[0].sent(wire.Acquire)
+		before := c.Masters[0].Sent(wire.Acquire)
 		var leases []*redlock.Lease
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
 			leases = append(leases, mustLock(t, l, name))
 		}
 		synctest.Wait()
-		if n := c.taps[0].sent(wire.Acquire) - before; n != 1 {
+		if n := c.Masters[0].Sent(wire.Acquire) - before; n != 1 {
 			t.Errorf("%d requests are under way to a node that does not answer", n)
 		}
-		c.thaw(0)
+		c.Thaw(0)
 		for _, le := range leases {
 			mustUnlock(t, le)
 		}
@@ -149,8 +150,8 @@ func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 func TestWaiterThatGivesUpTellsTheNodes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		holder, waiter := c.lockerAs(t, "holder"), c.lockerAs(t, "waiter")
+		c := clustertest.New(3)
+		holder, waiter := c.LockerAs(t, "holder"), c.LockerAs(t, "waiter")
 		le := mustLock(t, holder, "a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -158,7 +159,7 @@ func TestWaiterThatGivesUpTellsTheNodes(t *testing.T) {
 			t.Errorf("Lock: %v", err)
 		}
 		synctest.Wait()
-		if n := c.count(wire.Leave); n != 3 {
+		if n := c.Sent(wire.Leave); n != 3 {
 			t.Errorf("%d of 3 nodes were told", n)
 		}
 		mustUnlock(t, le)

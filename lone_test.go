@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -23,10 +24,10 @@ func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
 	t.Parallel()
 	for nodes, itself := range map[int]bool{1: true, 2: false, 3: false} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(nodes)
+			c := clustertest.New(nodes)
 			by := make(map[wire.Verb]string) // who was told last of an answer to it
 			var mu sync.Mutex
-			l := c.locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
+			l := c.Locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
 				if e, ok := e.(redlock.NodeEvent); ok {
 					mu.Lock()
 					defer mu.Unlock()
@@ -50,10 +51,10 @@ func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
 }
 
 // vouched is a Locker of one node that has just answered. The node timeout of its locks is 100 ms.
-func vouched(t *testing.T, opts ...redlock.Option) (*cluster, *redlock.Locker) {
+func vouched(t *testing.T, opts ...redlock.Option) (*clustertest.Cluster, *redlock.Locker) {
 	t.Helper()
-	c := newCluster(1)
-	l := c.locker(t, append([]redlock.Option{redlock.WithTTL(2 * time.Second)}, opts...)...)
+	c := clustertest.New(1)
+	l := c.Locker(t, append([]redlock.Option{redlock.WithTTL(2 * time.Second)}, opts...)...)
 	mustUnlock(t, lockEverywhere(t, l, "first"))
 	synctest.Wait()
 	return c, l
@@ -113,15 +114,15 @@ func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, l := vouched(t)
-				c.freeze(0)
+				c.Freeze(0)
 				var err error
 				if d := took(func() { _, err = test.lock(t.Context(), l) }); d != test.in || !errors.Is(err, test.want) {
 					t.Errorf("%v after %v; want %v after %v", err, d, test.want, test.in)
 				}
-				c.thaw(0)
+				c.Thaw(0)
 				mustUnlock(t, mustLock(t, l, "a"))
 				mustClose(t, l)
-				c.wantNoLocks(t)
+				c.WantNoLocks(t)
 			})
 		})
 	}
@@ -144,7 +145,7 @@ func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c, l := vouched(t)
-				c.latency(60 * time.Millisecond)
+				c.Latency(60 * time.Millisecond)
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(5*time.Millisecond, cancel)
 				var err error
@@ -152,7 +153,7 @@ func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
 					t.Errorf("%v after %v", err, d)
 				}
 				time.Sleep(60 * time.Millisecond)
-				c.wantNoLocks(t)
+				c.WantNoLocks(t)
 				mustClose(t, l)
 			})
 		})
@@ -193,7 +194,7 @@ func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.
 		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n := &reluctant{Node: newCluster(1).taps[0], prompt: prompt}
+				n := &reluctant{Node: clustertest.New(1).Masters[0], prompt: prompt}
 				l, err := redlock.New([]pool.Node{wire.Seal(n)}, redlock.WithTTL(2*time.Second))
 				if err != nil {
 					t.Fatal(err)
@@ -223,15 +224,15 @@ func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.
 func TestANodeThatWasNeverHeardKeepsNobodyFromItsCancellation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(1)
-		l := c.locker(t)
-		c.freeze(0)
+		c := clustertest.New(1)
+		l := c.Locker(t)
+		c.Freeze(0)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Millisecond, cancel)
 		if d := took(func() { _, _ = l.Lock(ctx, "a") }); d != 5*time.Millisecond {
 			t.Errorf("it took %v", d)
 		}
-		c.thaw(0)
+		c.Thaw(0)
 		mustClose(t, l)
 	})
 }
@@ -241,15 +242,15 @@ func TestUnlockOverASilentLoneNodeTakesItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, l := vouched(t)
 		le := mustLock(t, l, "a")
-		c.freeze(0)
+		c.Freeze(0)
 		var err error
 		if d := took(func() { err = le.Unlock(t.Context()) }); d != 100*time.Millisecond || !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("%v after %v", err, d)
 		}
-		c.thaw(0)
+		c.Thaw(0)
 		synctest.Wait()
 		time.Sleep(time.Second)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		mustClose(t, l)
 	})
 }
@@ -259,8 +260,8 @@ func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c, l := vouched(t)
-		before := c.taps[0].sent(wire.Acquire)
-		c.freeze(0)
+		before := c.Masters[0].Sent(wire.Acquire)
+		c.Freeze(0)
 		var all sync.WaitGroup
 		try := func(name string, timeout time.Duration, want error) {
 			all.Go(func() {
@@ -276,11 +277,11 @@ func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
 			try(name, 20*time.Millisecond, redlock.ErrNoQuorum)
 		}
 		try("behind", 200*time.Millisecond, nil)
-		if n := c.taps[0].sent(wire.Acquire) - before; n != 4 {
+		if n := c.Masters[0].Sent(wire.Acquire) - before; n != 4 {
 			t.Errorf("%d requests are under way", n)
 		}
 		time.Sleep(101 * time.Millisecond) // the last of them is given up
-		c.thaw(0)
+		c.Thaw(0)
 		all.Wait()
 		mustClose(t, l)
 	})
@@ -309,9 +310,9 @@ func TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse(t *testing.T) {
 					t.Fatal("nothing panicked")
 				}
 				synctest.Wait()
-				before := c.requests()
+				before := c.Sent()
 				mustUnlock(t, mustLock(t, l, "b"))
-				if n := c.requests() - before; n != 2 {
+				if n := c.Sent() - before; n != 2 {
 					t.Errorf("another lock took %d requests", n)
 				}
 				if d := took(func() { mustUnlock(t, mustLock(t, l, "a")) }); d != 0 {
@@ -321,7 +322,7 @@ func TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse(t *testing.T) {
 					t.Errorf("%d requests are under way", s.Pending)
 				}
 				mustClose(t, l)
-				c.wantNoLocks(t)
+				c.WantNoLocks(t)
 			})
 		})
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -33,10 +34,10 @@ func story(r *recorder) string {
 func TestObserverIsToldTheLifeOfALease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(10 * time.Millisecond)
+		c := clustertest.New(3)
+		c.Latency(10 * time.Millisecond)
 		seen, also := new(recorder), new(recorder)
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithObserver(also))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithObserver(also))
 		le := mustLock(t, l, "a")
 		time.Sleep(time.Second)
 		if err := le.Extend(t.Context()); err != nil {
@@ -77,9 +78,9 @@ func TestObserverIsToldTheLifeOfALease(t *testing.T) {
 func TestObserverIsToldOfFailureAndLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		seen := new(recorder)
-		one, l := c.locker(t), c.locker(t, redlock.WithObserver(seen))
+		one, l := c.Locker(t), c.Locker(t, redlock.WithObserver(seen))
 		holder := mustLock(t, one, "held")
 		_, err := l.TryLock(t.Context(), "held")
 		failed := eventsOf[redlock.FailedEvent](seen)
@@ -123,9 +124,9 @@ func (c *contextual) ObserveContext(ctx context.Context, e redlock.Event) {
 func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		seen := new(contextual)
-		l := c.locker(t, redlock.WithObserver(seen))
+		l := c.Locker(t, redlock.WithObserver(seen))
 		le, err := l.Lock(context.WithValue(t.Context(), callKey{}, "lock"), "a")
 		if err != nil {
 			t.Fatal(err)
@@ -156,15 +157,15 @@ func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
 func TestObserverMayLookAtLeases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		o := new(looking)
-		l := c.locker(t, redlock.WithObserver(o), redlock.WithRenewal(redlock.Forever))
+		l := c.Locker(t, redlock.WithObserver(o), redlock.WithRenewal(redlock.Forever))
 		le := mustLock(t, l, "a")
 		o.lease.Store(le)
 		time.Sleep(time.Minute)
-		c.freeze(0, 1, 2)
+		c.Freeze(0, 1, 2)
 		<-le.Done()
-		c.thaw(0, 1, 2)
+		c.Thaw(0, 1, 2)
 		time.Sleep(time.Second)
 		mustUnlock(t, mustLock(t, l, "a"))
 	})
@@ -187,16 +188,16 @@ func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 	} {
 		for _, at := range []redlock.Event{redlock.AttemptEvent{}, redlock.AcquiredEvent{}, redlock.FailedEvent{}, redlock.ReleasedEvent{}} {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(3)
+				c := clustertest.New(3)
 				var panicked atomic.Bool
-				l := c.locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
+				l := c.Locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
 					if reflect.TypeOf(e) == reflect.TypeOf(at) && panicked.CompareAndSwap(false, true) {
 						panic("an observer's")
 					}
 				})))
 				if _, failed := at.(redlock.FailedEvent); failed {
-					c.taps[0].hold("a", time.Second)
-					c.taps[1].hold("a", time.Second)
+					c.Masters[0].Hold("a", time.Second)
+					c.Masters[1].Hold("a", time.Second)
 				}
 				func() {
 					defer func() { _ = recover() }()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -70,7 +71,7 @@ func TestNewNamesBadOptionAndValue(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s=%s", test.option, test.value), func(t *testing.T) {
 			t.Parallel()
-			l, err := redlock.New(newCluster(3).nodes(), test.opts...)
+			l, err := redlock.New(clustertest.New(3).Nodes(), test.opts...)
 			if l != nil || err == nil {
 				t.Fatalf("New returned %v, %v", l, err)
 			}
@@ -96,7 +97,7 @@ func TestNewTakesOptionsAtTheirBounds(t *testing.T) {
 		{redlock.WithTTL(time.Second), redlock.WithRestartGuard(time.Second)},
 		{redlock.WithLogger(slog.Default())},
 	} {
-		l, err := redlock.New(newCluster(3).nodes(), opts...)
+		l, err := redlock.New(clustertest.New(3).Nodes(), opts...)
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
@@ -107,7 +108,7 @@ func TestNewTakesOptionsAtTheirBounds(t *testing.T) {
 
 func TestNewRefusesBadNodes(t *testing.T) {
 	t.Parallel()
-	nodes := newCluster(3).nodes()
+	nodes := clustertest.New(3).Nodes()
 	for _, test := range []struct {
 		nodes         []pool.Node
 		option, value string
@@ -137,8 +138,8 @@ func TestBadArgumentsOfACallAreToldByEachCall(t *testing.T) {
 }
 
 func testBadArguments(t *testing.T) {
-	c := newCluster(3)
-	l := c.locker(t, redlock.WithTTL(time.Second), redlock.WithRestartGuard(time.Minute))
+	c := clustertest.New(3)
+	l := c.Locker(t, redlock.WithTTL(time.Second), redlock.WithRestartGuard(time.Minute))
 	for _, test := range []struct {
 		name          string
 		opts          []redlock.MutexOption
@@ -183,7 +184,7 @@ func testBadArguments(t *testing.T) {
 	}
 	wantOption(t, l.Do(t.Context(), "a", nil), "fn", "nil")
 	wantOption(t, l.TryDo(t.Context(), "a", nil), "fn", "nil")
-	if n := c.requests(); n != 0 {
+	if n := c.Sent(); n != 0 {
 		t.Errorf("the nodes were asked %d times", n)
 	}
 }
@@ -191,7 +192,7 @@ func testBadArguments(t *testing.T) {
 func TestLongNamesWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newCluster(3).locker(t)
+		l := clustertest.New(3).Locker(t)
 		for _, name := range []string{"n", strings.Repeat("n", 1024), "{tag}rest", "a{tag}b", "a b\x00\n\xff", "{", "a{b"} {
 			mustUnlock(t, mustLock(t, l, name))
 		}
@@ -201,7 +202,7 @@ func TestLongNamesWork(t *testing.T) {
 func TestBootstrapNeedsTheGuard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newCluster(3).locker(t)
+		l := clustertest.New(3).Locker(t)
 		wantOption(t, l.Bootstrap(t.Context()), "Bootstrap", "no guard")
 	})
 }
@@ -209,10 +210,10 @@ func TestBootstrapNeedsTheGuard(t *testing.T) {
 func TestFractionsOfAMillisecondAreCutOffTheTTL(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(1)
-		l := c.locker(t)
+		c := clustertest.New(1)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a", redlock.WithTTL(1500*time.Millisecond+999*time.Microsecond))
-		if ttl := c.taps[0].ttl("a"); ttl > 1500*time.Millisecond {
+		if ttl := c.Masters[0].TTL("a"); ttl > 1500*time.Millisecond {
 			t.Errorf("the key lives for %v", ttl)
 		}
 		mustUnlock(t, le)
@@ -225,7 +226,7 @@ func TestForeverNeverOverflows(t *testing.T) {
 		if redlock.Forever != math.MaxInt64 {
 			t.Fatal("Forever is not the longest duration")
 		}
-		l := newCluster(3).locker(t, redlock.WithRenewal(redlock.Forever), redlock.WithWait(redlock.Forever))
+		l := clustertest.New(3).Locker(t, redlock.WithRenewal(redlock.Forever), redlock.WithWait(redlock.Forever))
 		le := mustLock(t, l, "a")
 		if le.Err() != nil {
 			t.Error(le.Err())
@@ -237,7 +238,7 @@ func TestForeverNeverOverflows(t *testing.T) {
 func TestWhatNewWasGivenIsUndoneForOneLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newCluster(3).locker(t, redlock.WithoutFencing(), redlock.WithRenewal(redlock.Forever))
+		l := clustertest.New(3).Locker(t, redlock.WithoutFencing(), redlock.WithRenewal(redlock.Forever))
 		le, err := l.Lock(t.Context(), "a", redlock.WithFencing(), redlock.WithRenewal(0))
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -18,8 +19,8 @@ func TestLockExcludesAndUnlockFrees(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for n := 1; n <= 7; n++ {
-			c := newCluster(n)
-			one, other := c.locker(t), c.locker(t)
+			c := clustertest.New(n)
+			one, other := c.Locker(t), c.Locker(t)
 			le := lockEverywhere(t, one, "a")
 			if _, err := other.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
 				t.Errorf("%d nodes: TryLock of a held lock: %v", n, err)
@@ -27,7 +28,7 @@ func TestLockExcludesAndUnlockFrees(t *testing.T) {
 			mustUnlock(t, mustTryLock(t, other, "b"))
 			mustUnlock(t, le)
 			mustUnlock(t, mustTryLock(t, other, "a"))
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 		}
 	})
 }
@@ -36,8 +37,8 @@ func TestLockExcludesAndUnlockFrees(t *testing.T) {
 func TestLeaseExactlyWhenNoError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(3)
+		one, other := c.Locker(t), c.Locker(t)
 		le, err := one.Lock(t.Context(), "a")
 		if le == nil || err != nil {
 			t.Fatalf("a free lock: %v, %v", le, err)
@@ -60,9 +61,9 @@ func TestLeaseExactlyWhenNoError(t *testing.T) {
 func TestFreeLockTakesOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t)
 		for i := range 3 {
 			var le *redlock.Lease
 			if d := took(func() { le = mustLock(t, l, "a") }); d != time.Millisecond {
@@ -73,7 +74,7 @@ func TestFreeLockTakesOneRoundTrip(t *testing.T) {
 			}
 		}
 		mustClose(t, l)
-		if a, r, n := c.count(wire.Acquire), c.count(wire.Release), c.requests(); a != 15 || r != 15 || n != 30 {
+		if a, r, n := c.Sent(wire.Acquire), c.Sent(wire.Release), c.Sent(); a != 15 || r != 15 || n != 30 {
 			t.Errorf("%d acquires, %d releases and %d requests for three locks on five nodes", a, r, n)
 		}
 	})
@@ -82,11 +83,11 @@ func TestFreeLockTakesOneRoundTrip(t *testing.T) {
 func TestLockReturnsWhenTheQuorumHasAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		for i, tap := range c.taps {
-			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+		c := clustertest.New(5)
+		for i, master := range c.Masters {
+			master.Latency(time.Duration(i+1) * 10 * time.Millisecond)
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		var le *redlock.Lease
 		if d := took(func() { le = mustLock(t, l, "a") }); d != 30*time.Millisecond {
 			t.Errorf("Lock took %v, the third of five nodes 30ms", d)
@@ -104,13 +105,13 @@ func TestLockReturnsWhenTheQuorumHasAnswered(t *testing.T) {
 func TestTryLockReturnsWhenAQuorumIsImpossible(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		holder := mustLock(t, c.locker(t), "a")
+		c := clustertest.New(5)
+		holder := mustLock(t, c.Locker(t), "a")
 		synctest.Wait()
-		for i, tap := range c.taps {
-			tap.latency(time.Duration(i+1) * 10 * time.Millisecond)
+		for i, master := range c.Masters {
+			master.Latency(time.Duration(i+1) * 10 * time.Millisecond)
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		var err error
 		if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 30*time.Millisecond {
 			t.Errorf("TryLock took %v, the third of five nodes 30ms", d)
@@ -132,9 +133,9 @@ func TestTryLockTellsNoQuorumAtTheNodeTimeout(t *testing.T) {
 			10 * time.Second:       250 * time.Millisecond,
 			time.Hour:              250 * time.Millisecond,
 		} {
-			c := newCluster(5)
-			c.freeze(0, 1, 2)
-			l := c.locker(t, redlock.WithTTL(ttl))
+			c := clustertest.New(5)
+			c.Freeze(0, 1, 2)
+			l := c.Locker(t, redlock.WithTTL(ttl))
 			var err error
 			if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != timeout {
 				t.Errorf("TTL %v: TryLock took %v, the node timeout is %v", ttl, d, timeout)
@@ -142,7 +143,7 @@ func TestTryLockTellsNoQuorumAtTheNodeTimeout(t *testing.T) {
 			if !errors.Is(err, redlock.ErrNoQuorum) || errors.Is(err, redlock.ErrHeld) {
 				t.Errorf("TTL %v: %v", ttl, err)
 			}
-			c.thaw(0, 1, 2)
+			c.Thaw(0, 1, 2)
 		}
 	})
 }
@@ -150,24 +151,24 @@ func TestTryLockTellsNoQuorumAtTheNodeTimeout(t *testing.T) {
 func TestWithNodeTimeoutBoundsARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.freeze(0, 1)
-		l := c.locker(t, redlock.WithNodeTimeout(77*time.Millisecond))
+		c := clustertest.New(3)
+		c.Freeze(0, 1)
+		l := c.Locker(t, redlock.WithNodeTimeout(77*time.Millisecond))
 		var err error
 		if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 77*time.Millisecond {
 			t.Errorf("TryLock took %v: %v", d, err)
 		}
-		c.thaw(0, 1)
+		c.Thaw(0, 1)
 	})
 }
 
 func TestTryLockDecidesWithoutWaitingWhereNodesRefuseTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond) // of those that answer
-		c.refuse(0, 1, 2)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond) // of those that answer
+		c.Refuse(0, 1, 2)
+		l := c.Locker(t)
 		var err error
 		if d := took(func() { _, err = l.TryLock(t.Context(), "a") }); d != 0 {
 			t.Errorf("TryLock took %v", d)
@@ -183,12 +184,12 @@ func TestTryLockDecidesWithoutWaitingWhereNodesRefuseTheConnection(t *testing.T)
 func TestLockOutwaitsACrashedHolder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		start := time.Now()
-		crashed := mustLock(t, c.lockerAs(t, "crashed"), "a")
+		crashed := mustLock(t, c.LockerAs(t, "crashed"), "a")
 		synctest.Wait()
-		c.cut("crashed")
-		le := mustLock(t, c.locker(t), "a")
+		c.Cut("crashed")
+		le := mustLock(t, c.Locker(t), "a")
 		if !time.Now().After(crashed.Until()) {
 			t.Errorf("two leases overlap")
 		}
@@ -202,9 +203,9 @@ func TestLockOutwaitsACrashedHolder(t *testing.T) {
 func TestLockWaitsUntilNodesReturn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.refuse(0, 1, 2)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Refuse(0, 1, 2)
+		l := c.Locker(t)
 		locked := lockInBackground(t.Context(), l, "a")
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -214,7 +215,7 @@ func TestLockWaitsUntilNodesReturn(t *testing.T) {
 		default:
 		}
 		back := time.Now()
-		c.heal()
+		c.Heal()
 		r := <-locked
 		if r.err != nil {
 			t.Fatal(r.err)
@@ -229,10 +230,10 @@ func TestLockWaitsUntilNodesReturn(t *testing.T) {
 func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		holder := mustLock(t, c.locker(t), "held", redlock.WithTTL(time.Hour))
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		holder := mustLock(t, c.Locker(t), "held", redlock.WithTTL(time.Hour))
+		l := c.Locker(t)
 		gaveUp := errors.New("gave up")
 		for _, test := range []struct {
 			name string
@@ -275,12 +276,12 @@ func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
 				t.Errorf("%s: %v", test.name, err)
 			}
 		}
-		c.refuse(0, 1, 2)
+		c.Refuse(0, 1, 2)
 		_, err := l.Lock(t.Context(), "free", redlock.WithWait(time.Second))
 		if !errors.Is(err, redlock.ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redlock.ErrHeld) {
 			t.Errorf("no quorum: %v", err)
 		}
-		c.heal()
+		c.Heal()
 		mustUnlock(t, holder)
 	})
 }
@@ -294,8 +295,8 @@ func after(d time.Duration, f func()) func() {
 func TestEndedContextSendsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		gaveUp := errors.New("gave up")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(gaveUp)
@@ -308,7 +309,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 				t.Errorf("error: %v", err)
 			}
 		}
-		if n := c.requests(); n != 0 {
+		if n := c.Sent(); n != 0 {
 			t.Errorf("%d requests were sent", n)
 		}
 	})
@@ -319,7 +320,7 @@ func TestEndedContextSendsNothing(t *testing.T) {
 func TestContextOfLockBoundsTheWaitAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newCluster(3).locker(t)
+		l := clustertest.New(3).Locker(t)
 		type key struct{}
 		for name, lock := range map[string]func(context.Context) (*redlock.Lease, error){
 			"Lock":    func(ctx context.Context) (*redlock.Lease, error) { return l.Lock(ctx, "a") },
@@ -351,11 +352,11 @@ func TestContextOfLockBoundsTheWaitAlone(t *testing.T) {
 func TestLockReturnsAtOnceWhereAMajorityRefusesForGood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		for _, i := range []int{0, 1, 2} {
-			c.taps[i].setFence("a", "not a number")
+			c.Masters[i].SetFence("a", "not a number")
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		var err error
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would wait for ever
 		defer cancel()
@@ -365,15 +366,15 @@ func TestLockReturnsAtOnceWhereAMajorityRefusesForGood(t *testing.T) {
 		if !errors.Is(err, pool.ErrBadFence) || !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("error: %v", err)
 		}
-		c.taps[2].setFence("a", "1")
+		c.Masters[2].SetFence("a", "1")
 		mustUnlock(t, mustLock(t, l, "a"))
 		for _, i := range []int{0, 1} {
-			if v := c.taps[i].fence("a"); v != "not a number" {
+			if v := c.Masters[i].Fence("a"); v != "not a number" {
 				t.Errorf("the foreign value is %q now", v)
 			}
 		}
 		mustClose(t, l)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -381,13 +382,13 @@ func TestLockReturnsAtOnceWhereAMajorityRefusesForGood(t *testing.T) {
 func TestFailedNodesDoNotSpoilAQuorum(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.refuse(0)
-		c.taps[1].setFence("a", "foreign")
-		for _, tap := range c.taps[2:] {
-			tap.latency(time.Millisecond) // the failures come first
+		c := clustertest.New(5)
+		c.Refuse(0)
+		c.Masters[1].SetFence("a", "foreign")
+		for _, master := range c.Masters[2:] {
+			master.Latency(time.Millisecond) // the failures come first
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		for range 3 {
 			le := mustTryLock(t, l, "a")
 			if err := le.Extend(t.Context()); err != nil {
@@ -396,7 +397,7 @@ func TestFailedNodesDoNotSpoilAQuorum(t *testing.T) {
 			mustUnlock(t, le)
 		}
 		mustClose(t, l)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -405,13 +406,13 @@ func TestEvenNumberOfNodesNeverHangsOnASplit(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 4, 6} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(n)
+			c := clustertest.New(n)
 			// half of the nodes are nearer to the one, half to the other
-			for i, tap := range c.taps {
-				tap.latencyOf("one", time.Duration(1+i%2)*time.Millisecond)
-				tap.latencyOf("two", time.Duration(2-i%2)*time.Millisecond)
+			for i, master := range c.Masters {
+				master.LatencyOf("one", time.Duration(1+i%2)*time.Millisecond)
+				master.LatencyOf("two", time.Duration(2-i%2)*time.Millisecond)
 			}
-			one, two := c.lockerAs(t, "one"), c.lockerAs(t, "two")
+			one, two := c.LockerAs(t, "one"), c.LockerAs(t, "two")
 			a, b := lockInBackground(t.Context(), one, "a"), lockInBackground(t.Context(), two, "a")
 			for range 2 {
 				select {
@@ -423,20 +424,16 @@ func TestEvenNumberOfNodesNeverHangsOnASplit(t *testing.T) {
 					t.Fatalf("%d nodes: nobody has the lock", n)
 				}
 			}
-			c.freeze(nodesFrom(0, n/2)...)
+			synctest.Wait()
+			for _, master := range c.Masters[:n/2] {
+				master.Freeze()
+			}
 			if _, err := one.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 				t.Errorf("half of %d nodes are a quorum: %v", n, err)
 			}
-			c.thaw(nodesFrom(0, n/2)...)
+			c.Thaw()
 		})
 	}
-}
-
-func nodesFrom(first, n int) (nodes []int) {
-	for i := range n {
-		nodes = append(nodes, first+i)
-	}
-	return nodes
 }
 
 // Simultaneous callers may split the nodes between them so that none has a quorum. A cron job must
@@ -446,18 +443,18 @@ func TestTryLockDoesNotGiveUpOnASplitVote(t *testing.T) {
 	for _, callers := range []int{2, 3, 5} {
 		synctest.Test(t, func(t *testing.T) {
 			for range 20 {
-				c := newCluster(5)
+				c := clustertest.New(5)
 				lockers := make([]*redlock.Locker, callers)
 				for k := range lockers {
 					who := fmt.Sprint(k)
-					for i, tap := range c.taps { // each node is nearest to another
+					for i, master := range c.Masters { // each node is nearest to another
 						d := 5 * time.Millisecond
 						if i%callers == k {
 							d = time.Millisecond
 						}
-						tap.latencyOf(who, d)
+						master.LatencyOf(who, d)
 					}
-					lockers[k] = c.lockerAs(t, who)
+					lockers[k] = c.LockerAs(t, who)
 				}
 				if won := race(t, lockers, "a"); won != 1 {
 					t.Errorf("%d of %d callers won", won, callers)
@@ -497,11 +494,11 @@ func race(t *testing.T, lockers []*redlock.Locker, name string) (won int) {
 func TestOneOfAHundredSimultaneousTryLocksWins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.jitter(time.Millisecond)
+		c := clustertest.New(5)
+		c.Jitter(time.Millisecond)
 		lockers := make([]*redlock.Locker, 100)
 		for i := range lockers {
-			lockers[i] = c.locker(t)
+			lockers[i] = c.Locker(t)
 		}
 		n := *rounds
 		if raceDetector {
@@ -520,9 +517,9 @@ func TestOneOfAHundredSimultaneousTryLocksWins(t *testing.T) {
 func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		log := new(logged)
-		nodes := asNodes([]wire.Node{c.taps[0], c.taps[0].alias("twin"), c.taps[1]})
+		nodes := asNodes([]wire.Node{c.Masters[0], c.Masters[0].Alias("twin"), c.Masters[1]})
 		l, err := redlock.New(nodes, redlock.WithLogger(log.logger()))
 		if err != nil {
 			t.Fatal(err)
@@ -536,14 +533,14 @@ func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
 		if n := log.count("one server"); n != 1 {
 			t.Errorf("it was logged %d times", n)
 		}
-		c.refuse(1)
+		c.Refuse(1)
 		_, err = l.TryLock(t.Context(), "a")
 		if !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("one server of two was a quorum: %v", err)
 		}
-		c.heal()
+		c.Heal()
 		// One other owner on one server is not on a majority, though it is seen twice.
-		c.taps[0].hold("b", time.Minute)
+		c.Masters[0].Hold("b", time.Minute)
 		_, err = l.TryLock(t.Context(), "b")
 		if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || q.Held != 1 {
 			t.Errorf("error: %v", err)
@@ -557,14 +554,14 @@ func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
 func TestNamesThatBeginAlikeAreDifferentLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		one, other := c.locker(t, redlock.WithHolder("foo")), c.locker(t, redlock.WithHolder("foobar"))
+		c := clustertest.New(3)
+		one, other := c.Locker(t, redlock.WithHolder("foo")), c.Locker(t, redlock.WithHolder("foobar"))
 		a, b := mustLock(t, one, "foobar"), mustLock(t, other, "foo")
 		if _, err := other.TryLock(t.Context(), "foobar"); !errors.Is(err, redlock.ErrHeld) {
 			t.Error(err)
 		}
 		mustUnlock(t, b)
-		if a.Err() != nil || c.taps[0].owner("foobar") == "" {
+		if a.Err() != nil || c.Masters[0].Owner("foobar") == "" {
 			t.Error("the release of foo freed foobar")
 		}
 		mustUnlock(t, a)
@@ -574,8 +571,8 @@ func TestNamesThatBeginAlikeAreDifferentLocks(t *testing.T) {
 func TestKeyPrefixSeparatesLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		one, other := c.locker(t, redlock.WithKeyPrefix("one:")), c.locker(t)
+		c := clustertest.New(3)
+		one, other := c.Locker(t, redlock.WithKeyPrefix("one:")), c.Locker(t)
 		a, b := mustLock(t, one, "a"), mustTryLock(t, other, "a")
 		if _, err := other.TryLock(t.Context(), "one:a"); !errors.Is(err, redlock.ErrHeld) {
 			t.Errorf("the prefix is no part of the key: %v", err)
@@ -592,11 +589,11 @@ func TestKeyPrefixSeparatesLocks(t *testing.T) {
 func TestForeignOwnerExcludes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		for _, tap := range c.taps {
-			tap.hold("a", 3*time.Second)
+		c := clustertest.New(3)
+		for _, master := range c.Masters {
+			master.Hold("a", 3*time.Second)
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		_, err := l.TryLock(t.Context(), "a")
 		q, ok := errors.AsType[*redlock.QuorumError](err)
 		if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 3*time.Second || q.Nodes[0].Holder != "" {
@@ -613,9 +610,9 @@ func TestForeignOwnerExcludes(t *testing.T) {
 func TestMutexIsSharedByAnyNumberOfGoroutines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.jitter(time.Millisecond)
-		m := c.locker(t).Mutex("a", redlock.WithTTL(5*time.Second))
+		c := clustertest.New(5)
+		c.Jitter(time.Millisecond)
+		m := c.Locker(t).Mutex("a", redlock.WithTTL(5*time.Second))
 		var all sync.WaitGroup
 		held := 0
 		for range 20 {
@@ -644,8 +641,8 @@ func TestMutexIsSharedByAnyNumberOfGoroutines(t *testing.T) {
 func TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		plain := redlock.WithoutFencing()
 		fenced := mustLock(t, l, "a")
 		_, err := l.TryLock(t.Context(), "a", plain)

@@ -11,26 +11,26 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
-	"github.com/go-redlock/redlock/pool"
 )
 
 func TestRenewalBeginsAtAThirdOfTheTTL(t *testing.T) {
 	t.Parallel()
 	for _, ttl := range []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, time.Second, 9 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			l := c.locker(t, redlock.WithTTL(ttl), redlock.WithRenewal(redlock.Forever))
+			c := clustertest.New(3)
+			l := c.Locker(t, redlock.WithTTL(ttl), redlock.WithRenewal(redlock.Forever))
 			le := mustLock(t, l, "a")
 			for i := 1; i <= 3; i++ {
 				time.Sleep(ttl/3 - 1)
 				synctest.Wait()
-				if n := c.count(wire.Extend); n != 3*(i-1) {
+				if n := c.Sent(wire.Extend); n != 3*(i-1) {
 					t.Errorf("TTL %v: %d requests to extend before renewal %d is due", ttl, n, i)
 				}
 				time.Sleep(time.Nanosecond)
 				synctest.Wait()
-				if n := c.count(wire.Extend); n != 3*i {
+				if n := c.Sent(wire.Extend); n != 3*i {
 					t.Errorf("TTL %v: %d requests to extend when renewal %d was due", ttl, n, i)
 				}
 				if left := time.Until(le.Until()); left != validity(ttl) {
@@ -49,8 +49,8 @@ func TestRenewalKeepsShortLeases(t *testing.T) {
 	for _, ttl := range []time.Duration{4 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, time.Second} {
 		for _, timeout := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(5)
-				c.latency(200 * time.Microsecond)
+				c := clustertest.New(5)
+				c.Latency(200 * time.Microsecond)
 				opts := with(redlock.WithTTL(ttl), redlock.WithRenewal(redlock.Forever))
 				if timeout >= validity(ttl) {
 					return // refused
@@ -58,12 +58,12 @@ func TestRenewalKeepsShortLeases(t *testing.T) {
 				if timeout > 0 {
 					opts = append(opts, redlock.WithNodeTimeout(timeout))
 				}
-				le := mustLock(t, c.locker(t, opts...), "a")
+				le := mustLock(t, c.Locker(t, opts...), "a")
 				time.Sleep(20 * ttl)
 				if le.Err() != nil {
 					t.Errorf("TTL %v, node timeout %v: the lease ended: %v", ttl, timeout, le.Err())
 				}
-				if n := c.count(wire.Extend); n > 5*20*7 {
+				if n := c.Sent(wire.Extend); n > 5*20*7 {
 					t.Errorf("TTL %v, node timeout %v: %d requests to extend in 20 TTLs", ttl, timeout, n)
 				}
 				mustUnlock(t, le)
@@ -75,17 +75,17 @@ func TestRenewalKeepsShortLeases(t *testing.T) {
 func TestFailedRenewalIsRetriedUntilTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		seen := new(recorder)
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithRenewal(redlock.Forever))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithRenewal(redlock.Forever))
 		le := mustLock(t, l, "a")
 		until := le.Until()
-		c.freeze(nodesFrom(0, 5)...)
+		c.Freeze()
 		time.Sleep(time.Until(until) - 2*time.Second)
 		if le.Err() != nil || !le.Until().Equal(until) {
 			t.Fatalf("the lease: %v", le.Err())
 		}
-		c.thaw(nodesFrom(0, 5)...)
+		c.Thaw()
 		time.Sleep(2 * time.Second)
 		if le.Err() != nil {
 			t.Errorf("the lease was lost though the nodes were back: %v", le.Err())
@@ -106,12 +106,12 @@ func TestFailedRenewalIsRetriedUntilTheDeadline(t *testing.T) {
 func TestDangerIsToldOnceWhenLessThanAThirdIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		seen := new(recorder)
-		l := c.locker(t, redlock.WithObserver(seen), redlock.WithTTL(9*time.Second), redlock.WithRenewal(redlock.Forever))
+		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithTTL(9*time.Second), redlock.WithRenewal(redlock.Forever))
 		le := mustLock(t, l, "a")
 		for i := 1; i <= 2; i++ {
-			c.freeze(0, 1, 2)
+			c.Freeze(0, 1, 2)
 			time.Sleep(time.Until(le.Until()) - 3*time.Second)
 			synctest.Wait()
 			if n := len(eventsOf[redlock.DangerEvent](seen)); n != i-1 {
@@ -126,7 +126,7 @@ func TestDangerIsToldOnceWhenLessThanAThirdIsLeft(t *testing.T) {
 			if d := told[i-1]; d.Name != "a" || d.Left > 3*time.Second || d.Left < 2*time.Second {
 				t.Errorf("danger: %+v", d)
 			}
-			c.thaw(0, 1, 2)
+			c.Thaw(0, 1, 2)
 			time.Sleep(time.Second)
 		}
 		mustUnlock(t, le)
@@ -136,13 +136,13 @@ func TestDangerIsToldOnceWhenLessThanAThirdIsLeft(t *testing.T) {
 func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t, redlock.WithTTL(3*time.Second))
+		c := clustertest.New(5)
+		l := c.Locker(t, redlock.WithTTL(3*time.Second))
 		start := time.Now()
 		le := mustLock(t, l, "a", redlock.WithRenewal(10*time.Second))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		extends := c.count(wire.Extend)
+		extends := c.Sent(wire.Extend)
 		if le.Err() != nil || extends < 5*9 {
 			t.Errorf("at the maximum hold: %v, %d requests to extend", le.Err(), extends)
 		}
@@ -155,7 +155,7 @@ func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
 			t.Errorf("the lease ended after %v: %v", d, le.Err())
 		}
 		time.Sleep(time.Minute)
-		if n := c.count(wire.Extend); n != extends {
+		if n := c.Sent(wire.Extend); n != extends {
 			t.Errorf("%d requests to extend after the maximum hold", n-extends)
 		}
 	})
@@ -164,30 +164,30 @@ func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
 // Watchdogs outlive unlock elsewhere, or extend for ever.
 func TestEndedLeaseIsNotRenewed(t *testing.T) {
 	t.Parallel()
-	for what, end := range map[string]func(*testing.T, *cluster, *redlock.Locker, *redlock.Lease){
-		"unlocked": func(t *testing.T, _ *cluster, _ *redlock.Locker, le *redlock.Lease) {
+	for what, end := range map[string]func(*testing.T, *clustertest.Cluster, *redlock.Locker, *redlock.Lease){
+		"unlocked": func(t *testing.T, _ *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
 			t.Helper()
 			mustUnlock(t, le)
 		},
-		"lost": func(_ *testing.T, c *cluster, _ *redlock.Locker, le *redlock.Lease) {
-			for _, tap := range c.taps {
-				tap.del("a")
+		"lost": func(_ *testing.T, c *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
+			for _, master := range c.Masters {
+				master.Delete("a")
 			}
 			_ = le.Extend(context.Background())
 		},
-		"closed": func(t *testing.T, _ *cluster, l *redlock.Locker, _ *redlock.Lease) {
+		"closed": func(t *testing.T, _ *clustertest.Cluster, l *redlock.Locker, _ *redlock.Lease) {
 			t.Helper()
 			mustClose(t, l)
 		},
-		"unlocked in vain": func(_ *testing.T, c *cluster, _ *redlock.Locker, le *redlock.Lease) {
-			c.freeze(0, 1, 2)
+		"unlocked in vain": func(_ *testing.T, c *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
+			c.Freeze(0, 1, 2)
 			_ = le.Unlock(context.Background())
-			c.thaw(0, 1, 2)
+			c.Thaw(0, 1, 2)
 		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			l := c.locker(t, redlock.WithTTL(time.Second))
+			c := clustertest.New(5)
+			l := c.Locker(t, redlock.WithTTL(time.Second))
 			le := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
 			time.Sleep(10 * time.Second)
 			end(t, c, l, le)
@@ -195,13 +195,13 @@ func TestEndedLeaseIsNotRenewed(t *testing.T) {
 				t.Errorf("%s: the lease lives on", what)
 			}
 			synctest.Wait()
-			extends := c.count(wire.Extend, wire.Rejoin)
+			extends := c.Sent(wire.Extend, wire.Rejoin)
 			if extends < 100 {
 				t.Errorf("%s: %d requests to extend in ten TTLs", what, extends)
 			}
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			if n := c.count(wire.Extend, wire.Rejoin); n != extends {
+			if n := c.Sent(wire.Extend, wire.Rejoin); n != extends {
 				t.Errorf("%s: %d requests to extend after the end", what, n-extends)
 			}
 		})
@@ -212,7 +212,7 @@ func TestEndedLeaseIsNotRenewed(t *testing.T) {
 func TestRenewalOutlivesTheContextOfLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newCluster(3).locker(t, redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
+		l := clustertest.New(3).Locker(t, redlock.WithTTL(time.Second), redlock.WithRenewal(redlock.Forever))
 		ctx, cancel := context.WithCancel(t.Context())
 		le, err := l.Lock(ctx, "a")
 		cancel()
@@ -231,31 +231,31 @@ func TestRenewalOutlivesTheContextOfLock(t *testing.T) {
 func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
+		c := clustertest.New(5)
+		l := c.Locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
 		le := mustLock(t, l, "a")
-		owner := c.taps[0].owner("a")
-		for i, tap := range c.taps {
-			tap.restart()
+		owner := c.Masters[0].Owner("a")
+		for i, master := range c.Masters {
+			master.Restart(false)
 			time.Sleep(3 * time.Second)
 			if le.Err() != nil {
 				t.Fatalf("the lease ended at restart %d: %v", i, le.Err())
 			}
-			for j, tap := range c.taps {
-				if tap.owner("a") != owner {
+			for j, master := range c.Masters {
+				if master.Owner("a") != owner {
 					t.Errorf("restart %d: the lease does not stand on node %d", i, j)
 				}
 				// or above, by the clock of a node that has lost its register
 				want := fmt.Sprint(le.Fence())
-				if got := tap.fence("a"); got < want || j > i && got != want {
-					t.Errorf("restart %d: the register of node %d is %s, the token %d", i, j, tap.fence("a"), le.Fence())
+				if got := master.Fence("a"); got < want || j > i && got != want {
+					t.Errorf("restart %d: the register of node %d is %s, the token %d", i, j, master.Fence("a"), le.Fence())
 				}
 			}
 		}
 		mustUnlock(t, le)
 		time.Sleep(10 * time.Second)
-		c.wantNoLocks(t)
-		if n := c.count(wire.Rejoin); n == 0 {
+		c.WantNoLocks(t)
+		if n := c.Sent(wire.Rejoin); n == 0 {
 			t.Error("nothing was won back")
 		}
 	})
@@ -265,13 +265,13 @@ func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 func TestRenewalDoesNotTakeNodesFromAnotherOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
+		c := clustertest.New(5)
+		l := c.Locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
 		le := mustLock(t, l, "a")
-		c.taps[0].hold("a", time.Minute)
+		c.Masters[0].Hold("a", time.Minute)
 		time.Sleep(30 * time.Second)
-		if le.Err() != nil || c.taps[0].owner("a") != "foreign" {
-			t.Errorf("the lease: %v; node 0: %s", le.Err(), c.taps[0].owner("a"))
+		if le.Err() != nil || c.Masters[0].Owner("a") != "foreign" {
+			t.Errorf("the lease: %v; node 0: %s", le.Err(), c.Masters[0].Owner("a"))
 		}
 		mustUnlock(t, le)
 	})
@@ -282,9 +282,9 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 	t.Parallel()
 	for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, -time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
+			c := clustertest.New(3)
 			clock := new(wallClock)
-			l := c.locker(t, redlock.WithClock(clock), redlock.WithRenewal(redlock.Forever))
+			l := c.Locker(t, redlock.WithClock(clock), redlock.WithRenewal(redlock.Forever))
 			le := mustLock(t, l, "a")
 			clock.step(step)
 			mustUnlock(t, mustLock(t, l, "b")) // which has the renewer look at its appointments
@@ -292,7 +292,7 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 			if le.Err() != nil {
 				t.Errorf("step %v: the lease: %v", step, le.Err())
 			}
-			if n := c.count(wire.Extend); n > 3*30 {
+			if n := c.Sent(wire.Extend); n > 3*30 {
 				t.Errorf("step %v: %d requests to extend in six TTLs", step, n)
 			}
 			mustUnlock(t, le)
@@ -366,13 +366,6 @@ type yesNode struct {
 func yesNodes(n int) (nodes []*yesNode) {
 	for i := range n {
 		nodes = append(nodes, &yesNode{addr: fmt.Sprint("yes", i)})
-	}
-	return nodes
-}
-
-func asNodes[N wire.Node](from []N) (nodes []pool.Node) {
-	for _, n := range from {
-		nodes = append(nodes, wire.Seal(n))
 	}
 	return nodes
 }

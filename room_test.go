@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
@@ -21,15 +22,15 @@ import (
 func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t)
 		first := mustLock(t, l, "a")
 		second := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
 		third := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
-		before := c.requests()
+		before := c.Sent()
 		if err := first.Unlock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -38,24 +39,24 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 			t.Fatal(r.err)
 		}
 		synctest.Wait()
-		if n := c.count(wire.Acquire); n != 5 {
+		if n := c.Sent(wire.Acquire); n != 5 {
 			t.Errorf("%d acquires for two leases", n)
 		}
-		if n := c.requests() - before; n != 5 { // a block of tokens for the whole turn
+		if n := c.Sent() - before; n != 5 { // a block of tokens for the whole turn
 			t.Errorf("the first hand-over took %d requests", n)
 		}
-		before = c.requests()
+		before = c.Sent()
 		mustUnlock(t, r.lease)
 		r = <-third
 		synctest.Wait()
-		if n := c.requests() - before; n != 0 {
+		if n := c.Sent() - before; n != 0 {
 			t.Errorf("the second hand-over took %d requests", n)
 		}
 		if !errors.Is(first.Err(), redlock.ErrReleased) || r.lease.Err() != nil {
 			t.Errorf("first %v, third %v", first.Err(), r.lease.Err())
 		}
 		mustUnlock(t, r.lease)
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -63,15 +64,15 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 func TestFormerLeaseTouchesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		former := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
 		next := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
 		mustUnlock(t, former)
 		r := <-next
 		synctest.Wait()
-		before := c.requests()
+		before := c.Sent()
 		for range 3 {
 			if err := former.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {
 				t.Errorf("Unlock: %v", err)
@@ -81,7 +82,7 @@ func TestFormerLeaseTouchesNothing(t *testing.T) {
 			}
 		}
 		time.Sleep(8 * time.Second) // and its renewal does not go on
-		if n := c.requests() - before; n != 0 {
+		if n := c.Sent() - before; n != 0 {
 			t.Errorf("the former lease sent %d requests", n)
 		}
 		if former.Context().Err() == nil || former.Until().After(time.Now()) || former.Fence() >= r.lease.Fence() {
@@ -98,9 +99,9 @@ func TestFormerLeaseTouchesNothing(t *testing.T) {
 func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		turns := make([]int, 16)
@@ -131,7 +132,7 @@ func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 		if most-least > 1+most/10 {
 			t.Errorf("turns: %v", turns)
 		}
-		if handOvers := sum - c.count(wire.Acquire)/5; handOvers < sum*3/4 {
+		if handOvers := sum - c.Sent(wire.Acquire)/5; handOvers < sum*3/4 {
 			t.Errorf("%d of %d turns were handed over", handOvers, sum)
 		}
 	})
@@ -141,9 +142,9 @@ func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 func TestTurnOfAProcessIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(200 * time.Microsecond)
-		busy, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(200 * time.Microsecond)
+		busy, other := c.Locker(t), c.Locker(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var all sync.WaitGroup
@@ -183,8 +184,8 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 		"min hold":  {redlock.WithMinHold(time.Second)},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			l := c.locker(t)
+			c := clustertest.New(3)
+			l := c.Locker(t)
 			le := mustLock(t, l, "a")
 			next := lockInBackground(t.Context(), l, "a", opts...)
 			synctest.Wait()
@@ -193,11 +194,11 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 			if r.err != nil {
 				t.Fatal(r.err)
 			}
-			if n := c.count(wire.Acquire); n != 6 {
+			if n := c.Sent(wire.Acquire); n != 6 {
 				t.Errorf("%s: %d acquires for two leases on three nodes", name, n)
 			}
-			if name == "TTL" && c.taps[0].ttl("a") > 5*time.Second {
-				t.Errorf("the key lives for %v", c.taps[0].ttl("a"))
+			if name == "TTL" && c.Masters[0].TTL("a") > 5*time.Second {
+				t.Errorf("the key lives for %v", c.Masters[0].TTL("a"))
 			}
 			mustUnlock(t, r.lease)
 		})
@@ -209,8 +210,8 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 func TestHandOverTakesOverTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		first := mustLock(t, l, "a")
 		until := first.Until()
 		next := lockInBackground(t.Context(), l, "a")
@@ -220,12 +221,12 @@ func TestHandOverTakesOverTheDeadline(t *testing.T) {
 		if !le.Until().Equal(until) {
 			t.Errorf("the deadline moved by %v", le.Until().Sub(until))
 		}
-		c.freeze(0, 1, 2)
+		c.Freeze(0, 1, 2)
 		<-le.Done()
 		if !time.Now().Equal(until) || !errors.Is(le.Err(), redlock.ErrLost) {
 			t.Errorf("the lease ended at %v from the deadline: %v", time.Since(until), le.Err())
 		}
-		c.thaw(0, 1, 2)
+		c.Thaw(0, 1, 2)
 	})
 }
 
@@ -234,15 +235,15 @@ func TestHandOverTakesOverTheDeadline(t *testing.T) {
 func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithoutFencing())
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithoutFencing())
 		first := lockEverywhere(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
-		for _, tap := range c.taps {
-			tap.del("a")
+		for _, master := range c.Masters {
+			master.Delete("a")
 		}
-		c.latency(4 * time.Millisecond)
+		c.Latency(4 * time.Millisecond)
 		extended := make(chan error)
 		go func() { extended <- first.Extend(t.Context()) }()
 		synctest.Wait()
@@ -308,8 +309,8 @@ func TestLossThatIsToldDuringAHandOverEndsIt(t *testing.T) {
 func TestLockThatIsNearItsEndIsNotHandedOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithTTL(15*time.Millisecond))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithTTL(15*time.Millisecond))
 		le := mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		time.Sleep(8 * time.Millisecond)
@@ -325,8 +326,8 @@ func TestLockThatIsNearItsEndIsNotHandedOver(t *testing.T) {
 func TestLossWakesTheNextWaiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t, redlock.WithTTL(time.Second))
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithTTL(time.Second))
 		lost := mustLock(t, l, "a")
 		r := <-lockInBackground(t.Context(), l, "a")
 		if r.err != nil || lost.Err() == nil || r.at.Before(lost.Until()) {
@@ -343,8 +344,8 @@ func TestLossWakesTheNextWaiter(t *testing.T) {
 func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
 		var waiting []<-chan result
 		var leave []context.CancelFunc
@@ -383,8 +384,8 @@ func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
 func TestThousandWaitersTakeLittle(t *testing.T) { //nolint:paralleltest // it measures memory, or counts goroutines
 	synctest.Test(t, func(t *testing.T) {
 		const waiters = 1000
-		c := newCluster(5)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		one, other := c.Locker(t), c.Locker(t)
 		le := mustLock(t, other, "a", redlock.WithRenewal(redlock.Forever))
 		ctx, cancel := context.WithCancel(t.Context())
 		results := make(chan error, waiters)
@@ -406,9 +407,9 @@ func TestThousandWaitersTakeLittle(t *testing.T) { //nolint:paralleltest // it m
 		} else {
 			t.Logf("%d bytes a waiter", each)
 		}
-		requests := c.requests()
+		requests := c.Sent()
 		time.Sleep(time.Minute)
-		if n := c.requests() - requests; n > 5*200 {
+		if n := c.Sent() - requests; n > 5*200 {
 			t.Errorf("%d requests in a minute of waiting", n)
 		}
 		cancel()
@@ -426,8 +427,8 @@ func TestThousandWaitersTakeLittle(t *testing.T) { //nolint:paralleltest // it m
 // A name that nobody locks any more is forgotten.
 func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures memory, or counts goroutines
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(1)
-		l := c.locker(t, redlock.WithoutFencing())
+		c := clustertest.New(1)
+		l := c.Locker(t, redlock.WithoutFencing())
 		round := func(first int) {
 			for i := range 3000 {
 				name := fmt.Sprint("name", first+i)
@@ -452,17 +453,17 @@ func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures 
 func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		ahead := uint64(time.Now().UnixMicro()) + 1e12 //nolint:gosec // above zero
 		for i, others := range []uint64{ahead, ahead, ahead + 500} {
-			c.taps[i].setFence("a", fmt.Sprint(others))
+			c.Masters[i].SetFence("a", fmt.Sprint(others))
 		}
-		c.taps[2].slow(wire.Acquire, time.Millisecond)
-		l := c.locker(t)
+		c.Masters[2].Slow(wire.Acquire, time.Millisecond)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		time.Sleep(2 * time.Millisecond) // node 2 has granted by now
-		c.taps[1].del("a")
+		c.Masters[1].Delete("a")
 		mustUnlock(t, le)
 		r := <-next
 		if r.err != nil || r.lease.Fence() <= ahead+500 {
@@ -477,9 +478,9 @@ func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		clock := &tickingClock{}
-		l := c.locker(t, redlock.WithClock(clock))
+		l := c.Locker(t, redlock.WithClock(clock))
 		for step := range 8 { // whichever look at the clock it is that falls into the hand-over
 			le := lockEverywhere(t, l, "a")
 			ctx, cancel := context.WithCancel(t.Context())
@@ -509,7 +510,7 @@ func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 

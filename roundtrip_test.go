@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -60,10 +61,10 @@ func (f *far) Do(ctx context.Context, calls []wire.Call) {
 }
 
 // farAway makes the cluster's nodes as far away as told.
-func farAway(c *cluster, trips ...time.Duration) (all []*far, nodes []pool.Node) {
+func farAway(c *clustertest.Cluster, trips ...time.Duration) (all []*far, nodes []pool.Node) {
 	for i, d := range trips {
-		c.taps[i].latency(d)
-		f := &far{Node: c.taps[i], trip: d}
+		c.Masters[i].Latency(d)
+		f := &far{Node: c.Masters[i], trip: d}
 		all, nodes = append(all, f), append(nodes, wire.Seal(f))
 	}
 	return all, nodes
@@ -91,19 +92,19 @@ func TestDefaultNodeTimeoutFollowsTheFarthestNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				cluster := newCluster(3)
+				cluster := clustertest.New(3)
 				_, nodes := farAway(cluster, c.trips...)
 				l := over(t, nodes, append(c.opts, redlock.WithTTL(c.ttl))...)
 				mustUnlock(t, mustTryLock(t, l, "b"))
 				time.Sleep(2 * time.Second)
-				cluster.freeze(0, 1)
+				cluster.Freeze(0, 1)
 				var err error
 				d := took(func() { _, err = l.TryLock(t.Context(), "a") })
 				// To look for connections in the making takes a few milliseconds.
 				if !errors.Is(err, redlock.ErrNoQuorum) || d < c.least || d > c.most+5*ms {
 					t.Errorf("TryLock took %v: %v", d, err)
 				}
-				cluster.thaw(0, 1)
+				cluster.Thaw(0, 1)
 				mustClose(t, l)
 				time.Sleep(time.Second) // what is on its way arrives
 			})
@@ -115,15 +116,15 @@ func TestDefaultNodeTimeoutFollowsTheFarthestNode(t *testing.T) {
 func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		all, nodes := farAway(c, time.Millisecond, time.Millisecond, time.Millisecond)
 		l := over(t, nodes, redlock.WithTTL(time.Second))
 		for range 20 {
 			mustUnlock(t, mustTryLock(t, l, "a"))
 		}
 		synctest.Wait()
-		c.refuse(0)
-		c.taps[1].latency(70 * time.Millisecond)
+		c.Refuse(0)
+		c.Masters[1].Latency(70 * time.Millisecond)
 		// which its next connection tells
 		all[1].with(func() { all[1].trip = 70 * time.Millisecond })
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
@@ -131,7 +132,7 @@ func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		mustUnlock(t, mustTryLock(t, l, "a"))
-		c.heal()
+		c.Heal()
 		mustClose(t, l)
 	})
 }
@@ -148,7 +149,7 @@ func TestTryLockWaitsForConnectionsInTheMaking(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				cluster := newCluster(3)
+				cluster := clustertest.New(3)
 				all, nodes := farAway(cluster, 120*time.Millisecond, 120*time.Millisecond, 120*time.Millisecond)
 				for _, f := range all {
 					f.ready = time.Now().Add(450 * time.Millisecond)
@@ -170,7 +171,7 @@ func TestTryLockWaitsForConnectionsInTheMaking(t *testing.T) {
 func TestTheFirstAttemptOutlastsConnectionsThatTellHowFarTheyGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		all, nodes := farAway(c, 120*time.Millisecond, 120*time.Millisecond, 120*time.Millisecond)
 		for _, f := range all {
 			f.told, f.ready = time.Now().Add(120*time.Millisecond), time.Now().Add(240*time.Millisecond)
@@ -197,7 +198,7 @@ func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(3)
+				c := clustertest.New(3)
 				all, nodes := farAway(c, time.Millisecond, time.Millisecond, time.Millisecond)
 				l := over(t, nodes, redlock.WithNodeTimeout(timeout))
 				never := time.Now().Add(time.Hour)
@@ -206,11 +207,11 @@ func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
 				case "none is made":
 					all[1].ready, all[2].ready = never, never
 				case "most are refused":
-					c.refuse(1, 2)
+					c.Refuse(1, 2)
 				default:
 					all[0].with(func() { all[0].ready = time.Time{} })
 					mustUnlock(t, mustTryLock(t, l, "a"))
-					c.freeze(0, 1)
+					c.Freeze(0, 1)
 				}
 				for _, most := range []time.Duration{bounds.first, bounds.second} {
 					var err error
@@ -222,8 +223,8 @@ func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
 				for _, f := range all {
 					f.with(func() { f.ready = time.Time{} })
 				}
-				c.thaw(0, 1)
-				c.heal()
+				c.Thaw(0, 1)
+				c.Heal()
 			})
 		})
 	}
@@ -234,14 +235,14 @@ func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 	t.Parallel()
 	const timeout = 250 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t, redlock.WithNodeTimeout(timeout))
-		c.latency(time.Millisecond)
+		c := clustertest.New(5)
+		l := c.Locker(t, redlock.WithNodeTimeout(timeout))
+		c.Latency(time.Millisecond)
 		mustUnlock(t, mustTryLock(t, l, "warm")) // the round trips are known
 		synctest.Wait()
 		time.Sleep(time.Second)
-		c.taps[0].master.Set("a", "0123456789abcdef0123456789abcdef", 40*time.Millisecond)
-		c.freeze(3, 4)
+		c.Masters[0].Set("a", "0123456789abcdef0123456789abcdef", 40*time.Millisecond)
+		c.Freeze(3, 4)
 		// One of the three that answer is another's for 40 ms. Who waits for the frozen ones holds
 		// the rest for 250 ms.
 		var le *redlock.Lease
@@ -249,7 +250,7 @@ func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 			t.Errorf("Lock took %v", d)
 		}
 		mustUnlock(t, le)
-		c.thaw(3, 4)
+		c.Thaw(3, 4)
 		mustClose(t, l)
 	})
 }
@@ -259,11 +260,11 @@ func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		_, nodes := farAway(c, ms, ms, ms, 100*ms, 100*ms)
 		l := over(t, nodes, redlock.WithNodeTimeout(250*ms))
-		for _, near := range c.taps[:2] {
-			near.master.Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
+		for _, near := range c.Masters[:2] {
+			near.Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
 		}
 		for range 20 {
 			var le *redlock.Lease
@@ -283,13 +284,13 @@ func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
 func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
+		c := clustertest.New(3)
 		all, nodes := farAway(c, time.Millisecond, time.Millisecond, time.Millisecond)
 		l := over(t, nodes)
 		renewed := lockEverywhere(t, l, "a", redlock.WithRenewal(redlock.Forever))
 		plain := lockEverywhere(t, l, "b")
 		for i, f := range all {
-			c.taps[i].latency(300 * time.Millisecond)
+			c.Masters[i].Latency(300 * time.Millisecond)
 			f.with(func() { f.trip = 300 * time.Millisecond }) // which its next connection tells
 		}
 		time.Sleep(9 * time.Second)
@@ -308,7 +309,7 @@ func TestAnUnreachableMinorityDoesNotProlongASplitVote(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
+		c := clustertest.New(5)
 		all, nodes := farAway(c, ms, ms, ms, ms, ms)
 		for _, f := range all[3:] {
 			f.ready, f.told = time.Now().Add(time.Hour), time.Now().Add(time.Hour)
@@ -318,7 +319,7 @@ func TestAnUnreachableMinorityDoesNotProlongASplitVote(t *testing.T) {
 			mustUnlock(t, mustTryLock(t, l, "warm"))
 			time.Sleep(250 * ms)
 		}
-		c.taps[0].master.Set("a", "0123456789abcdef0123456789abcdef", 40*ms)
+		c.Masters[0].Set("a", "0123456789abcdef0123456789abcdef", 40*ms)
 		var le *redlock.Lease
 		if d := took(func() { le = mustLock(t, l, "a") }); d > 100*ms {
 			t.Errorf("Lock took %v", d)

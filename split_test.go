@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
@@ -31,10 +32,10 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 			t.Errorf("%d of %d losers have not seen whose the lock is", unsure.Load(), losers.Load())
 		}
 	})
-	for name, away := range map[string]func(*cluster){
-		"healthy": func(*cluster) {},
-		"refused": func(c *cluster) { c.refuse(3, 4) },
-		"frozen":  func(c *cluster) { c.freeze(3, 4) },
+	for name, away := range map[string]func(*clustertest.Cluster){
+		"healthy": func(*clustertest.Cluster) {},
+		"refused": func(c *clustertest.Cluster) { c.Refuse(3, 4) },
+		"frozen":  func(c *clustertest.Cluster) { c.Freeze(3, 4) },
 	} {
 		for _, jitter := range []time.Duration{time.Millisecond, 30 * time.Millisecond} {
 			for _, warm := range []bool{false, true} {
@@ -43,9 +44,9 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 					var all []time.Duration
 					for i := range max(*rounds/5, 10) {
 						synctest.Test(t, func(t *testing.T) {
-							c := newCluster(5)
-							c.jitter(jitter)
-							lockers := c.lockers(t, stampede, redlock.WithNodeTimeout(timeout))
+							c := clustertest.New(5)
+							c.Jitter(jitter)
+							lockers := c.Lockers(t, stampede, redlock.WithNodeTimeout(timeout))
 							if warm {
 								for _, l := range lockers {
 									mustUnlock(t, mustLock(t, l, "warm"))
@@ -81,17 +82,17 @@ func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	once := 0
 	for range races {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
+			c := clustertest.New(5)
 			var lockers []*redlock.Locker
 			var seen []*recorder
 			for k := range callers {
 				r := new(recorder)
-				l := c.lockerAs(t, fmt.Sprint(k), redlock.WithObserver(r))
+				l := c.LockerAs(t, fmt.Sprint(k), redlock.WithObserver(r))
 				lockers, seen = append(lockers, l), append(seen, r)
-				for i, tap := range c.taps { // each node is nearest to another
-					tap.latencyOf(fmt.Sprint(k), 5*time.Millisecond)
+				for i, master := range c.Masters { // each node is nearest to another
+					master.LatencyOf(fmt.Sprint(k), 5*time.Millisecond)
 					if i%callers == k {
-						tap.latencyOf(fmt.Sprint(k), time.Millisecond)
+						master.LatencyOf(fmt.Sprint(k), time.Millisecond)
 					}
 				}
 			}
@@ -148,19 +149,19 @@ func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	t.Parallel()
 	for range 10 { // who comes first is for the fingerprints to say
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			c.latency(time.Millisecond)
+			c := clustertest.New(3)
+			c.Latency(time.Millisecond)
 			ahead := fmt.Sprint(time.Now().Add(time.Hour).UnixMicro())
 			// so that the second needs a repair
-			c.taps[0].master.Set("{a}:redlock:fence", ahead, time.Hour)
-			c.taps[2].master.Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
+			c.Masters[0].Set("{a}:redlock:fence", ahead, time.Hour)
+			c.Masters[2].Set("a", "0123456789abcdef0123456789abcdef", time.Minute)
 			seen := new(recorder)
-			l := c.locker(t, redlock.WithObserver(seen))
+			l := c.Locker(t, redlock.WithObserver(seen))
 			mustUnlock(t, mustTryLock(t, l, "a"))
 			if a := eventsOf[redlock.AttemptEvent](seen); len(a) != 1 || a[0].Repairs != 1 {
 				t.Errorf("attempts: %+v", a)
 			}
-			if n := c.taps[2].sent(wire.Acquire); n != 1 {
+			if n := c.Masters[2].Sent(wire.Acquire); n != 1 {
 				t.Errorf("the other's node was asked %d times", n)
 			}
 		})
@@ -174,13 +175,13 @@ func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 	const timeout = 20 * time.Millisecond
 	for i := range time.Duration(20) {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			c.latency(timeout / (4 + 6*(i%2)))
-			l := c.locker(t, redlock.WithNodeTimeout(timeout))
+			c := clustertest.New(3)
+			c.Latency(timeout / (4 + 6*(i%2)))
+			l := c.Locker(t, redlock.WithNodeTimeout(timeout))
 			mustUnlock(t, mustTryLock(t, l, "warm"))
 			time.Sleep(time.Second)
-			c.taps[0].master.Set("a", last(), time.Minute)
-			c.refuse(2)
+			c.Masters[0].Set("a", last(), time.Minute)
+			c.Refuse(2)
 			var err error
 			d := took(func() { _, err = l.TryLock(t.Context(), "a") })
 			// the last attempt begins within three, and insists until five are over
@@ -197,15 +198,15 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const timeout, latency = 200 * time.Millisecond, 25 * time.Millisecond
-		c := newCluster(3)
-		c.latency(latency)
+		c := clustertest.New(3)
+		c.Latency(latency)
 		seen := new(recorder)
-		l := c.locker(t, redlock.WithNodeTimeout(timeout), redlock.WithObserver(seen))
+		l := c.Locker(t, redlock.WithNodeTimeout(timeout), redlock.WithObserver(seen))
 		mustUnlock(t, mustTryLock(t, l, "warm"))
 		time.Sleep(time.Second)
-		c.taps[0].master.Set("a", last(), time.Minute)
-		c.refuse(2)
-		before := c.taps[0].sent(wire.Acquire)
+		c.Masters[0].Set("a", last(), time.Minute)
+		c.Refuse(2)
+		before := c.Masters[0].Sent(wire.Acquire)
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Fatalf("TryLock: %v", err)
 		}
@@ -213,7 +214,7 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 		for _, a := range eventsOf[redlock.AttemptEvent](seen)[1:] {
 			asked += a.Took
 		}
-		times := c.taps[0].sent(wire.Acquire) - before
+		times := c.Masters[0].Sent(wire.Acquire) - before
 		if most := asked / time.Duration(times); most > timeout/4+latency {
 			t.Errorf("the node was asked %d times in %v, once in %v", times, asked, most)
 		}
@@ -299,12 +300,12 @@ func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 func TestAfterASplitVoteTheNodesQueuesComeToAgree(t *testing.T) {
 	t.Parallel()
 	const processes, goroutines, length = 3, 2, 2 * time.Second
-	locks := func(away func(*cluster)) (n int) {
+	locks := func(away func(*clustertest.Cluster)) (n int) {
 		for range 10 {
 			synctest.Test(t, func(t *testing.T) {
-				c := newCluster(5)
-				c.jitter(time.Millisecond)
-				lockers := c.lockers(t, processes, redlock.WithNodeTimeout(250*time.Millisecond))
+				c := clustertest.New(5)
+				c.Jitter(time.Millisecond)
+				lockers := c.Lockers(t, processes, redlock.WithNodeTimeout(250*time.Millisecond))
 				for _, l := range lockers {
 					mustUnlock(t, mustLock(t, l, "warm"))
 				}
@@ -331,7 +332,7 @@ func TestAfterASplitVoteTheNodesQueuesComeToAgree(t *testing.T) {
 		}
 		return n
 	}
-	frozen, refused := locks(func(c *cluster) { c.freeze(3, 4) }), locks(func(c *cluster) { c.refuse(3, 4) })
+	frozen, refused := locks(func(c *clustertest.Cluster) { c.Freeze(3, 4) }), locks(func(c *clustertest.Cluster) { c.Refuse(3, 4) })
 	if float64(frozen) < 0.9*float64(refused) {
 		t.Errorf("%d locks with two nodes frozen, %d with two that refuse connections", frozen, refused)
 	}

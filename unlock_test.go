@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
 func TestUnlockEndsTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		mustUnlock(t, le)
 		if !errors.Is(le.Err(), redlock.ErrReleased) || !errors.Is(context.Cause(le.Context()), redlock.ErrReleased) {
@@ -26,7 +27,7 @@ func TestUnlockEndsTheLease(t *testing.T) {
 		default:
 			t.Error("Done is open")
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -35,12 +36,12 @@ func TestUnlockEndsTheLease(t *testing.T) {
 func TestUnlockEndsTheContextBeforeItReleases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(10 * time.Millisecond)
-		le := mustLock(t, c.locker(t), "a")
+		c := clustertest.New(3)
+		c.Latency(10 * time.Millisecond)
+		le := mustLock(t, c.Locker(t), "a")
 		go func() { _ = le.Unlock(context.Background()) }()
 		<-le.Done()
-		if c.taps[0].owner("a") == "" {
+		if c.Masters[0].Owner("a") == "" {
 			t.Error("the lock was free before the lease had ended")
 		}
 	})
@@ -49,17 +50,17 @@ func TestUnlockEndsTheContextBeforeItReleases(t *testing.T) {
 func TestSecondUnlockTouchesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		mustUnlock(t, le)
 		other := mustLock(t, l, "a")
-		before := c.requests()
+		before := c.Sent()
 		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {
 			t.Errorf("the second Unlock: %v", err)
 		}
 		synctest.Wait()
-		if n := c.requests() - before; n != 0 || other.Err() != nil {
+		if n := c.Sent() - before; n != 0 || other.Err() != nil {
 			t.Errorf("it sent %d requests; the next lease: %v", n, other.Err())
 		}
 		mustUnlock(t, other)
@@ -70,14 +71,14 @@ func TestSecondUnlockTouchesNothing(t *testing.T) {
 func TestUnlockReleasesThoughItsContextHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		le := mustLock(t, c.locker(t), "a")
+		c := clustertest.New(5)
+		le := mustLock(t, c.Locker(t), "a")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := le.Unlock(ctx); err != nil {
 			t.Errorf("Unlock: %v", err)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -86,11 +87,11 @@ func TestUnlockReleasesThoughItsContextHasEnded(t *testing.T) {
 func TestCancelledLockLeavesNoKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		for i, tap := range c.taps {
-			tap.latency(time.Duration(i+1) * 20 * time.Millisecond)
+		c := clustertest.New(5)
+		for i, master := range c.Masters {
+			master.Latency(time.Duration(i+1) * 20 * time.Millisecond)
 		}
-		l := c.locker(t)
+		l := c.Locker(t)
 		for name, lock := range map[string]func(context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){"Lock": l.Lock, "TryLock": l.TryLock} {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			start := time.Now()
@@ -101,7 +102,7 @@ func TestCancelledLockLeavesNoKeys(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			synctest.Wait()
-			c.wantNoLocks(t)
+			c.WantNoLocks(t)
 			if s := l.Stats(); s != (redlock.Stats{}) {
 				t.Errorf("%s: %+v", name, s)
 			}
@@ -112,11 +113,11 @@ func TestCancelledLockLeavesNoKeys(t *testing.T) {
 func TestUnlockTellsThatTheLockWasGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		gone := mustLock(t, l, "gone")
-		for _, tap := range c.taps[:3] {
-			tap.del("gone")
+		for _, master := range c.Masters[:3] {
+			master.Delete("gone")
 		}
 		expired := mustLock(t, l, "expired", redlock.WithTTL(time.Second))
 		noticed := mustLock(t, l, "noticed", redlock.WithTTL(time.Second))
@@ -137,12 +138,12 @@ func TestUnlockTellsThatTheLockWasGone(t *testing.T) {
 func TestUnlockIsFineWhereAMinorityHasLostTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		le := mustLock(t, c.locker(t), "a")
-		c.taps[0].del("a")
-		c.taps[1].hold("a", time.Minute)
+		c := clustertest.New(5)
+		le := mustLock(t, c.Locker(t), "a")
+		c.Masters[0].Delete("a")
+		c.Masters[1].Hold("a", time.Minute)
 		mustUnlock(t, le)
-		if c.taps[1].owner("a") != "foreign" {
+		if c.Masters[1].Owner("a") != "foreign" {
 			t.Error("another owner's lock was released")
 		}
 	})
@@ -153,26 +154,26 @@ func TestUnlockIsFineWhereAMinorityHasLostTheLock(t *testing.T) {
 func TestUnlockDoesNotWaitForFrozenNodes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		le := mustLock(t, c.locker(t), "a")
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		le := mustLock(t, c.Locker(t), "a")
 		time.Sleep(time.Second)
-		c.freeze(0, 1)
+		c.Freeze(0, 1)
 		if d := took(func() { mustUnlock(t, le) }); d != time.Millisecond {
 			t.Errorf("Unlock took %v", d)
 		}
-		c.thaw(0, 1)
+		c.Thaw(0, 1)
 	})
 }
 
 func TestUnlockReturnsNoQuorumAtTheNodeTimeoutAndGoesOnInTheBackground(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		synctest.Wait()
-		c.freeze(0, 1, 2)
+		c.Freeze(0, 1, 2)
 		var err error
 		if d := took(func() { err = le.Unlock(t.Context()) }); d != 250*time.Millisecond || !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("Unlock took %v: %v", d, err)
@@ -183,10 +184,10 @@ func TestUnlockReturnsNoQuorumAtTheNodeTimeoutAndGoesOnInTheBackground(t *testin
 		if s := l.Stats(); s.Pending < 3 {
 			t.Errorf("stats: %+v", s)
 		}
-		c.thaw(0, 1, 2)
+		c.Thaw(0, 1, 2)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 		if s := l.Stats(); s != (redlock.Stats{}) {
 			t.Errorf("stats: %+v", s)
 		}
@@ -196,15 +197,15 @@ func TestUnlockReturnsNoQuorumAtTheNodeTimeoutAndGoesOnInTheBackground(t *testin
 func TestUnlockDecidesAtOnceWhereNodesRefuseTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		le := mustLock(t, c.locker(t), "a")
+		c := clustertest.New(5)
+		le := mustLock(t, c.Locker(t), "a")
 		synctest.Wait()
-		c.refuse(0, 1, 2)
+		c.Refuse(0, 1, 2)
 		var err error
 		if d := took(func() { err = le.Unlock(t.Context()) }); d != 0 || !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("Unlock took %v: %v", d, err)
 		}
-		c.heal()
+		c.Heal()
 	})
 }
 
@@ -213,18 +214,18 @@ func TestUnlockDecidesAtOnceWhereNodesRefuseTheConnection(t *testing.T) {
 func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		l := c.locker(t)
+		c := clustertest.New(3)
+		l := c.Locker(t)
 		le := mustLock(t, l, "a")
 		synctest.Wait()
-		c.taps[0].dropReply(wire.Release, 1)
+		c.Masters[0].DropReply(wire.Release, 1)
 		mustUnlock(t, le)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if s := l.Stats(); s != (redlock.Stats{}) {
 			t.Errorf("stats: %+v", s)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
@@ -233,9 +234,9 @@ func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 func TestUnlockIsNotCutShortByTheLeasesTimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t, redlock.WithTTL(8*time.Second)) // it looks every second
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t, redlock.WithTTL(8*time.Second)) // it looks every second
 		for i := range 50 {
 			le := mustLock(t, l, "a")
 			time.Sleep(time.Duration(1+i%6)*time.Second - time.Millisecond*time.Duration(i%2))

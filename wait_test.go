@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
+	"github.com/go-redlock/redlock/pool"
 )
 
 // A contest is many Lockers that take one lock in turn, each as soon as it can.
 type contest struct {
-	cluster *cluster
+	cluster *clustertest.Cluster
 	hold    time.Duration
 
 	turns    []int           // of each Locker
@@ -91,12 +93,12 @@ func TestWaitersInManyProcessesTakeFairTurnsAndCostLittle(t *testing.T) {
 			t.Skip("200 take too long with the race detector")
 		}
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.jitter(time.Millisecond)
-			lockers := c.lockers(t, count, redlock.WithTTL(8*time.Second))
+			c := clustertest.New(5)
+			c.Jitter(time.Millisecond)
+			lockers := c.Lockers(t, count, redlock.WithTTL(8*time.Second))
 			ct := &contest{cluster: c, hold: 5 * time.Millisecond}
 			ct.run(t, lockers, time.Duration(count)*200*time.Millisecond)
-			each := float64(c.trips()) / float64(ct.handOver)
+			each := float64(c.Trips()) / float64(ct.handOver)
 			turn := time.Duration(count) * (time.Duration(count) * 200 * time.Millisecond / time.Duration(ct.handOver))
 			median, least := ct.median()
 			t.Logf("%d Lockers: %d hand-overs, %.1f requests each, a fair turn %v, p99 wait %v, turns %d to %d",
@@ -120,9 +122,9 @@ func TestWaitersInManyProcessesTakeFairTurnsAndCostLittle(t *testing.T) {
 func TestWaiterIsWokenByTheRelease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(10 * time.Minute)
@@ -143,9 +145,9 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		le := mustLock(t, one, "a")
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(100 * time.Millisecond)
@@ -156,11 +158,11 @@ func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
 			waiting = lockInBackground(t.Context(), other, "a")
 			time.Sleep(100 * time.Millisecond)
 		}
-		asked := c.count(wire.Acquire)
+		asked := c.Sent(wire.Acquire)
 		mustUnlock(t, le)
 		again := lockInBackground(t.Context(), one, "a")
 		time.Sleep(time.Millisecond / 2)
-		if n := c.count(wire.Acquire) - asked; n != 5 {
+		if n := c.Sent(wire.Acquire) - asked; n != 5 {
 			t.Errorf("%d requests for the lock, want those of the new owner alone", n)
 		}
 		mustUnlock(t, (<-waiting).lease)
@@ -177,9 +179,9 @@ func TestReleaserOfACrowdedLockLetsTheNewOwnerGoFirst(t *testing.T) {
 func TestReleaserDoesNotBargeIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		for range 20 {
 			le := mustLock(t, one, "a")
 			waiting := lockInBackground(t.Context(), other, "a")
@@ -205,21 +207,20 @@ func TestReleaserDoesNotBargeIn(t *testing.T) {
 func TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		one, other := c.Locker(t), c.Locker(t)
 		le := mustLock(t, one, "b")
 		elsewhere := lockInBackground(t.Context(), other, "b") // so that it listens
 		time.Sleep(100 * time.Millisecond)
-		slow := func(v wire.Verb, d time.Duration) { c.each(nodesFrom(0, 5), func(tap *tap) { tap.slow(v, d) }) }
 		start := time.Now()
-		slow(wire.Acquire, 498*time.Millisecond) // granted at 249 ms, answered too late
+		c.Slow(wire.Acquire, 498*time.Millisecond) // granted at 249 ms, answered too late
 		// given up after a node timeout, at 500 ms, and repeated
-		slow(wire.Release, time.Second)
+		c.Slow(wire.Release, time.Second)
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(251 * time.Millisecond)
-		slow(wire.Acquire, 0)
+		c.Slow(wire.Acquire, 0)
 		time.Sleep(240 * time.Millisecond)
-		slow(wire.Release, 0)
+		c.Slow(wire.Release, 0)
 		r := <-waiting
 		if d := r.at.Sub(start); r.err != nil || d > 550*time.Millisecond {
 			t.Errorf("had after %v: %v", d, r.err)
@@ -234,23 +235,18 @@ func TestWhoWaitsForItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		elsewhere := mustLock(t, one, "b")
 		alsoThere := lockInBackground(t.Context(), other, "b") // so that it listens
 		le := mustLock(t, other, "a")
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(100 * time.Millisecond)
-		slow := func(d time.Duration) {
-			for _, tap := range c.taps {
-				tap.slow(wire.Release, d)
-			}
-		}
 		start := time.Now()
 		// executed at 251 ms, after the waiter's attempt; then repeated, and found gone
-		slow(501 * time.Millisecond)
-		time.AfterFunc(100*time.Millisecond, func() { slow(0) })
+		c.Slow(wire.Release, 501*time.Millisecond)
+		time.AfterFunc(100*time.Millisecond, func() { c.Slow(wire.Release, 0) })
 		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Fatalf("Unlock: %v", err)
 		}
@@ -270,14 +266,14 @@ func TestWhoWaitsBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) 
 func TestWhoWaitsBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		le := mustLock(t, one, "a", redlock.WithTTL(time.Minute))
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(100 * time.Millisecond)
-		for _, tap := range c.taps {
-			tap.del("a") // nobody tells of that
+		for _, master := range c.Masters {
+			master.Delete("a") // nobody tells of that
 		}
 		barged := mustTryLock(t, other, "a", redlock.WithTTL(time.Minute))
 		time.Sleep(10 * time.Second) // the waiter looks again, and queues
@@ -293,11 +289,11 @@ func TestWhoWaitsBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
 }
 
 // A fullNode refuses to take locks, as a server that has no memory left does.
-type fullNode struct{ *view }
+type fullNode struct{ wire.Node }
 
 func (n fullNode) Do(ctx context.Context, calls []wire.Call) {
 	if calls[0].Request.Verb != wire.Acquire {
-		n.view.Do(ctx, calls)
+		n.Node.Do(ctx, calls)
 		return
 	}
 	time.Sleep(time.Millisecond)
@@ -309,12 +305,12 @@ func (n fullNode) Do(ctx context.Context, calls []wire.Call) {
 func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(3)
-		c.latency(time.Millisecond)
+		c := clustertest.New(3)
+		c.Latency(time.Millisecond)
 		// one is free, one full, and one has a dead owner's key
-		c.taps[1].master.Set("a", strings.Repeat("0a", 16), time.Minute)
-		nodes := c.nodes()
-		nodes[0] = wire.Seal(fullNode{&view{tap: c.taps[0], addr: c.taps[0].addr}})
+		c.Masters[1].Set("a", strings.Repeat("0a", 16), time.Minute)
+		nodes := c.Nodes()
+		nodes[0] = wire.Seal(fullNode{c.Masters[0]})
 		l, err := redlock.New(nodes)
 		if err != nil {
 			t.Fatal(err)
@@ -322,21 +318,34 @@ func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 		if _, err := l.Lock(t.Context(), "a", redlock.WithWait(10*time.Second)); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("Lock: %v", err)
 		}
-		if n := c.count(wire.Acquire); n > 300 {
+		if n := c.Sent(wire.Acquire); n > 300 {
 			t.Errorf("%d requests for the lock in 10 s", n)
 		}
 		mustClose(t, l)
 	})
 }
 
+// A deaf node is one whose notices get lost.
+type deaf struct{ wire.Node }
+
+func (n deaf) Listen(ctx context.Context, inbox string, ready func(), _ func(wire.Notice)) error {
+	return n.Node.Listen(ctx, inbox, ready, func(wire.Notice) {})
+}
+
+func deafened(nodes []pool.Node) (deafened []pool.Node) {
+	for _, n := range nodes {
+		deafened = append(deafened, wire.Seal(deaf{wire.NodeOf(n)}))
+	}
+	return deafened
+}
+
 // Notices are hints: rueidislock sleeps until one comes, and they get lost.
 func TestWaiterGetsTheLockThoughEveryNoticeIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		c.deafen()
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := over(t, deafened(c.Nodes())), over(t, deafened(c.Nodes()))
 		for _, ttl := range []time.Duration{time.Second, time.Hour} {
 			le := mustLock(t, one, "a", redlock.WithTTL(ttl))
 			waiting := lockInBackground(t.Context(), other, "a")
@@ -355,13 +364,13 @@ func TestWaiterGetsTheLockThoughEveryNoticeIsLost(t *testing.T) {
 func TestWaiterGetsTheLockWhenItExpires(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.lockerAs(t, "crashed"), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.LockerAs(t, "crashed"), c.Locker(t)
 		start := time.Now()
 		_ = mustLock(t, one, "a", redlock.WithTTL(3*time.Second))
 		synctest.Wait()
-		c.cut("crashed")
+		c.Cut("crashed")
 		r := <-lockInBackground(t.Context(), other, "a")
 		if d := r.at.Sub(start); r.err != nil || d < 3*time.Second || d > 3100*time.Millisecond {
 			t.Errorf("the waiter had it after %v: %v", d, r.err)
@@ -375,41 +384,45 @@ func TestWaiterGetsTheLockWhenItExpires(t *testing.T) {
 func TestAWaiterBehindAnotherProgramLooksAgainSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		l := c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		l := c.Locker(t)
 		for round := range 20 {
-			c.each(nodesFrom(0, 5), func(n *tap) { n.master.Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour) })
-			asked := c.count(wire.Acquire)
+			for _, master := range c.Masters {
+				master.Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour)
+			}
+			asked := c.Sent(wire.Acquire)
 			waiting := lockInBackground(t.Context(), l, "a")
 			time.Sleep(3*time.Second + time.Duration(round)*37*time.Millisecond)
-			if n := (c.count(wire.Acquire) - asked) / 5; n > 3800/150+3 {
+			if n := (c.Sent(wire.Acquire) - asked) / 5; n > 3800/150+3 {
 				t.Errorf("it asked %d times in less than four seconds", n)
 			}
 			released := time.Now()
-			c.each(nodesFrom(0, 5), func(n *tap) { n.master.Delete("a") })
+			for _, master := range c.Masters {
+				master.Delete("a")
+			}
 			r := <-waiting
 			if d := r.at.Sub(released); r.err != nil || d > 260*time.Millisecond {
 				t.Errorf("the waiter had it %v after the release: %v", d, r.err)
 			}
 			mustUnlock(t, r.lease)
 		}
-		c.wantNoLocks(t)
+		c.WantNoLocks(t)
 	})
 }
 
 func TestAStaleKeyOfAnotherProgramOnAMinorityIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		c.taps[0].master.Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour)
-		le := mustLock(t, c.locker(t), "a", redlock.WithTTL(time.Hour))
-		waiting := lockInBackground(t.Context(), c.locker(t), "a")
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		c.Masters[0].Set("a", "8gMdaH3CTmWsyzqP0dvX1k", time.Hour)
+		le := mustLock(t, c.Locker(t), "a", redlock.WithTTL(time.Hour))
+		waiting := lockInBackground(t.Context(), c.Locker(t), "a")
 		time.Sleep(time.Second)
-		asked := c.count(wire.Acquire)
+		asked := c.Sent(wire.Acquire)
 		time.Sleep(time.Minute)
-		if n := (c.count(wire.Acquire) - asked) / 5; n > 60 {
+		if n := (c.Sent(wire.Acquire) - asked) / 5; n > 60 {
 			t.Errorf("it asked %d times in a minute", n)
 		}
 		mustUnlock(t, le)
@@ -417,22 +430,33 @@ func TestAStaleKeyOfAnotherProgramOnAMinorityIsNotWaitedFor(t *testing.T) {
 	})
 }
 
+// An unheard node refuses subscriptions.
+type unheard struct {
+	wire.Node
+	why error
+}
+
+func (n unheard) Listen(context.Context, string, func(), func(wire.Notice)) error { return n.why }
+
 // Where subscriptions are forbidden waiters poll, within bounds, and the log says so once.
 func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{"impossible": wire.ErrNoListen, "forbidden": errors.New("NOPERM no channels")} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.latency(time.Millisecond)
-			c.forbidListening(err)
+			c := clustertest.New(5)
+			c.Latency(time.Millisecond)
+			var nodes []pool.Node
+			for _, master := range c.Masters {
+				nodes = append(nodes, wire.Seal(unheard{master, err}))
+			}
 			log := new(logged)
-			one, other := c.locker(t), c.locker(t, redlock.WithLogger(log.logger()))
+			one, other := over(t, nodes), over(t, nodes, redlock.WithLogger(log.logger()))
 			for i := range 5 {
 				le := mustLock(t, one, "a")
 				waiting := lockInBackground(t.Context(), other, "a")
-				requests := c.count(wire.Acquire)
+				requests := c.Sent(wire.Acquire)
 				time.Sleep(5 * time.Second)
-				if n := c.count(wire.Acquire) - requests; n > 5*60 {
+				if n := c.Sent(wire.Acquire) - requests; n > 5*60 {
 					t.Errorf("%s: %d requests in 5s of polling", name, n)
 				}
 				released := time.Now()
@@ -454,14 +478,16 @@ func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 func TestWaiterSurvivesBrokenSubscriptions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		for range 5 {
 			le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
 			waiting := lockInBackground(t.Context(), other, "a")
 			time.Sleep(time.Second)
-			c.breakSubscriptions()
+			for _, master := range c.Masters {
+				master.Disconnect()
+			}
 			time.Sleep(10 * time.Second)
 			released := time.Now()
 			mustUnlock(t, le)
@@ -478,16 +504,16 @@ func TestWaiterSurvivesBrokenSubscriptions(t *testing.T) {
 func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
-		dead := c.lockerAs(t, "dead")
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
+		dead := c.LockerAs(t, "dead")
 		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
 		deadWaits := lockInBackground(t.Context(), dead, "a")
 		time.Sleep(time.Second)
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(time.Second)
-		c.cut("dead")
+		c.Cut("dead")
 		released := time.Now()
 		mustUnlock(t, le)
 		r := <-waiting
@@ -495,7 +521,7 @@ func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
 			t.Errorf("the next had it %v after the release: %v", d, r.err)
 		}
 		mustUnlock(t, r.lease)
-		c.join("dead")
+		c.Join("dead")
 		mustUnlock(t, (<-deadWaits).lease)
 	})
 }
@@ -505,16 +531,16 @@ func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
 func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
-		frozen := c.lockerAs(t, "frozen")
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
+		frozen := c.LockerAs(t, "frozen")
 		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
 		frozenWaits := lockInBackground(t.Context(), frozen, "a")
 		time.Sleep(time.Second)
 		waiting := lockInBackground(t.Context(), other, "a")
 		time.Sleep(time.Second)
-		c.stop("frozen")
+		c.Stop("frozen")
 		released := time.Now()
 		mustUnlock(t, le)
 		r := <-waiting
@@ -522,7 +548,7 @@ func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 			t.Errorf("the next had it %v after the release: %v", d, r.err)
 		}
 		mustUnlock(t, r.lease)
-		c.resume("frozen")
+		c.Resume("frozen")
 		mustUnlock(t, (<-frozenWaits).lease)
 	})
 }
@@ -532,13 +558,13 @@ func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 func TestWaiterThatComesDuringTheReservationOfAFrozenHeadIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other, frozen := c.locker(t), c.locker(t), c.lockerAs(t, "frozen")
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other, frozen := c.Locker(t), c.Locker(t), c.LockerAs(t, "frozen")
 		le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
 		frozenWaits := lockInBackground(t.Context(), frozen, "a")
 		time.Sleep(time.Second)
-		c.stop("frozen")
+		c.Stop("frozen")
 		mustUnlock(t, le)
 		time.Sleep(time.Millisecond)
 		came := time.Now()
@@ -547,7 +573,7 @@ func TestWaiterThatComesDuringTheReservationOfAFrozenHeadIsNotHeldUp(t *testing.
 			t.Errorf("the next had it after %v: %v", d, r.err)
 		}
 		mustUnlock(t, r.lease)
-		c.resume("frozen")
+		c.Resume("frozen")
 		mustUnlock(t, (<-frozenWaits).lease)
 	})
 }
@@ -557,16 +583,16 @@ func TestContestGoesOnWhileOneWaiterIsFrozen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const count, d = 16, 4 * time.Second
-		c := newCluster(5)
-		c.jitter(time.Millisecond)
-		lockers := c.lockers(t, count)
+		c := clustertest.New(5)
+		c.Jitter(time.Millisecond)
+		lockers := c.Lockers(t, count)
 		before := &contest{cluster: c, hold: 5 * time.Millisecond}
 		before.run(t, lockers, d)
-		frozen := c.lockerAs(t, "frozen")
+		frozen := c.LockerAs(t, "frozen")
 		le := mustLock(t, lockers[0], "a")
 		frozenWaits := lockInBackground(t.Context(), frozen, "a")
 		time.Sleep(time.Second)
-		c.stop("frozen")
+		c.Stop("frozen")
 		mustUnlock(t, le)
 		during := &contest{cluster: c, hold: 5 * time.Millisecond}
 		during.run(t, lockers, d)
@@ -575,7 +601,7 @@ func TestContestGoesOnWhileOneWaiterIsFrozen(t *testing.T) {
 			t.Errorf("%d hand-overs with a frozen waiter, %d without; p99 wait %v, a fair turn %v",
 				during.handOver, before.handOver, during.p99(), turn)
 		}
-		c.resume("frozen")
+		c.Resume("frozen")
 		mustUnlock(t, (<-frozenWaits).lease)
 	})
 }
@@ -584,9 +610,9 @@ func TestContestGoesOnWhileOneWaiterIsFrozen(t *testing.T) {
 func TestWaiterThatLeavesPassesItsReservationOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, two, three := c.locker(t), c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, two, three := c.Locker(t), c.Locker(t), c.Locker(t)
 		for early := range 8 {
 			le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
 			ctx, cancel := context.WithCancel(t.Context())
@@ -613,14 +639,14 @@ func TestWaiterThatLeavesPassesItsReservationOn(t *testing.T) {
 // Two nodes that keep the queue are down: the others' is enough.
 func TestWaitersAreWokenThoughAMinorityOfNodesIsDown(t *testing.T) {
 	t.Parallel()
-	for what, fault := range map[string]func(*cluster){
-		"frozen":  func(c *cluster) { c.freeze(0, 1) },
-		"refused": func(c *cluster) { c.refuse(0, 1) },
+	for what, fault := range map[string]func(*clustertest.Cluster){
+		"frozen":  func(c *clustertest.Cluster) { c.Freeze(0, 1) },
+		"refused": func(c *clustertest.Cluster) { c.Refuse(0, 1) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(5)
-			c.latency(time.Millisecond)
-			one, other := c.locker(t), c.locker(t)
+			c := clustertest.New(5)
+			c.Latency(time.Millisecond)
+			one, other := c.Locker(t), c.Locker(t)
 			fault(c)
 			for range 5 {
 				le := mustLock(t, one, "a", redlock.WithTTL(time.Hour))
@@ -634,8 +660,8 @@ func TestWaitersAreWokenThoughAMinorityOfNodesIsDown(t *testing.T) {
 				}
 				mustUnlock(t, r.lease)
 			}
-			c.thaw(0, 1)
-			c.heal()
+			c.Thaw(0, 1)
+			c.Heal()
 		})
 	}
 }
@@ -644,18 +670,18 @@ func TestWaitersAreWokenThoughAMinorityOfNodesIsDown(t *testing.T) {
 func TestSubscriptionLastsWhileSomebodyWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(5)
-		c.latency(time.Millisecond)
-		one, other := c.locker(t), c.locker(t)
+		c := clustertest.New(5)
+		c.Latency(time.Millisecond)
+		one, other := c.Locker(t), c.Locker(t)
 		le := mustLock(t, one, "a")
-		if n := c.listening(); n != 0 {
+		if n := c.Subscriptions(); n != 0 {
 			t.Errorf("%d subscriptions before anybody waits", n)
 		}
 		waiting := lockInBackground(t.Context(), other, "a")
 		synctest.Wait()
 		also := lockInBackground(t.Context(), other, "a")
 		time.Sleep(time.Second)
-		if n := c.listening(); n != 5 {
+		if n := c.Subscriptions(); n != 5 {
 			t.Errorf("%d subscriptions of one Locker on five nodes", n)
 		}
 		mustUnlock(t, le)
@@ -663,7 +689,7 @@ func TestSubscriptionLastsWhileSomebodyWaits(t *testing.T) {
 		mustUnlock(t, (<-also).lease)
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if n := c.listening(); n != 0 {
+		if n := c.Subscriptions(); n != 0 {
 			t.Errorf("%d subscriptions after everybody has had the lock", n)
 		}
 	})
@@ -674,9 +700,9 @@ func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
 	t.Parallel()
 	for name, every := range map[string]time.Duration{"once": time.Hour, "again and again": 100 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
-			c := newCluster(3)
-			holder, nodes := c.locker(t), c.nodes()
-			nodes[0] = wire.Seal(&putsOff{Node: wire.NodeOf(nodes[0]), every: every, lock: "a"})
+			c := clustertest.New(3)
+			holder, nodes := c.Locker(t), c.Nodes()
+			nodes = append(deafened(nodes[1:]), wire.Seal(&putsOff{Node: c.Masters[0], every: every, lock: "a"}))
 			l, err := redlock.New(nodes)
 			if err != nil {
 				t.Fatal(err)
@@ -685,7 +711,6 @@ func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
 			le := mustLock(t, holder, "a", redlock.WithTTL(time.Minute))
 			next := lockInBackground(t.Context(), l, "a", redlock.WithWait(40*time.Second))
 			time.Sleep(5 * time.Second)
-			c.deafen()
 			mustUnlock(t, le)
 			released := time.Now()
 			r := <-next

@@ -1,0 +1,214 @@
+// Package clustertest is what the library's tests lock on: masters in memory, and a network between
+// them and each Locker, both with faults. It is for tests in a synctest bubble: before it answers a
+// question, or changes what several masters do, it waits until everything is at rest.
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/wire"
+	"github.com/go-redlock/redlock/pool"
+)
+
+// A Cluster is some masters, and the network that leads to them.
+type Cluster struct {
+	Masters []*Master
+
+	mu      sync.Mutex
+	owners  map[string]bool          // ids that were sent
+	stopped map[string]chan struct{} // by Locker; closed by Resume
+}
+
+// New makes n masters that are up and empty.
+func New(n int) *Cluster {
+	c := &Cluster{owners: make(map[string]bool), stopped: make(map[string]chan struct{})}
+	for i := range n {
+		c.Masters = append(c.Masters, newMaster(c, fmt.Sprintf("node%d:6379", i)))
+	}
+	return c
+}
+
+// Nodes returns the masters as nodes, in their order.
+func (c *Cluster) Nodes() []pool.Node { return c.nodesOf("") }
+
+func (c *Cluster) nodesOf(locker string) (nodes []pool.Node) {
+	for _, m := range c.Masters {
+		nodes = append(nodes, wire.Seal(m.As(locker)))
+	}
+	return nodes
+}
+
+// Locker makes a Locker that is closed at the end of the test, when all masters answer again.
+func (c *Cluster) Locker(t testing.TB, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	return c.LockerAs(t, "", opts...)
+}
+
+// Lockers makes n of them.
+func (c *Cluster) Lockers(t testing.TB, n int, opts ...redlock.Option) (lockers []*redlock.Locker) {
+	t.Helper()
+	for range n {
+		lockers = append(lockers, c.Locker(t, opts...))
+	}
+	return lockers
+}
+
+// LockerAs makes a Locker that has a name, so that it can have faults of its own.
+func (c *Cluster) LockerAs(t testing.TB, name string, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	l, err := redlock.New(c.nodesOf(name), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Thaw()
+		c.Heal()
+		if err := l.Close(context.Background()); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return l
+}
+
+// Freeze stops these masters, as SIGSTOP does. Here and below: all of them, if none is named.
+func (c *Cluster) Freeze(masters ...int) { c.each(masters, (*Master).Freeze) }
+
+// Thaw lets them go on. They do what was sent to them meanwhile.
+func (c *Cluster) Thaw(masters ...int) { c.each(masters, (*Master).Thaw) }
+
+// Refuse has connections to these masters refused.
+func (c *Cluster) Refuse(masters ...int) { c.each(masters, (*Master).Refuse) }
+
+// Heal ends Refuse and [Master.DropReply].
+func (c *Cluster) Heal(masters ...int) { c.each(masters, (*Master).Heal) }
+
+func (c *Cluster) each(masters []int, f func(*Master)) {
+	synctest.Wait()
+	for i, m := range c.Masters {
+		if len(masters) == 0 || slices.Contains(masters, i) {
+			f(m)
+		}
+	}
+}
+
+// Latency sets how long a round trip takes.
+func (c *Cluster) Latency(d time.Duration) {
+	for _, m := range c.Masters {
+		m.Latency(d)
+	}
+}
+
+// Slow has requests of that verb take longer by d.
+func (c *Cluster) Slow(v pool.Verb, d time.Duration) {
+	for _, m := range c.Masters {
+		m.Slow(v, d)
+	}
+}
+
+// Jitter has each round trip take longer, by a random time below d.
+func (c *Cluster) Jitter(d time.Duration) {
+	for _, m := range c.Masters {
+		m.with(func() { m.jitter = d })
+	}
+}
+
+// Cut takes a Locker from the network until Join: its requests are lost, and its subscriptions end.
+func (c *Cluster) Cut(locker string) {
+	for _, m := range c.Masters {
+		m.cutOff(locker)
+	}
+}
+
+// Join ends Cut.
+func (c *Cluster) Join(locker string) {
+	for _, m := range c.Masters {
+		m.with(func() { delete(m.cut, locker) })
+	}
+}
+
+// Stop has a Locker send nothing until Resume, while its subscriptions stay, as of a process that
+// is stopped.
+func (c *Cluster) Stop(locker string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped[locker] = make(chan struct{})
+}
+
+// Resume ends Stop.
+func (c *Cluster) Resume(locker string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.stopped[locker])
+	delete(c.stopped, locker)
+}
+
+// pass waits while the Locker is stopped, and notes whose requests it sends.
+func (c *Cluster) pass(locker string, calls []wire.Call) {
+	c.mu.Lock()
+	stopped := c.stopped[locker]
+	c.mu.Unlock()
+	if stopped != nil {
+		<-stopped
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range calls {
+		if r := calls[i].Request; r.Owner != "" {
+			c.owners[r.Owner] = true
+		}
+	}
+}
+
+// Owners returns the owner ids that were sent.
+func (c *Cluster) Owners() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.owners))
+}
+
+// Sent is how many requests of these verbs were sent, of all verbs if none is named.
+func (c *Cluster) Sent(verbs ...pool.Verb) (n int) {
+	for _, m := range c.Masters {
+		n += m.Sent(verbs...)
+	}
+	return n
+}
+
+// Trips is how many round trips there were. A subscription is one.
+func (c *Cluster) Trips() (n int) {
+	for _, m := range c.Masters {
+		m.with(func() { n += m.trips })
+	}
+	return n
+}
+
+// Subscriptions is how many there are.
+func (c *Cluster) Subscriptions() (n int) {
+	for _, m := range c.Masters {
+		m.with(func() { n += len(m.subscriptions) })
+	}
+	return n
+}
+
+// WantNoLocks checks that no lock is left, but those of [Master.Hold].
+func (c *Cluster) WantNoLocks(t testing.TB) {
+	t.Helper()
+	for i, m := range c.Masters {
+		synctest.Wait()
+		for _, key := range m.Keys() {
+			if owner := m.Owner(key); owner != "" && owner != foreign && !strings.HasSuffix(key, ":redlock:fence") {
+				t.Errorf("master %d has %s left, of %.5s", i, key, owner)
+			}
+		}
+	}
+}
