@@ -24,6 +24,15 @@ func wantDrained(t *testing.T, l *redlock.Locker) {
 	}
 }
 
+// wantClean checks that of Lockers that are drained, and that no lock is left.
+func wantClean(t *testing.T, c *clustertest.Cluster, lockers ...*redlock.Locker) {
+	t.Helper()
+	for _, l := range lockers {
+		wantDrained(t, l)
+	}
+	c.WantNoLocks(t)
+}
+
 // executed is how many requests of that verb a master has carried out.
 func executed(m *clustertest.Master, v wire.Verb) int {
 	synctest.Wait()
@@ -45,8 +54,8 @@ func TestGrantsThatComeLateAreReleased(t *testing.T) {
 			t.Helper()
 			for _, master := range c.Masters[:3] {
 				master.Latency(time.Millisecond)
-				master.Hold("a", 10*time.Millisecond)
 			}
+			c.Hold("a", 10*time.Millisecond, 0, 1, 2)
 			if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
 				t.Errorf("TryLock: %v", err)
 			}
@@ -62,8 +71,7 @@ func TestGrantsThatComeLateAreReleased(t *testing.T) {
 				t.Fatalf("%s: %d acquires", what, n)
 			}
 			time.Sleep(time.Second)
-			wantDrained(t, l)
-			c.WantNoLocks(t)
+			wantClean(t, c, l)
 			if executed(c.Masters[4], wire.Acquire) != 1 || executed(c.Masters[4], wire.Release) != 1 {
 				t.Errorf("%s: the slow node executed %d acquires and %d releases", what,
 					executed(c.Masters[4], wire.Acquire), executed(c.Masters[4], wire.Release))
@@ -80,13 +88,9 @@ func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 		c.Masters[4].Latency(200 * time.Millisecond)
 		le := lockEverywhere(t, c.Locker(t), "a")
 		time.Sleep(time.Second)
-		for _, master := range c.Masters[:2] {
-			master.Delete("a")
-		}
+		c.Delete("a", 0, 1)
 		// on the one left of the quorum and the two that came late
-		if err := le.Extend(t.Context()); err != nil {
-			t.Errorf("Extend: %v", err)
-		}
+		mustExtend(t, le)
 		mustUnlock(t, le)
 		c.WantNoLocks(t)
 	})
@@ -108,8 +112,7 @@ func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 			t.Errorf("TryLock: %v", err)
 		}
 		time.Sleep(time.Second)
-		wantDrained(t, l)
-		c.WantNoLocks(t)
+		wantClean(t, c, l)
 	})
 }
 
@@ -126,8 +129,7 @@ func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 			t.Errorf("%d releases were sent before the acquire was answered", n)
 		}
 		time.Sleep(time.Second)
-		wantDrained(t, l)
-		c.WantNoLocks(t)
+		wantClean(t, c, l)
 	})
 }
 
@@ -241,8 +243,7 @@ func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 		time.Sleep(400 * time.Millisecond) // the acquire is given up, and its release is on the way
 		c.Masters[0].ThawReversed()
 		time.Sleep(time.Second)
-		wantDrained(t, l)
-		c.WantNoLocks(t)
+		wantClean(t, c, l)
 	})
 }
 
@@ -283,25 +284,17 @@ func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 			fault(c)
 			for i := range 100 {
 				var le *redlock.Lease
-				if d := took(func() { le = mustLock(t, l, "a") }); d != time.Millisecond {
-					t.Fatalf("%s: lock %d took %v", what, i, d)
-				}
-				if d := took(func() {
-					if err := le.Extend(t.Context()); err != nil {
-						t.Error(err)
-					}
-				}); d != time.Millisecond {
-					t.Fatalf("%s: extend %d took %v", what, i, d)
-				}
-				if d := took(func() { mustUnlock(t, le) }); d != time.Millisecond {
-					t.Fatalf("%s: unlock %d took %v", what, i, d)
+				lock := took(func() { le = mustLock(t, l, "a") })
+				extend := took(func() { mustExtend(t, le) })
+				unlock := took(func() { mustUnlock(t, le) })
+				if lock != time.Millisecond || extend != time.Millisecond || unlock != time.Millisecond {
+					t.Fatalf("%s: lock %d took %v, its extension %v, its end %v", what, i, lock, extend, unlock)
 				}
 			}
 			c.Thaw(0, 1)
 			c.Heal()
 			time.Sleep(12 * time.Second)
-			wantDrained(t, l)
-			c.WantNoLocks(t)
+			wantClean(t, c, l)
 		})
 	}
 }
@@ -340,8 +333,7 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 		}
 		part.Thaw(0)
 		time.Sleep(15 * time.Second)
-		wantDrained(t, frozen)
-		part.WantNoLocks(t)
+		wantClean(t, part, frozen)
 	})
 }
 
@@ -394,13 +386,10 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 			})
 			all.Wait()
 			time.Sleep(3 * time.Second)
-			for _, l := range lockers {
-				wantDrained(t, l)
-			}
+			wantClean(t, c, lockers...)
 			if t.Failed() {
 				t.Logf("seed %d", seed)
 			}
-			c.WantNoLocks(t)
 		})
 	}
 }

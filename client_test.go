@@ -143,9 +143,7 @@ func TestRealServersLockExtendReleaseAndPassOn(t *testing.T) {
 	if in, err := other.Inspect(t.Context(), "a"); err != nil || in.Holder != "one" || in.Fence < le.Fence() {
 		t.Errorf("Inspect: %+v, %v", in, err)
 	}
-	if err := le.Extend(t.Context()); err != nil {
-		t.Error(err)
-	}
+	mustExtend(t, le)
 	last := le.Fence()
 	for range 20 { // in turn, each waiting for the other
 		waiting := lockInBackground(t.Context(), other, "a")

@@ -102,7 +102,7 @@ func TestCloseWakesWaitersWithErrClosed(t *testing.T) {
 		holder := mustLock(t, c.Locker(t), "held", redlock.WithTTL(time.Hour))
 		l := c.Locker(t)
 		mine := mustLock(t, l, "mine")
-		var waiting []<-chan result
+		var waiting []waiter
 		for _, name := range []string{"held", "held", "held", "mine", "mine"} {
 			waiting = append(waiting, lockInBackground(t.Context(), l, name))
 		}
@@ -139,9 +139,7 @@ func TestCloseAtAnyMomentOfALockLeavesNothingBehind(t *testing.T) {
 			for moment := range 24 {
 				c := clustertest.New(3)
 				c.Latency(10 * time.Millisecond)
-				for _, master := range c.Masters {
-					master.Hold("held", time.Hour)
-				}
+				c.Hold("held", time.Hour)
 				l := c.Locker(t)
 				returned := make(chan error, 1)
 				go func() {
@@ -157,9 +155,7 @@ func TestCloseAtAnyMomentOfALockLeavesNothingBehind(t *testing.T) {
 					t.Errorf("after %d steps Close took %v", moment, d)
 				}
 				err := <-returned
-				for _, master := range c.Masters {
-					master.Delete("held")
-				}
+				c.Delete("held")
 				time.Sleep(100 * time.Millisecond)
 				synctest.Wait()
 				before := c.Sent()

@@ -37,9 +37,7 @@ var endings = map[string]struct {
 		synctest.Wait()
 	}},
 	"taken away": {redlock.ErrLost, func(_ *testing.T, c *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
-		for _, master := range c.Masters {
-			master.Delete(le.Name())
-		}
+		c.Delete(le.Name())
 		_ = le.Extend(context.Background())
 	}},
 	"closed": {redlock.ErrClosed, func(t *testing.T, _ *clustertest.Cluster, l *redlock.Locker, _ *redlock.Lease) {

@@ -83,9 +83,7 @@ func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 		c := clustertest.New(5)
 		one, l := c.Locker(t, redlock.WithHolder("host/1")), c.Locker(t)
 		holder := mustLock(t, one, "a", redlock.WithTTL(3*time.Second))
-		for _, i := range []int{1, 2, 4} {
-			c.Masters[i].Delete("a")
-		}
+		c.Delete("a", 1, 2, 4)
 		c.Freeze(1)
 		c.Refuse(2)
 		c.Masters[4].SetFence("a", "foreign")
@@ -143,7 +141,7 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 			l := c.Locker(t)
 			for i, life := range test.lives {
 				if life > 0 {
-					c.Masters[i].Hold("a", time.Duration(life)*time.Second)
+					c.Hold("a", time.Duration(life)*time.Second, i)
 				}
 			}
 			_, err := l.TryLock(t.Context(), "a")
@@ -197,9 +195,8 @@ func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
 		mustLock(t, ls[0], "a")
 		leader := mustLock(t, ls[1], "leader")
 		next := lockInBackground(leader.Context(), ls[0], "b")
-		mustUnlock(t, (<-next).lease)
-		c.Masters[0].Hold("c", time.Hour)
-		c.Masters[1].Hold("c", time.Hour)
+		mustUnlock(t, next.lease(t))
+		c.Hold("c", time.Hour, 0, 1)
 		next = lockInBackground(leader.Context(), ls[0], "c")
 		synctest.Wait()
 		mustClose(t, ls[1])
@@ -244,9 +241,7 @@ func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(3)
-		for _, master := range c.Masters {
-			master.Hold("a", time.Hour)
-		}
+		c.Hold("a", time.Hour)
 		l := c.Locker(t)
 		for _, cause := range []error{
 			context.DeadlineExceeded, fmt.Errorf("upstream: %w", context.DeadlineExceeded), errors.New("gave up"), notComparableError{"gave up"},
@@ -392,7 +387,7 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 			t.Errorf("two servers of two: %v", err)
 		}
 		time.Sleep(time.Second)
-		c.Masters[1].Delete("a")
+		c.Delete("a", 1)
 		for what, err := range map[string]error{"Extend": le.Extend(t.Context()), "Unlock": le.Unlock(t.Context())} {
 			q, ok := errors.AsType[*redlock.QuorumError](err)
 			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "twin" || q.Nodes[0].Verdict != wire.Refused || q.Nodes[1].Verdict != wire.Gone {
@@ -509,8 +504,8 @@ func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {
 		l := c.Locker(t)
 		for i, master := range c.Masters {
 			master.Latency(time.Duration(i+1) * 10 * time.Millisecond)
-			master.Delete("b")
 		}
+		c.Delete("b")
 		_, held := l.TryLock(t.Context(), "a")
 		for what, test := range map[string]struct {
 			err     error

@@ -23,9 +23,7 @@ func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
 		for range 5 {
 			time.Sleep(600 * time.Millisecond)
 			start := time.Now()
-			if err := le.Extend(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			mustExtend(t, le)
 			if d := le.Until().Sub(start); d != validity(time.Second) {
 				t.Errorf("the lease lasts %v from the start of Extend", d)
 			}
@@ -142,9 +140,7 @@ func TestExtendNeverTakesTheLock(t *testing.T) {
 		<-expired.Done()
 		time.Sleep(time.Second)
 		deleted := mustLock(t, l, "a")
-		for _, master := range c.Masters {
-			master.Delete("a")
-		}
+		c.Delete("a")
 		for what, err := range map[string]error{
 			"zero":     new(redlock.Lease).Extend(t.Context()),
 			"unlocked": unlocked.Extend(t.Context()),
@@ -193,9 +189,7 @@ func TestExtendNeverShortensTheKeysLife(t *testing.T) {
 		l := c.Locker(t, redlock.WithTTL(time.Second))
 		le := mustLock(t, l, "a")
 		c.Masters[0].Set("a", c.Masters[0].Owner("a"), time.Minute)
-		if err := le.Extend(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		mustExtend(t, le)
 		if ttl := c.Masters[0].TTL("a"); ttl < 59*time.Second {
 			t.Errorf("the key lives for %v now", ttl)
 		}

@@ -22,16 +22,12 @@ func TestTokensRiseOverLockersAndNames(t *testing.T) {
 		c := clustertest.New(5)
 		c.Jitter(time.Millisecond)
 		lockers := []*redlock.Locker{c.Locker(t), c.Locker(t), c.Locker(t)}
-		last := map[string]uint64{}
+		var last [2]token
 		for i := range 60 {
-			name := fmt.Sprint("a", i%2)
-			le := mustLock(t, lockers[i%3], name)
-			if le.Fence() <= last[name] {
-				t.Errorf("token %d after %d", le.Fence(), last[name])
-			}
-			last[name] = le.Fence()
+			le := mustLock(t, lockers[i%3], fmt.Sprint("a", i%2))
+			last[i%2].follow(t, le)
 			mustUnlock(t, le)
-			if le.Fence() != last[name] {
+			if le.Fence() != uint64(last[i%2]) {
 				t.Error("the token changed at the end of the lease")
 			}
 		}
@@ -46,9 +42,7 @@ func TestPlainLeasesHaveNoTokenAndTouchNoRegister(t *testing.T) {
 		if le.Fence() != 0 {
 			t.Errorf("token %d", le.Fence())
 		}
-		if err := le.Extend(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustExtend(t, le)
 		mustUnlock(t, le)
 		if v := c.Masters[0].Fence("a"); v != "" {
 			t.Errorf("the register holds %s", v)
@@ -160,7 +154,7 @@ func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 		c := clustertest.New(5)
 		clock := new(wallClock)
 		good, bad := c.Locker(t), c.Locker(t, redlock.WithClock(clock))
-		var last uint64
+		var last token
 		for i := range 20 {
 			clock.step(-time.Duration(i) * time.Hour)
 			l := good
@@ -168,10 +162,7 @@ func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 				l = bad
 			}
 			le := mustLock(t, l, "a")
-			if le.Fence() <= last {
-				t.Errorf("token %d after %d", le.Fence(), last)
-			}
-			last = le.Fence()
+			last.follow(t, le)
 			mustUnlock(t, le)
 		}
 	})
@@ -203,15 +194,12 @@ func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t)
-		var last uint64
+		var last token
 		for i := range 20 {
 			c.Masters[i%5].Restart(false)
 			c.Masters[(i+1)%5].Restart(false)
 			le := mustLock(t, l, "a")
-			if le.Fence() <= last {
-				t.Errorf("token %d after %d", le.Fence(), last)
-			}
-			last = le.Fence()
+			last.follow(t, le)
 			mustUnlock(t, le)
 		}
 	})
@@ -223,16 +211,13 @@ func TestALockerRemembersItsTokensThoughAllRegistersAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t)
-		var last uint64
+		var last token
 		for range 5 {
 			for _, master := range c.Masters {
 				master.Restart(false)
 			}
 			le := mustLock(t, l, "a")
-			if le.Fence() <= last {
-				t.Errorf("token %d after %d", le.Fence(), last)
-			}
-			last = le.Fence()
+			last.follow(t, le)
 			mustUnlock(t, le)
 		}
 	})
@@ -346,17 +331,14 @@ func TestTokensRiseOverHandOvers(t *testing.T) {
 		c.Jitter(time.Millisecond)
 		lockers := []*redlock.Locker{c.Locker(t), c.Locker(t)}
 		var mu sync.Mutex
-		var last uint64
+		var last token
 		var all sync.WaitGroup
 		for i := range 16 {
 			all.Go(func() {
 				for range 10 {
 					le := mustLock(t, lockers[i%2], "a")
 					mu.Lock()
-					if le.Fence() <= last {
-						t.Errorf("token %d after %d", le.Fence(), last)
-					}
-					last = le.Fence()
+					last.follow(t, le)
 					mu.Unlock()
 					time.Sleep(100 * time.Microsecond)
 					mustUnlock(t, le)

@@ -225,9 +225,7 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := lease.Extend(t.Context()); err != nil {
-		t.Error(err)
-	}
+	mustExtend(t, lease)
 	if _, err := other.Inspect(t.Context(), "job"); err != nil {
 		t.Error(err)
 	}

@@ -48,6 +48,13 @@ func mustTryLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.M
 	return le
 }
 
+func mustExtend(t *testing.T, le *redlock.Lease) {
+	t.Helper()
+	if err := le.Extend(t.Context()); err != nil {
+		t.Fatalf("Extend: %v", err)
+	}
+}
+
 func mustUnlock(t *testing.T, le *redlock.Lease) {
 	t.Helper()
 	if err := le.Unlock(t.Context()); err != nil {
@@ -179,21 +186,67 @@ func (l *logged) count(text string) (n int) {
 	return n
 }
 
-// result is what a call in a goroutine of its own returned, and when.
+// A waiter is a Lock, or a TryLock, in a goroutine of its own.
+type waiter <-chan result
+
+// result is what it returned, and when.
 type result struct {
 	lease *redlock.Lease
 	err   error
 	at    time.Time
 }
 
-// lockInBackground locks in a goroutine of its own.
-func lockInBackground(ctx context.Context, l *redlock.Locker, name string, opts ...redlock.MutexOption) <-chan result {
+func lockInBackground(ctx context.Context, l *redlock.Locker, name string, opts ...redlock.MutexOption) waiter {
+	return inBackground(func() (*redlock.Lease, error) { return l.Lock(ctx, name, opts...) })
+}
+
+func inBackground(lock func() (*redlock.Lease, error)) waiter {
 	done := make(chan result, 1)
 	go func() {
-		le, err := l.Lock(ctx, name, opts...)
+		le, err := lock()
 		done <- result{le, err, time.Now()}
 	}()
 	return done
+}
+
+// lease returns the lease that the waiter gets.
+func (w waiter) lease(t *testing.T) *redlock.Lease {
+	t.Helper()
+	r := <-w
+	if r.err != nil {
+		t.Fatalf("Lock: %v", r.err)
+	}
+	return r.lease
+}
+
+// within checks that the waiter has the lock at most d after that moment, and unlocks it.
+func (w waiter) within(t *testing.T, d time.Duration, since time.Time) {
+	t.Helper()
+	r := <-w
+	if waited := r.at.Sub(since); r.err != nil || waited > d {
+		t.Fatalf("the waiter had the lock after %v, not %v: %v", waited, d, r.err)
+	}
+	mustUnlock(t, r.lease)
+}
+
+// handOver unlocks a lease for which another call of its Locker waits, and returns that one's.
+func handOver(t *testing.T, le *redlock.Lease, to waiter) *redlock.Lease {
+	t.Helper()
+	synctest.Wait() // it is in the queue
+	mustUnlock(t, le)
+	return to.lease(t)
+}
+
+// A token is the fencing token of the last of several leases.
+type token uint64
+
+// follow checks that the next lease's is greater.
+func (last *token) follow(t *testing.T, next *redlock.Lease) {
+	t.Helper()
+	if next.Fence() <= uint64(*last) {
+		t.Errorf("token %d after %d", next.Fence(), *last)
+	}
+	*last = token(next.Fence())
 }
 
 // newRandom returns a source of random numbers below what it is given.

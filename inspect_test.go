@@ -17,8 +17,8 @@ func TestInspectTellsWhoHasTheLock(t *testing.T) {
 		c := clustertest.New(5)
 		one, other := c.Locker(t, redlock.WithHolder("host/1")), c.Locker(t)
 		le := mustLock(t, one, "a")
-		c.Masters[4].Delete("a")
-		c.Masters[4].Hold("a", time.Minute)
+		c.Delete("a", 4)
+		c.Hold("a", time.Minute, 4)
 		time.Sleep(time.Second)
 		in, err := other.Inspect(t.Context(), "a")
 		if err != nil {
@@ -86,8 +86,7 @@ func TestALockWithoutAnEndLastsForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
-		c.Masters[0].Hold("a", 0)
-		c.Masters[1].Hold("a", 0)
+		c.Hold("a", 0, 0, 1)
 		in, err := l.Inspect(t.Context(), "a")
 		if err != nil || in.Owner == "" || in.Left != redlock.Forever {
 			t.Errorf("Inspect: %+v, %v; want an owner for ever", in, err)

@@ -89,7 +89,7 @@ func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 		lasts  time.Duration
 		want   int
 	}{
-		"held":     {func(c *clustertest.Cluster) { c.Masters[0].Hold("a", time.Hour); c.Masters[1].Hold("a", time.Hour) }, time.Minute, 0},
+		"held":     {func(c *clustertest.Cluster) { c.Hold("a", time.Hour, 0, 1) }, time.Minute, 0},
 		"a moment": {func(c *clustertest.Cluster) { c.Refuse(0, 1) }, 600 * time.Millisecond, 0},
 		"away":     {func(c *clustertest.Cluster) { c.Freeze(0, 1) }, 2 * time.Second, 1},
 		"too late": {func(c *clustertest.Cluster) { c.Latency(9 * time.Millisecond) }, 2 * time.Second, 1},
@@ -107,8 +107,7 @@ func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 			c.Thaw(0, 1)
 			c.Heal()
 			c.Latency(0)
-			c.Masters[0].Delete("a")
-			c.Masters[1].Delete("a")
+			c.Delete("a", 0, 1)
 			if r := <-waiting; r.err != nil {
 				t.Errorf("%s: %v", name, r.err)
 			}
@@ -306,7 +305,7 @@ func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 		waiting := lockInBackground(t.Context(), l, "b")
 		time.Sleep(10 * time.Second)
 		c.Heal()
-		mustUnlock(t, (<-waiting).lease)
+		mustUnlock(t, waiting.lease(t))
 		if d := took(func() { mustUnlock(t, mustLock(t, l, "a")) }); d != 0 {
 			t.Errorf("a pair of Lock and Unlock took %v while the logger hung", d)
 		}
@@ -348,9 +347,7 @@ func TestLoggerMayLookAtTheLeaseThatIsLost(t *testing.T) {
 		l := c.Locker(t, with(redlock.WithLogger(slog.New(h)))...)
 		le := lockEverywhere(t, l, "a")
 		h.lease.Store(le)
-		for _, n := range c.Masters {
-			n.Delete("a")
-		}
+		c.Delete("a")
 		if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) || h.looks.Load() == 0 {
 			t.Errorf("Extend says %v; %d looks at the lost lease", err, h.looks.Load())
 		}

@@ -176,9 +176,7 @@ func TestWrongTimeOfDayChangesNoExpiry(t *testing.T) {
 					t.Errorf("the key lives for %v", ttl)
 				}
 			}
-			if err := le.Extend(t.Context()); err != nil {
-				t.Error(err)
-			}
+			mustExtend(t, le)
 			if d := le.Until().Sub(start); d != validity(redlock.DefaultTTL) {
 				t.Errorf("the lease lasts %v", d)
 			}
@@ -372,9 +370,7 @@ func TestLeaseIsLostAsSoonAsAMajoritySaysSo(t *testing.T) {
 		l := c.Locker(t)
 		for _, opts := range [][]redlock.MutexOption{nil, {redlock.WithRenewal(redlock.Forever)}} {
 			le := mustLock(t, l, "a", opts...)
-			for _, master := range c.Masters[:3] {
-				master.Hold("a", time.Minute)
-			}
+			c.Hold("a", time.Minute, 0, 1, 2)
 			began := time.Now()
 			if opts == nil {
 				if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
@@ -392,9 +388,8 @@ func TestLeaseIsLostAsSoonAsAMajoritySaysSo(t *testing.T) {
 				if master.Owner("a") != "foreign" {
 					t.Error("the other owner's lock was touched")
 				}
-				master.Delete("a")
 			}
-			synctest.Wait()
+			c.Delete("a", 0, 1, 2)
 			c.WantNoLocks(t)
 		}
 	})
@@ -406,9 +401,7 @@ func TestLostLeaseIsReleasedWhereItStillStands(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t)
 		le := mustLock(t, l, "a")
-		for _, master := range c.Masters[:3] {
-			master.Delete("a")
-		}
+		c.Delete("a", 0, 1, 2)
 		if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
 			t.Errorf("Extend: %v", err)
 		}
@@ -431,7 +424,7 @@ func TestStatsCountLeasesAndRequests(t *testing.T) {
 		if s := l.Stats(); s != (redlock.Stats{Pending: 5}) {
 			t.Errorf("asking: %+v", s)
 		}
-		le := (<-locked).lease
+		le := locked.lease(t)
 		synctest.Wait()
 		if s := l.Stats(); s != (redlock.Stats{Leases: 1}) {
 			t.Errorf("held: %+v", s)
@@ -471,8 +464,7 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 			c.Thaw(0, 1)
 			time.Sleep(time.Minute)
 			le = mustLock(t, one, "a")
-			c.Masters[0].Delete("a")
-			c.Masters[1].Delete("a")
+			c.Delete("a", 0, 1)
 			show(le.Extend(t.Context()))
 			show(le.Unlock(t.Context()))
 			le = mustLock(t, one, "a", redlock.WithRenewal(time.Second))
@@ -528,8 +520,7 @@ func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
-		c.Masters[0].Hold("a", 300*time.Millisecond) // the first attempt gets one node of three
-		c.Masters[1].Hold("a", 300*time.Millisecond)
+		c.Hold("a", 300*time.Millisecond, 0, 1)      // the first attempt gets one node of three
 		c.Masters[2].Slow(wire.Release, time.Second) // and its rollback there takes a while
 		le := lockEverywhere(t, l, "a")
 		owner, granted := c.Masters[0].Owner("a"), []*clustertest.Master{}
@@ -542,9 +533,7 @@ func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 			t.Errorf("%d nodes have the lock", len(granted))
 		}
 		time.Sleep(2 * time.Second)
-		if err := le.Extend(t.Context()); err != nil {
-			t.Errorf("Extend: %v", err)
-		}
+		mustExtend(t, le)
 		for _, master := range granted {
 			if master.Owner("a") != owner {
 				t.Errorf("%s: the lock is not the lease's any more", master.Addr())

@@ -1,10 +1,8 @@
 package redlock_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +12,31 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
+// occupy has as many requests wait for each node as there are round trips to it at once.
+func occupy(t *testing.T, l *redlock.Locker) (patient []waiter) {
+	t.Helper()
+	for _, name := range []string{"patient", "as patient"} {
+		patient = append(patient, inBackground(func() (*redlock.Lease, error) {
+			return l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second))
+		}))
+		synctest.Wait() // so that both do not go together
+	}
+	return patient
+}
+
+// impatient has a node timeout of 20 ms.
+const impatient = 400 * time.Millisecond
+
+// wantTwentyMilliseconds checks that a call takes that long, and finds no quorum.
+func wantTwentyMilliseconds(t *testing.T, call func() error) {
+	t.Helper()
+	const timeout = 20 * time.Millisecond
+	var err error
+	if d := took(func() { err = call() }); d < timeout || d > withGrace(timeout) || !errors.Is(err, redlock.ErrNoQuorum) {
+		t.Errorf("a call whose node timeout is %v took %v: %v", timeout, d, err)
+	}
+}
+
 // What others wait for a node, who are more patient, is not what a caller waits.
 func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 	t.Parallel()
@@ -21,24 +44,16 @@ func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
 		c.Freeze(0, 1)
-		var patient sync.WaitGroup
-		for _, name := range []string{"a", "b"} { // as many as there are round trips at once
-			patient.Go(func() {
-				if _, err := l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second)); !errors.Is(err, redlock.ErrNoQuorum) {
-					t.Errorf("TryLock: %v", err)
-				}
-			})
-			synctest.Wait() // so that both do not go together
-		}
-		if d := took(func() {
-			_, err := l.TryLock(t.Context(), "c", redlock.WithTTL(400*time.Millisecond))
-			if !errors.Is(err, redlock.ErrNoQuorum) {
-				t.Errorf("TryLock: %v", err)
+		patient := occupy(t, l)
+		wantTwentyMilliseconds(t, func() error {
+			_, err := l.TryLock(t.Context(), "a", redlock.WithTTL(impatient))
+			return err
+		})
+		for _, w := range patient {
+			if r := <-w; !errors.Is(r.err, redlock.ErrNoQuorum) {
+				t.Errorf("TryLock: %v", r.err)
 			}
-		}); d < 20*time.Millisecond || d > withGrace(20*time.Millisecond) {
-			t.Errorf("a caller whose node timeout is 20 ms waited %v", d)
 		}
-		patient.Wait()
 		c.Thaw(0, 1)
 		mustClose(t, l)
 	})
@@ -52,25 +67,15 @@ func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T
 			synctest.Test(t, func(t *testing.T) {
 				c := clustertest.New(3)
 				l := c.Locker(t)
-				le := mustLock(t, l, "c", redlock.WithTTL(400*time.Millisecond))
+				le := mustLock(t, l, "a", redlock.WithTTL(impatient))
 				time.Sleep(10 * time.Millisecond) // half of what its timer was set to
 				c.Freeze(0, 1)
-				// as many as there are round trips at once
-				for _, name := range []string{"a", "b"} {
-					go l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second)) //nolint:errcheck // it only waits
-					synctest.Wait()
-				}
+				occupy(t, l)
 				if closed {
 					go l.Close(t.Context()) //nolint:errcheck // see below
 					synctest.Wait()
 				}
-				if d := took(func() {
-					if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
-						t.Errorf("Unlock: %v", err)
-					}
-				}); d < 20*time.Millisecond || d > withGrace(20*time.Millisecond) {
-					t.Errorf("a caller whose node timeout is 20 ms waited %v", d)
-				}
+				wantTwentyMilliseconds(t, func() error { return le.Unlock(t.Context()) })
 				c.Thaw(0, 1)
 				mustClose(t, l)
 			})
@@ -78,46 +83,37 @@ func TestNodeTimeoutOfUnlockHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T
 	}
 }
 
-func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
-	t.Parallel()
+// wantNoWait checks that a lock takes no longer while others are being taken.
+func wantNoWait(t *testing.T, nodes int, others ...string) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(3)
+		c := clustertest.New(nodes)
 		c.Latency(5 * time.Millisecond)
 		l := c.Locker(t)
-		lone := took(func() { mustLock(t, l, "a") })
-		go func() {
-			if _, err := l.Lock(t.Context(), "b"); err != nil {
-				t.Error(err)
-			}
-		}()
-		time.Sleep(time.Millisecond)
-		if d := took(func() { mustLock(t, l, "c") }); d != lone {
-			t.Errorf("it took %v, and %v alone", d, lone)
+		alone := took(func() { mustLock(t, l, "a") })
+		var before []waiter
+		for _, name := range others {
+			before = append(before, lockInBackground(t.Context(), l, name))
+			time.Sleep(time.Millisecond)
+		}
+		if d := took(func() { mustLock(t, l, "b") }); d != alone {
+			t.Errorf("it took %v, and %v alone", d, alone)
+		}
+		for _, w := range before {
+			w.lease(t)
 		}
 		mustClose(t, l)
 	})
 }
 
-func TestALoneNodeIsSentFourRequestsAtOnce(t *testing.T) {
+func TestSecondRequestDoesNotWaitForTheFirst(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(1)
-		c.Latency(5 * time.Millisecond)
-		l := c.Locker(t)
-		lone := took(func() { mustLock(t, l, "a") })
-		for _, name := range []string{"b", "c", "d"} {
-			go func() {
-				if _, err := l.Lock(t.Context(), name); err != nil {
-					t.Error(err)
-				}
-			}()
-			time.Sleep(time.Millisecond)
-		}
-		if d := took(func() { mustLock(t, l, "e") }); d != lone {
-			t.Errorf("it took %v, and %v alone", d, lone)
-		}
-		mustClose(t, l)
-	})
+	wantNoWait(t, 3, "first")
+}
+
+func TestASingleNodeIsSentFourRequestsAtOnce(t *testing.T) {
+	t.Parallel()
+	wantNoWait(t, 1, "first", "second", "third")
 }
 
 func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
@@ -126,16 +122,13 @@ func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
 		c.Freeze(0)
-		le := mustLock(t, l, "first")
-		synctest.Wait() // the frozen node has its request, which finds out
-		mustUnlock(t, le)
+		mustUnlock(t, lockEverywhere(t, l, "first")) // which finds out that the node is frozen
 		time.Sleep(redlock.DefaultTTL)
 		before := c.Masters[0].Sent(wire.Acquire)
 		var leases []*redlock.Lease
 		for _, name := range []string{"a", "b", "c", "d", "e"} {
 			leases = append(leases, mustLock(t, l, name))
 		}
-		synctest.Wait()
 		if n := c.Masters[0].Sent(wire.Acquire) - before; n != 1 {
 			t.Errorf("%d requests are under way to a node that does not answer", n)
 		}
@@ -144,26 +137,5 @@ func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 			mustUnlock(t, le)
 		}
 		mustClose(t, l)
-	})
-}
-
-func TestWaiterThatGivesUpTellsTheNodes(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(3)
-		holder, waiter := c.LockerAs(t, "holder"), c.LockerAs(t, "waiter")
-		le := mustLock(t, holder, "a")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := waiter.Lock(ctx, "a"); !errors.Is(err, redlock.ErrHeld) {
-			t.Errorf("Lock: %v", err)
-		}
-		synctest.Wait()
-		if n := c.Sent(wire.Leave); n != 3 {
-			t.Errorf("%d of 3 nodes were told", n)
-		}
-		mustUnlock(t, le)
-		mustClose(t, waiter)
-		mustClose(t, holder)
 	})
 }

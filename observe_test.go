@@ -40,9 +40,7 @@ func TestObserverIsToldTheLifeOfALease(t *testing.T) {
 		l := c.Locker(t, redlock.WithObserver(seen), redlock.WithObserver(also))
 		le := mustLock(t, l, "a")
 		time.Sleep(time.Second)
-		if err := le.Extend(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustExtend(t, le)
 		mustUnlock(t, le)
 		if got, want := story(seen), "AttemptEvent AcquiredEvent RenewedEvent ReleasedEvent"; got != want {
 			t.Errorf("a lease that was unlocked: %s", got)
@@ -131,9 +129,7 @@ func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := le.Extend(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustExtend(t, le)
 		if _, err := l.TryLock(context.WithValue(t.Context(), callKey{}, "try"), "a"); !errors.Is(err, redlock.ErrHeld) {
 			t.Error(err)
 		}
@@ -196,8 +192,7 @@ func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 					}
 				})))
 				if _, failed := at.(redlock.FailedEvent); failed {
-					c.Masters[0].Hold("a", time.Second)
-					c.Masters[1].Hold("a", time.Second)
+					c.Hold("a", time.Second, 0, 1)
 				}
 				func() {
 					defer func() { _ = recover() }()

@@ -170,9 +170,7 @@ func TestEndedLeaseIsNotRenewed(t *testing.T) {
 			mustUnlock(t, le)
 		},
 		"lost": func(_ *testing.T, c *clustertest.Cluster, _ *redlock.Locker, le *redlock.Lease) {
-			for _, master := range c.Masters {
-				master.Delete("a")
-			}
+			c.Delete("a")
 			_ = le.Extend(context.Background())
 		},
 		"closed": func(t *testing.T, _ *clustertest.Cluster, l *redlock.Locker, _ *redlock.Lease) {
@@ -268,7 +266,7 @@ func TestRenewalDoesNotTakeNodesFromAnotherOwner(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t, redlock.WithTTL(3*time.Second), redlock.WithRenewal(redlock.Forever))
 		le := mustLock(t, l, "a")
-		c.Masters[0].Hold("a", time.Minute)
+		c.Hold("a", time.Minute, 0)
 		time.Sleep(30 * time.Second)
 		if le.Err() != nil || c.Masters[0].Owner("a") != "foreign" {
 			t.Errorf("the lease: %v; node 0: %s", le.Err(), c.Masters[0].Owner("a"))

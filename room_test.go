@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,19 +27,11 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 		c.Latency(time.Millisecond)
 		l := c.Locker(t)
 		first := mustLock(t, l, "a")
-		second := lockInBackground(t.Context(), l, "a")
+		next := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
-		third := lockInBackground(t.Context(), l, "a")
-		synctest.Wait()
+		last := lockInBackground(t.Context(), l, "a")
 		before := c.Sent()
-		if err := first.Unlock(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		r := <-second
-		if r.err != nil {
-			t.Fatal(r.err)
-		}
-		synctest.Wait()
+		second := handOver(t, first, next)
 		if n := c.Sent(wire.Acquire); n != 5 {
 			t.Errorf("%d acquires for two leases", n)
 		}
@@ -46,16 +39,14 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 			t.Errorf("the first hand-over took %d requests", n)
 		}
 		before = c.Sent()
-		mustUnlock(t, r.lease)
-		r = <-third
-		synctest.Wait()
+		third := handOver(t, second, last)
 		if n := c.Sent() - before; n != 0 {
 			t.Errorf("the second hand-over took %d requests", n)
 		}
-		if !errors.Is(first.Err(), redlock.ErrReleased) || r.lease.Err() != nil {
-			t.Errorf("first %v, third %v", first.Err(), r.lease.Err())
+		if !errors.Is(first.Err(), redlock.ErrReleased) || third.Err() != nil {
+			t.Errorf("first %v, third %v", first.Err(), third.Err())
 		}
-		mustUnlock(t, r.lease)
+		mustUnlock(t, third)
 		c.WantNoLocks(t)
 	})
 }
@@ -67,11 +58,7 @@ func TestFormerLeaseTouchesNothing(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t)
 		former := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
-		next := lockInBackground(t.Context(), l, "a")
-		synctest.Wait()
-		mustUnlock(t, former)
-		r := <-next
-		synctest.Wait()
+		next := handOver(t, former, lockInBackground(t.Context(), l, "a"))
 		before := c.Sent()
 		for range 3 {
 			if err := former.Unlock(t.Context()); !errors.Is(err, redlock.ErrReleased) {
@@ -85,14 +72,28 @@ func TestFormerLeaseTouchesNothing(t *testing.T) {
 		if n := c.Sent() - before; n != 0 {
 			t.Errorf("the former lease sent %d requests", n)
 		}
-		if former.Context().Err() == nil || former.Until().After(time.Now()) || former.Fence() >= r.lease.Fence() {
-			t.Errorf("former %v, next %v", former, r.lease)
+		if former.Context().Err() == nil || former.Until().After(time.Now()) || former.Fence() >= next.Fence() {
+			t.Errorf("former %v, next %v", former, next)
 		}
-		if r.lease.Err() != nil {
-			t.Errorf("the next lease: %v", r.lease.Err())
+		if next.Err() != nil {
+			t.Errorf("the next lease: %v", next.Err())
 		}
-		mustUnlock(t, r.lease)
+		mustUnlock(t, next)
 	})
+}
+
+// takeTurns takes the lock again and again, for so long each time, until the context ends.
+func takeTurns(ctx context.Context, t *testing.T, l *redlock.Locker, hold time.Duration, turn func(*redlock.Lease)) {
+	t.Helper()
+	for {
+		le, err := l.Lock(ctx, "a")
+		if err != nil {
+			return
+		}
+		turn(le)
+		time.Sleep(hold)
+		mustUnlock(t, le)
+	}
 }
 
 // Goroutines of a process get the lock in the order they came, and equal turns.
@@ -106,28 +107,19 @@ func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 		defer cancel()
 		turns := make([]int, 16)
 		var all sync.WaitGroup
-		var last uint64
+		var last token
 		for i := range turns {
 			all.Go(func() {
-				for {
-					le, err := l.Lock(ctx, "a")
-					if err != nil {
-						return
-					}
-					if le.Fence() <= last {
-						t.Errorf("token %d after %d", le.Fence(), last)
-					}
-					last = le.Fence()
+				takeTurns(ctx, t, l, 500*time.Microsecond, func(le *redlock.Lease) {
+					last.follow(t, le)
 					turns[i]++
-					time.Sleep(500 * time.Microsecond)
-					mustUnlock(t, le)
-				}
+				})
 			})
 		}
 		all.Wait()
-		least, most, sum := turns[0], turns[0], 0
+		least, most, sum := slices.Min(turns), slices.Max(turns), 0
 		for _, n := range turns {
-			least, most, sum = min(least, n), max(most, n), sum+n
+			sum += n
 		}
 		if most-least > 1+most/10 {
 			t.Errorf("turns: %v", turns)
@@ -149,16 +141,7 @@ func TestTurnOfAProcessIsBounded(t *testing.T) {
 		defer cancel()
 		var all sync.WaitGroup
 		for range 4 {
-			all.Go(func() {
-				for {
-					le, err := busy.Lock(ctx, "a")
-					if err != nil {
-						return
-					}
-					time.Sleep(time.Millisecond)
-					mustUnlock(t, le)
-				}
-			})
+			all.Go(func() { takeTurns(ctx, t, busy, time.Millisecond, func(*redlock.Lease) {}) })
 		}
 		var worst time.Duration
 		for range 50 {
@@ -186,21 +169,14 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(3)
 			l := c.Locker(t)
-			le := mustLock(t, l, "a")
-			next := lockInBackground(t.Context(), l, "a", opts...)
-			synctest.Wait()
-			mustUnlock(t, le)
-			r := <-next
-			if r.err != nil {
-				t.Fatal(r.err)
-			}
+			next := handOver(t, mustLock(t, l, "a"), lockInBackground(t.Context(), l, "a", opts...))
 			if n := c.Sent(wire.Acquire); n != 6 {
 				t.Errorf("%s: %d acquires for two leases on three nodes", name, n)
 			}
 			if name == "TTL" && c.Masters[0].TTL("a") > 5*time.Second {
 				t.Errorf("the key lives for %v", c.Masters[0].TTL("a"))
 			}
-			mustUnlock(t, r.lease)
+			mustUnlock(t, next)
 		})
 	}
 }
@@ -216,8 +192,7 @@ func TestHandOverTakesOverTheDeadline(t *testing.T) {
 		until := first.Until()
 		next := lockInBackground(t.Context(), l, "a")
 		time.Sleep(5 * time.Millisecond)
-		mustUnlock(t, first)
-		le := (<-next).lease
+		le := handOver(t, first, next)
 		if !le.Until().Equal(until) {
 			t.Errorf("the deadline moved by %v", le.Until().Sub(until))
 		}
@@ -240,15 +215,12 @@ func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
 		first := lockEverywhere(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
-		for _, master := range c.Masters {
-			master.Delete("a")
-		}
+		c.Delete("a")
 		c.Latency(4 * time.Millisecond)
 		extended := make(chan error)
 		go func() { extended <- first.Extend(t.Context()) }()
 		synctest.Wait()
-		mustUnlock(t, first)
-		le, asked := (<-next).lease, time.Now()
+		le, asked := handOver(t, first, next), time.Now()
 		if err := <-extended; !errors.Is(err, redlock.ErrReleased) {
 			t.Errorf("Extend: %v", err)
 		}
@@ -283,8 +255,7 @@ func TestLossThatIsToldDuringAHandOverEndsIt(t *testing.T) {
 			}}))
 		}
 		l := over(t, nodes)
-		first := mustLock(t, l, "a")
-		next := lockInBackground(t.Context(), l, "a")
+		first, next := mustLock(t, l, "a"), lockInBackground(t.Context(), l, "a")
 		time.Sleep(time.Millisecond)
 		extended := make(chan error)
 		go func() { extended <- first.Extend(t.Context()) }()
@@ -314,12 +285,11 @@ func TestLockThatIsNearItsEndIsNotHandedOver(t *testing.T) {
 		le := mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		time.Sleep(8 * time.Millisecond)
-		mustUnlock(t, le)
-		r := <-next
-		if r.err != nil || time.Until(r.lease.Until()) < 12*time.Millisecond {
-			t.Errorf("the next lease: %v, %v", r.lease, r.err)
+		le = handOver(t, le, next)
+		if time.Until(le.Until()) < 12*time.Millisecond {
+			t.Errorf("the next lease: %v", le)
 		}
-		mustUnlock(t, r.lease)
+		mustUnlock(t, le)
 	})
 }
 
@@ -347,7 +317,7 @@ func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
 		le := mustLock(t, l, "a", redlock.WithRenewal(redlock.Forever))
-		var waiting []<-chan result
+		var waiting []waiter
 		var leave []context.CancelFunc
 		for range 6 {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -362,17 +332,11 @@ func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
 			}
 		}
 		mustUnlock(t, le)
-		var last uint64
+		var last token
 		for _, i := range []int{1, 2, 4} {
-			r := <-waiting[i]
-			if r.err != nil {
-				t.Fatalf("waiter %d: %v", i, r.err)
-			}
-			if r.lease.Fence() <= last {
-				t.Errorf("waiter %d: token %d after %d", i, r.lease.Fence(), last)
-			}
-			last = r.lease.Fence()
-			mustUnlock(t, r.lease)
+			next := waiting[i].lease(t)
+			last.follow(t, next)
+			mustUnlock(t, next)
 		}
 		for _, cancel := range leave {
 			cancel()
@@ -432,11 +396,7 @@ func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures 
 		round := func(first int) {
 			for i := range 3000 {
 				name := fmt.Sprint("name", first+i)
-				le := mustLock(t, l, name)
-				next := lockInBackground(t.Context(), l, name)
-				synctest.Wait()
-				mustUnlock(t, le)
-				mustUnlock(t, (<-next).lease)
+				mustUnlock(t, handOver(t, mustLock(t, l, name), lockInBackground(t.Context(), l, name)))
 			}
 		}
 		round(0)
@@ -463,13 +423,12 @@ func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 		le := mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		time.Sleep(2 * time.Millisecond) // node 2 has granted by now
-		c.Masters[1].Delete("a")
-		mustUnlock(t, le)
-		r := <-next
-		if r.err != nil || r.lease.Fence() <= ahead+500 {
-			t.Errorf("%v, %v: the other owner may have %d", r.lease, r.err, ahead+500)
+		c.Delete("a", 1)
+		le = handOver(t, le, next)
+		if le.Fence() <= ahead+500 {
+			t.Errorf("%v: the other owner may have %d", le, ahead+500)
 		}
-		mustUnlock(t, r.lease)
+		mustUnlock(t, le)
 	})
 }
 

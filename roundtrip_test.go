@@ -294,9 +294,7 @@ func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
 			f.with(func() { f.trip = 300 * time.Millisecond }) // which its next connection tells
 		}
 		time.Sleep(9 * time.Second)
-		if err := plain.Extend(t.Context()); err != nil {
-			t.Errorf("Extend: %v", err)
-		}
+		mustExtend(t, plain)
 		time.Sleep(9 * time.Second)
 		mustUnlock(t, plain)
 		mustUnlock(t, renewed)

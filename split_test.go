@@ -19,6 +19,101 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
+// apart makes Lockers of which each has other nodes nearby, and observes them.
+func apart(t *testing.T, c *clustertest.Cluster, count int) (lockers []*redlock.Locker, seen []*recorder) {
+	t.Helper()
+	for k := range count {
+		name := fmt.Sprint(k)
+		for i, master := range c.Masters {
+			d := 5 * time.Millisecond
+			if i%count == k {
+				d = time.Millisecond
+			}
+			master.LatencyOf(name, d)
+		}
+		r := new(recorder)
+		lockers, seen = append(lockers, c.LockerAs(t, name, redlock.WithObserver(r))), append(seen, r)
+	}
+	return lockers, seen
+}
+
+// race has all Lockers try the lock at the same time. It returns the leases, how many were told
+// neither that they have it nor that it is held, and how long each call took. A call that is told
+// that the lock is held must have seen it held by a majority.
+func race(t *testing.T, lockers []*redlock.Locker, name string) (won []*redlock.Lease, unsure int, times []time.Duration) {
+	t.Helper()
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	for _, l := range lockers {
+		all.Go(func() {
+			var le *redlock.Lease
+			var err error
+			d := took(func() { le, err = l.TryLock(t.Context(), name) })
+			mu.Lock()
+			defer mu.Unlock()
+			times = append(times, d)
+			q, told := errors.AsType[*redlock.QuorumError](err)
+			switch {
+			case le != nil:
+				won = append(won, le)
+			case !told:
+				t.Errorf("TryLock: %v", err)
+			case errors.Is(err, redlock.ErrNoQuorum):
+				unsure++
+			case !errors.Is(err, redlock.ErrHeld) || q.Held < q.Needed:
+				t.Errorf("TryLock: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	return won, unsure, times
+}
+
+// mustHaveOneWinner has them race. One must win, and all others be told that the lock is held.
+func mustHaveOneWinner(t *testing.T, lockers []*redlock.Locker, name string) {
+	t.Helper()
+	won, unsure, _ := race(t, lockers, name)
+	if len(won) != 1 || unsure > 0 {
+		t.Fatalf("%d of %d callers won, %d have not seen whose the lock is", len(won), len(lockers), unsure)
+	}
+	mustUnlock(t, won[0])
+}
+
+// Simultaneous callers may split the nodes between them so that none has a quorum. A cron job must
+// run once then, and not zero times.
+func TestTryLockDoesNotGiveUpOnASplitVote(t *testing.T) {
+	t.Parallel()
+	for _, callers := range []int{2, 3, 5} {
+		for range 20 {
+			synctest.Test(t, func(t *testing.T) {
+				c := clustertest.New(5)
+				lockers, _ := apart(t, c, callers)
+				mustHaveOneWinner(t, lockers, "a")
+				for _, l := range lockers {
+					mustClose(t, l)
+				}
+			})
+		}
+	}
+}
+
+func TestOneOfAHundredSimultaneousTryLocksWins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(5)
+		c.Jitter(time.Millisecond)
+		lockers := c.Lockers(t, 100)
+		n := *rounds
+		if raceDetector {
+			n = max(n/10, 1)
+		}
+		for i := range n {
+			mustHaveOneWinner(t, lockers, fmt.Sprint("a", i%4))
+			time.Sleep(time.Second) // for what is cleaned up in the background
+		}
+	})
+}
+
 const stampede = 10 // processes of a job that is to run once
 
 // Of simultaneous TryLocks one wins, whatever a minority of the nodes does, and the others are told
@@ -48,17 +143,14 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 							c.Jitter(jitter)
 							lockers := c.Lockers(t, stampede, redlock.WithNodeTimeout(timeout))
 							if warm {
-								for _, l := range lockers {
-									mustUnlock(t, mustLock(t, l, "warm"))
-								}
-								time.Sleep(time.Second)
+								warmUp(t, lockers...)
 							}
 							away(c)
-							won, without, times := rush(t, lockers, fmt.Sprint("job", i))
-							losers.Add(int64(stampede - won))
+							won, without, times := race(t, lockers, fmt.Sprint("job", i))
+							losers.Add(int64(stampede - len(won)))
 							unsure.Add(int64(without))
-							if won != 1 {
-								t.Errorf("round %d: %d of %d won", i, won, stampede)
+							if len(won) != 1 {
+								t.Errorf("round %d: %d of %d won", i, len(won), stampede)
 							}
 							all = append(all, times...)
 						})
@@ -83,21 +175,9 @@ func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	for range races {
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(5)
-			var lockers []*redlock.Locker
-			var seen []*recorder
-			for k := range callers {
-				r := new(recorder)
-				l := c.LockerAs(t, fmt.Sprint(k), redlock.WithObserver(r))
-				lockers, seen = append(lockers, l), append(seen, r)
-				for i, master := range c.Masters { // each node is nearest to another
-					master.LatencyOf(fmt.Sprint(k), 5*time.Millisecond)
-					if i%callers == k {
-						master.LatencyOf(fmt.Sprint(k), time.Millisecond)
-					}
-				}
-			}
-			if won, _, _ := rush(t, lockers, "a"); won != 1 {
-				t.Errorf("%d of %d callers won", won, callers)
+			lockers, seen := apart(t, c, callers)
+			if won, _, _ := race(t, lockers, "a"); len(won) != 1 {
+				t.Errorf("%d of %d callers won", len(won), callers)
 			}
 			for _, r := range seen {
 				if a := eventsOf[redlock.AttemptEvent](r); a[0].Err == nil {
@@ -109,38 +189,6 @@ func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	if once < races*3/4 {
 		t.Errorf("the winner's first attempt won in %d of %d races", once, races)
 	}
-}
-
-// rush has all lockers try the lock at the same time. It returns how many have it, how many were
-// told neither that nor that it is held, and how long each took. Who is told that the lock is held
-// must have seen it held by a majority.
-func rush(t *testing.T, lockers []*redlock.Locker, name string) (won, unsure int, times []time.Duration) {
-	t.Helper()
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	for _, l := range lockers {
-		all.Go(func() {
-			var le *redlock.Lease
-			var err error
-			d := took(func() { le, err = l.TryLock(t.Context(), name) })
-			mu.Lock()
-			defer mu.Unlock()
-			times = append(times, d)
-			q, told := errors.AsType[*redlock.QuorumError](err)
-			switch {
-			case le != nil:
-				won++
-			case !told:
-				t.Errorf("TryLock: %v", err)
-			case errors.Is(err, redlock.ErrNoQuorum):
-				unsure++
-			case !errors.Is(err, redlock.ErrHeld) || q.Held < q.Needed:
-				t.Errorf("TryLock: %v", err)
-			}
-		})
-	}
-	all.Wait()
-	return won, unsure, times
 }
 
 // While a majority is the attempt's own, and its registers are being made equal, what another has
@@ -168,6 +216,24 @@ func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	}
 }
 
+// warmUp has Lockers get to know the round trips, and which nodes are silent.
+func warmUp(t *testing.T, lockers ...*redlock.Locker) {
+	t.Helper()
+	for _, l := range lockers {
+		mustUnlock(t, mustLock(t, l, "warm"))
+	}
+	time.Sleep(time.Second)
+}
+
+// splitForGood keeps the Locker from a majority: of its three nodes one is away, and one has what a
+// crashed process has left, which comes after every other owner.
+func splitForGood(t *testing.T, c *clustertest.Cluster, l *redlock.Locker) {
+	t.Helper()
+	warmUp(t, l)
+	c.Masters[0].Set("a", last(), time.Minute)
+	c.Refuse(2)
+}
+
 // What a crashed process has left keeps all from a majority, so that who comes first insists to no
 // avail.
 func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
@@ -178,10 +244,7 @@ func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 			c := clustertest.New(3)
 			c.Latency(timeout / (4 + 6*(i%2)))
 			l := c.Locker(t, redlock.WithNodeTimeout(timeout))
-			mustUnlock(t, mustTryLock(t, l, "warm"))
-			time.Sleep(time.Second)
-			c.Masters[0].Set("a", last(), time.Minute)
-			c.Refuse(2)
+			splitForGood(t, c, l)
 			var err error
 			d := took(func() { _, err = l.TryLock(t.Context(), "a") })
 			// the last attempt begins within three, and insists until five are over
@@ -202,10 +265,7 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 		c.Latency(latency)
 		seen := new(recorder)
 		l := c.Locker(t, redlock.WithNodeTimeout(timeout), redlock.WithObserver(seen))
-		mustUnlock(t, mustTryLock(t, l, "warm"))
-		time.Sleep(time.Second)
-		c.Masters[0].Set("a", last(), time.Minute)
-		c.Refuse(2)
+		splitForGood(t, c, l)
 		before := c.Masters[0].Sent(wire.Acquire)
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Fatalf("TryLock: %v", err)
@@ -269,8 +329,7 @@ func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 		}
 		t.Cleanup(func() { time.Sleep(time.Second) }) // requests to the silent nodes end
 		l := over(t, nodes)
-		mustUnlock(t, mustLock(t, l, "warm"))
-		time.Sleep(time.Second) // two nodes are known to be silent
+		warmUp(t, l)
 		var le *redlock.Lease
 		var err error
 		d := took(func() { le, err = l.TryLock(t.Context(), "a") })
@@ -306,10 +365,7 @@ func TestAfterASplitVoteTheNodesQueuesComeToAgree(t *testing.T) {
 				c := clustertest.New(5)
 				c.Jitter(time.Millisecond)
 				lockers := c.Lockers(t, processes, redlock.WithNodeTimeout(250*time.Millisecond))
-				for _, l := range lockers {
-					mustUnlock(t, mustLock(t, l, "warm"))
-				}
-				time.Sleep(time.Second)
+				warmUp(t, lockers...)
 				away(c)
 				var all sync.WaitGroup
 				var count atomic.Int64

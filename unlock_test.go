@@ -116,9 +116,7 @@ func TestUnlockTellsThatTheLockWasGone(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t)
 		gone := mustLock(t, l, "gone")
-		for _, master := range c.Masters[:3] {
-			master.Delete("gone")
-		}
+		c.Delete("gone", 0, 1, 2)
 		expired := mustLock(t, l, "expired", redlock.WithTTL(time.Second))
 		noticed := mustLock(t, l, "noticed", redlock.WithTTL(time.Second))
 		<-noticed.Done()
@@ -140,8 +138,8 @@ func TestUnlockIsFineWhereAMinorityHasLostTheLock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(5)
 		le := mustLock(t, c.Locker(t), "a")
-		c.Masters[0].Delete("a")
-		c.Masters[1].Hold("a", time.Minute)
+		c.Delete("a", 0)
+		c.Hold("a", time.Minute, 1)
 		mustUnlock(t, le)
 		if c.Masters[1].Owner("a") != "foreign" {
 			t.Error("another owner's lock was released")

@@ -10,7 +10,7 @@ import (
 )
 
 // waitFor has another process wait for the lock, and returns once each master has its subscription.
-func waitFor(t *testing.T, addrs []string, name string) <-chan result {
+func waitFor(t *testing.T, addrs []string, name string) waiter {
 	t.Helper()
 	other := dialled(t, addrs, redlock.WithNodeTimeout(generous))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -101,6 +101,16 @@ func (c *Cluster) each(masters []int, f func(*Master)) {
 	}
 }
 
+// Hold gives the lock to a program of another kind.
+func (c *Cluster) Hold(name string, ttl time.Duration, masters ...int) {
+	c.each(masters, func(m *Master) { m.Set(name, foreign, ttl) })
+}
+
+// Delete takes the lock away from whoever has it.
+func (c *Cluster) Delete(name string, masters ...int) {
+	c.each(masters, func(m *Master) { m.Delete(name) })
+}
+
 // Latency sets how long a round trip takes.
 func (c *Cluster) Latency(d time.Duration) {
 	for _, m := range c.Masters {
@@ -200,7 +210,7 @@ func (c *Cluster) Subscriptions() (n int) {
 	return n
 }
 
-// WantNoLocks checks that no lock is left, but those of [Master.Hold].
+// WantNoLocks checks that no lock is left, but those of [Cluster.Hold].
 func (c *Cluster) WantNoLocks(t testing.TB) {
 	t.Helper()
 	for i, m := range c.Masters {

@@ -119,18 +119,6 @@ func (m *Master) Sent(verbs ...pool.Verb) (n int) {
 	return n
 }
 
-// Hold gives the lock to a program of another kind.
-func (m *Master) Hold(name string, ttl time.Duration) {
-	synctest.Wait()
-	m.Set(name, foreign, ttl)
-}
-
-// Delete takes the lock away from whoever has it.
-func (m *Master) Delete(name string) {
-	synctest.Wait()
-	m.Node.Delete(name)
-}
-
 // Owner is what the lock's key holds: the id of who has it.
 func (m *Master) Owner(name string) string {
 	synctest.Wait()
