@@ -1,11 +1,8 @@
 package redlockotel_test
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/observertest"
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
@@ -71,69 +68,17 @@ func TestWhatALockerDoesIsTracedAndCounted(t *testing.T) {
 	})
 }
 
-// An owner id begins with this, and what is shown must not have it.
-var ownerID = regexp.MustCompile(`[0-9a-f]{32}`)
-
-// live has a Locker take, renew, lose, release and fail to get locks, under the observer's eyes.
-func live(t *testing.T, observer redlock.Observer) {
-	t.Helper()
-	masters, nodes := memnode.Cluster(3)
-	var lockers []*redlock.Locker
-	for range 2 {
-		l, err := redlock.New(nodes, redlock.WithObserver(observer), redlock.WithRenewal(redlock.Forever), redlock.WithHolder("web-1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close(context.WithoutCancel(t.Context()))
-		lockers = append(lockers, l)
-	}
-	lock := func(name string) *redlock.Lease {
-		lease, err := lockers[0].Lock(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait() // for the answers that came after the decision
-		if owner, _, _ := masters[0].Get(name); !ownerID.MatchString(owner) {
-			t.Fatalf("an owner id does not look as this test thinks: %q", owner)
-		}
-		return lease
-	}
-	released, gone, starved := lock("job:released"), lock("job:gone"), lock("job:starved")
-	if _, err := lockers[1].TryLock(t.Context(), "job:gone"); !errors.Is(err, redlock.ErrHeld) {
-		t.Fatal(err)
-	}
-	time.Sleep(5 * time.Second) // a renewal each
-	if err := released.Unlock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range masters {
-		m.Delete("job:gone")
-	}
-	if err := gone.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
-		t.Fatal(err)
-	}
-	masters[0].Kill()
-	masters[1].Freeze()
-	if _, err := lockers[1].TryLock(t.Context(), "job:none"); !errors.Is(err, redlock.ErrNoQuorum) {
-		t.Fatal(err)
-	}
-	<-starved.Done()
-	masters[1].Thaw()
-	masters[0].Start(true)
-	synctest.Wait()
-}
-
 func TestNeitherTraceNorMetricsGiveAnOwnerAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		live(t, b)
+		observertest.Live(t, b)
 		spans := b.spans.Ended()
 		if len(spans) < 8 {
 			t.Errorf("%d spans only", len(spans))
 		}
 		for _, s := range spans {
-			if text := fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status()); ownerID.MatchString(text) {
+			if text := fmt.Sprint(s.Name(), s.Attributes(), s.Events(), s.Status()); observertest.OwnerID.MatchString(text) {
 				t.Errorf("a span gives the owner away: %s", text)
 			}
 		}
@@ -150,7 +95,7 @@ func TestNeitherTraceNorMetricsGiveAnOwnerAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(string(text), "no_quorum") || ownerID.Match(text) {
+		if !strings.Contains(string(text), "no_quorum") || observertest.OwnerID.Match(text) {
 			t.Errorf("the metrics give an owner away, or are not all there: %s", text)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,17 +17,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/observertest"
 	"github.com/go-redlock/redlock/pool"
 	"github.com/go-redlock/redlock/redlockotel"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// kind is what the tests call locks by: what comes before the colon.
-func kind(name string) string {
-	k, _, _ := strings.Cut(name, ":")
-	return k
-}
 
 // A bench is Telemetry on the real SDKs, which keep what they get.
 type bench struct {
@@ -45,7 +39,7 @@ func newBench(t *testing.T, more ...redlockotel.Option) *bench {
 	telemetry, err := redlockotel.New(append([]redlockotel.Option{
 		redlockotel.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))),
 		redlockotel.WithTracerProvider(b.traces),
-		redlockotel.WithNames(kind),
+		redlockotel.WithNames(observertest.Kind),
 	}, more...)...)
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,8 @@
 package redlockprom_test
 
 import (
-	"context"
 	"errors"
 	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/internal/observertest"
 	"github.com/go-redlock/redlock/redlockprom"
 	"github.com/go-redlock/redlock/redlocktest"
 )
@@ -70,63 +68,11 @@ func TestWhatALockerDoesIsCounted(t *testing.T) {
 	})
 }
 
-// An owner id begins with this, and what is shown must not have it.
-var ownerID = regexp.MustCompile(`[0-9a-f]{32}`)
-
-// live has a Locker take, renew, lose, release and fail to get locks, under the observer's eyes.
-func live(t *testing.T, observer redlock.Observer) {
-	t.Helper()
-	masters, nodes := memnode.Cluster(3)
-	var lockers []*redlock.Locker
-	for range 2 {
-		l, err := redlock.New(nodes, redlock.WithObserver(observer), redlock.WithRenewal(redlock.Forever), redlock.WithHolder("web-1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close(context.WithoutCancel(t.Context()))
-		lockers = append(lockers, l)
-	}
-	lock := func(name string) *redlock.Lease {
-		lease, err := lockers[0].Lock(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		synctest.Wait() // for the answers that came after the decision
-		if owner, _, _ := masters[0].Get(name); !ownerID.MatchString(owner) {
-			t.Fatalf("an owner id does not look as this test thinks: %q", owner)
-		}
-		return lease
-	}
-	released, gone, starved := lock("job:released"), lock("job:gone"), lock("job:starved")
-	if _, err := lockers[1].TryLock(t.Context(), "job:gone"); !errors.Is(err, redlock.ErrHeld) {
-		t.Fatal(err)
-	}
-	time.Sleep(5 * time.Second) // a renewal each
-	if err := released.Unlock(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range masters {
-		m.Delete("job:gone")
-	}
-	if err := gone.Extend(t.Context()); !errors.Is(err, redlock.ErrLost) {
-		t.Fatal(err)
-	}
-	masters[0].Kill()
-	masters[1].Freeze()
-	if _, err := lockers[1].TryLock(t.Context(), "job:none"); !errors.Is(err, redlock.ErrNoQuorum) {
-		t.Fatal(err)
-	}
-	<-starved.Done()
-	masters[1].Thaw()
-	masters[0].Start(true)
-	synctest.Wait()
-}
-
 func TestAScrapeGivesNoOwnerAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		metrics := redlockprom.New(redlockprom.WithNames(kind))
-		live(t, metrics)
+		metrics := redlockprom.New(redlockprom.WithNames(observertest.Kind))
+		observertest.Live(t, metrics)
 		registry := prometheus.NewPedanticRegistry()
 		registry.MustRegister(metrics)
 		w := httptest.NewRecorder()
@@ -140,7 +86,7 @@ func TestAScrapeGivesNoOwnerAway(t *testing.T) {
 				t.Errorf("the scrape lacks %s", series)
 			}
 		}
-		if ownerID.MatchString(text) {
+		if observertest.OwnerID.MatchString(text) {
 			t.Errorf("the scrape gives an owner away:\n%s", text)
 		}
 	})

@@ -13,21 +13,16 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/observertest"
 	"github.com/go-redlock/redlock/pool"
 	"github.com/go-redlock/redlock/redlockprom"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// kind is what the tests call locks by: what comes before the colon.
-func kind(name string) string {
-	k, _, _ := strings.Cut(name, ":")
-	return k
-}
-
 func TestEveryEventIsCounted(t *testing.T) {
 	t.Parallel()
-	metrics := redlockprom.New(redlockprom.WithNames(kind))
+	metrics := redlockprom.New(redlockprom.WithNames(observertest.Kind))
 	for _, e := range []redlock.Event{
 		redlock.NodeEvent{Node: "a:6379", Verb: pool.Acquire, Verdict: pool.OK, Latency: time.Millisecond},
 		redlock.NodeEvent{Node: "b:6379", Verb: pool.Release, Verdict: pool.Unavailable, Latency: time.Second},
@@ -115,7 +110,7 @@ func TestWhatAlertsRestOnBeginsAtZero(t *testing.T) {
 			want: map[string]int{"redlock_leases_lost_total": 1, "redlock_leases_in_danger_total": 1, "redlock_failures_total": 2},
 		},
 		"a lock, with names": {
-			opts:  []redlockprom.Option{redlockprom.WithNames(kind)},
+			opts:  []redlockprom.Option{redlockprom.WithNames(observertest.Kind)},
 			event: redlock.AttemptEvent{Name: "job:1"},
 			want:  map[string]int{"redlock_leases_lost_total": 1, "redlock_leases_in_danger_total": 1, "redlock_failures_total": 2},
 		},

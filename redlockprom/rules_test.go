@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/go-redlock/redlock/internal/observertest"
 	"github.com/go-redlock/redlock/redlockprom"
 )
 
@@ -27,8 +28,8 @@ func TestTheRulesNameMetricsAndLabelsThatThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		metrics := redlockprom.New(redlockprom.WithNames(kind))
-		live(t, metrics)
+		metrics := redlockprom.New(redlockprom.WithNames(observertest.Kind))
+		observertest.Live(t, metrics)
 		labels := labelsOf(t, metrics)
 		queries := 0
 		for line := range strings.Lines(string(rules)) {
