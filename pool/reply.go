@@ -27,12 +27,12 @@ const maxToken = 1<<53 - 1<<32
 func parse(v Verb, text string) wire.Reply {
 	word, rest, _ := strings.Cut(text, " ")
 	switch {
-	case word == "OK" && v == Acquire:
+	case (word == "OK" || word == "AGAIN") && v == Acquire:
 		token, err := strconv.ParseUint(rest, 10, 64)
 		if err != nil || token > maxToken {
 			return nonsense(v)
 		}
-		return wire.Reply{Verdict: OK, Token: token}
+		return wire.Reply{Verdict: OK, Token: token, Again: word == "AGAIN"}
 	case text == "OK" && v != Inspect:
 		return wire.Reply{Verdict: OK}
 	case word == "HELD" && takes(v):

@@ -145,8 +145,8 @@ func TestTokensRiseWhateverTheHint(t *testing.T) {
 		}
 		last = reply.Token
 		again := do(t, n, acquire(k, alice, hint+7)) // the same request, twice
-		if again.Verdict != pool.OK || again.Token != last {
-			t.Errorf("repeated: %v %d, not %d", again.Verdict, again.Token, last)
+		if again.Verdict != pool.OK || again.Token != last || !again.Again || reply.Again {
+			t.Errorf("repeated: %+v after %+v", again, reply)
 		}
 		expect(t, "release", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
 	}

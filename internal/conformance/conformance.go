@@ -151,7 +151,7 @@ const near = 2 * time.Second
 // differ tells how an answer is not the expected one.
 func differ(s step, want, got wire.Reply, last [2]uint64) string {
 	switch {
-	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign:
+	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign, want.Again != got.Again:
 	case (want.Err == nil) != (got.Err == nil):
 	case want.TTL < 0 != (got.TTL < 0), want.TTL == 0 != (got.TTL == 0), (want.TTL - got.TTL).Abs() > near:
 	case !sameToken(s, want.Token, got.Token, last):

@@ -185,10 +185,12 @@ func (s *state) acquire(r *wire.Request, now time.Time) wire.Reply {
 	if !taken {
 		s.set(r.Lock, r.Owner, r.TTL, now)
 	}
-	if r.Fence == "" {
-		return ok
+	reply := ok
+	if r.Fence != "" {
+		reply = s.raise(r, mine, floor, now)
 	}
-	return s.raise(r, mine, floor, now)
+	reply.Again = mine && reply.Verdict == wire.OK
+	return reply
 }
 
 // held is the refusal of what another owner has, or a waiter is to have.

@@ -36,7 +36,7 @@ var mutants = []mutant{
 	{"hand-over-deadline", "queue.go", "start: now, deadline: le.deadline}", "start: now, deadline: now.Add(validity(a.terms.ttl))}", sim("steady")},
 	{"block-of-a-minority", "block.go", "if v.vote.Outcome() != quorum.Yes {", "if v.vote.Ayes < 1 {", sim("clocks")},
 	{"leave-frees-all", "internal/memnode/state.go", "s.dequeue(r.Queue, r.Inbox, now)\n\tif owner, _ := s.get(r.Lock, now); owner == reservedPrefix+r.Inbox {", "s.dequeue(r.Queue, r.Inbox, now)\n\tif owner, _ := s.get(r.Lock, now); owner != \"\" {", sim("steady")},
-	{"no-answer-is-a-yes", "internal/quorum/acquisition.go", "case reply.Verdict == wire.OK:\n\t\tn.ballot, n.token", "case reply.Verdict == wire.OK || reply.Verdict == wire.Unavailable:\n\t\tn.ballot, n.token", sim("orderly")},
+	{"no-answer-is-a-yes", "internal/quorum/acquisition.go", "case reply.Verdict == wire.OK:\n\t\ta.grant(i, reply)", "case reply.Verdict == wire.OK || reply.Verdict == wire.Unavailable:\n\t\ta.grant(i, reply)", sim("orderly")},
 	{"owner-matched-release", "internal/memnode/state.go", "case owner != r.Owner:\n\t\tif r.Queue", "case owner == \"\":\n\t\tif r.Queue", sim("steady")},
 	{"higher-token-no-match", "internal/quorum/acquisition.go", "case token == a.Token:", "case token >= a.Token:", sim("tokens")},
 	{"waiters-fall-back", "internal/notify/entry.go", "clock.After(n.clock, fallback)", "clock.After(n.clock, 24*time.Hour+0*fallback)", sim("steady")},
@@ -46,6 +46,9 @@ var mutants = []mutant{
 	{"block-outruns-the-clocks", "block.go", "return max(max(wall, a.state.Token)+uint64(lasted.Microseconds()), a.state.Top+1)", "return 0*wall*uint64(lasted) + a.state.Top + 4096", sim("turns")},
 	{"loss-in-a-hand-over", "extend.go", "if a.lost = true; a.lease != nil {", "if a.lease != nil {", sim("hands")},
 	{"server-votes-twice", "internal/quorum/acquisition.go", "case reply.Verdict == wire.OK && a.voted(reply.Server):", "case false:", sim("moves")},
+	{"server-votes-again", "internal/quorum/acquisition.go", "reply.Verdict == wire.OK && reply.Again && !a.credited(reply.Server):", "false:", test("./internal/quorum", "TestAServerHasOneVote")},
+	{"again-takes-the-vote-away", "internal/quorum/acquisition.go", "refuse(failed, reply)\n\t\ta.credit(i)", "refuse(failed, reply)", test("./internal/quorum", "TestAServerHasOneVote")},
+	{"again-is-not-told", "pool/reply.go", "Again: word == \"AGAIN\"", "Again: false && word != \"\"", test("./pool", "TestTokensRiseWhateverTheHint")},
 
 	// Everything else, which a test must find.
 	{"release-behind-acquire", "internal/quorum/acquisition.go", "case n.inFlight:\n\t\treturn NotYet, Trace{}\n\tcase n.mayHold:\n", "case n.mayHold || n.inFlight:\n", test(".", "TestReleaseWaitsForItsOwnAcquire")},
@@ -82,7 +85,7 @@ var mutants = []mutant{
 	{"unknown-is-lost", "internal/quorum/acquisition.go", "case reply.Verdict == wire.Gone:\n\t\tn.missing", "case reply.Verdict == wire.Gone, reply.Verdict == wire.Unavailable:\n\t\tn.missing", test(".", "TestFailedRenewalIsRetriedUntilTheDeadline")},
 	{"loss-unnoticed", "extend.go", "if outcome == quorum.No {", "if false {", test(".", "TestLeaseIsLostAsSoonAsAMajoritySaysSo")},
 	{"late-grant-is-not-repaired", "quorum.go", "\ta.sendNext()\n\tif outcome", "\tif a.state.Phase() == quorum.Asking {\n\t\ta.sendNext()\n\t}\n\tif outcome", test(".", "TestALateLowerGrantIsRepairedAfterTheWin")},
-	{"twins-vote", "internal/quorum/acquisition.go", "case reply.Verdict == wire.OK && a.voted(reply.Server):\n\t\ta.lapse(reply.Server)\n\t\tn.refuse(failed, reply)\n\tcase !vote:\n\t\tn.refuse(failed, reply)", "case false:", test(".", "TestServerWithTwoAddressesHasOneVote")},
+	{"twins-vote", "internal/quorum/acquisition.go", "case reply.Verdict == wire.OK && a.voted(reply.Server):\n\t\ta.lapse(reply.Server)\n\t\tn.refuse(failed, reply)\n\tcase !vote:\n\t\tn.refuse(failed, reply)\n\t\ta.credit(i)", "case false:", test("./internal/quorum", "TestAServerHasOneVote")},
 	{"one-trip-at-a-time", "internal/dispatch/line.go", "maxTrips  = 2", "maxTrips  = 1", test(".", "TestSecondRequestDoesNotWaitForTheFirst")},
 	{"lone-node-like-many", "internal/dispatch/line.go", "loneTrips = 4", "loneTrips = 1", test(".", "TestASingleNodeIsSentFourRequestsAtOnce")},
 	{"lends-to-nobody", "internal/dispatch/line.go", "return ln.lone &&", "return false && ln.lone &&", test(".", "TestALoneCallerAsksItsLoneNodeItself")},

@@ -131,16 +131,47 @@ func (a *Acquisition) Acquired(i int, reply wire.Reply, vote bool) {
 		n.refuse(failed, reply)
 	case !vote:
 		n.refuse(failed, reply)
+		a.credit(i)
+	case reply.Verdict == wire.OK && reply.Again && !a.credited(reply.Server):
+		n.refuse(failed, reply)
 	case reply.Verdict == wire.OK:
-		n.ballot, n.token, n.server = granted, reply.Token, reply.Server
-		if a.chosen {
-			a.match(i)
-		}
+		a.grant(i, reply)
 	case reply.Verdict == wire.Held:
 		n.refuse(held, reply)
 	default:
 		n.refuse(failed, reply)
 	}
+}
+
+// grant counts a grant.
+func (a *Acquisition) grant(i int, reply wire.Reply) {
+	n := &a.nodes[i]
+	n.ballot, n.token, n.server = granted, reply.Token, reply.Server
+	if a.chosen {
+		a.match(i)
+	}
+}
+
+// credit has the line that votes for a server count a grant that came over one without a vote: the
+// server said AGAIN over the line that votes.
+func (a *Acquisition) credit(i int) {
+	first := a.nodes[i].refusal
+	if first.Verdict != wire.OK || first.Again {
+		return
+	}
+	for j := range a.nodes {
+		if r := a.nodes[j].refusal; j != i && a.nodes[j].ballot == failed && r.Verdict == wire.OK && r.Again && r.Server == first.Server {
+			a.grant(j, *r)
+			return
+		}
+	}
+}
+
+// credited reports whether the server has granted the lock over a line without a vote.
+func (a *Acquisition) credited(server string) bool {
+	return server != "" && slices.ContainsFunc(a.nodes, func(n node) bool {
+		return n.ballot == failed && n.refusal.Verdict == wire.OK && !n.refusal.Again && n.refusal.Server == server
+	})
 }
 
 // refuse notes an answer that does not count for the acquisition.

@@ -283,6 +283,31 @@ func TestAServerHasOneVote(t *testing.T) {
 		t.Errorf("a server at three addresses: %v", o)
 	}
 	a.Start(3, 2)
+	for i, server := range []string{"before a restart", "after it", ""} {
+		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: server, Again: i > 0}, true)
+	}
+	if o := a.Decide(); o != quorum.NoQuorum {
+		t.Errorf("a server at three addresses, which restarts: %v", o)
+	}
+	for i := range 3 {
+		if owed, _ := a.Release(i); owed != quorum.Due {
+			t.Errorf("node %d is owed no release", i)
+		}
+	}
+	// Two lines to one server, of which the first votes: either is asked, and answers, first.
+	for _, c := range []struct{ asked, order []int }{{[]int{0, 1}, []int{0, 1}}, {[]int{1, 0}, []int{1, 0}}, {[]int{1, 0}, []int{0, 1}}} {
+		a.Start(3, 2)
+		for _, i := range append(c.order, 2) {
+			if o := a.Decide(); o != quorum.Undecided {
+				t.Errorf("%v, before node %d: %v", c, i, o)
+			}
+			a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: fmt.Sprint(i / 2), Again: i == c.asked[1]}, i != 1)
+		}
+		if o := a.Decide(); o != quorum.Accepted {
+			t.Errorf("%v: %v", c, o)
+		}
+	}
+	a.Start(3, 2)
 	for i := range 3 {
 		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: fmt.Sprint(i)}, i == 0)
 	}

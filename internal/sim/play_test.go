@@ -244,8 +244,9 @@ func (w *world) numbered(name string, h *holding, above uint64, alone bool) {
 		w.note("client %d has %s without a token", h.client, name)
 	case w.regime.lag && !w.regime.guard && f+slack > above:
 		// A hint so little behind the node's clock is trusted: the protocol's slack.
-	case w.regime.name == "losses" && w.ahead.Load() && f <= above && f+uint64(lead.Microseconds()) > above:
-		// A block ends ahead of the clocks by a turn, and what follows it begins above: see "Lost
+	case w.regime.name == "losses" && w.ahead.Load() && f <= w.top[name] && f+uint64(lead.Microseconds()) > w.top[name]:
+		// A block ends ahead of the clocks by a turn, and what follows it begins above. Where a
+		// register is lost a token of that time may come again, or a lower one: see "Lost
 		// registers" in docs/safety.md.
 	case seen[f]:
 		w.note("token %d of %s was given out twice", f, name)

@@ -68,6 +68,11 @@ type Reply struct {
 	// done: it is another program's, or the inbox could not be queued.
 	Foreign bool
 
+	// Again is true with OK, to an Acquire, if the owner had the lock already: the server has
+	// carried out a request of the same attempt before, perhaps over another address and under
+	// another run id, for it may have restarted since. That is no second vote.
+	Again bool
+
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id
 	// are one server.
 	Server string

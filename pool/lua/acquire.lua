@@ -4,6 +4,7 @@
 -- ARGV  owner and hint (token) of each lock; then ttl (ms)  retention (ms; 0: without fencing)
 --       [inbox  ticket (us)  age (us): a refusal queues the inbox]  [last: longest TTL]
 -- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
+--        AGAIN <token>                     it had the lock before: the server has granted the same attempt already
 --        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, or unknown, 0: it is reserved for a waiter; the
 --                                          label is the rest, and may be empty
 --        FOREIGN <pttl> <fingerprint>      another has it, and the inbox will not be told when it is done: it is another
@@ -41,7 +42,7 @@ local function enqueue(queue, inbox, ticket, age)
 end
 
 local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, inbox, ticket, age)
-  -- A request that comes twice is one request: its owner is found, not refused.
+  -- A request that comes twice is one request: its owner is found, not refused. Over another address that is told apart: AGAIN.
   local was = redis.call('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
   local deaf = false
   if queue then
@@ -70,8 +71,9 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- a line for each
     return 'HELD ' .. (reserved and 0 or life(lock)) .. tail .. ' ' .. label
   end
+  local done = was and 'AGAIN ' or 'OK '
   if not fence then
-    return 'OK 0'
+    return done .. '0'
   end
 
   local max = 9007194959773696 -- 2^53 - 2^32: numbers in Lua are exact up to 2^53
@@ -98,7 +100,7 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
       return 'BADFENCE'
     end
     if was then
-      return 'OK ' .. old
+      return done .. old
     end
   end
 
@@ -132,7 +134,7 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
   if text ~= hint or was then
     redis.call('SET', fence, text, 'PX', retention)
   end
-  return 'OK ' .. text
+  return done .. text
 end
 
 local keys = #KEYS - marked
