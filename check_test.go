@@ -113,7 +113,7 @@ func TestCheckCountsAServerOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(2)
-		l, err := redlock.New(asNodes([]wire.Node{c.Masters[0], c.Masters[0].Alias("twin"), c.Masters[1]}))
+		l, err := redlock.New(asNodes([]wire.Node{c.Masters[0], c.Masters[0].Alias("duplicate"), c.Masters[1]}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -121,8 +121,8 @@ func TestContextIsNotAliveAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// Whoever is first to ask for the context, while the lease ends in whatever way: all get one
-// context, and it ends.
+// Whichever goroutine is first to ask for the context, while the lease ends in whatever way: all
+// get one context, and it ends.
 func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 	t.Parallel()
 	for what, ending := range endings {

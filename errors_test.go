@@ -372,9 +372,9 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(2)
 		c.Latency(time.Millisecond)
-		twin := c.Masters[0].Alias("twin")
+		duplicate := c.Masters[0].Alias("duplicate")
 		c.Masters[0].LatencyOf("slow", 5*time.Millisecond)
-		l, err := redlock.New(asNodes([]wire.Node{c.Masters[0].As("slow"), twin, c.Masters[1]}))
+		l, err := redlock.New(asNodes([]wire.Node{c.Masters[0].As("slow"), duplicate, c.Masters[1]}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -390,7 +390,7 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 		c.Delete("a", 1)
 		for what, err := range map[string]error{"Extend": le.Extend(t.Context()), "Unlock": le.Unlock(t.Context())} {
 			q, ok := errors.AsType[*redlock.QuorumError](err)
-			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "twin" || q.Nodes[0].Verdict != wire.Refused || q.Nodes[1].Verdict != wire.Gone {
+			if !ok || len(q.Nodes) != 2 || q.Nodes[0].Node != "duplicate" || q.Nodes[0].Verdict != wire.Refused || q.Nodes[1].Verdict != wire.Gone {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"flag"
 	"log/slog"
 	"math/rand/v2"
-	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,12 +14,8 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
-
-// errTimeout is what nodes say where there is no answer.
-var errTimeout = os.ErrDeadlineExceeded
 
 func mustLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
 	t.Helper()
@@ -69,18 +65,26 @@ func mustClose(t *testing.T, l *redlock.Locker) {
 	}
 }
 
-func asNodes[N wire.Node](from []N) (nodes []pool.Node) {
-	for _, n := range from {
-		nodes = append(nodes, wire.Seal(n))
+// over makes a Locker of these nodes, which is closed at the end of the test, whatever it has to do
+// still.
+func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	l, err := redlock.New(nodes, opts...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return nodes
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_ = l.Close(ctx)
+	})
+	return l
 }
 
-func fail(calls []wire.Call, with wire.Reply) {
-	for i := range calls {
-		calls[i].Reply = with
-	}
-}
+func with(opts ...redlock.Option) []redlock.Option { return opts }
+
+// validity is how long a lease lasts: the TTL less a hundredth and two milliseconds.
+func validity(ttl time.Duration) time.Duration { return ttl - ttl/100 - 2*time.Millisecond }
 
 // withGrace is how long a call may take where the node timeout is that, and a node's line does not
 // say in time why there is no answer.
@@ -93,6 +97,15 @@ func took(f func()) time.Duration {
 	start := time.Now()
 	f()
 	return time.Since(start)
+}
+
+// heap returns how much memory is in use.
+func heap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // far below
 }
 
 // A wallClock is the system's clock with a time of day that steps, and a monotonic one that the
@@ -129,6 +142,10 @@ func (c *wallClock) leap(d time.Duration) {
 	defer c.mu.Unlock()
 	c.mono += d
 }
+
+type observer func(redlock.Event)
+
+func (o observer) Observe(e redlock.Event) { o(e) }
 
 // A recorder is an Observer that keeps what it is told.
 type recorder struct {

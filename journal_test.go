@@ -292,7 +292,7 @@ func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(3)
 		h := &reentrant{Handler: slog.DiscardHandler, lines: make(map[string]int), hang: make(chan struct{})}
-		nodes := append(c.Nodes(), wire.Seal(c.Masters[0].Alias("twin")), wire.Seal(c.Masters[1].Alias("other twin")))
+		nodes := append(c.Nodes(), wire.Seal(c.Masters[0].Alias("duplicate")), wire.Seal(c.Masters[1].Alias("other duplicate")))
 		l, err := redlock.New(nodes, redlock.WithLogger(slog.New(h)))
 		if err != nil {
 			t.Fatal(err)

@@ -15,9 +15,6 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// validity is how long a lease lasts: the TTL less a hundredth and two milliseconds.
-func validity(ttl time.Duration) time.Duration { return ttl - ttl/100 - 2*time.Millisecond }
-
 func TestZeroLeaseCountsAsReleased(t *testing.T) {
 	t.Parallel()
 	for name, le := range map[string]*redlock.Lease{"nil": nil, "zero": new(redlock.Lease)} {

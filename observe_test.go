@@ -213,7 +213,3 @@ func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 		}
 	}
 }
-
-type observer func(redlock.Event)
-
-func (o observer) Observe(e redlock.Event) { o(e) }

@@ -80,8 +80,6 @@ func TestNewNamesBadOptionAndValue(t *testing.T) {
 	}
 }
 
-func with(opts ...redlock.Option) []redlock.Option { return opts }
-
 func TestNewTakesOptionsAtTheirBounds(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]redlock.Option{

@@ -433,44 +433,6 @@ func TestEvenNumberOfNodesNeverHangsOnASplit(t *testing.T) {
 	}
 }
 
-// Two addresses of one server are one vote.
-func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(3)
-		log := new(logged)
-		nodes := asNodes([]wire.Node{c.Masters[0], c.Masters[0].Alias("twin"), c.Masters[1]})
-		l, err := redlock.New(nodes, redlock.WithLogger(log.logger()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer mustClose(t, l)
-		for range 3 {
-			le := mustLock(t, l, "a") // two servers of two: a quorum of three names
-			synctest.Wait()
-			mustUnlock(t, le)
-		}
-		if n := log.count("one server"); n != 1 {
-			t.Errorf("it was logged %d times", n)
-		}
-		c.Refuse(1)
-		_, err = l.TryLock(t.Context(), "a")
-		if !errors.Is(err, redlock.ErrNoQuorum) {
-			t.Errorf("one server of two was a quorum: %v", err)
-		}
-		c.Heal()
-		// One other owner on one server is not on a majority, though it is seen twice.
-		c.Hold("b", time.Minute, 0)
-		_, err = l.TryLock(t.Context(), "b")
-		if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || q.Held != 1 {
-			t.Errorf("error: %v", err)
-		}
-		if _, err := l.TryLock(t.Context(), "a"); err != nil {
-			t.Errorf("the servers are healthy: %v", err)
-		}
-	})
-}
-
 func TestNamesThatBeginAlikeAreDifferentLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -343,43 +342,4 @@ func TestTenThousandLeasesRenewTogether(t *testing.T) { //nolint:paralleltest //
 			}
 		}
 	})
-}
-
-// heap returns how much memory is in use.
-func heap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // far below
-}
-
-// A yesNode says yes to everything after a millisecond, and keeps nothing: what is measured beside
-// it is the library's own.
-type yesNode struct {
-	addr         string
-	calls, trips atomic.Int64
-}
-
-func yesNodes(n int) (nodes []*yesNode) {
-	for i := range n {
-		nodes = append(nodes, &yesNode{addr: fmt.Sprint("yes", i)})
-	}
-	return nodes
-}
-
-func (n *yesNode) Addr() string       { return n.addr }
-func (n *yesNode) Open() func() error { return func() error { return nil } }
-
-func (n *yesNode) Do(_ context.Context, calls []wire.Call) {
-	time.Sleep(time.Millisecond)
-	n.trips.Add(1)
-	n.calls.Add(int64(len(calls)))
-	for i := range calls {
-		calls[i].Reply = wire.Reply{Verdict: wire.OK, Token: calls[i].Request.Token}
-	}
-}
-
-func (n *yesNode) Listen(context.Context, string, func(), func(wire.Notice)) error {
-	return wire.ErrNoListen
 }

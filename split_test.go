@@ -166,8 +166,8 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 	}
 }
 
-// Who comes first asks the others' nodes again under the same owner id, and so loses to nobody what
-// it has.
+// The first asks the others' nodes again under the same owner id, and so loses to nobody what it
+// has.
 func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	const callers, races = 3, 20
@@ -195,7 +195,7 @@ func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 // does not matter.
 func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	t.Parallel()
-	for range 10 { // who comes first is for the fingerprints to say
+	for range 10 { // the fingerprints say which comes first
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(3)
 			c.Latency(time.Millisecond)
@@ -234,8 +234,7 @@ func splitForGood(t *testing.T, c *clustertest.Cluster, l *redlock.Locker) {
 	c.Refuse(2)
 }
 
-// What a crashed process has left keeps all from a majority, so that who comes first insists to no
-// avail.
+// What a crashed process has left keeps all from a majority, so that the first insists to no avail.
 func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 	t.Parallel()
 	const timeout = 20 * time.Millisecond

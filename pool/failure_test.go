@@ -96,10 +96,10 @@ func TestAnAnswerThatCannotBeReadIsNotTakenForABrokenConnection(t *testing.T) {
 // What one side does not accept of the other's certificate it will not accept the next time.
 func TestACertificateThatIsNotAcceptedIsRefusedForGood(t *testing.T) {
 	t.Parallel()
-	lent := httptest.NewTLSServer(nil)
-	t.Cleanup(lent.Close)
+	https := httptest.NewTLSServer(nil)
+	t.Cleanup(https.Close)
 	roots := x509.NewCertPool()
-	roots.AddCert(lent.Certificate())
+	roots.AddCert(https.Certificate())
 	for name, test := range map[string]struct {
 		client *tls.Config
 		server *tls.Config
@@ -115,7 +115,7 @@ func TestACertificateThatIsNotAcceptedIsRefusedForGood(t *testing.T) {
 			t.Fatal(err)
 		}
 		conf := test.server.Clone()
-		conf.Certificates = lent.TLS.Certificates
+		conf.Certificates = https.TLS.Certificates
 		f := newFakeAt(t, tls.NewListener(l, conf), func([]string) string { return bulk("OK 1") })
 		reply := do(t, dialWith(t, pool.Dialer{Timeout: patience, TLS: test.client}, f.addr), acquire(keys(t, "lock"), alice, 1))
 		if reply.Verdict != pool.Refused || !reply.Unsent || !strings.Contains(reply.Err.Error(), test.says) {

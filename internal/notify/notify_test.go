@@ -73,8 +73,8 @@ func (n *node) Listen(ctx context.Context, _ string, ready func(), heard func(wi
 	return ctx.Err()
 }
 
-// A house is a Notifier and all below it.
-type house struct {
+// A harness is a Notifier and all below it.
+type harness struct {
 	*notify.Notifier
 	nodes    []*node
 	used     bool        // this process has to do with every lock
@@ -83,10 +83,10 @@ type house struct {
 }
 
 // play runs a test of a Notifier with that many nodes, in virtual time.
-func play(t *testing.T, count int, set func(*node), test func(*testing.T, *house)) {
+func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harness)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := &house{}
+		h := &harness{}
 		nodes := make([]wire.Node, count)
 		for i := range nodes {
 			n := &node{Node: memnode.New(string(rune('1' + i)))}
@@ -117,10 +117,10 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *house
 }
 
 // probe would hang if a lock of the Notifier's were held.
-func (h *house) probe() { h.Contended("probe", 0) }
+func (h *harness) probe() { h.Contended("probe", 0) }
 
 // enter opens an entry, with subscriptions, and makes an attempt that is queued.
-func (h *house) enter(t *testing.T) *notify.Entry {
+func (h *harness) enter(t *testing.T) *notify.Entry {
 	t.Helper()
 	e := h.Enter(keys)
 	if !h.Subscribe(t.Context(), timeout) || !e.Ready() {
@@ -132,21 +132,21 @@ func (h *house) enter(t *testing.T) *notify.Entry {
 }
 
 // attempt makes one, which is refused and queued.
-func (h *house) attempt(e *notify.Entry) *wire.Request {
+func (h *harness) attempt(e *notify.Entry) *wire.Request {
 	r := &wire.Request{Verb: wire.Acquire, Lock: keys.Lock}
 	e.Stamp(r, clock.Present(clock.System{}))
 	return r
 }
 
 // pass has these nodes tell that the lock is reserved for us.
-func (h *house) pass(nodes ...int) {
+func (h *harness) pass(nodes ...int) {
 	for _, i := range nodes {
 		h.nodes[i].heard(wire.Notice{Lock: keys.Lock})
 	}
 }
 
 // left is how many nodes were asked to forget us.
-func (h *house) left() (count int) {
+func (h *harness) left() (count int) {
 	synctest.Wait()
 	for _, n := range h.nodes {
 		n.mu.Lock()
@@ -157,7 +157,7 @@ func (h *house) left() (count int) {
 }
 
 // subscriptions is how many there are.
-func (h *house) subscriptions() (count int) {
+func (h *harness) subscriptions() (count int) {
 	synctest.Wait()
 	for _, n := range h.nodes {
 		n.mu.Lock()
@@ -179,7 +179,7 @@ func wait(t *testing.T, e *notify.Entry, fallback time.Duration) time.Duration {
 
 func TestAMajorityOfNoticesWakesAtOnce(t *testing.T) {
 	t.Parallel()
-	play(t, 5, nil, func(t *testing.T, h *house) {
+	play(t, 5, nil, func(t *testing.T, h *harness) {
 		e := h.enter(t)
 		h.pass(0, 1, 4)
 		if took := wait(t, e, long); took != 0 {
@@ -191,7 +191,7 @@ func TestAMajorityOfNoticesWakesAtOnce(t *testing.T) {
 
 func TestFewerNoticesWakeAfterTheGrace(t *testing.T) {
 	t.Parallel()
-	play(t, 5, nil, func(t *testing.T, h *house) {
+	play(t, 5, nil, func(t *testing.T, h *harness) {
 		e := h.enter(t)
 		h.pass(0, 1, 2)
 		h.attempt(e)    // since when nothing has failed
@@ -209,7 +209,7 @@ func TestFewerNoticesWakeAfterTheGrace(t *testing.T) {
 // another for ever.
 func TestTheGraceGrowsAtRandomWithEachAttemptThatNoMajorityHadNotified(t *testing.T) {
 	t.Parallel()
-	play(t, 4, nil, func(t *testing.T, h *house) {
+	play(t, 4, nil, func(t *testing.T, h *harness) {
 		e := h.enter(t)
 		var took []time.Duration
 		for range 12 {
@@ -237,7 +237,7 @@ func TestTheGraceGrowsAtRandomWithEachAttemptThatNoMajorityHadNotified(t *testin
 
 func TestNoticesFromBeforeAnAttemptDoNotCountForTheNext(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		e := h.enter(t)
 		h.pass(0, 1)
 		h.attempt(e)
@@ -258,7 +258,7 @@ func TestNoticesFromBeforeAnAttemptDoNotCountForTheNext(t *testing.T) {
 func TestTheNextInLineLooksWhetherTheOneBeforeItIsDead(t *testing.T) {
 	t.Parallel()
 	for _, taken := range []bool{false, true} {
-		play(t, 3, nil, func(t *testing.T, h *house) {
+		play(t, 3, nil, func(t *testing.T, h *harness) {
 			h.taken = taken
 			e := h.enter(t)
 			began := time.Now()
@@ -280,7 +280,7 @@ func TestTheNextInLineLooksWhetherTheOneBeforeItIsDead(t *testing.T) {
 
 func TestAWaiterTriesWithoutNotices(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		e := h.enter(t)
 		if took := wait(t, e, 4*time.Second); took != 4*time.Second {
 			t.Errorf("it took %v", took)
@@ -296,7 +296,7 @@ func TestAWaiterTriesWithoutNotices(t *testing.T) {
 
 func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		e := h.enter(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -323,7 +323,7 @@ func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
 
 func TestAnAttemptIsStampedWithWhenTheWaitBegan(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		began := time.Now()
 		e := h.enter(t)
 		time.Sleep(time.Second)
@@ -342,7 +342,7 @@ func TestAnEntryThatLeavesIsForgottenBeforeTheNextOneQueues(t *testing.T) {
 			n.trip = timeout / 2
 		}
 	}
-	play(t, 3, slow, func(t *testing.T, h *house) {
+	play(t, 3, slow, func(t *testing.T, h *harness) {
 		h.enter(t).Leave(true)
 		next := h.Enter(keys)
 		if next.Ready() {
@@ -369,7 +369,7 @@ func TestAnEntryThatLeavesIsForgottenBeforeTheNextOneQueues(t *testing.T) {
 
 func TestAReservationThatNobodyWantsIsPassedOn(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		h.enter(t).Leave(false)
 		h.nodes[1].heard(wire.Notice{Lock: keys.Lock, Next: time.Second}) // that is no reservation
 		h.used = true                                                     // by a holder
@@ -388,7 +388,7 @@ func TestAReservationThatNobodyWantsIsPassedOn(t *testing.T) {
 
 func TestSubscriptionsEndAfterIdleTimeAndAreMadeAnew(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		h.enter(t).Leave(false)
 		time.Sleep(4 * time.Second)
 		e := h.enter(t) // which keeps them
@@ -420,7 +420,7 @@ func TestSubscriptionsEndAfterIdleTimeAndAreMadeAnew(t *testing.T) {
 // A node that confirms a subscription late, when that was ended, tells nothing of the present ones.
 func TestAnEarlierSubscriptionConfirmsNothing(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		h.enter(t).Leave(false)
 		var late []func()
 		for _, n := range h.nodes {
@@ -447,7 +447,7 @@ func TestAnEarlierSubscriptionConfirmsNothing(t *testing.T) {
 func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
 	t.Parallel()
 	down := func(n *node) { n.refuses = n.Addr() != "3" }
-	play(t, 3, down, func(t *testing.T, h *house) {
+	play(t, 3, down, func(t *testing.T, h *harness) {
 		e := h.Enter(keys)
 		for _, want := range []time.Duration{timeout, 0} {
 			began := time.Now()
@@ -468,7 +468,7 @@ func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
 
 func TestASubscriptionThatFailsIsTriedAgainWithPausesThatGrow(t *testing.T) {
 	t.Parallel()
-	play(t, 1, func(n *node) { n.refuses = true }, func(t *testing.T, h *house) {
+	play(t, 1, func(n *node) { n.refuses = true }, func(t *testing.T, h *harness) {
 		e := h.Enter(keys)
 		h.Subscribe(t.Context(), timeout)
 		time.Sleep(time.Minute)
@@ -489,7 +489,7 @@ func TestASubscriptionThatFailsIsTriedAgainWithPausesThatGrow(t *testing.T) {
 
 func TestTheReleaserOfAContendedLockYieldsOnceAndNotForLong(t *testing.T) {
 	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *house) {
+	play(t, 3, nil, func(t *testing.T, h *harness) {
 		h.Contended("near", 500*time.Microsecond)
 		h.Contended("far", time.Second)
 		for _, c := range []struct {

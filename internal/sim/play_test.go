@@ -16,7 +16,7 @@ import (
 
 // play runs the schedule to its end.
 func (w *world) play() {
-	defer w.hush()
+	defer w.cancel()
 	if w.regime.turns {
 		w.race()
 		return
@@ -141,11 +141,11 @@ func (c *client) dash(random *rand.Rand) {
 	if random.IntN(2) == 0 {
 		take = c.locks.Lock
 	}
-	ctx, cancel := context.WithTimeout(w.talk, timeout)
+	ctx, cancel := context.WithTimeout(w.ctx, timeout)
 	defer cancel()
 	if le, err := take(ctx, name, w.terms...); err == nil {
 		w.taken(name, &holding{Lease: le, client: c.number}, above, c.alone)
-		_ = le.Unlock(w.talk) // it may be gone by now
+		_ = le.Unlock(w.ctx) // it may be gone by now
 	}
 }
 
@@ -163,7 +163,7 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 			opts = append(opts, redlock.WithMinHold(w.ttl/2))
 		}
 	}
-	ctx, cancel := w.talk, func() {}
+	ctx, cancel := w.ctx, func() {}
 	bound := time.Duration(0)
 	if random.IntN(3) == 0 {
 		bound = time.Duration(random.Int64N(int64(2 * w.pace)))
@@ -312,7 +312,7 @@ func (c *client) hand(random *rand.Rand) {
 	w.mu.Lock()
 	above := w.top[name]
 	w.mu.Unlock()
-	ctx, cancel := context.WithTimeout(w.talk, 2*w.pace)
+	ctx, cancel := context.WithTimeout(w.ctx, 2*w.pace)
 	defer cancel()
 	le, err := c.locks.Lock(ctx, name, w.terms...)
 	if err != nil {
@@ -357,7 +357,7 @@ func (c *client) extend(h *holding, random *rand.Rand) {
 // do holds the lock in Do.
 func (c *client) do(name string, random *rand.Rand) {
 	w := c.world
-	ctx, cancel := context.WithTimeout(w.talk, 2*w.pace)
+	ctx, cancel := context.WithTimeout(w.ctx, 2*w.pace)
 	defer cancel()
 	w.mu.Lock()
 	above := w.top[name]
@@ -414,7 +414,7 @@ func (w *world) race() {
 
 // turn takes the lock, for a while.
 func (w *world) turn(c *client, wait, hold time.Duration) {
-	name, ctx := w.names[0], w.talk
+	name, ctx := w.names[0], w.ctx
 	if wait > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, wait)
@@ -429,5 +429,5 @@ func (w *world) turn(c *client, wait, hold time.Duration) {
 	}
 	w.taken(name, &holding{Lease: le, client: c.number}, above, true)
 	time.Sleep(hold)
-	_ = le.Unlock(w.talk)
+	_ = le.Unlock(w.ctx)
 }

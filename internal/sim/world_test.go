@@ -86,13 +86,13 @@ type world struct {
 	sent   atomic.Int64
 	over   atomic.Bool // faults have ended
 
-	// short is set when all messages were used up. The network is silent from then on, and talk
+	// short is set when all messages were used up. The network is silent from then on, and ctx
 	// ends, so that what waits gives up.
-	short atomic.Bool
-	ahead atomic.Bool     // a block was reserved up to a token ahead of the clocks
-	rush  atomic.Int64    // above zero: everybody takes locks, as soon as can be
-	talk  context.Context //nolint:containedctx // of everything in the world
-	hush  context.CancelFunc
+	short  atomic.Bool
+	ahead  atomic.Bool     // a block was reserved up to a token ahead of the clocks
+	rush   atomic.Int64    // above zero: everybody takes locks, as soon as can be
+	ctx    context.Context //nolint:containedctx // of everything in the world
+	cancel context.CancelFunc
 
 	mu         sync.Mutex
 	held       map[string][]*holding
@@ -142,7 +142,7 @@ func newWorld(r regime, seed uint64) *world {
 		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
 		losses: make(map[int]time.Time), gone: make(map[extension]int), ends: make(map[string]time.Time), most: maxMessages,
 	}
-	w.talk, w.hush = context.WithCancel(context.Background())
+	w.ctx, w.cancel = context.WithCancel(context.Background())
 	if r.fierce {
 		w.calm, w.names, w.pace = false, w.names[:1], w.pace/4
 	}
@@ -326,7 +326,7 @@ func (w *world) spend(messages int) bool {
 	}
 	w.sent.Add(-int64(messages))
 	w.short.Store(true)
-	w.hush()
+	w.cancel()
 	return false
 }
 

@@ -12,7 +12,70 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A release under a minimum hold shortens the lock's life, of which those who wait know only what
+// A cron job that takes a moment does not run again on a machine whose schedule is a little behind.
+func TestMinimumHoldLeavesTheLockInPlaceUntilThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(5)
+		one, other := c.Locker(t), c.Locker(t)
+		minHold := redlock.WithMinHold(time.Minute) // longer than the TTL
+		start := time.Now()
+		if err := one.TryDo(t.Context(), "a", func(context.Context, *redlock.Lease) error { return nil }, minHold); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*redlock.Locker{one, other} {
+			_, err := l.TryLock(t.Context(), "a")
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter > time.Minute || q.RetryAfter < time.Minute-time.Second {
+				t.Errorf("TryLock: %v", err)
+			}
+		}
+		le := mustLock(t, other, "a", minHold)
+		if d := time.Since(start); d < time.Minute || d > time.Minute+100*time.Millisecond {
+			t.Errorf("the lock was had after %v", d)
+		}
+		time.Sleep(time.Second)
+		mustExtend(t, le)
+		time.Sleep(5 * time.Second)
+		mustUnlock(t, le)
+		if ttl := c.Masters[0].TTL("a"); ttl > 54*time.Second || ttl < 53*time.Second {
+			t.Errorf("the key lives for %v", ttl)
+		}
+	})
+}
+
+func TestMinimumHoldThatIsOverDeletes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		le := mustLock(t, l, "a", redlock.WithMinHold(time.Second))
+		time.Sleep(time.Second)
+		mustUnlock(t, le)
+		c.WantNoLocks(t)
+	})
+}
+
+// A lock with a minimum hold is never handed over inside the process.
+func TestMinimumHoldIsNotHandedOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithMinHold(5*time.Second))
+		start := time.Now()
+		le := mustLock(t, l, "a")
+		next := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		mustUnlock(t, le)
+		r := <-next
+		if r.err != nil || r.at.Sub(start) < 5*time.Second {
+			t.Errorf("the next has it after %v: %v", r.at.Sub(start), r.err)
+		}
+		mustUnlock(t, r.lease)
+	})
+}
+
+// A release under a minimum hold shortens the lock's life, of which the waiters know only what
 // they were told before.
 func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 	t.Parallel()

@@ -12,104 +12,117 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A scripted node answers as a test says.
-type scripted struct {
-	addr string
-	do   func(ctx context.Context, r *wire.Request) wire.Reply
+// Two addresses of one server are one vote.
+func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		log := new(logged)
+		nodes := asNodes([]wire.Node{c.Masters[0], c.Masters[0].Alias("duplicate"), c.Masters[1]})
+		l, err := redlock.New(nodes, redlock.WithLogger(log.logger()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mustClose(t, l)
+		for range 3 {
+			le := mustLock(t, l, "a") // two servers of two: a quorum of three names
+			synctest.Wait()
+			mustUnlock(t, le)
+		}
+		if n := log.count("one server"); n != 1 {
+			t.Errorf("it was logged %d times", n)
+		}
+		c.Refuse(1)
+		_, err = l.TryLock(t.Context(), "a")
+		if !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Errorf("one server of two was a quorum: %v", err)
+		}
+		c.Heal()
+		// One other owner on one server is not on a majority, though it is seen twice.
+		c.Hold("b", time.Minute, 0)
+		_, err = l.TryLock(t.Context(), "b")
+		if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || q.Held != 1 {
+			t.Errorf("error: %v", err)
+		}
+		if _, err := l.TryLock(t.Context(), "a"); err != nil {
+			t.Errorf("the servers are healthy: %v", err)
+		}
+	})
 }
 
-func (n scripted) Addr() string       { return n.addr }
-func (n scripted) Open() func() error { return func() error { return nil } }
-func (n scripted) Listen(context.Context, string, func(), func(wire.Notice)) error {
-	return wire.ErrNoListen
-}
-
-func (n scripted) Do(ctx context.Context, calls []wire.Call) {
-	for i := range calls {
-		calls[i].Reply = n.do(ctx, calls[i].Request)
-	}
-}
-
-// ask has a master carry out one request.
-func ask(ctx context.Context, n *memnode.Node, r *wire.Request) wire.Reply {
-	calls := []wire.Call{{Request: r}}
-	n.Do(ctx, calls)
-	return calls[0].Reply
-}
-
-// A street is three masters at three addresses. The first may lead to the second's master for some
-// requests; the second and the third may be out of reach.
-type street struct {
+// rerouted is three masters at three addresses. The first address may lead to the second's master
+// for some requests; one of the masters is out of reach.
+type rerouted struct {
 	masters [3]*memnode.Node
-	astray  func(r *wire.Request) bool
+	when    func(r *wire.Request) bool // it leads there
 
 	mu    sync.Mutex
-	out   int // which is
+	away  int // which is out of reach
 	asked map[wire.Verb]int
 }
 
-// newStreet makes one on which the second master's register is far ahead of all clocks, and of the
-// first's.
-func newStreet(astray func(r *wire.Request) bool) *street {
-	s := &street{astray: astray, out: 2, asked: make(map[wire.Verb]int)}
+// newRerouted makes them, the third out of reach.
+func newRerouted(when func(r *wire.Request) bool) *rerouted {
+	s := &rerouted{when: when, away: 2, asked: make(map[wire.Verb]int)}
 	for i := range s.masters {
 		s.masters[i] = memnode.New(fmt.Sprintf("node%d:6379", i))
 	}
 	return s
 }
 
-// lead sets where the register of a master stands, from now.
-func (s *street) lead(master int, d time.Duration) {
+// setRegister sets how far the register of a master is ahead of the clocks.
+func (s *rerouted) setRegister(master int, d time.Duration) {
 	s.masters[master].Set("{a}:redlock:fence", fmt.Sprint(time.Now().Add(d).UnixMicro()), time.Hour)
 }
 
-// close puts one master out of reach, and another back.
-func (s *street) close(master int) {
+// cutOff puts one master out of reach, and has all addresses lead to their own from now on.
+func (s *rerouted) cutOff(master int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.out, s.astray = master, func(*wire.Request) bool { return false }
+	s.away, s.when = master, func(*wire.Request) bool { return false }
 }
 
-func (s *street) requests(v wire.Verb) int {
+func (s *rerouted) requests(v wire.Verb) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked[v]
 }
 
-// A lookout looks up another name whenever the first address has answered, before that answer is
-// taken for what it is: the address then is known to lead home again.
-type lookout struct {
-	street *street
-	locker atomic.Pointer[redlock.Locker]
+// An inspecting observer inspects another lock whenever the first address has answered, before that
+// answer is taken for what it is: the address then is known to lead to its own master again.
+type inspecting struct {
+	masters *rerouted
+	locker  atomic.Pointer[redlock.Locker]
 }
 
 // Observe implements redlock.Observer.
-func (o *lookout) Observe(e redlock.Event) {
-	if n, ok := e.(redlock.NodeEvent); ok && n.Node == o.street.masters[0].Addr() && n.Verb != wire.Inspect {
+func (o *inspecting) Observe(e redlock.Event) {
+	if n, ok := e.(redlock.NodeEvent); ok && n.Node == o.masters.masters[0].Addr() && n.Verb != wire.Inspect {
 		_, _ = o.locker.Load().Inspect(context.Background(), "b")
 	}
 }
 
-// locker makes a Locker to which the addresses have led home whenever it looks.
-func (s *street) locker(t *testing.T) *redlock.Locker {
+// locker makes a Locker that finds all addresses lead to their own masters whenever it looks.
+func (s *rerouted) locker(t *testing.T) *redlock.Locker {
 	t.Helper()
-	o := &lookout{street: s}
+	o := &inspecting{masters: s}
 	o.locker.Store(over(t, s.nodes(), redlock.WithObserver(o)))
 	return o.locker.Load()
 }
 
-func (s *street) nodes() (nodes []pool.Node) {
+func (s *rerouted) nodes() (nodes []pool.Node) {
 	for i := range s.masters {
 		nodes = append(nodes, wire.Seal(scripted{s.masters[i].Addr(), func(ctx context.Context, r *wire.Request) wire.Reply {
 			s.mu.Lock()
 			s.asked[r.Verb]++
-			to, out := i, s.out
-			if i == 0 && s.astray(r) {
+			to, away := i, s.away
+			if i == 0 && s.when(r) {
 				to = 1
 			}
 			s.mu.Unlock()
@@ -117,7 +130,7 @@ func (s *street) nodes() (nodes []pool.Node) {
 			if r.Verb == wire.Release {
 				s.masters[to].Set(r.Lock, r.Owner, time.Minute)
 			}
-			if to == out {
+			if to == away {
 				return wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errTimeout}
 			}
 			return ask(ctx, s.masters[to], r)
@@ -131,8 +144,8 @@ func (s *street) nodes() (nodes []pool.Node) {
 func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(func(r *wire.Request) bool { return r.Verb == wire.Repair })
-		s.lead(1, time.Hour)
+		s := newRerouted(func(r *wire.Request) bool { return r.Verb == wire.Repair })
+		s.setRegister(1, time.Hour)
 		l := over(t, s.nodes())
 		le, err := l.TryLock(t.Context(), "a")
 		if err == nil {
@@ -141,7 +154,7 @@ func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 			t.Errorf("TryLock: %v", err)
 		}
 		synctest.Wait()
-		s.close(1)
+		s.cutOff(1)
 		next := mustLock(t, over(t, s.nodes()), "a")
 		if le != nil && next.Fence() <= le.Fence() {
 			t.Errorf("token %d, and then %d", le.Fence(), next.Fence())
@@ -157,7 +170,7 @@ func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 		t.Run(verb.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := newStreet(func(r *wire.Request) bool { return r.Verb == verb })
+				s := newRerouted(func(r *wire.Request) bool { return r.Verb == verb })
 				l := s.locker(t)
 				le := mustLock(t, l, "a")
 				next := lockInBackground(t.Context(), l, "a")
@@ -205,7 +218,7 @@ func TestALeaseSurvivesTheRestartOfEachNodeInTurn(t *testing.T) {
 func TestAServerThatTwoAddressesLedToInTurnReleasesOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newStreet(func(r *wire.Request) bool { return r.Verb == wire.Release })
+		s := newRerouted(func(r *wire.Request) bool { return r.Verb == wire.Release })
 		l := s.locker(t)
 		le := mustLock(t, l, "a")
 		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
@@ -228,20 +241,20 @@ func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 					verb = wire.Extend
 				}
 				moved, asked := make(chan struct{}), make(chan struct{})
-				astray := scripted{"astray:6379", func(_ context.Context, r *wire.Request) wire.Reply {
+				first := scripted{"first:6379", func(_ context.Context, r *wire.Request) wire.Reply {
 					switch r.Verb {
 					case verb:
 						defer close(asked)
-						return wire.Reply{Verdict: wire.OK, Token: r.Token, Server: "home"}
+						return wire.Reply{Verdict: wire.OK, Token: r.Token, Server: "second"}
 					default:
-						return wire.Reply{Verdict: wire.OK, Token: r.Token, Server: "astray"}
+						return wire.Reply{Verdict: wire.OK, Token: r.Token, Server: "first"}
 					}
 				}}
-				home := scripted{"home:6379", func(_ context.Context, r *wire.Request) wire.Reply {
+				second := scripted{"second:6379", func(_ context.Context, r *wire.Request) wire.Reply {
 					reply := wire.Reply{Verdict: wire.OK, Token: r.Token}
 					if r.Verb == verb {
 						<-moved
-						reply.Server = "home"
+						reply.Server = "second"
 					}
 					return reply
 				}}
@@ -251,7 +264,7 @@ func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 					}
 					return wire.Reply{Verdict: wire.OK, Token: r.Token}
 				}}
-				l, err := redlock.New(asNodes([]scripted{astray, home, silent}))
+				l, err := redlock.New(asNodes([]scripted{first, second, silent}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -267,7 +280,7 @@ func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 				}
 				<-asked
 				synctest.Wait()
-				_, _ = l.Inspect(ctx, "b") // which finds the astray address at home again
+				_, _ = l.Inspect(ctx, "b") // by which the first address leads to its own server
 				close(moved)
 				if err := <-done; !errors.Is(err, redlock.ErrNoQuorum) {
 					t.Errorf("two votes of one server: %v, want ErrNoQuorum", err)

@@ -20,12 +20,12 @@ import (
 
 // To wake a goroutine that asks the node, and to be woken by it, can take longer than the node
 // does.
-func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
+func TestTheOnlyCallerOfASingleNodeMakesTheRoundTripItself(t *testing.T) {
 	t.Parallel()
 	for nodes, itself := range map[int]bool{1: true, 2: false, 3: false} {
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(nodes)
-			by := make(map[wire.Verb]string) // who was told last of an answer to it
+			by := make(map[wire.Verb]string) // the stack of the latest that was told of an answer
 			var mu sync.Mutex
 			l := c.Locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
 				if e, ok := e.(redlock.NodeEvent); ok {
@@ -50,8 +50,8 @@ func TestALoneCallerAsksItsLoneNodeItself(t *testing.T) {
 	}
 }
 
-// vouched is a Locker of one node that has just answered. The node timeout of its locks is 100 ms.
-func vouched(t *testing.T, opts ...redlock.Option) (*clustertest.Cluster, *redlock.Locker) {
+// singleNode makes a Locker of one node that has just answered. Its node timeout is 100 ms.
+func singleNode(t *testing.T, opts ...redlock.Option) (*clustertest.Cluster, *redlock.Locker) {
 	t.Helper()
 	c := clustertest.New(1)
 	l := c.Locker(t, append([]redlock.Option{redlock.WithTTL(2 * time.Second)}, opts...)...)
@@ -60,11 +60,16 @@ func vouched(t *testing.T, opts ...redlock.Option) (*clustertest.Cluster, *redlo
 	return c, l
 }
 
-// Who asks a node itself hears nothing else meanwhile. That must not show, but where a context is
-// cancelled just when the node falls silent.
-func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
+// A caller that makes the round trip itself hears nothing else meanwhile. That must not show, but
+// where a context is cancelled just when the node falls silent.
+func TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 	t.Parallel()
 	soon := errors.New("soon")
+	cancelled := func(ctx context.Context) context.Context {
+		ctx, cancel := context.WithCancelCause(ctx)
+		time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
+		return ctx
+	}
 	for name, test := range map[string]struct {
 		lock func(context.Context, *redlock.Locker) (*redlock.Lease, error)
 		want error
@@ -87,33 +92,25 @@ func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 			return l.Lock(ctx, "a", redlock.WithWait(time.Minute))
 		}, context.DeadlineExceeded, 5 * time.Millisecond},
 		"a cancellation": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
-			ctx, cancel := context.WithCancelCause(ctx)
-			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
-			return l.Lock(ctx, "a")
+			return l.Lock(cancelled(ctx), "a")
 		}, soon, 100 * time.Millisecond},
 		"a cancellation of TryLock": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
-			ctx, cancel := context.WithCancelCause(ctx)
-			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
-			return l.TryLock(ctx, "a")
+			return l.TryLock(cancelled(ctx), "a")
 		}, soon, 100 * time.Millisecond},
 		"a cancellation that follows": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
 			_, _ = l.Inspect(ctx, "a")
 			synctest.Wait() // the node is known to be silent then
-			ctx, cancel := context.WithCancelCause(ctx)
-			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
-			return l.Lock(ctx, "a")
+			return l.Lock(cancelled(ctx), "a")
 		}, soon, 105 * time.Millisecond},
 		"a cancellation after a rest": {func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
 			time.Sleep(time.Second)
-			ctx, cancel := context.WithCancelCause(ctx)
-			time.AfterFunc(5*time.Millisecond, func() { cancel(soon) })
-			return l.Lock(ctx, "a")
+			return l.Lock(cancelled(ctx), "a")
 		}, soon, 1005 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, l := vouched(t)
+				c, l := singleNode(t)
 				c.Freeze(0)
 				var err error
 				if d := took(func() { _, err = test.lock(t.Context(), l) }); d != test.in || !errors.Is(err, test.want) {
@@ -129,7 +126,7 @@ func TestASilentLoneNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 }
 
 // What has been cancelled is not had, though the node grants it.
-func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
+func TestACancellationIsHeardOnceTheSingleNodeHasAnswered(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(context.Context, *redlock.Locker) error{
 		"Lock":    func(ctx context.Context, l *redlock.Locker) error { _, err := l.Lock(ctx, "a"); return err },
@@ -144,7 +141,7 @@ func TestACancellationIsHeardOnceTheLoneNodeHasAnswered(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, l := vouched(t)
+				c, l := singleNode(t)
 				c.Latency(60 * time.Millisecond)
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(5*time.Millisecond, cancel)
@@ -188,7 +185,7 @@ func (r *reluctant) Do(ctx context.Context, calls []wire.Call) {
 	fail(calls, wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errTimeout})
 }
 
-func TestALoneNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.T) {
+func TestASingleNodeThatConnectsForLongKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 	t.Parallel()
 	for _, prompt := range []bool{true, false} {
 		t.Run(fmt.Sprintf("prompt=%t", prompt), func(t *testing.T) {
@@ -237,10 +234,10 @@ func TestANodeThatWasNeverHeardKeepsNobodyFromItsCancellation(t *testing.T) {
 	})
 }
 
-func TestUnlockOverASilentLoneNodeTakesItsTimeout(t *testing.T) {
+func TestUnlockOverASilentSingleNodeTakesItsTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := vouched(t)
+		c, l := singleNode(t)
 		le := mustLock(t, l, "a")
 		c.Freeze(0)
 		var err error
@@ -256,10 +253,10 @@ func TestUnlockOverASilentLoneNodeTakesItsTimeout(t *testing.T) {
 }
 
 // The caller's own round trip is one of the four there may be, and may be the last of them.
-func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
+func TestRequestsBehindAnInlineRoundTripGoOnAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, l := vouched(t)
+		c, l := singleNode(t)
 		before := c.Masters[0].Sent(wire.Acquire)
 		c.Freeze(0)
 		var all sync.WaitGroup
@@ -287,15 +284,15 @@ func TestWhoWaitsBehindACallersOwnRoundTripGoesOnAfterIt(t *testing.T) {
 	})
 }
 
-// It is the caller who is told of the node's answers where it asked itself.
-func TestObserverThatPanicsInACallersOwnRoundTripStopsNobodyElse(t *testing.T) {
+// The caller is told of the node's answers where it makes the round trip itself.
+func TestObserverThatPanicsInAnInlineRoundTripStopsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for _, at := range []wire.Verb{wire.Acquire, wire.Release} {
 		t.Run(at.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				var armed, panicked bool
-				c, l := vouched(t, redlock.WithObserver(observer(func(e redlock.Event) {
+				c, l := singleNode(t, redlock.WithObserver(observer(func(e redlock.Event) {
 					if e, ok := e.(redlock.NodeEvent); ok && armed && e.Verb == at {
 						armed, panicked = false, true
 						panic("an observer's")

@@ -243,8 +243,8 @@ func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 		time.Sleep(time.Second)
 		c.Masters[0].Set("a", "0123456789abcdef0123456789abcdef", 40*time.Millisecond)
 		c.Freeze(3, 4)
-		// One of the three that answer is another's for 40 ms. Who waits for the frozen ones holds
-		// the rest for 250 ms.
+		// One of the three that answer is another's for 40 ms. To wait for the frozen ones is to
+		// hold the rest for 250 ms.
 		var le *redlock.Lease
 		if d := took(func() { le = mustLock(t, l, "a") }); d > 100*time.Millisecond {
 			t.Errorf("Lock took %v", d)

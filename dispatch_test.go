@@ -37,7 +37,7 @@ func wantTwentyMilliseconds(t *testing.T, call func() error) {
 	}
 }
 
-// What others wait for a node, who are more patient, is not what a caller waits.
+// A caller waits no longer for a node because others, more patient, wait for it.
 func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -201,7 +201,7 @@ func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
 
 // A node frozen with an acquire in its socket may execute it after a release that came on another
 // connection. So the release is sent once more, a node timeout after its first answer.
-func TestDebtsToAFrozenNodeAreRepaidAfterTheThaw(t *testing.T) {
+func TestReleasesOwedToAFrozenNodeAreSentAfterTheThaw(t *testing.T) {
 	t.Parallel()
 	for name, thaw := range map[string]func(*clustertest.Master){"in order": (*clustertest.Master).Thaw, "in reverse order": (*clustertest.Master).ThawReversed} {
 		synctest.Test(t, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 		c.Freeze(0)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(time.Hour)
-		wantDrained(t, l) // nothing is owed for ever
+		wantDrained(t, l) // nothing is pending for ever
 		c.Masters[0].ThawReversed()
 		time.Sleep(redlock.DefaultTTL)
 		c.WantNoLocks(t)
@@ -396,7 +396,7 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 
 // Background work is bounded for each node: beyond it the node gets no new locks, and releases are
 // dropped and counted.
-func TestTooManyDebtsMakeANodeUnavailableAndAreCounted(t *testing.T) {
+func TestTooManyPendingReleasesMakeANodeUnavailableAndAreCounted(t *testing.T) {
 	t.Parallel()
 	if raceDetector {
 		t.Skip("takes too long with the race detector")

@@ -3,6 +3,7 @@
 package redlock_test
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -16,6 +17,47 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
+// A server that is stopped keeps its connections and answers nothing, as one does that swaps or
+// whose disk hangs.
+func TestStoppedServersCostNothingAndAreCleanedUp(t *testing.T) {
+	t.Parallel()
+	s := servers(t, 5)
+	l := dialed(t, s.Addrs())
+	mustUnlock(t, mustLock(t, l, "a"))
+	for _, i := range []int{0, 1} {
+		if err := s.Process(i).Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := took(func() {
+		for range 20 {
+			mustUnlock(t, mustLock(t, l, "a"))
+		}
+	}); d > patient {
+		t.Errorf("twenty locks took %v", d)
+	}
+	for _, i := range []int{0, 1} {
+		if err := s.Process(i).Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := l.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if n := l.Stats().Dropped; n != 0 {
+		t.Errorf("%d releases were dropped", n)
+	}
+	for _, addr := range s.Addrs() {
+		client := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
+		if n, err := client.Exists(ctx, "a").Result(); n != 0 || err != nil {
+			t.Errorf("%s has the lock left: %d, %v", addr, n, err)
+		}
+		_ = client.Close()
+	}
+}
+
 // With clocks in agreement no register needs a repair: a lock is one request to each server, and so
 // is its release. What is counted is what the servers saw.
 func TestUncontendedFencedLocksTakeOneRoundTrip(t *testing.T) {
@@ -23,7 +65,7 @@ func TestUncontendedFencedLocksTakeOneRoundTrip(t *testing.T) {
 	const names, each = 10, 100
 	s := servers(t, 5)
 	seen := new(recorder)
-	l := dialed(t, s.Addrs(), redlock.WithNodeTimeout(generous), redlock.WithObserver(seen))
+	l := dialed(t, s.Addrs(), redlock.WithObserver(seen))
 	pass := func(times int) {
 		for i := range names * times {
 			le := mustLock(t, l, fmt.Sprint("name", i%names))
@@ -97,7 +139,7 @@ func TestFrozenServersEndALeaseNoLaterThanATimer(t *testing.T) {
 	t.Parallel()
 	const leases, allowed = 25, 20 * time.Millisecond
 	s := servers(t, 5)
-	l := dialed(t, s.Addrs(), redlock.WithTTL(3*time.Second))
+	l := over(t, dial(t, s.Addrs()), redlock.WithTTL(3*time.Second))
 	late := make(chan time.Duration, leases)
 	for i := range leases {
 		le := mustLock(t, l, fmt.Sprint("name", i), redlock.WithRenewal(redlock.Forever))

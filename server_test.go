@@ -1,10 +1,13 @@
 package redlock_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,33 +21,83 @@ import (
 )
 
 // servers starts real masters.
-func servers(t *testing.T, n int) *redisserver.Servers {
+func servers(t *testing.T, n int, args ...string) *redisserver.Servers {
 	t.Helper()
-	return servertest.Start(t, n)
+	return servertest.Start(t, n, args...)
 }
 
-// dialed makes a Locker over addresses, which is closed at the end of the test.
+// dialed makes a Locker of real masters, whose node timeout is generous.
 func dialed(t *testing.T, addrs []string, opts ...redlock.Option) *redlock.Locker {
+	t.Helper()
+	locks, err := redlock.New(dial(t, addrs), append(with(redlock.WithNodeTimeout(generous)), opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := locks.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return locks
+}
+
+func dial(t *testing.T, addrs []string) []pool.Node {
 	t.Helper()
 	nodes, err := pool.Dial(addrs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return over(t, nodes, opts...)
+	return nodes
 }
 
-func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Locker {
+// connect makes a connection to a server, for the test.
+func connect(t *testing.T, addr string) net.Conn {
 	t.Helper()
-	l, err := redlock.New(nodes, opts...)
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer cancel()
-		_ = l.Close(ctx)
-	})
-	return l
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// command sends one and returns the first line of the answer.
+func command(t *testing.T, c net.Conn, words ...string) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(words))
+	for _, w := range words {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+	}
+	if _, err := io.WriteString(c, b.String()); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(line)
+}
+
+// order is command, over a connection of its own.
+func order(t *testing.T, addr string, words ...string) string {
+	t.Helper()
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // it has served its purpose
+	return command(t, c, words...)
+}
+
+// set sends a command to each master, as its administrator.
+func set(t *testing.T, addrs []string, words ...string) {
+	t.Helper()
+	for _, a := range addrs {
+		if got := order(t, a, words...); got != "+OK" {
+			t.Fatalf("%s: %v: %s", a, words, got)
+		}
+	}
 }
 
 // silentServers take connections and never answer.
@@ -79,7 +132,7 @@ const generous = 2 * time.Second
 const patient = 4 * time.Second
 
 // Timeouts by context do not bound the I/O of a go-redis client by default, and its retries and
-// dials take seconds. Neither reaches a lock, whoever made the client.
+// dials take seconds. Neither reaches a lock, whichever way the client was made.
 func TestSilentServersCostALockNothingWhateverTheClient(t *testing.T) {
 	t.Parallel()
 	addrs := append(servers(t, 3).Addrs(), silentServers(t, 2)...)
@@ -134,7 +187,7 @@ func TestSilentMajorityIsToldSoonWhateverTheClient(t *testing.T) {
 func TestRealServersLockExtendReleaseAndPassOn(t *testing.T) {
 	t.Parallel()
 	s := servers(t, 5)
-	one, other := dialed(t, s.Addrs(), redlock.WithNodeTimeout(generous), redlock.WithHolder("one")), dialed(t, s.Addrs(), redlock.WithNodeTimeout(generous))
+	one, other := dialed(t, s.Addrs(), redlock.WithHolder("one")), dialed(t, s.Addrs())
 	le := mustLock(t, one, "a")
 	_, err := other.TryLock(t.Context(), "a")
 	if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter <= 0 {

@@ -12,7 +12,7 @@ import (
 // waitFor has another process wait for the lock, and returns once each master has its subscription.
 func waitFor(t *testing.T, addrs []string, name string) waiter {
 	t.Helper()
-	other := dialled(t, addrs, redlock.WithNodeTimeout(generous))
+	other := dialed(t, addrs)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	waiting := lockInBackground(ctx, other, name)
@@ -40,8 +40,8 @@ func until(t *testing.T, addr, want string, words ...string) {
 // it would ask again by itself.
 func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 	t.Parallel()
-	addrs := realServers(t, 3).Addrs()
-	lease := mustLock(t, dialled(t, addrs, redlock.WithNodeTimeout(generous)), "job")
+	addrs := servers(t, 3).Addrs()
+	lease := mustLock(t, dialed(t, addrs), "job")
 	waiting := waitFor(t, addrs, "job")
 	for _, a := range addrs {
 		if got := order(t, a, "CLIENT", "KILL", "TYPE", "pubsub"); got != ":1" {
@@ -60,12 +60,12 @@ func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 	mustUnlock(t, r.lease)
 }
 
-// Masters whose data is deleted know neither the holder nor who waits: the one learns it, and the
+// Masters whose data is deleted know neither the holder nor the waiter: the one learns it, and the
 // other asks by itself.
 func TestFlushedMastersEndTheLeaseAndTheWait(t *testing.T) {
 	t.Parallel()
-	addrs := realServers(t, 3).Addrs()
-	lease := mustLock(t, dialled(t, addrs, redlock.WithNodeTimeout(generous)), "job", redlock.WithRenewal(redlock.Forever))
+	addrs := servers(t, 3).Addrs()
+	lease := mustLock(t, dialed(t, addrs), "job", redlock.WithRenewal(redlock.Forever))
 	waiting := waitFor(t, addrs, "job")
 	set(t, addrs, "FLUSHALL")
 	flushed := time.Now()
