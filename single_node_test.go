@@ -143,14 +143,16 @@ func TestACancellationIsHeardOnceTheSingleNodeHasAnswered(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, l := singleNode(t)
 				c.Latency(60 * time.Millisecond)
-				ctx, cancel := context.WithCancel(t.Context())
-				time.AfterFunc(5*time.Millisecond, cancel)
-				var err error
-				if d := took(func() { err = lock(ctx, l) }); d != 60*time.Millisecond || !errors.Is(err, context.Canceled) {
-					t.Errorf("%v after %v", err, d)
+				for range 10 { // of two things that can be heard, either may be heard first
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(5*time.Millisecond, cancel)
+					var err error
+					if d := took(func() { err = lock(ctx, l) }); d != 60*time.Millisecond || !errors.Is(err, context.Canceled) {
+						t.Errorf("%v after %v", err, d)
+					}
+					time.Sleep(60 * time.Millisecond)
+					c.WantNoLocks(t)
 				}
-				time.Sleep(60 * time.Millisecond)
-				c.WantNoLocks(t)
 				mustClose(t, l)
 			})
 		})
