@@ -110,9 +110,8 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	return le, nil
 }
 
-// runAttempt runs the algorithm once. If it is queued, nodes that refuse it queue it under the
-// entry. Where
-// the votes are split it gives way at end, unless that is zero, or sooner.
+// runAttempt runs the algorithm once. If queued is true, nodes that refuse the attempt queue it
+// under the entry. Where the votes are split it gives way at end (unless that is zero) or sooner.
 func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *attempt, _ error) {
 	l := m.locker
 	if !queued {

@@ -208,6 +208,7 @@ var mutants = []mutant{
 	{"refused-release-waits-for-itself", "internal/release/pending.go", "case p.probe:", "case false:", test(".", "TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt")},
 	{"refused-release-sent-at-each-answer", "internal/release/pending.go", "case p.probe:", "default:", test(".", "TestARefusalOfOneReleaseHoldsUpNoOther")},
 	{"refused-release-counts-as-owed", "internal/release/backlog.go", "b.refused.Add(1)", "b.dropped.Add(1)", test(".", "TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong")},
+	{"answer-leaves-the-old-pause", "internal/release/backlog.go", "if w.timer != nil && w.timer.Stop() {", "if false {", test("./internal/release", "TestAnAnswerResetsThePauseOfARunningTimer")},
 	{"min-hold-begins-again", "internal/release/pending.go", "if !p.Hold.IsZero() {", "if false {", test(".", "TestALateReleaseDoesNotBeginTheMinimumHoldAgain")},
 	{"disowned-lock-is-still-owned", "internal/memnode/state.go", "hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):]", "r.Owner+string(sum[:0])", test(".", "TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold")},
 	{"lua-disowned-lock-is-still-owned", "pool/lua/release.lua", "string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33)", "owner", test("./pool", "TestALockThatIsLeftToLiveIsItsOwnersNoMore")},

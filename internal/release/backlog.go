@@ -18,8 +18,8 @@ const (
 	minPause, maxPause = 20 * time.Millisecond, time.Second
 )
 
-// A Backlog holds the releases that wait for a node which did not answer, until it does; those that
-// it refused, until it refuses them no longer; and those that are to be sent twice.
+// A Backlog holds releases of one node: those that it did not answer, until it answers anything;
+// those that it refused, until it accepts one; and those that are to be sent twice.
 type Backlog struct {
 	line   *dispatch.Line
 	group  *dispatch.Group
@@ -37,12 +37,13 @@ type Backlog struct {
 	closed bool                     // nothing waits any more
 }
 
-// waiting are the releases that wait for a sign from their node. One is sent from time to time, to
-// get it.
+// waiting are the releases that wait for a sign from their node: that it answers, or that it
+// accepts what it refused. One release at a time is sent as a probe, to get that sign.
 type waiting struct {
-	queue []*Pending
-	alarm clock.Timer   // armed while anything waits
-	pause time.Duration // before the node is asked again
+	queue     []*Pending
+	timer     clock.Timer   // nil if not armed; armed while anything waits
+	pause     time.Duration // before the next probe
+	unsettled atomic.Bool   // a release has waited since the last sign
 }
 
 // New returns the backlog of a node. What waits in it is counted by the group. GaveUp is told, with
@@ -78,6 +79,7 @@ func (b *Backlog) keep(w *waiting, p *Pending) {
 	}
 	b.group.Begin()
 	w.queue = append(w.queue, p)
+	w.unsettled.Store(true)
 	b.count.Add(1)
 	b.arm(w)
 }
@@ -113,11 +115,11 @@ func (b *Backlog) resend(p *Pending) {
 	}
 }
 
-// arm sets the alarm. With mu held.
+// arm sets the timer of the next probe. With mu held.
 func (b *Backlog) arm(w *waiting) {
-	if w.alarm == nil && len(w.queue) > 0 {
+	if w.timer == nil && len(w.queue) > 0 {
 		w.pause = min(max(2*w.pause, minPause), maxPause)
-		w.alarm = b.clock.AfterFunc(w.pause, func() { b.probe(w) })
+		w.timer = b.clock.AfterFunc(w.pause, func() { b.probe(w) })
 	}
 }
 
@@ -129,17 +131,23 @@ func (b *Backlog) take(w *waiting, n int) []*Pending {
 	return taken
 }
 
-// Settle sends all that waits for the node to answer, for it has.
+// Settle sends every release that waits for the node to answer. It is called when the node has
+// answered.
 func (b *Backlog) Settle() { b.settle(&b.silent) }
 
-// settle sends all that waits, for the node has given the sign.
+// settle sends every release that waits, for the node has given the sign. Later releases start at
+// the least pause.
 func (b *Backlog) settle(w *waiting) {
-	if b.count.Load() == 0 {
+	if !w.unsettled.Load() {
 		return
 	}
 	b.mu.Lock()
 	due := b.take(w, len(w.queue))
 	w.pause = 0
+	w.unsettled.Store(false)
+	if w.timer != nil && w.timer.Stop() { // else probe runs soon, and finds it set
+		w.timer = nil
+	}
 	b.mu.Unlock()
 	now := clock.IO()
 	for _, p := range due {
@@ -153,7 +161,7 @@ func (b *Backlog) settle(w *waiting) {
 func (b *Backlog) probe(w *waiting) {
 	now := clock.IO()
 	b.mu.Lock()
-	w.alarm = nil
+	w.timer = nil
 	expired := 0
 	for expired < len(w.queue) && !now.Before(w.queue[expired].Until) {
 		expired++
@@ -184,8 +192,8 @@ func (b *Backlog) Close() {
 		b.group.End()
 	}
 	for _, w := range []*waiting{&b.silent, &b.denied} {
-		if w.alarm != nil {
-			w.alarm.Stop()
+		if w.timer != nil {
+			w.timer.Stop()
 		}
 		for range b.take(w, len(w.queue)) {
 			b.group.End()

@@ -217,6 +217,53 @@ func TestAllThatWaitsIsSentOnceTheNodeAnswersAnything(t *testing.T) {
 	})
 }
 
+// The probe may be the only release that waits.
+func TestAnAnsweredProbeResetsThePause(t *testing.T) {
+	t.Parallel()
+	for name, says := range map[string]wire.Reply{"unanswered": unavailable, "refused": refused} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			play(t, func(t *testing.T, s *scene) {
+				s.node.say(says)
+				s.release("a")
+				time.Sleep(4 * time.Second)
+				s.node.say(ok)
+				time.Sleep(time.Second)
+				s.want(t, 0, 0, 0)
+
+				s.node.say(says)
+				before := s.node.count()
+				s.release("b")
+				time.Sleep(20 * ms)
+				if n := s.node.count() - before; n != 2 {
+					t.Errorf("the next release was sent %d times in 20 ms, not twice", n)
+				}
+			})
+		})
+	}
+}
+
+// The timer that was set under the old pause does not delay the next probe.
+func TestAnAnswerResetsThePauseOfARunningTimer(t *testing.T) {
+	t.Parallel()
+	play(t, func(t *testing.T, s *scene) {
+		s.node.say(unavailable)
+		s.release("a")
+		time.Sleep(4 * time.Second) // the next probe is due at 4.26 s
+		s.node.say(ok, "b")
+		began := time.Since(s.node.began)
+		before := s.node.count()
+		s.release("b")
+		time.Sleep(60 * ms)
+		got, _ := s.node.sent()
+		// b; then a, with new pauses
+		want := []time.Duration{began, began, began + 20*ms, began + 60*ms}
+		if !slices.Equal(got[before:], want) {
+			t.Errorf("releases were sent at %v, not %v", got[before:], want)
+		}
+	})
+}
+
 func TestARefusedReleaseIsAskedForAgainWhileItsKeyMayLastAndThenCounted(t *testing.T) {
 	t.Parallel()
 	play(t, func(t *testing.T, s *scene) {
