@@ -8,17 +8,18 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// Check asks all nodes whether they would serve: for the start of a program, and for readiness
-// probes. It connects to them, takes no lock and leaves nothing on them; under [WithRestartGuard] a
-// node that has restarted begins its quarantine, as it does with the first request for a lock. It
-// takes the node timeout at most, and longer only while connections that a quorum needs are being
-// made, as far away or over TLS: until ctx ends. Give ctx a deadline.
+// Check asks all nodes whether they would serve. It is for the start of a program and for readiness
+// probes. It connects to the nodes, takes no lock and leaves nothing on them; under
+// [WithRestartGuard] a node that has restarted begins its quarantine, as it does with the first
+// request for a lock. It takes the node timeout at most, except while connections that a quorum
+// needs are still being made, for instance to distant nodes or over TLS: then it waits until ctx
+// ends. Give ctx a deadline.
 //
-// It returns nil if a quorum would serve. A node beside that quorum which would not is told to the
-// log and the observers. Otherwise the error is ErrNoQuorum in a [*QuorumError] whose Nodes have
-// each node's own reason, with the context's error if that ended the wait; or the context's error
-// alone, or ErrClosed, if nothing was asked. What a lock's own name brings with it, such as a key
-// of another type or one that the nodes' user may not touch, shows when it is locked.
+// It returns nil if a quorum would serve; the log and the observers then get the reasons of the
+// nodes that would not. Otherwise the error is a [*QuorumError] with ErrNoQuorum, each node's own
+// reason, and the context's error if that ended the wait. If no node was asked, it is the context's
+// error alone, or ErrClosed. Check does not find what depends on a lock's name, such as a key of
+// another type or a key that the nodes' user may not touch.
 func (l *Locker) Check(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
@@ -31,7 +32,7 @@ func (l *Locker) Check(ctx context.Context) error {
 			return err
 		}
 		for i := range before {
-			if replies[i] == unheard { // it tells more than that
+			if replies[i] == unheard { // that says more than unheard
 				replies[i] = before[i]
 			}
 		}
@@ -49,8 +50,8 @@ func (l *Locker) Check(ctx context.Context) error {
 	}
 }
 
-// serve reports whether a majority would serve: it may yet where a connection to a node is being
-// made. A further node of a server is made one without a vote.
+// serve reports whether a majority would serve. A node whose connection is still being made leaves
+// that open. Of several nodes that are one server only the first has a vote.
 func (l *Locker) serve(replies []wire.Reply) quorum.Side {
 	vote := quorum.NewVote(len(l.lines), l.quorum)
 	for i := range replies {

@@ -17,20 +17,21 @@ import (
 
 // The verdicts of a call, for [errors.Is]. Details come with [QuorumError].
 var (
-	// ErrHeld: another owner has the lock. Nothing of the attempt is left behind once the
-	// background work is done.
+	// ErrHeld: another owner has the lock. Once the background work is done, the attempt has left
+	// nothing behind.
 	ErrHeld = errors.New("held by another owner")
 
-	// ErrNoQuorum: too few nodes could be reached, or would serve, to decide; or no one owner was
-	// seen on a majority of them, for simultaneous attempts have split the votes.
+	// ErrNoQuorum: too few nodes could be reached, or were willing to serve, to decide; or
+	// simultaneous attempts have split the votes, so that no single owner was seen on a majority.
 	ErrNoQuorum = errors.New("no quorum of nodes")
 
-	// ErrTooLate: a majority granted the lock, but only after its validity had gone; it was rolled
+	// ErrTooLate: a majority granted the lock, but only after its validity was over; it was rolled
 	// back.
 	ErrTooLate = errors.New("quorum came too late")
 
 	// ErrLost: the lease has run out, or a majority of the nodes has lost the lock or given it to
-	// another. Work done under it since may have overlapped with another holder's.
+	// another owner. Work done under the lease since then may have overlapped with another
+	// holder's.
 	ErrLost = errors.New("lease lost")
 
 	// ErrReleased: the lease was unlocked.
@@ -43,10 +44,10 @@ var (
 // errSplit is the verdict where no owner was seen on a majority, though enough nodes answered.
 var errSplit = fmt.Errorf("%w: the votes are split between owners", ErrNoQuorum)
 
-// A Verdict is what became of a request on one node.
+// A Verdict is the outcome of one request on one node.
 type Verdict = pool.Verdict
 
-// A QuorumError tells how the nodes answered a call that did not succeed. [errors.Is] finds in it
+// A QuorumError says how the nodes answered a call that did not succeed. [errors.Is] finds in it
 // the verdict ([ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that
 // ended the wait, and each node's own cause; [errors.AsType] finds a [*NodeError].
 type QuorumError struct {
@@ -59,15 +60,15 @@ type QuorumError struct {
 	// nodes that had not answered when the outcome was certain: it did not wait for them
 	Pending int
 
-	// RetryAfter is the earliest time after which a quorum may be had, by the remaining lives and
-	// quarantines that the nodes told; zero if unknown.
+	// RetryAfter is how long it takes at least until a quorum may be free, by the remaining lives
+	// and quarantines that the nodes reported; zero if unknown.
 	RetryAfter time.Duration
 
-	// Holder is the label of the owner that has the lock, if some node told one (WithHolder).
+	// Holder is the label (WithHolder) of the owner that has the lock, if a node reported one.
 	Holder string
 
-	// Nodes has one for each node that did not say yes, in the order given to New. Those of Pending
-	// have the verdict [pool.Unanswered]; the text and Unwrap leave them out.
+	// Nodes has an entry for each node that did not say yes, in the order given to New. A node that
+	// counts as Pending has the verdict [pool.Unanswered]; Error and Unwrap leave it out.
 	Nodes []NodeError
 
 	verdict error  // one of the sentinels
@@ -142,7 +143,7 @@ func onOneLine(errs []error) string {
 type NodeError struct {
 	Node    string  // its address
 	Verdict Verdict // what became of the request there
-	Holder  string  // label of the owner that has the lock there (WithHolder), if it told one
+	Holder  string  // label (WithHolder) of the owner there, if the node reported one
 	// Held: the other owner's remaining life; Quarantined: how much longer; 0 if unknown
 	Remain time.Duration
 	Err    error // the cause, if the node or the network gave one
@@ -196,9 +197,9 @@ func closedError(op, name string) error {
 // errWaited is the cause of a context that [WithWait] ended.
 var errWaited = fmt.Errorf("%w", context.DeadlineExceeded)
 
-// ended returns the end of ctx as an error that is both its Err and its Cause. The end of
-// [WithWait] is a deadline like any other. It is never the cause alone, which may be another lock's
-// error.
+// ended returns an error that wraps both the Err and the Cause of ctx, which has ended. A wait that
+// [WithWait] ended is a deadline like any other. It never returns the cause alone, which may be
+// another lock's error.
 func ended(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	switch {
@@ -210,7 +211,7 @@ func ended(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// lockError tells how the nodes stand to an attempt to take the lock.
+// lockError reports how the nodes stand towards an attempt to take the lock.
 func lockError(name string, verdict error, needed int, s quorum.Standing) *QuorumError {
 	return &QuorumError{
 		Op:         "lock",
@@ -229,7 +230,7 @@ func lockError(name string, verdict error, needed int, s quorum.Standing) *Quoru
 	}
 }
 
-// nodeError tells of an answer that was not yes.
+// nodeError describes an answer that was not yes.
 func nodeError(ln *dispatch.Line, r *wire.Reply) NodeError {
 	e := NodeError{Node: ln.Node().Addr(), Verdict: r.Verdict, Holder: r.Holder, Err: r.Err}
 	switch r.Verdict {
@@ -242,10 +243,10 @@ func nodeError(ln *dispatch.Line, r *wire.Reply) NodeError {
 	return e
 }
 
-// An OptionError is a bad argument to [New], to a call or to an option.
+// An OptionError reports a bad argument of [New], of another call or of an option.
 type OptionError struct {
-	Option string // the option or argument, as it is spelled in Go
-	Value  any    // what it was given
+	Option string // the option or argument, as spelled in Go
+	Value  any    // the value given to it
 	Reason string // what is wrong with it
 }
 
@@ -254,7 +255,8 @@ func (e *OptionError) Error() string {
 	return fmt.Sprintf("redlock: %s: %s (got %v)", e.Option, e.Reason, e.Value)
 }
 
-// permanent reports whether waiting cannot help, for a majority of the nodes refuses for good.
+// permanent reports whether waiting cannot help because a majority of the nodes refuses
+// permanently.
 func (e *QuorumError) permanent() bool {
 	vote := quorum.NewVote(len(e.Nodes), e.Needed)
 	for _, n := range e.Nodes {

@@ -14,9 +14,9 @@ import (
 )
 
 // An extension is one try to move a lease's deadline. Only nodes that still have the lock for its
-// owner count. A majority of them, known before the deadline that stands, moves it; a majority that
-// says the lock is gone ends the lease; anything less changes nothing, for what was not answered is
-// unknown and not lost.
+// owner count. If a majority of the nodes confirms before the current deadline, the deadline moves.
+// If a majority says that the lock is gone, the lease ends. Anything less changes nothing: a node
+// that did not answer may still have the lock.
 type extension struct {
 	lease *Lease
 	start clock.Moment // before the first request was sent
@@ -29,12 +29,13 @@ type extension struct {
 	verdict error
 }
 
-// Extend moves the lease's deadline to a full TTL from now, less the drift. It returns once a
-// majority has extended the lock, or no longer can, or the node timeout is over, or ctx ends.
+// Extend moves the lease's deadline to a full TTL from now, less the drift. It returns as soon as a
+// majority has extended the lock, or a majority no longer can, or the node timeout is over, or ctx
+// ends.
 //
-// An error is ErrLost if the lease has ended by then; ErrReleased or ErrClosed likewise;
-// ErrNoQuorum, or the context's error, if it stands as it did before, which may be tried again.
-// Extend never takes a lock again that was lost.
+// If the lease has ended, the error is the reason: ErrLost, ErrReleased or ErrClosed. Otherwise the
+// error is ErrNoQuorum or the context's error; the deadline is then unchanged, and Extend may be
+// called again. Extend never takes a lost lock again.
 func (le *Lease) Extend(ctx context.Context) error {
 	if !le.held() {
 		return ErrReleased
@@ -65,8 +66,8 @@ func (le *Lease) Extend(ctx context.Context) error {
 	return e.result(ctx)
 }
 
-// extend sends an extension on its way. A renewal also wins back nodes that have lost the lock.
-// With mu held: so nothing is sent once the lease has ended.
+// extend sends an extension. A renewal also takes the lock again on nodes that have lost it. With
+// mu held: so nothing is sent once the lease has ended.
 func (le *Lease) extend(renewal bool) *extension {
 	a := le.attempt
 	e := &extension{
@@ -143,16 +144,16 @@ func (e *extension) decide() {
 	}
 }
 
-// lose ends the lease that the attempt has by now: the lock may have been handed over since the
-// extension was sent. With mu held.
+// lose ends the attempt's present lease, which need not be the one that sent the extension: the
+// lock may have been handed over since. With mu held.
 func (a *attempt) lose() {
 	if a.lost = true; a.lease != nil {
 		a.lease.lose()
 	}
 }
 
-// prolong moves the deadline, counted from start. A lease that has ended is not revived: what was
-// extended on the nodes is released there. With mu held.
+// prolong moves the deadline, counted from start. It never revives a lease that has ended: the
+// nodes that extended the lock release it. With mu held.
 func (le *Lease) prolong(start clock.Moment) error {
 	le.check()
 	if le.cause != nil {
@@ -166,7 +167,7 @@ func (le *Lease) prolong(start clock.Moment) error {
 	return nil
 }
 
-// end notes the outcome. With mu held.
+// end records the outcome. With mu held.
 func (e *extension) end(verdict error) {
 	le, a := e.lease, e.lease.attempt
 	if e.decided {
@@ -185,7 +186,8 @@ func (e *extension) end(verdict error) {
 	}
 }
 
-// expire ends the extension if it is still open: what has not answered counts as having replied so.
+// expire ends the extension if it is still open. The given reply stands for each node that has not
+// answered.
 func (e *extension) expire(open wire.Reply) {
 	e.lease.attempt.mu.Lock()
 	defer e.lease.attempt.unlock()
@@ -222,23 +224,23 @@ func (e *extension) result(ctx context.Context) error {
 	return err
 }
 
-// retryPause is how long after a renewal was sent the next try comes, if it did not succeed: once
-// its nodes have had their time, but several times before the deadline whatever that time is.
+// retryPause is how long after a failed renewal the next is sent: the nodes must have had time to
+// answer, but several tries must fit before the deadline, however long the node timeout is.
 func (le *Lease) retryPause() time.Duration {
 	ttl := le.attempt.terms.ttl
 	return min(max(le.attempt.timeout, ttl/driftDivisor), ttl/6)
 }
 
-// renewalSlack is how much sooner than due a renewal may be sent, to go out together with others;
-// for a short TTL it is the part of it that slackDivisor says.
+// renewalSlack is how much sooner than due a renewal may be sent, to share round trips with others;
+// for a short TTL it is the TTL divided by slackDivisor.
 const (
 	renewalSlack = 10 * time.Millisecond
 	slackDivisor = 32
 )
 
-// startRenewal has the lease renewed until it ends: from a third of the TTL on, and when that fails
-// again and again until the deadline. What is due at about the same time goes out together, so that
-// the lines can batch it. Nobody waits for the answers.
+// startRenewal renews the lease until it ends: first after a third of the TTL, and if that fails
+// again and again until the deadline. Renewals that are due at about the same time are sent
+// together, so that the lines can batch them. Nothing waits for the answers.
 func (le *Lease) startRenewal() {
 	le.attempt.mu.Lock()
 	at := le.renewal()
@@ -249,8 +251,8 @@ func (le *Lease) startRenewal() {
 // renewing is the renewal of a lease as a task: a lease has no exported method for it.
 type renewing struct{ lease *Lease }
 
-// Run implements schedule.Task: it renews the lease if it is time to, and returns when to look at
-// it again; false if never.
+// Run implements schedule.Task: it renews the lease if that is due, and returns when to run again;
+// false if never.
 func (r renewing) Run() (clock.Moment, bool) {
 	le, a := r.lease, r.lease.attempt
 	a.mu.Lock()
@@ -272,8 +274,8 @@ func (r renewing) Run() (clock.Moment, bool) {
 	return now.Add(le.retryPause()), true
 }
 
-// renewal is when the lease is to be renewed: a third of the TTL after the start of what set its
-// deadline, or sooner where the drift takes most of a short one. With mu held.
+// renewal is when the lease is due for renewal: a third of the TTL after the start of the request
+// that set its deadline, or sooner where the drift is most of a short TTL. With mu held.
 func (le *Lease) renewal() clock.Moment {
 	ttl := le.attempt.terms.ttl
 	return le.deadline.Add(min(ttl/3, validity(ttl)/2) - validity(ttl))

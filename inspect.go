@@ -9,39 +9,39 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An Inspection is who has a lock, as the nodes told it at about the same time.
+// An Inspection says who has a lock, as the nodes reported it at about the same time.
 type Inspection struct {
 	Name   string
 	Needed int // the quorum
 
-	// Owner tells owners apart: 16 hex digits derived from the owner id, from which that cannot be
-	// found. It is the one that has the lock on a quorum, or empty if none has. A few nodes with an
-	// owner and no quorum are the remains of an attempt, or one under way.
+	// Owner identifies the owner that has the lock on a quorum; it is empty if no owner has. It is
+	// 16 hex digits derived from the owner id; the owner id cannot be derived from it. An owner on
+	// too few nodes for a quorum is an attempt under way, or the remains of one.
 	Owner  string
 	Holder string // the owner's label (WithHolder), if it has one
-	// how long the owner keeps its quorum if nothing extends it; Forever if it has no end
+	// how long the owner keeps its quorum if nothing extends the lock; Forever if it never expires
 	Left  time.Duration
-	Fence uint64 // the greatest fencing token that the nodes know, 0 if none
+	Fence uint64 // the greatest fencing token that the nodes know; 0 if they know none
 
 	Nodes []NodeInspection // in the order given to New
 }
 
-// A NodeInspection is what one node told.
+// A NodeInspection is what one node reported.
 type NodeInspection struct {
 	Node   string        // its address
 	Owner  string        // as in Inspection; empty if the lock is free there
 	Holder string        // the owner's label
-	Left   time.Duration // remaining life of the lock; Forever if it has no end
+	Left   time.Duration // remaining life of the lock; Forever if it never expires
 	Fence  uint64        // the fencing register, 0 if there is none
-	Err    error         // why the node told nothing
+	Err    error         // why the node reported nothing
 }
 
 // Inspect asks all nodes who has the lock of that name, and changes nothing. It takes the node
 // timeout at most.
 //
-// If fewer nodes than a quorum answered, the error is ErrNoQuorum in a [*QuorumError], and the
-// Inspection tells what the others said. It is nil only for bad arguments, an ended context and
-// after Close.
+// If fewer nodes than a quorum answered, the error is a [*QuorumError] with ErrNoQuorum, and the
+// Inspection has what the others reported. The Inspection is nil only if an argument is bad, the
+// context had ended, or the Locker is closed.
 func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) {
 	m := l.Mutex(name)
 	if err := m.bad(); err != nil {
@@ -70,13 +70,13 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 	return in, err
 }
 
-// voted reports whether that server's answer is among the replies: it came over another line.
+// voted reports whether the replies already have an answer of that server, which came over another
+// line.
 func voted(replies []wire.Reply, server string) bool {
 	return server != "" && slices.ContainsFunc(replies, func(r wire.Reply) bool { return r.Server == server })
 }
 
-// life is how long a key lasts of which a node tells that it lives for ttl, below zero if it has no
-// end.
+// life is how long a key lasts whose node reports ttl, which is negative if the key never expires.
 func life(ttl time.Duration) time.Duration {
 	if ttl < 0 {
 		return Forever
@@ -84,10 +84,10 @@ func life(ttl time.Duration) time.Duration {
 	return ttl
 }
 
-// Bootstrap tells all nodes that they may serve at once: the first start of a quorum under
-// [WithRestartGuard], where nothing can have been forgotten, need not wait for the longest TTL.
-// Never call it as a matter of course when a program starts: it takes the guard from nodes that did
-// forget. It returns nil if every node did as told, else a [*QuorumError].
+// Bootstrap lets all nodes serve at once. It is for the first start of a quorum under
+// [WithRestartGuard]: no node can have forgotten a lock, so the nodes need not wait for the longest
+// TTL. Never call it routinely when a program starts: it ends the quarantine also of nodes that
+// have forgotten locks. It returns nil if every node has done so, else a [*QuorumError].
 func (l *Locker) Bootstrap(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err

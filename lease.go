@@ -13,12 +13,12 @@ import (
 
 // A Lease is a lock that is held. It ends when it is unlocked, when the lock is lost, or when its
 // [Locker] is closed, and once ended it is never revived. Its deadline counts from before the first
-// request for the lock was sent, by the monotonic clock, so it ends in time even if no node answers
-// any more.
+// request for the lock was sent, by the monotonic clock, so it ends in time even if no node
+// answers.
 //
-// A Lease knows what this process can know. A process that is paused between a look at its lease
-// and the work that follows may work on after the lease has ended: guard what must not be harmed
-// with the fencing token (see [Lease.Fence]).
+// A Lease knows only what this process can know. A process that is paused between a look at its
+// lease and the work that follows may continue after the lease has ended: protect resources from
+// such a process with the fencing token (see [Lease.Fence]).
 //
 // All methods may be called concurrently, and on a zero or nil Lease, which counts as released.
 type Lease struct {
@@ -58,8 +58,8 @@ func newLease(ctx context.Context, q *localQueue, t *terms, g grant) *Lease {
 	return le
 }
 
-// arm sets the timer to the deadline, or before it: where the machine was suspended the timer has
-// not run on, and its next call is what notices. With mu held.
+// arm sets the timer to the deadline, or sooner: a timer stands still while the machine is
+// suspended, and its next call notices the suspension. With mu held.
 func (le *Lease) arm() {
 	now := le.attempt.now()
 	le.attempt.setTimer(now.Mono.Add(min(le.deadline.Until(now), max(time.Second, le.attempt.terms.ttl/8))))
@@ -74,10 +74,10 @@ type leaseKey struct {
 // key is the context key of the lease.
 func (le *Lease) key() leaseKey { return leaseKey{le.attempt.engine, le.attempt.name} }
 
-// FromContext returns the innermost lease of that name, taken by this Locker, that ctx comes from:
-// ctx is, or was made from, what [Lease.Context] or [Lease.Bind] returned or what Do and TryDo gave
-// their function. The lease may have ended; see [Lease.Err]. A lock of the same name that another
-// Locker took, perhaps on other nodes, is another lock.
+// FromContext returns the innermost lease of that name, taken by this Locker, that ctx carries: ctx
+// is, or derives from, a context that [Lease.Context] or [Lease.Bind] returned or that Do or TryDo
+// gave to its function. The lease may have ended; see [Lease.Err]. FromContext does not find leases
+// of other Lockers, which may lock the name on other nodes.
 func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
 	le, ok := ctx.Value(leaseKey{&l.engine, name}).(*Lease)
 	return le, ok
@@ -94,8 +94,8 @@ func (le *Lease) Name() string {
 	return le.attempt.name
 }
 
-// Fence returns the fencing token: it is unique to this lease among all of its name, and greater
-// than that of every lease whose Lock had returned before the attempt that took this one began. A
+// Fence returns the fencing token. It is unique among all leases of the name, and greater than the
+// token of every lease that Lock had returned before the attempt that took this lease began. A
 // resource that keeps the greatest token it has seen and refuses smaller ones is safe from holders
 // that were paused past their lease. It is 0 under [WithoutFencing] and for a zero Lease, and stays
 // the same after the lease has ended.
@@ -112,9 +112,9 @@ var releasedContext = func() context.Context {
 	return ctx
 }()
 
-// Context returns a context with the values of the one that Lock was given, but not its
-// cancellation. It ends with the lease; [context.Cause] then is ErrLost, ErrReleased or ErrClosed.
-// Like Err it looks at the clock, so it returns no live context after the deadline.
+// Context returns a context with the values of the context that Lock was given, but without its
+// cancellation. It ends with the lease; its [context.Cause] is then ErrLost, ErrReleased or
+// ErrClosed. Like Err it looks at the clock, so it returns no live context after the deadline.
 func (le *Lease) Context() context.Context {
 	if !le.held() {
 		return releasedContext
@@ -125,8 +125,8 @@ func (le *Lease) Context() context.Context {
 	return le.context()
 }
 
-// context returns the lease's context. Most leases are never asked for one, and so never make it.
-// With mu held.
+// context returns the lease's context. It makes the context at the first call; most leases never
+// need one. With mu held.
 func (le *Lease) context() context.Context {
 	if le.ctx == nil {
 		values := context.WithValue(context.WithoutCancel(le.parent), le.key(), le)
@@ -161,9 +161,9 @@ func (le *Lease) Bind(ctx context.Context) (bound context.Context, cancel contex
 // Done returns a channel that is closed when the lease ends.
 func (le *Lease) Done() <-chan struct{} { return le.Context().Done() }
 
-// Err returns nil while the lease is valid, and then why it ended: ErrLost, ErrReleased or
-// ErrClosed. It looks at the clock itself, so it never says nil after the deadline. What it says
-// may be outdated by the time it is used.
+// Err returns nil while the lease is valid, and afterwards why it ended: ErrLost, ErrReleased or
+// ErrClosed. It looks at the clock itself, so it never returns nil after the deadline. The lease
+// may end between the return of Err and the use of its result.
 func (le *Lease) Err() error {
 	if !le.held() {
 		return ErrReleased
@@ -199,21 +199,21 @@ func (le *Lease) check() {
 // left is how long the lease still lasts by now. With mu held.
 func (le *Lease) left() time.Duration { return le.deadline.Until(le.attempt.now()) }
 
-// onTimer is called when the timer says that the deadline has passed; it may have moved. With mu
-// held.
+// onTimer is called when the timer fires; the deadline may have moved meanwhile. With mu held.
 func (le *Lease) onTimer() {
 	if le.check(); le.cause == nil {
 		le.arm()
 	}
 }
 
-// lose ends the lease with ErrLost and releases what is left of it. With mu held.
+// lose ends the lease with ErrLost and releases the lock on the nodes that still have it. With mu
+// held.
 func (le *Lease) lose() {
 	if le.cause != nil {
 		return
 	}
 	a := le.attempt
-	le.leaveQueue() // first: who hears that the lease has ended finds its queue left
+	le.leaveQueue() // first: a caller that learns of the end must find the queue left
 	le.end(ErrLost)
 	a.abandon(a.remainder(), nil)
 	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.name, Held: le.ended.Sub(le.start.Mono)})
@@ -240,8 +240,8 @@ func (le *Lease) end(cause error) bool {
 	return true
 }
 
-// register has the Locker know of the lease until that ends. It returns false if the Locker was
-// closed meanwhile.
+// register adds the lease to the Locker's live leases until the lease ends. It returns false if the
+// Locker was closed meanwhile.
 func (le *Lease) register() bool {
 	le.attempt.mu.Lock()
 	defer le.attempt.unlock()
@@ -255,7 +255,7 @@ func (le *Lease) register() bool {
 	return true
 }
 
-// close ends the lease, for its Locker is closed.
+// close ends the lease because its Locker is closed.
 func (le *Lease) close() {
 	a := le.attempt
 	a.mu.Lock()
@@ -266,7 +266,7 @@ func (le *Lease) close() {
 	le.leaveQueue()
 }
 
-// queueEvent has an event of the lease's told once mu is free. With mu held.
+// queueEvent queues an event of the lease, to be reported once mu is free. With mu held.
 func (le *Lease) queueEvent(level slog.Level, text string, e Event) {
 	if a := le.attempt; a.engine.hasListeners() {
 		a.events = append(a.events, pendingEvent{le, level, text, e})
@@ -291,7 +291,7 @@ func (le *Lease) String() string {
 	return fmt.Sprintf("redlock.Lease(%q, fence %d)", le.Name(), le.Fence())
 }
 
-// GoString returns the same as String: the owner id is nobody else's business.
+// GoString returns the same as String, so that %#v does not show the owner id.
 func (le *Lease) GoString() string { return le.String() }
 
 // LogValue implements [slog.LogValuer].

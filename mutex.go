@@ -11,8 +11,8 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A Mutex is a name together with the options to lock it under. It holds no state: any number of
-// goroutines may use it, each for a lease of its own.
+// A Mutex is a name together with the options for locking it. It holds no state: any number of
+// goroutines may use it, each for its own lease.
 type Mutex struct {
 	locker *Locker
 	name   string
@@ -21,8 +21,8 @@ type Mutex struct {
 	err    error // of bad arguments, which each call returns
 }
 
-// Mutex returns the mutex of that name. Bad arguments, such as a name that is empty or longer than
-// 1,024 bytes, are told by each of its calls.
+// Mutex returns the mutex of that name. If an argument is bad, such as a name that is empty or
+// longer than 1,024 bytes, each call of the mutex returns the error.
 func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 	if err := l.made(); err != nil {
 		return &Mutex{name: name, err: err}
@@ -45,7 +45,7 @@ func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 	return m
 }
 
-// bad returns the error of bad arguments, or that the Mutex is zero.
+// bad returns the error for bad arguments, or for a zero Mutex.
 func (m *Mutex) bad() error {
 	if m.err == nil && m.locker == nil {
 		return &OptionError{"Mutex", nil, "it was not made by Locker.Mutex"}
@@ -69,7 +69,7 @@ func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
 	return m.take(ctx, &m.terms, (*Mutex).try)
 }
 
-// An acquirer gets hold of the lock, by one attempt or by several.
+// An acquirer takes the lock, by one attempt or by several.
 type acquirer func(*Mutex, context.Context, *localQueue, *terms) (grant, error)
 
 // take takes the lock by acquire, and makes a lease of it.
@@ -119,7 +119,7 @@ func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, q
 	}
 	a := m.begin(ctx, t, entry, end)
 	defer func() {
-		// then nothing may be left, also where an Observer panicked and nobody hears of it
+		// then nothing may be left behind, even if an Observer panicked
 		if got == nil {
 			a.giveUp(context.Canceled)
 		}
@@ -140,21 +140,21 @@ func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, q
 	return a, nil
 }
 
-// Do waits for the lock as Lock does, runs fn, and unlocks. Without [WithRenewal] the lease is
-// renewed until fn returns. The context that fn gets is bound to ctx and to the lease: it ends when
+// Do waits for the lock as Lock does, runs fn, and unlocks. Without [WithRenewal] it renews the
+// lease until fn returns. The context that fn gets is bound to ctx and to the lease: it ends when
 // the lease is lost, with ErrLost as its cause, and fn should then return. Do always waits for fn
-// before it releases the lock, also if fn panics, and the panic goes on.
+// before it releases the lock. If fn panics, Do releases the lock and the panic goes on.
 //
-// It returns fn's error as it is; if the lease ended before fn returned, joined with why. If fn
-// returned nil while the lease was valid, Do returns nil even if the release failed, for finished
-// work must not be done again: the Locker's observer and log tell of that. If the lock was not had,
-// fn was not called and the errors are those of Lock.
+// It returns fn's error unchanged; if the lease ended before fn returned, joined with the reason.
+// If fn returned nil while the lease was valid, Do returns nil even if the release failed, because
+// finished work must not be done again; the Locker reports the failure to its observers and its
+// log. If the lock could not be taken, Do does not call fn and returns the same errors as Lock.
 func (m *Mutex) Do(ctx context.Context, fn func(context.Context, *Lease) error) error {
 	return m.do(ctx, (*Mutex).await, fn)
 }
 
-// TryDo is Do without waiting for a holder, as TryLock is to Lock: if another has the lock the
-// error is ErrHeld, at once.
+// TryDo is like Do but does not wait for a holder, as TryLock does not: if another owner has the
+// lock, it returns ErrHeld at once.
 func (m *Mutex) TryDo(ctx context.Context, fn func(context.Context, *Lease) error) error {
 	return m.do(ctx, (*Mutex).try, fn)
 }
@@ -190,7 +190,7 @@ func (le *Lease) run(ctx context.Context, fn func(context.Context, *Lease) error
 	defer func() {
 		end = le.Err()
 		cancel()
-		_ = le.Unlock(ctx) // told to the observer and the log
+		_ = le.Unlock(ctx) // the observer and the log get the error
 	}()
 	return fn(bound, le), nil
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An Option sets up a [Locker]. The options that are [MutexOption] too are the defaults of its
+// An Option sets up a [Locker]. An Option that is also a [MutexOption] sets the default of all its
 // locks.
 type Option interface{ applyLocker(*config) error }
 
-// A MutexOption sets up one lock: given to [New] it is the default of all, given to [Locker.Mutex],
-// Lock, TryLock, Do or TryDo it holds for that one.
+// A MutexOption sets up one lock. Given to [New] it is the default for all locks; given to
+// [Locker.Mutex], Lock, TryLock, Do or TryDo it applies to that one lock.
 type MutexOption interface {
 	Option
 	applyMutex(*terms) error
@@ -32,7 +32,7 @@ type mutexOption func(*terms) error
 func (o mutexOption) applyLocker(c *config) error { return o(&c.terms) }
 func (o mutexOption) applyMutex(t *terms) error   { return o(t) }
 
-// config is what New was told.
+// config holds the options of New.
 type config struct {
 	terms       terms
 	clock       clock.Clock
@@ -43,7 +43,7 @@ type config struct {
 	guard       time.Duration // 0: no restart guard
 }
 
-// terms are what a lock is taken under.
+// terms are the options under which a lock is taken.
 type terms struct {
 	ttl       time.Duration
 	maxHold   time.Duration // 0: no renewal
@@ -58,13 +58,13 @@ type terms struct {
 const (
 	// DefaultTTL is the TTL of a lock where [WithTTL] does not say otherwise.
 	DefaultTTL = 10 * time.Second
-	// MinTTL is the least TTL: the least whole number of milliseconds that is above its own drift
+	// MinTTL is the least TTL: the smallest whole number of milliseconds that exceeds its own drift
 	// allowance.
 	MinTTL = 3 * time.Millisecond
 	// MaxTTL is the greatest TTL.
 	MaxTTL = 24 * time.Hour
-	// DefaultFenceRetention is how long the nodes keep a fencing register after its last use, at
-	// least; see [WithFenceRetention].
+	// DefaultFenceRetention is the least time that the nodes keep a fencing register after its last
+	// use; see [WithFenceRetention].
 	DefaultFenceRetention = time.Hour
 	// MaxFenceRetention is the longest retention.
 	MaxFenceRetention = 10 * 365 * 24 * time.Hour
@@ -83,9 +83,10 @@ func defaults() config {
 	}
 }
 
-// WithTTL sets how long the nodes keep the lock when nobody extends or releases it: what a crash of
-// its holder costs the others. The lease is valid for a hundredth and two milliseconds less. From
-// [MinTTL] to [MaxTTL]; fractions of a millisecond are cut off. The default is [DefaultTTL].
+// WithTTL sets how long the nodes keep the lock if nobody extends or releases it, and so how long
+// others wait after its holder has crashed. The lease is valid for the TTL less a hundredth of it
+// and two milliseconds. From [MinTTL] to [MaxTTL]; fractions of a millisecond are cut off. The
+// default is [DefaultTTL].
 func WithTTL(ttl time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if ttl < MinTTL || ttl > MaxTTL {
@@ -98,8 +99,8 @@ func WithTTL(ttl time.Duration) MutexOption {
 
 // WithRenewal makes leases renew themselves until they are unlocked or lost, for at most maxHold
 // from the start of the attempt that took the lock: no renewal starts after that, and the lease
-// then runs out. [Forever] sets no bound. The default, which 0 sets again for one lock, is no
-// renewal, except in Do and TryDo, which renew until their function returns.
+// then runs out. [Forever] sets no bound. The default is no renewal, except in Do and TryDo, which
+// renew until their function returns; 0 restores the default for one lock.
 func WithRenewal(maxHold time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if maxHold < 0 {
@@ -110,9 +111,9 @@ func WithRenewal(maxHold time.Duration) MutexOption {
 	})
 }
 
-// WithWait bounds how long Lock and Do wait for the lock, beside their context. When it is over the
-// error is the last verdict and [context.DeadlineExceeded]. The default is [Forever]: the context
-// alone bounds the wait.
+// WithWait bounds how long Lock and Do wait for the lock, in addition to their context. When the
+// time is over the error wraps the last verdict and [context.DeadlineExceeded]. The default is
+// [Forever]: the context alone bounds the wait.
 func WithWait(d time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if d <= 0 {
@@ -123,10 +124,9 @@ func WithWait(d time.Duration) MutexOption {
 	})
 }
 
-// WithMinHold makes an early release leave the lock in place until d after the attempt that took it
-// began: a release before that sets the key's remaining life to the remainder instead of deleting
-// it. It keeps a short job from running twice on machines whose schedules are a little apart. From
-// 0 to [MaxTTL]; the default is 0.
+// WithMinHold keeps the lock in place until at least d after the attempt that took it began: an
+// earlier release does not delete the key but lets it expire at that time. So a short job does not
+// run twice on machines whose schedules differ a little. From 0 to [MaxTTL]; the default is 0.
 func WithMinHold(d time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if d < 0 || d > MaxTTL {
@@ -137,8 +137,9 @@ func WithMinHold(d time.Duration) MutexOption {
 	})
 }
 
-// WithoutFencing takes locks without a fencing token, for locks that only save work. All users of a
-// name should agree: an owner without a token does not raise the tokens of those with one.
+// WithoutFencing takes locks without a fencing token. It is for locks that only save work. All
+// users of a name should agree: an owner without a token does not raise the tokens of the owners
+// with one.
 func WithoutFencing() MutexOption {
 	return mutexOption(func(t *terms) error {
 		t.plain = true
@@ -146,8 +147,8 @@ func WithoutFencing() MutexOption {
 	})
 }
 
-// WithFencing takes locks with a fencing token, which is the default: for one lock where New was
-// given [WithoutFencing].
+// WithFencing takes locks with a fencing token, which is the default. It is for a single lock where
+// New was given [WithoutFencing].
 func WithFencing() MutexOption {
 	return mutexOption(func(t *terms) error {
 		t.plain = false
@@ -168,9 +169,9 @@ func WithFenceRetention(d time.Duration) MutexOption {
 	})
 }
 
-// WithHolder sets the label by which others see who has the lock, such as "host/pid": in their
-// errors and in Inspect. It is stored on the nodes in clear. At most 256 bytes of printable text;
-// the default is none.
+// WithHolder sets a label, such as "host/pid", that shows others in their errors and in Inspect who
+// has the lock. It is stored on the nodes as plain text. At most 256 bytes of printable text; the
+// default is none.
 func WithHolder(label string) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if len(label) > maxHolderLen || !printable(label) {
@@ -182,13 +183,13 @@ func WithHolder(label string) MutexOption {
 }
 
 // WithNodeTimeout sets how long one node may take over one request before it counts as unavailable.
-// So it is how long TryLock takes at most to say that a lock cannot be had, Unlock that it was not
-// confirmed, and a node that is away to be known for it.
+// It bounds how long TryLock takes to report failure, how long Unlock waits for confirmation, and
+// how soon an unreachable node is noticed.
 //
 // The default is a twentieth of the TTL of each call, within 20 and 250 milliseconds. It rises
-// where a node is too far away for that: to several of its round trips as they are measured (about
-// three where they vary little), and to a quarter of the validity at most. One that is given here
-// stays what it is.
+// where a node is too far away for that: to several measured round trips of the node (about three
+// where they vary little), but to a quarter of the validity at most. A node timeout that is set
+// here does not rise.
 //
 // From a millisecond to a minute, and below the validity of the TTL.
 func WithNodeTimeout(d time.Duration) Option {
@@ -210,8 +211,8 @@ func WithKeyPrefix(prefix string) Option {
 	})
 }
 
-// WithClock sets the clock, for tests and simulations. A node that does not answer is given up by
-// the system's clock all the same.
+// WithClock sets the clock, for tests and simulations. The time that a node has to answer is
+// nevertheless measured by the system's clock.
 func WithClock(clock Clock) Option {
 	return option(func(c *config) error {
 		if clock == nil {
@@ -222,13 +223,13 @@ func WithClock(clock Clock) Option {
 	})
 }
 
-// WithLogger makes the Locker log what somebody should know. Warnings: leases lost or in danger; a
-// node that ceases to serve, with the cause, once; and once, whoever waits, that Lock has found no
-// quorum for a second and waits on, with each node's reason. That they serve again is an
-// information. A node, or a quorum, that comes and goes is told of the less often the more often it
-// does, every ten minutes at last. What goes on in the background is for debugging. The logger is
-// called from goroutines of the Locker's and of its callers, with no mutex held; no owner id is
-// ever logged. The default discards.
+// WithLogger sets the logger; the default discards everything. The Locker warns of a lease that is
+// lost or in danger; of a node that ceases to serve, once, with the cause; and of a Lock that has
+// found no quorum for a second and still waits, with each node's reason, once for all waiting
+// calls. It logs at level Info that a node or a quorum serves again. The more often a node or a
+// quorum fails and recovers, the less often that is logged: in the end every ten minutes.
+// Background work is logged at level Debug. The Locker calls the logger from its own goroutines and
+// from its callers', with no mutex held, and never logs an owner id.
 func WithLogger(logger *slog.Logger) Option {
 	return option(func(c *config) error {
 		if logger == nil {
@@ -239,8 +240,8 @@ func WithLogger(logger *slog.Logger) Option {
 	})
 }
 
-// WithObserver makes the Locker tell o what happens; see [Event]. Given more than once, all of them
-// are told, in that order.
+// WithObserver makes the Locker report events to o; see [Event]. If the option is given more than
+// once, each observer gets all events, in the order of the options.
 func WithObserver(o Observer) Option {
 	return option(func(c *config) error {
 		if o == nil {
@@ -253,12 +254,12 @@ func WithObserver(o Observer) Option {
 
 // WithRestartGuard keeps a node that has restarted out of the quorum for maxTTL and a little more,
 // for it may have forgotten a lock it had granted ("Distributed Locks with Redis", "Performance,
-// crash recovery and fsync"). So it does with a node that has followed another server and is a
-// master again, as after a failover and failback. maxTTL is the longest TTL, and minimum hold, that
-// any user of the nodes sets; a longer one is refused here. All users of the nodes must give the
-// same. A node that is new to the guard cannot be told from one that has lost all and waits too;
-// [Locker.Bootstrap] ends that. From [MinTTL] to [MaxTTL]; the default is no guard. Not for a node
-// that is a cluster.
+// crash recovery and fsync"). The same holds for a node that has followed another server and is a
+// master again, as after a failover and failback. maxTTL is the longest TTL and minimum hold that
+// any user of the nodes sets; a Locker refuses longer ones. All users of the nodes must set the
+// same maxTTL. The guard cannot distinguish a new node from one that has lost all its data, so a
+// new node waits too; [Locker.Bootstrap] ends that wait. From [MinTTL] to [MaxTTL]; the default is
+// no guard. A node that is a cluster cannot be guarded.
 func WithRestartGuard(maxTTL time.Duration) Option {
 	return option(func(c *config) error {
 		if maxTTL < MinTTL || maxTTL > MaxTTL {
@@ -284,8 +285,8 @@ func (t *terms) check(c *config) error {
 	return nil
 }
 
-// check is what no option can see by itself. The restart guard can tell of one server that it has
-// restarted, not of a cluster.
+// check looks for options that do not fit together or do not fit the nodes. The restart guard can
+// notice the restart of one server, not of a server in a cluster.
 func (c *config) check(nodes []wire.Node) error {
 	if err := c.terms.check(c); err != nil {
 		return err
@@ -298,7 +299,7 @@ func (c *config) check(nodes []wire.Node) error {
 	return nil
 }
 
-// fenceRetention is how long the nodes are to keep the fencing register.
+// fenceRetention is how long the nodes must keep the fencing register.
 func (t *terms) fenceRetention() time.Duration {
 	if t.retention != 0 {
 		return t.retention

@@ -25,13 +25,13 @@ type Locker struct {
 	signOff  []func() error
 }
 
-// New makes a Locker of the nodes, each an independent master with one vote. It does not connect: a
-// node that is away is found out, and forgiven, at every call. An even number of nodes works but
-// tolerates no more failures than one less.
+// New makes a Locker over the nodes, each an independent master with one vote. It does not connect:
+// each call finds out anew which nodes are reachable. An even number of nodes works, but tolerates
+// no more failures than one node less.
 //
-// It fails on no nodes, nil, a node that package pool has not made, an address given twice, and
-// options that are out of range or do not fit together, with an [*OptionError]. On success
-// [Locker.Close] must be called in the end.
+// It fails with an [*OptionError] if there are no nodes, a node is nil or was not made by package
+// pool, an address is given twice, or options are out of range or do not fit together. On success
+// call [Locker.Close] in the end.
 func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	masters, err := nodesOf(nodes)
 	if err != nil {
@@ -74,7 +74,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	return l, nil
 }
 
-// nodesOf checks what New is given, and returns the nodes.
+// nodesOf checks the nodes given to New, and unwraps them.
 func nodesOf(given []pool.Node) ([]wire.Node, error) {
 	if len(given) == 0 {
 		return nil, &OptionError{"nodes", len(given), "a Locker needs at least one node"}
@@ -117,30 +117,30 @@ func (l *Locker) String() string {
 	return fmt.Sprintf("redlock.Locker(%d nodes)", len(l.lines))
 }
 
-// Lock takes the lock of that name, and waits while others have it or too few nodes answer: until
-// ctx ends, or as long as [WithWait] says. ctx bounds the wait alone; the lease outlives it. Over a
-// single node a cancellation may be heard only when the node has answered, a node timeout late at
-// most; a deadline is kept.
+// Lock takes the lock of that name. It waits while another owner has the lock or too few nodes
+// answer: until ctx ends, or as long as [WithWait] says. ctx bounds the wait alone; the lease
+// outlives it. Over a single node Lock may notice a cancellation only when the node has answered,
+// at most a node timeout late; it keeps a deadline.
 //
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing
 // stays locked. The error then is an [*OptionError] for bad arguments, ErrClosed, a [*QuorumError]
-// of the last verdict and the end of the wait, or the error of a context that ended before there
-// was a verdict. Where a majority of the nodes refuses for good (no permission, a key of another
-// type) it returns at once.
+// with the last verdict and what ended the wait, or the context's error if that ended before there
+// was a verdict. Lock returns at once where a majority of the nodes refuses permanently (no
+// permission, a key of another type).
 func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
 	return l.Mutex(name, opts...).Lock(ctx)
 }
 
-// TryLock takes the lock of that name if it can be had now. It does not wait for a holder or for
-// nodes to return, and so ends within the node timeout; only where simultaneous callers have split
-// the nodes between them do they go on, for about six node timeouts at most, so that one of them
-// succeeds. It says [ErrHeld] only where it has seen one owner on a majority of the nodes; where
-// the votes stay split it is ErrNoQuorum. A quorum that is missing only because connections to the
-// nodes are still being made, as in a process that has just started far away from them, is waited
-// for: for a second and the node timeout at most.
+// TryLock takes the lock of that name if it is free now. It waits neither for a holder nor for
+// nodes to return, so it ends within the node timeout, with two exceptions. Where simultaneous
+// callers have split the nodes between them, they go on for about six node timeouts at most, so
+// that one of them succeeds. And where a quorum is missing only because connections to the nodes
+// are still being made, as in a process that has just started far away from them, TryLock waits for
+// a second and the node timeout at most. It returns [ErrHeld] only if it has seen one owner on a
+// majority of the nodes; where the votes stay split it returns ErrNoQuorum.
 //
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing
-// stays locked; errors are those of Lock.
+// stays locked; the errors are the same as Lock's.
 func (l *Locker) TryLock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
 	return l.Mutex(name, opts...).TryLock(ctx)
 }
@@ -155,14 +155,14 @@ func (l *Locker) TryDo(ctx context.Context, name string, fn func(context.Context
 	return l.Mutex(name, opts...).TryDo(ctx, fn)
 }
 
-// Close refuses new calls, wakes those that wait with ErrClosed, stops renewals and ends the
-// contexts of all leases with ErrClosed. What is still held is not released, for the code under it
-// may still run: it may be unlocked later, or expires. Then Close waits for the clean-ups in the
-// background: until ctx ends, and for at most one node timeout more. At last it signs off from the
-// nodes, which closes the clients that [pool.Dial] made, if no other Locker uses them.
+// Close refuses new calls, ends waiting calls with ErrClosed, stops renewals and ends the contexts
+// of all leases with ErrClosed. It does not release locks that are still held, because the code
+// under them may still run: they can be unlocked later, or they expire. Then Close waits for the
+// background work: until ctx ends, and at most one node timeout longer. Last it gives up the nodes,
+// which closes the clients that [pool.Dial] made if no other Locker uses them.
 //
-// It returns nil exactly if the background work was done. It may be called more than once, and
-// concurrently: each call returns once the first has.
+// It returns nil if and only if the background work was done and the clients closed without an
+// error. It may be called more than once, and concurrently: each call returns once the first has.
 func (l *Locker) Close(ctx context.Context) error {
 	if err := l.made(); err != nil {
 		return err
@@ -210,15 +210,15 @@ func (l *Locker) drain(ctx context.Context) error {
 	return nil
 }
 
-// Stats is what a Locker has under way.
+// Stats counts what a Locker has under way.
 type Stats struct {
 	Leases int // held and not ended
-	// requests on their way to nodes, and releases that are owed to nodes which did not answer, or
-	// refused them, or are to be sent once more
+	// requests on their way to nodes, and releases that are still to be sent again: the node did
+	// not answer, or refused, or must get them twice
 	Pending int
-	// releases given up because too many were owed to their node: their keys last until their TTL
+	// releases given up because too many waited for their node: their keys last until their TTL
 	Dropped uint64
-	// releases given up because their node refused them for as long as their keys may have lasted
+	// releases given up because their node refused them until their keys must have expired
 	Refused uint64
 }
 

@@ -12,14 +12,15 @@ import (
 )
 
 // Unlock ends the lease and deletes the lock from the nodes. It returns once a majority has deleted
-// it, or no longer can, or the node timeout is over: it blocks no longer than that (see
-// [WithNodeTimeout]). What is left is done in the background. ctx bounds nothing, so that a context
-// that has ended does not keep the lock from being released.
+// it, or a majority no longer can, or the node timeout is over: it blocks no longer than that (see
+// [WithNodeTimeout]). The rest is done in the background. ctx bounds nothing: the lock is released
+// even if ctx has ended.
 //
-// It returns nil if a majority deleted the lock before the lease's deadline. An error is ErrLost if
-// the lock was gone by then, so that the work may have overlapped with another holder's;
-// ErrNoQuorum if too few nodes answered, so that the lock lasts for its TTL where the background
-// does not reach it; ErrReleased if the lease was unlocked before, in which case nothing is sent.
+// It returns nil if a majority deleted the lock before the lease's deadline. It returns ErrLost if
+// the lock was already gone, or the deadline had passed: the work may have overlapped with another
+// holder's. It returns ErrNoQuorum if too few nodes answered: the lock then lasts for its TTL on
+// the nodes that the background work does not reach. It returns ErrReleased if the lease was
+// unlocked before, and then sends nothing.
 func (le *Lease) Unlock(ctx context.Context) error {
 	_ = ctx // bounds nothing: see above
 	if !le.held() {
@@ -71,7 +72,7 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	return err
 }
 
-// unlockError is what Unlock returns when it did not find and delete the lock on a majority.
+// unlockError is the error of Unlock if it did not find and delete the lock on a majority.
 func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	e := &QuorumError{Op: "unlock", Name: le.attempt.name, Needed: le.attempt.engine.quorum, verdict: verdict}
 	if v != nil {
@@ -80,7 +81,7 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 	return e
 }
 
-// A releaseVote counts what the nodes say first to a release, for the caller of Unlock. The
+// A releaseVote counts each node's first answer to a release, for the caller of Unlock. The
 // attempt's mu guards it.
 type releaseVote struct {
 	until clock.Moment // the node timeout
@@ -92,7 +93,8 @@ type releaseVote struct {
 	duplicates   []*owedRelease // to be sent once it is over
 }
 
-// openVote opens the vote on the attempt's release, of which there is one at most. With mu held.
+// openVote opens the vote on the attempt's release. An attempt has one such vote at most. With mu
+// held.
 func (a *attempt) openVote() *releaseVote {
 	l, v := a.engine, &a.vote
 	a.timeout = l.timeout(a.terms)
@@ -122,8 +124,8 @@ func (v *releaseVote) count(r *owedRelease, reply *wire.Reply, vote bool) {
 	v.decide()
 }
 
-// postpone has the release to a duplicate wait until the vote is over: should it come first, the
-// line that votes for the server would find the lock gone. With mu held.
+// postpone delays the release to a duplicate until the vote is over: if it came first, the line
+// that votes for the server would find the lock gone. With mu held.
 func (v *releaseVote) postpone(r *owedRelease) {
 	v.duplicates = append(v.duplicates, r)
 	v.count(r, &noVote, false)
@@ -152,7 +154,7 @@ func (v *releaseVote) close() {
 func (v *releaseVote) end(verdict error) {
 	if !v.closed {
 		v.closed, v.verdict = true, verdict
-		v.done <- struct{}{} // there is room: the decision was taken out
+		v.done <- struct{}{} // the channel is empty: the attempt's decision has been received
 	}
 	for _, r := range v.duplicates {
 		r.Send(clock.IO(), false)
@@ -160,7 +162,7 @@ func (v *releaseVote) end(verdict error) {
 	v.duplicates = nil
 }
 
-// fillIn adds to e how the nodes have answered to the release.
+// fillIn adds to e how the nodes answered the release.
 func (a *attempt) fillIn(e *QuorumError, v *releaseVote) {
 	a.mu.Lock()
 	defer a.unlock()
