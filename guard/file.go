@@ -15,23 +15,23 @@ import (
 // is registered. Call it before the first read under the lock. The file need not exist; its
 // directory must.
 //
-// The token lies beside the file, at path + ".fence"; path + ".lock" is locked (flock) for the
-// while. Neither must be deleted. All writers must be on file systems where flock excludes them,
-// and use this package. It waits for a writer who is at it, however long that is. Where there is no
-// flock, as on Windows, it fails with [errors.ErrUnsupported].
+// The token is kept in the file path + ".fence"; the file path + ".lock" is locked (flock) during
+// the call. Do not delete either. All writers must use this package, on file systems where flock
+// excludes them. RegisterFile waits for another writer, however long that one takes. Where there is
+// no flock, as on Windows, it fails with [errors.ErrUnsupported].
 func RegisterFile(path string, token uint64) error {
 	return underFlock(path, token, func() error { return nil })
 }
 
-// WriteFile replaces the file at path as a whole, or changes nothing and fails with [ErrStale] if a
-// greater token is registered. A crash leaves the old contents or the new, with the token
-// registered in either case. The file keeps its permissions; a new one is its owner's alone. See
-// [RegisterFile].
+// WriteFile replaces the whole file at path, or changes nothing and fails with [ErrStale] if a
+// greater token is registered. A crash leaves the old contents or the new. The token is registered
+// before the contents change. The file keeps its permissions; only its owner may read and write a
+// new file. See [RegisterFile].
 func WriteFile(path string, token uint64, data []byte) error {
 	return underFlock(path, token, func() error { return replace(path, data) })
 }
 
-// underFlock registers the token and then runs f, as one step for all who use path's lock.
+// underFlock registers the token and then runs f, as one step for all users of path's lock.
 func underFlock(path string, token uint64, f func() error) (err error) {
 	if err := check(token); err != nil {
 		return err
@@ -50,7 +50,7 @@ func underFlock(path string, token uint64, f func() error) (err error) {
 		return err
 	case token < seen:
 		return stale(path, token)
-	case token > seen: // first: after a crash between the two the older holder stays out
+	case token > seen: // first: after a crash in between, the older holder stays out
 		if err := replace(path+".fence", strconv.AppendUint(nil, token, 10)); err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func replace(path string, data []byte) error {
 	return syncDirectory(filepath.Dir(path))
 }
 
-// syncDirectory makes a rename outlast a crash. Not all file systems can.
+// syncDirectory makes a rename survive a crash. Not all file systems support that.
 func syncDirectory(path string) error {
 	directory, err := os.Open(path)
 	if err != nil {

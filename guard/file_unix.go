@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// flock locks the file until it is closed. It waits for whoever has it.
+// flock locks the file until it is closed. It waits until the lock is free.
 func flock(f *os.File) error {
 	for {
 		// a bare errno

@@ -10,18 +10,19 @@
 //
 // Do as these do. Three things make a guard one:
 //
-//   - The resource checks the token and stores in one atomic step.
-//   - A new holder registers its token before its first read: what it reads then cannot be
-//     overwritten by an older holder.
-//   - The resource keeps the token for as long as an older holder may yet write: a key that expires
-//     or is evicted, a replica that takes over without it, or a backup that is played back forget
-//     it.
+//   - The resource checks the token and stores the new data in one atomic step.
+//   - A new holder registers its token before its first read: an older holder then cannot overwrite
+//     what the new one has read.
+//   - The resource keeps the token for as long as an older holder may still write. It loses the
+//     token if a key expires or is evicted, if a replica takes over without it, or if an older
+//     backup is restored.
 //
 // # Tokens
 //
-// The token is [redlock.Lease.Fence]. An equal one is accepted, for one holder writes more than
-// once. Token 0, which a lease without fencing has, is refused with [ErrNoToken], and so is one
-// above all that leases have. All functions may be called concurrently, in any number of processes.
+// The token is [redlock.Lease.Fence]. A resource accepts an equal token, because one holder may
+// write more than once. Token 0, which a lease without fencing has, is refused with [ErrNoToken],
+// and so is a token too great for any lease. All functions may be called concurrently, in any
+// number of processes.
 //
 // [redlock.Lease.Fence]: https://pkg.go.dev/github.com/go-redlock/redlock#Lease.Fence
 package guard
@@ -31,15 +32,14 @@ import (
 	"fmt"
 )
 
-// ErrStale says that the resource has seen a greater token. A later holder has been there, and
-// nothing was changed.
+// ErrStale says that the resource has seen a greater token: a later holder has used it. Nothing was
+// changed.
 var ErrStale = errors.New("guard: stale fencing token")
 
-// ErrNoToken says that the token is 0, so the lease was taken without fencing and guards nothing,
-// or above all that leases have.
+// ErrNoToken says that the token is 0, as for a lease without fencing, or too great for any lease.
 var ErrNoToken = errors.New("guard: no fencing token")
 
-// maxToken is above all tokens of leases. Up to there every resource can compare them exactly.
+// maxToken is above all tokens of leases. Every resource compares numbers up to it exactly.
 const maxToken = 1 << 53
 
 func check(token uint64) error {

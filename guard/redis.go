@@ -19,8 +19,8 @@ func RegisterRedis(ctx context.Context, client redis.Scripter, key string, token
 	return runRedis(ctx, client, key, token)
 }
 
-// SetRedis stores value in the hash at key, field "value", and its token with it in one step, or
-// changes nothing and fails with [ErrStale] if a greater token is there.
+// SetRedis stores value and token in the hash at key, in the fields "value" and "token", in one
+// atomic step. If a greater token is there, it changes nothing and fails with [ErrStale].
 func SetRedis(ctx context.Context, client redis.Scripter, key string, token uint64, value string) error {
 	return runRedis(ctx, client, key, token, value)
 }

@@ -13,7 +13,7 @@ import (
 	"unicode"
 )
 
-// A target is what an address says, with the Dialer's settings where it says nothing.
+// A target is a parsed address, with the Dialer's settings where the address has none.
 type target struct {
 	network, addr      string
 	username, password string
@@ -22,22 +22,22 @@ type target struct {
 	db                 int
 }
 
-// target takes an address apart. No error has its password.
+// target parses an address. Its errors never contain the password.
 func (d Dialer) target(addr string) (*target, error) {
 	t := &target{network: "tcp", username: d.Username, password: d.Password, credentials: d.Credentials, tls: d.TLS, db: d.DB}
 	hostport := addr
 	if strings.Contains(addr, "://") {
 		u, err := url.Parse(addr)
 		if err != nil {
-			// the parser's own words repeat it, password and all
+			// the parser's own error repeats the address with its password
 			return nil, errors.New("not a URL")
 		}
-		// then part of a password may be taken for the host
+		// else part of a password could be mistaken for the host
 		if strings.Contains(u.Opaque+u.Path, "@") {
 			return nil, errors.New("not a URL: the characters / ? # and @ of a password must be escaped")
 		}
 		if err := t.url(u); err != nil {
-			// a password may stand in all the rest
+			// the rest may contain a password
 			return nil, fmt.Errorf("%q: %w", u.Scheme+"://"+u.Host+u.Path, err)
 		}
 		if t.network == "unix" {
@@ -59,7 +59,7 @@ func (d Dialer) target(addr string) (*target, error) {
 	return t, nil
 }
 
-// url takes over what the URL says.
+// url takes the settings in the URL.
 func (t *target) url(u *url.URL) (err error) {
 	t.login(u.User)
 	switch u.Scheme {
@@ -84,8 +84,9 @@ func (t *target) url(u *url.URL) (err error) {
 	return nil
 }
 
-// login takes over the user and the password, each where there is one. What the Dialer is to ask
-// for credentials is asked no more once the URL has a password; until then the name is the URL's.
+// login takes the user and the password from the URL, each if there is one. If the URL has a
+// password, the Dialer's Credentials are not asked; if it has a user only, they give the password
+// and the user is the URL's.
 func (t *target) login(u *url.Userinfo) {
 	if name := u.Username(); name != "" {
 		t.username = name
@@ -101,7 +102,7 @@ func (t *target) login(u *url.Userinfo) {
 	}
 }
 
-// socket takes over what the URL of a socket on this machine says.
+// socket takes the settings in the URL of a socket on this machine.
 func (t *target) socket(u *url.URL) error {
 	if u.Host != "" || !strings.HasPrefix(u.Path, "/") || strings.HasSuffix(u.Path, "/") || strings.ContainsFunc(u.Path, hidden) {
 		return errors.New("a socket is unix:///path, from the root on")
@@ -123,7 +124,7 @@ func (t *target) socket(u *url.URL) error {
 
 const defaultPort = "6379"
 
-// splitHostPort takes apart host:port, [v6]:port, or a host alone.
+// splitHostPort splits host:port, [v6]:port, or a host alone.
 func splitHostPort(s string) (host, port string, err error) {
 	host, port = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), defaultPort
 	_, notIP := netip.ParseAddr(host) // an address with a zone is one too
@@ -149,12 +150,12 @@ func hidden(r rune) bool { return r == ' ' || r == unicode.ReplacementChar || !u
 // byteOrderMark is what some editors put before the first line of a file.
 const byteOrderMark = "\ufeff"
 
-// DialList makes a node of each address of a list, with the zero [Dialer]. See [Dialer.DialList].
+// DialList makes a node from each address in a list, with the zero [Dialer]. See [Dialer.DialList].
 func DialList(list string) ([]Node, error) { return Dialer{}.DialList(list) }
 
-// DialList makes a node of each address of a list as people write it in one flag, file or variable
-// of the environment; see [ParseList]. Like Dial it does not connect. It fails if the list is
-// empty, or an address is not one that [Dialer.Dial] takes.
+// DialList makes a node from each address in a list, as written in a flag, a file or an environment
+// variable; see [ParseList]. Like Dial it does not connect. It fails if the list is empty or
+// [Dialer.Dial] does not accept an address.
 func (d Dialer) DialList(list string) ([]Node, error) {
 	addrs, err := ParseList(list)
 	if err != nil {
@@ -163,9 +164,9 @@ func (d Dialer) DialList(list string) ([]Node, error) {
 	return d.Dial(addrs...)
 }
 
-// ParseList splits a list of addresses as people write it in flags, files and the environment:
-// separated by commas, blanks or newlines, a byte order mark before it or not. It fails if there is
-// none, or one is not an address that [Dial] takes.
+// ParseList splits a list of addresses, as written in flags, files and environment variables:
+// separated by commas, blanks or newlines, with or without a byte order mark in front. It fails if
+// the list is empty or [Dial] does not accept an address.
 func ParseList(list string) ([]string, error) {
 	addrs := strings.FieldsFunc(strings.TrimPrefix(list, byteOrderMark), func(r rune) bool { return strings.ContainsRune(", \t\r\n", r) })
 	if len(addrs) == 0 {

@@ -10,9 +10,10 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// wholeCluster makes one node of a cluster. go-redis keeps the connections to its servers, which it
-// makes while a request waits. So that this need not be, a connection of ours stands for one to
-// each master: to make it is to have go-redis connect to all, in a time of its own.
+// wholeCluster makes one node of a cluster. go-redis keeps the connections to its servers, and
+// would make them while a request waits. To avoid that, one connection of ours stands for a
+// connection to each master: making it has go-redis connect to all masters, on a time limit that is
+// not the request's.
 func wholeCluster(o redis.ClusterOptions) *client {
 	c := &client{
 		addr:    strings.Join(append([]string{"cluster"}, o.Addrs...), " "),
@@ -24,7 +25,7 @@ func wholeCluster(o redis.ClusterOptions) *client {
 	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = longest, longest, true
 	o.PoolSize, o.PoolTimeout = defaultPoolSize, longest
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
-	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
+	o.DisableIdentity, o.Protocol = true, 2 // no push messages, which protocol 3 has
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.OnConnect, o.CredentialsProviderContext = introduced(o.ClientName, punctual(o.OnConnect)), punctualCredentials(o.CredentialsProviderContext)
 	o.ClientName = ""
@@ -53,8 +54,8 @@ func wholeCluster(o redis.ClusterOptions) *client {
 }
 
 // meet has go-redis connect to each master of the cluster. It returns once all have answered, but
-// does not wait for those that take more than twice as long as the first: their locks are not the
-// others'.
+// does not wait for a master that takes more than twice as long as the first: a slow master must
+// not delay the locks of the others.
 func meet(ctx context.Context, s *connections, client *redis.ClusterClient) error {
 	began, all, first := now(), make(chan error, 1), make(chan time.Duration, 1)
 	go func() {
@@ -81,7 +82,7 @@ func meet(ctx context.Context, s *connections, client *redis.ClusterClient) erro
 		ctx, cancel := context.WithTimeout(ctx, took)
 		defer cancel()
 		select {
-		case <-all: //nolint:errcheck // one that answers will do
+		case <-all: //nolint:errcheck // one master that answers is enough
 		case <-ctx.Done():
 		}
 		return nil

@@ -13,9 +13,9 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// ErrConnecting is the cause of [Unavailable] where a request has waited in vain for a connection
-// that is still being made. Nothing was sent. The connection is kept for the next request, so that
-// one finds it sooner or later, however far away the node is.
+// ErrConnecting is the cause of [Unavailable] if the time of a request was over while its
+// connection was still being made. Nothing was sent. The connection is kept for later requests, so
+// one of them finds it in the end, however far away the node is.
 var ErrConnecting = wire.ErrConnecting
 
 var (

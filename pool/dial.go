@@ -15,61 +15,62 @@ import (
 )
 
 // A Dialer makes nodes from addresses. The zero Dialer is ready to use; it must not change while it
-// is in use. What an address says for itself takes precedence.
+// is in use. Settings in an address take precedence over the Dialer's.
 type Dialer struct {
 	Username string
 	Password string
-	// Credentials, if set, is asked for the username and password of each new connection. Nodes
-	// repeat its errors.
+	// Credentials, if set, returns the username and password for each new connection. Nodes pass
+	// its errors on.
 	Credentials func(ctx context.Context) (username, password string, err error)
 
-	// TLS, if set, secures the connections to all addresses. The server's name is the address's
-	// unless it is set.
+	// TLS, if set, secures the connections to all addresses. If its ServerName is empty, the host
+	// of the address is used.
 	TLS *tls.Config
 
 	// DB is the number of the database. Two databases of one server are not two nodes: redlock.New
-	// takes them for one address.
+	// refuses an address that is given twice, whatever its database.
 	DB int
 
-	// ClientName is what CLIENT LIST shows. Where the server does not let the user set it there is
-	// none.
+	// ClientName is shown by CLIENT LIST. If the server does not permit the user to set a name, the
+	// connections have none.
 	ClientName string
 
-	// Timeout bounds how long making a connection may take, from dialling to the answer to its
-	// greeting. That goes on in the background, whatever becomes of the request that was first to
-	// need it; so it may be far longer than a node timeout. The default, which is go-redis's, is 5
-	// s. Less than a second, or two over TLS, counts as that; and where a request may take longer,
-	// so may connecting.
+	// Timeout bounds how long connecting may take, from dialling to the answer to the greeting.
+	// Connecting goes on in the background even after the request that needed it has been given up;
+	// so Timeout may be far longer than a node timeout. The default is 5 s, as in go-redis. The
+	// least is a second, or two over TLS; a smaller value counts as that. Where a request may take
+	// longer than Timeout, so may connecting.
 	Timeout time.Duration
 
-	// MaxIdle is how long a connection may rest. One that has rested that long is closed: a proxy,
-	// a balancer or a NAT may have forgotten it without a word, and a request sent over it would
-	// cost the node's vote. The default is 30 s. It must be less than what is in between allows:
-	// HAProxy's examples say 50 s, AWS's balancers 60 to 350 s, Linux's connection tracking days.
+	// MaxIdle is how long a connection may be idle before it is closed. A proxy, a balancer or a
+	// NAT may silently drop an idle connection, and a request sent over it would cost the node's
+	// vote. So MaxIdle must be less than the idle timeout of anything between here and the node:
+	// HAProxy's examples have 50 s, AWS's balancers 60 to 350 s, Linux's connection tracking days.
+	// The default is 30 s.
 	MaxIdle time.Duration
 
-	// PoolSize is how many connections there may be to one node. A Locker uses two at a time, or
-	// four if it is the only node, and one more to listen. The default is 16.
+	// PoolSize is the greatest number of connections to one node. A Locker uses two at a time, or
+	// four if it has only one node, and one more to listen. The default is 16.
 	PoolSize int
 }
 
 const (
 	defaultTimeout = 5 * time.Second
-	// a name's first address may lead nowhere (Go tries the next after 300 ms), a SYN be lost (sent
-	// again after 1 s).
+	// the first address of a name may lead nowhere (Go tries the next after 300 ms), or a SYN may
+	// be lost (it is sent again after 1 s).
 	leastTimeout    = time.Second
 	defaultMaxIdle  = 30 * time.Second
 	defaultPoolSize = 16
-	// a batch of requests under load: in a smaller buffer it would leave in pieces, each of which
-	// costs the client a system call and the server one more read.
+	// holds a batch of requests under load: from a smaller buffer it would leave in pieces, and
+	// each piece costs the client a system call and the server another read.
 	bufferSize = 32 << 10
 )
 
-// Dial makes a node of each address, with the zero [Dialer].
+// Dial makes a node from each address, with the zero [Dialer].
 func Dial(addrs ...string) ([]Node, error) { return Dialer{}.Dial(addrs...) }
 
-// Dial makes a node of each address. It does not connect; connections are made when they are
-// needed, and closed when the last Locker that uses the nodes is.
+// Dial makes a node from each address. It does not connect: connections are made when they are
+// needed, and closed when the last Locker that uses the nodes is closed.
 //
 // An address is host:port, a host alone (port 6379), or a URL:
 //
@@ -77,8 +78,8 @@ func Dial(addrs ...string) ([]Node, error) { return Dialer{}.Dial(addrs...) }
 //	rediss://…                                  the same over TLS
 //	unix://[user[:password]@]/path[?db=N]       a socket on this machine, always without TLS
 //
-// A user and a password are each taken from the Dialer where the URL has none of its own. Errors
-// name the address and what is wrong with it, without its password.
+// If the URL has no user, or no password, that is taken from the Dialer. Errors name the address,
+// without its password, and the reason.
 func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 	nodes := make([]Node, 0, len(addrs))
 	for i, a := range addrs {
@@ -91,8 +92,8 @@ func (d Dialer) Dial(addrs ...string) ([]Node, error) {
 	return nodes, nil
 }
 
-// Options returns the settings by which [Dialer.Dial] connects to an address, for a go-redis client
-// of one's own: it takes the same addresses and gives the same errors.
+// Options returns the settings with which [Dialer.Dial] connects to an address, for use in your own
+// go-redis client. It accepts the same addresses and returns the same errors as Dial.
 func (d Dialer) Options(addr string) (*redis.Options, error) {
 	opt, err := d.options(addr)
 	if err != nil {
@@ -104,11 +105,11 @@ func (d Dialer) Options(addr string) (*redis.Options, error) {
 	return opt, nil
 }
 
-// patience is how long making a connection may take, if that was asked for.
+// patience is how long connecting may take, if so much was asked for.
 func patience(asked time.Duration, secured bool) time.Duration {
 	least := leastTimeout
 	if secured {
-		least *= 2 // one round trip more, with TLS 1.2 two, and work for both ends
+		least *= 2 // TLS adds a round trip (TLS 1.2: two), and work for both ends
 	}
 	return max(cmp.Or(asked, defaultTimeout), least)
 }
@@ -143,22 +144,22 @@ func (d Dialer) options(addr string) (*redis.Options, error) {
 	return opt, nil
 }
 
-// longest is more than any request may take: the deadline of its context is sooner.
+// longest is longer than any request may take: its context has an earlier deadline.
 const longest = 2 * time.Minute
 
-// harden sets what keeps a node that does not answer from costing more than its vote: a request is
-// neither sent nor dialed twice, and keeps to its deadline, whatever that is.
+// harden has go-redis neither send nor dial twice for a request, and always keep the request's
+// deadline: so a node that does not answer costs only its vote.
 func harden(o *redis.Options, size int) {
 	o.MaxRetries = -1
 	o.DialTimeout, o.DialerRetries = longest, 1
 	o.ReadTimeout, o.WriteTimeout, o.ContextTimeoutEnabled = longest, longest, true
 	o.PoolSize, o.PoolTimeout = size, longest
 	o.ReadBufferSize, o.WriteBufferSize = bufferSize, bufferSize
-	o.DisableIdentity, o.Protocol = true, 2 // of the newer protocol's pushes we want none
+	o.DisableIdentity, o.Protocol = true, 2 // no push messages, which protocol 3 has
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// standalone makes a node of one server, which these options lead to.
+// standalone makes a node of the server that the options lead to.
 func standalone(opt redis.Options, timeout, maxIdle time.Duration) *client {
 	c := &client{addr: opt.Addr, secured: opt.TLSConfig != nil, maxIdle: maxIdle}
 	c.timeout = patience(timeout, c.secured)

@@ -1,29 +1,30 @@
-// Package pool makes the nodes of a quorum: a [Node] is one of its masters.
+// Package pool makes the nodes of a quorum. A [Node] is one of its masters.
 //
 //	nodes, err := pool.Dial("10.0.0.1:6379", "rediss://user:password@10.0.0.2:6380", "10.0.0.3")
 //
-// [Dial] makes nodes of addresses, [Dialer] of addresses with credentials, TLS or timeouts of one's
-// own, and [New] of what a go-redis client that one has already leads to: a server, the master that
-// a sentinel names, or a whole cluster as one node. [ParseList] splits a list as flags and the
-// environment hold it. None of them connects: a node that is away is found out, and forgiven, at
-// every call.
+// [Dial] makes nodes from addresses. A [Dialer] does so with your own credentials, TLS and
+// timeouts. [New] makes a node from an existing go-redis client: of a server, of the master that a
+// sentinel names, or of a whole cluster as one node. [ParseList] splits a list of addresses from a
+// flag or the environment. None of them connects: each call finds out anew which nodes are
+// reachable.
 //
 // # What a node does
 //
-// Each [Verb] is one Lua script, so one atomic step on the server; the scripts are in the folder
-// lua. A lock without a token is first asked for by SET NX PX, which takes half the server's time,
-// and by the script where somebody has it. Several requests may share a round trip, and a run of a
-// script. A request is carried out at most once, and what became of it is a [Verdict]: an error of
-// the network is [Unavailable], and so is what a server or a proxy says (it is loading, full,
-// failing over, a replica), unless it is known to stay: that is [Refused]. What is unavailable may
-// have been executed. No error holds a password or an owner id.
+// Each [Verb] is one Lua script, and so one atomic step on the server; the scripts are in the
+// folder lua. A request for a lock without a token first uses SET NX PX, which takes half the
+// server's time, and uses the script only if the key is taken. Several requests may share a round
+// trip, and a run of a script. A request is carried out at most once. Its outcome is a [Verdict].
+// An error of the network is [Unavailable]. So is an error of a server or a proxy (it is loading,
+// full, failing over, a replica), except for errors that are known to be permanent: these are
+// [Refused]. An Unavailable request may have been executed. No error holds a password or an owner
+// id.
 //
 // # What servers need
 //
-// Redis 7.0 or Valkey 7.2 at least. A user needs EVAL, EVALSHA and what the scripts call, on the
-// lock's key, its name behind the prefix, and on those beside it: {key}:redlock:fence and
-// {key}:redlock:queue, or key::redlock:fence and key::redlock:queue where the key has a hash tag.
-// The restart guard needs the key redlock:restart. PUBLISH and SUBSCRIBE on the channels
-// redlock:inbox:* save waiters from polling; INFO is for the restart guard, and to see that two
-// addresses lead to one server.
+// Servers must be Redis 7.0 or Valkey 7.2 at least. The server's user must be allowed EVAL, EVALSHA
+// and the commands in the scripts, on three keys for each lock: the prefix with the name; and
+// {key}:redlock:fence and {key}:redlock:queue, or key::redlock:fence and key::redlock:queue if the
+// key has a hash tag. The restart guard needs the key redlock:restart. With PUBLISH and SUBSCRIBE
+// on the channels redlock:inbox:* waiters need not poll. INFO is for the restart guard, and for
+// noticing that two addresses lead to one server.
 package pool

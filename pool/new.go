@@ -13,43 +13,44 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An Option sets up what [New] makes.
+// An Option sets up a node that [New] makes.
 type Option interface{ apply(*client) }
 
 type option func(*client)
 
 func (o option) apply(c *client) { o(c) }
 
-// WithAddr sets the address by which errors, logs and events call the node. The default is the
-// client's own. It must not hold credentials. Of a client that asks sentinels for its master
-// (redis.NewFailoverClient, redis.NewFailoverClusterClient) go-redis tells neither master nor
-// sentinels: it is numbered, unless it is given its master's name here.
+// WithAddr sets the address that names the node in errors, logs and events. The default is the
+// client's own. It must not hold credentials. go-redis does not reveal the master or the sentinels
+// of a client that asks sentinels for its master (redis.NewFailoverClient,
+// redis.NewFailoverClusterClient): such a node is called by a number, unless you set its master's
+// name here.
 func WithAddr(addr string) Option { return option(func(c *client) { c.addr = addr }) }
 
-// WithTimeout sets how long making a connection may take, as [Dialer].Timeout does. The default is
-// the longer of the client's own DialTimeout and ReadTimeout.
+// WithTimeout sets how long connecting may take, as [Dialer].Timeout does. The default is the
+// longer of the client's own DialTimeout and ReadTimeout.
 func WithTimeout(d time.Duration) Option {
 	return option(func(c *client) { c.timeout = patience(max(d, 0), c.secured) })
 }
 
-// WithMaxIdle sets how long a connection may rest, as [Dialer].MaxIdle does.
+// WithMaxIdle sets how long a connection may be idle, as [Dialer].MaxIdle does.
 func WithMaxIdle(d time.Duration) Option {
 	return option(func(c *client) { c.maxIdle = cmp.Or(max(d, 0), defaultMaxIdle) })
 }
 
-// New makes a node of what the user's own client leads to: a server, the master that a sentinel
-// names, or a whole cluster as one node. It takes the client's address, dialer, TLS and
-// credentials, and makes connections of its own from them, with the settings that [Dial] uses: so
-// it does not matter what retries and pool the client has, and neither can use up the other's
-// connections. The client stays the user's, and is neither used nor closed.
+// New makes a node from the user's own client: of a server, of the master that a sentinel names, or
+// of a whole cluster as one node. It takes the client's address, dialer, TLS and credentials, and
+// makes separate connections with them, under the settings that [Dial] uses. So the client's
+// retries and pool do not matter, and node and client cannot exhaust each other's connections. New
+// neither uses nor closes the client.
 //
-// A failover client (redis.NewFailoverClient) dials by a function of go-redis's, which over TLS
-// heeds the client's DialTimeout alone: a handshake that the master does not answer goes on for so
-// long after the node was closed, and without end where the client has none. So give
+// A failover client (redis.NewFailoverClient) dials by a function of go-redis that over TLS obeys
+// only the client's DialTimeout. If the master does not answer the handshake, that function runs
+// until the DialTimeout even though the node was closed, and for ever if there is none. So give
 // FailoverOptions a DialTimeout, or a Dialer that ends with its context.
 //
-// A redis.Ring is no node, for it spreads keys over servers that do not agree. Of it, and of nil,
-// New makes a node that redlock.New refuses, with the reason.
+// A redis.Ring cannot be a node, because it spreads keys over servers that do not agree. From a
+// Ring, and from nil, New makes a node that redlock.New refuses, with the reason.
 func New(user redis.UniversalClient, opts ...Option) Node {
 	var c *client
 	switch r := user.(type) {
@@ -68,7 +69,7 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 			return wire.Seal(&unfit{"nil", errNil})
 		}
 		c = wholeCluster(*r.Options())
-		// they are found by a function: perhaps by asking sentinels
+		// a function finds the masters, perhaps by asking sentinels
 		if len(r.Options().Addrs) == 0 {
 			c.addr = numbered(c.addr, weak.Make(r))
 		}
@@ -88,14 +89,14 @@ func New(user redis.UniversalClient, opts ...Option) Node {
 // failoverAddr is what go-redis calls every client that asks sentinels for its master.
 const failoverAddr = "FailoverClient"
 
-// unnamed are the numbers of the clients that do not tell what they lead to.
+// unnamed numbers the clients that do not reveal where they lead.
 var unnamed struct {
 	mu      sync.Mutex
 	numbers map[any]int // by a weak pointer to the client
 }
 
-// numbered returns an address that is the client's own, and the same each time: one client is one
-// node.
+// numbered returns an address for the client that no other client has, and always the same one: one
+// client is one node.
 func numbered(addr string, client any) string {
 	unnamed.mu.Lock()
 	defer unnamed.mu.Unlock()
@@ -110,8 +111,8 @@ func numbered(addr string, client any) string {
 	return fmt.Sprintf("%s %d", addr, n)
 }
 
-// introduced tells the server the client's name before it calls a user's function. Where the server
-// does not let the user do that there is none.
+// introduced returns a function that tells the server the client's name and then calls a user's
+// function. If the server does not permit the name, the connection has none.
 func introduced(name string, then func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
 	if name == "" {
 		return then

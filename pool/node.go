@@ -3,7 +3,7 @@ package pool
 import "github.com/go-redlock/redlock/internal/wire"
 
 // A Node is one independent master. [Dial] and [New] make nodes, for redlock.New; the interface is
-// sealed, so that it can grow. A type that embeds a Node is none, and redlock.New refuses it.
+// sealed, so that it can grow. redlock.New refuses a type that embeds a Node.
 type Node interface {
 	// Addr names the node in errors, logs and events. It holds no credential.
 	Addr() string
@@ -13,7 +13,7 @@ type Node interface {
 
 type sealed = wire.Sealed
 
-// A Verb says what a node was asked. String returns its name.
+// A Verb says what a request asks of a node. String returns its name.
 type Verb = wire.Verb
 
 // The verbs. Each is one atomic step on the node.
@@ -26,9 +26,9 @@ const (
 	Extend Verb = wire.Extend
 	// Rejoin prolongs a lock, and takes it again on a node that has lost it.
 	Rejoin Verb = wire.Rejoin
-	// Release gives a lock up, and passes it on to the next that waits for it.
+	// Release gives a lock up, and passes it on to the next waiter.
 	Release Verb = wire.Release
-	// Leave gives up a place in the queue of those that wait for a lock.
+	// Leave gives up a place in the queue of a lock's waiters.
 	Leave Verb = wire.Leave
 	// Inspect reads the state of a lock.
 	Inspect Verb = wire.Inspect
@@ -38,7 +38,7 @@ const (
 	Check Verb = wire.Check
 )
 
-// A Verdict is what became of one request on one node. String returns a word or two for errors and
+// A Verdict is the outcome of one request on one node. String returns a word or two for errors and
 // logs.
 type Verdict = wire.Verdict
 
@@ -48,20 +48,21 @@ const (
 	Unanswered Verdict = wire.Unanswered
 	// OK: done.
 	OK Verdict = wire.OK
-	// Held: refused, for another owner has the lock.
+	// Held: refused, because another owner has the lock.
 	Held Verdict = wire.Held
-	// Gone: refused, for the lock is not this owner's: expired, deleted or taken over.
+	// Gone: refused, because the lock is not this owner's: it expired, was deleted or was taken
+	// over.
 	Gone Verdict = wire.Gone
-	// Raised: refused to a Repair, for the fencing register is above the token already, or was lost
-	// since the grant and may have been.
+	// Raised: a Repair was refused, because the fencing register is already above the token, or
+	// because it was lost since the grant and may have been above it.
 	Raised Verdict = wire.Raised
-	// Quarantined: refused, for the node has restarted lately (redlock.WithRestartGuard).
+	// Quarantined: refused, because the node has restarted recently (redlock.WithRestartGuard).
 	Quarantined Verdict = wire.Quarantined
-	// Refused: the node answered with one of the errors that trying again does not mend: no
+	// Refused: the node answered with a permanent error, which a further try does not change: no
 	// permission, no such command, wrong type, a foreign value in the fencing register, too old a
 	// server, a certificate that is not accepted.
 	Refused Verdict = wire.Refused
-	// Unavailable: the node could not be reached, did not answer in time, or answered with any
-	// other error, which may pass.
+	// Unavailable: the node could not be reached, did not answer in time, or answered with an error
+	// that may be temporary.
 	Unavailable Verdict = wire.Unavailable
 )

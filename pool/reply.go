@@ -11,10 +11,10 @@ import (
 )
 
 var (
-	// ErrBadFence is the cause of a refusal where the fencing register's key holds what is no
-	// fencing register. The node has left it as it was; somebody must find out whose it is.
+	// ErrBadFence is the cause of a refusal if the key of the fencing register holds something
+	// else. The node has left the value unchanged; somebody must find out who wrote it.
 	ErrBadFence = wire.ErrBadFence
-	// ErrBadReply is the cause of a refusal where the node's answer is not one that our scripts
+	// ErrBadReply is the cause of a refusal if the node's answer is not one that our scripts can
 	// give.
 	ErrBadReply = errors.New("the node's answer makes no sense")
 )
