@@ -105,7 +105,8 @@ func (d Dialer) Options(addr string) (*redis.Options, error) {
 	return opt, nil
 }
 
-// patience is how long connecting may take, if so much was asked for.
+// patience returns how long connecting may take: as long as asked, by default defaultTimeout, and
+// never less than the least time.
 func patience(asked time.Duration, secured bool) time.Duration {
 	least := leastTimeout
 	if secured {

@@ -94,7 +94,7 @@ func (t *Telemetry) measure(ctx context.Context, e redlock.Event) {
 	}
 }
 
-// start has the series of a lock that alerts rest on begin, at zero.
+// start begins the series of a lock that alerts use, at zero.
 func (t *Telemetry) start(ctx context.Context, lock string) {
 	var label string
 	if t.name != nil {
@@ -116,7 +116,7 @@ func (t *Telemetry) held(ctx context.Context, lock string, d time.Duration) {
 	t.hold.Record(ctx, d.Seconds(), t.of(lock))
 }
 
-// of are the attributes of a measurement of the lock of that name.
+// of returns the attributes of a measurement for the lock of that name.
 func (t *Telemetry) of(lock string, more ...attribute.KeyValue) metric.MeasurementOption {
 	if t.name != nil {
 		more = append(more, attribute.String("redlock.lock", t.name(lock)))

@@ -1,4 +1,4 @@
-// Package redlockotel makes OpenTelemetry metrics and traces of what a [redlock.Locker] does.
+// Package redlockotel makes OpenTelemetry metrics and traces from the events of a [redlock.Locker].
 //
 //	telemetry, err := redlockotel.New()
 //	locks, err := redlock.New(nodes, redlock.WithObserver(telemetry))
@@ -23,31 +23,31 @@
 //	redlock.node.duration           server.address, server.port: how long its round trips took
 //	redlock.node.releases.dropped   server.address, server.port, redlock.reason
 //
-// The counters that alerts rest on (in_danger, lost, failures of no_quorum and too_late) begin at
-// zero, for no rise is seen in a series that begins with its first event: at once, or with
-// [WithNames] with the first attempt at a lock.
+// The counters that alerts use (in_danger, lost, failures with no_quorum and too_late) begin at
+// zero: at once, or with [WithNames] at the first attempt to take a lock. If a series began with
+// its first event, a backend would see no rise in it.
 //
 // # Traces
 //
-// In the trace that the context of Lock, TryLock, Do or TryDo belongs to:
+// The trace of the context given to Lock, TryLock, Do or TryDo gets:
 //
 //   - the span redlock.lock, from the call to the lease or the error;
 //   - the span redlock.hold, from the lease to the end of its release, or to its loss, with the
 //     events redlock.renewed, redlock.danger, redlock.lost and redlock.released;
-//   - on the caller's own span an event redlock.attempt for each attempt.
+//   - an event redlock.attempt for each attempt, on the caller's own span.
 //
-// The spans have the lock's whole name, as redlock.lock, and the fencing token. One that ended in
-// an error has its status; that another has the lock is none.
+// The spans have the lock's whole name, as redlock.lock, and the fencing token. A span that ended
+// in an error has the status Error; ErrHeld does not count as an error.
 //
 // # Verdicts
 //
-// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and
-// other; those of nodes ok, held, gone, raised, quarantined, refused and unavailable. An owner id
-// is nowhere, neither in metrics nor in traces.
+// The verdicts of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline,
+// canceled and other. The verdicts of nodes are ok, held, gone, raised, quarantined, refused and
+// unavailable. Neither metrics nor traces contain an owner id.
 //
-// The reason why a release was given up, so that its key lasts until the TTL, is backlog (the node
-// did not answer, and too many were owed to it) or refused (the node refused it until the TTL was
-// over).
+// If a release was given up, its key lasts until the TTL. The reason is backlog (the node did not
+// answer, and too many releases wait for it) or refused (the node refused the release until the TTL
+// was over).
 package redlockotel
 
 import (
@@ -69,7 +69,7 @@ import (
 
 const scope = "github.com/go-redlock/redlock/redlockotel"
 
-// Telemetry observes a Locker, or several. It is safe for concurrent use.
+// Telemetry observes one or more Lockers. It is safe for concurrent use.
 type Telemetry struct {
 	meters  metric.MeterProvider
 	tracers trace.TracerProvider
@@ -86,19 +86,20 @@ var _ redlock.ContextObserver = (*Telemetry)(nil)
 // An Option sets up [Telemetry].
 type Option func(*Telemetry)
 
-// WithMeterProvider sets where metrics go; without it that is the global provider.
+// WithMeterProvider sets the meter provider. The default is the global one.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(t *Telemetry) { t.meters = p } }
 
-// WithTracerProvider sets where traces go; without it that is the global provider.
+// WithTracerProvider sets the tracer provider. The default is the global one.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(t *Telemetry) { t.tracers = p } }
 
-// WithNames gives metrics the attribute redlock.lock: what label makes of a lock's name, such as
-// "invoice" of "invoice:42". It must be safe for concurrent use and have few results: each is a
-// series for every metric. Traces have the whole name always.
+// WithNames adds the attribute redlock.lock to metrics. Its value is what label returns for the
+// lock's name, for instance "invoice" for "invoice:42". label must be safe for concurrent use, and
+// return few different values: each one adds a series to every metric. Traces always have the whole
+// name.
 func WithNames(label func(name string) string) Option { return func(t *Telemetry) { t.name = label } }
 
-// New makes Telemetry, to be given to [redlock.WithObserver]. It fails only if the meter provider
-// refuses an instrument.
+// New makes Telemetry, for [redlock.WithObserver]. It fails only if the meter provider refuses an
+// instrument.
 func New(opts ...Option) (*Telemetry, error) {
 	t := &Telemetry{meters: otel.GetMeterProvider(), tracers: otel.GetTracerProvider()}
 	for _, o := range opts {
@@ -159,15 +160,15 @@ func (t *Telemetry) waited(ctx context.Context, d time.Duration, attrs ...attrib
 	return span
 }
 
-// begin starts the span of a lease, whose context is ctx. It ends when the lease is released or
-// lost; Close is told in no event.
+// begin starts the span of a lease, whose context is ctx. The span ends when the lease is released
+// or lost; no event reports that Close ended it.
 func (t *Telemetry) begin(ctx context.Context, e redlock.AcquiredEvent) {
 	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(name(e.Name), fence(e.Fence)))
 	if !span.IsRecording() {
 		return
 	}
 	t.holds.Store(ctx, span)
-	if ctx.Err() != nil { // it was lost at once, and that was told before
+	if ctx.Err() != nil { // it was lost at once, and that event came before
 		t.end(ctx, context.Cause(ctx))
 		return
 	}

@@ -1,4 +1,4 @@
-// Package redlockprom makes Prometheus metrics of what a [redlock.Locker] does.
+// Package redlockprom makes Prometheus metrics from the events of a [redlock.Locker].
 //
 //	metrics := redlockprom.New()
 //	prometheus.MustRegister(metrics)
@@ -27,22 +27,22 @@
 //
 // # Verdicts
 //
-// Those of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline, canceled and
-// other; those of nodes ok, held, gone, raised, quarantined, refused and unavailable. An owner id
-// is in none of them.
+// The verdicts of calls are ok, held, no_quorum, too_late, lost, released, closed, deadline,
+// canceled and other. The verdicts of nodes are ok, held, gone, raised, quarantined, refused and
+// unavailable. The metrics contain no owner id.
 //
-// The reason why a release was given up is backlog (the node did not answer, and too many were owed
-// to it) or refused (the node refused it until the TTL was over).
+// The reason why a release was given up is backlog (the node did not answer, and too many releases
+// wait for it) or refused (the node refused the release until the TTL was over).
 //
 // # What to watch
 //
-// redlock_leases_lost_total, for work may have overlapped; redlock_leases_in_danger_total, which
-// comes before it; and unavailable or refused nodes, of which a minority is not felt otherwise.
-// deploy/prometheus has the rules.
+// Watch redlock_leases_lost_total, because work may have overlapped;
+// redlock_leases_in_danger_total, which rises first; and nodes that are unavailable or refuse: as
+// long as they are a minority, nothing else shows them. deploy/prometheus has rules for alerts.
 //
 // Prometheus sees no rise in a series that begins with its first event. So the series that alerts
-// rest on begin at zero: those of a lock with the first attempt at it (without [WithNames], at
-// once), those of a node with the first request to it.
+// use begin at zero: the series of a lock at the first attempt to take it (without [WithNames], at
+// once), the series of a node at the first request to it.
 package redlockprom
 
 import (
@@ -58,8 +58,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Metrics observes a Locker, or several, and is what a Prometheus registry collects from. It is
-// safe for concurrent use.
+// Metrics observes one or more Lockers, and is a collector for a Prometheus registry. It is safe
+// for concurrent use.
 type Metrics struct {
 	name  func(string) string
 	known sync.Map // of series: the labels and nodes whose series have begun
@@ -77,16 +77,16 @@ var (
 // An Option sets up [Metrics].
 type Option func(*Metrics)
 
-// WithNames has the lock label be what label makes of a lock's name, such as "invoice" of
-// "invoice:42". It must be safe for concurrent use and have few results: each is a time series for
-// every metric. Without it the label is empty.
+// WithNames sets the label lock to what label returns for the lock's name, for instance "invoice"
+// for "invoice:42". label must be safe for concurrent use, and return few different values: each
+// one adds a time series to every metric. Without WithNames the label lock is empty.
 func WithNames(label func(name string) string) Option {
 	return func(m *Metrics) { m.name = label }
 }
 
-// New makes Metrics. They collect nothing until they are given to [redlock.WithObserver], and are
-// seen nowhere until they are registered. Prefix and constant labels are the registry's business:
-// see [prometheus.WrapRegistererWithPrefix] and [prometheus.WrapRegistererWith].
+// New makes Metrics. Give them to [redlock.WithObserver] and register them with a Prometheus
+// registry. For a prefix or constant labels use [prometheus.WrapRegistererWithPrefix] and
+// [prometheus.WrapRegistererWith].
 func New(opts ...Option) *Metrics {
 	m := &Metrics{
 		attempts: counter("attempts_total", "Attempts to take a distributed lock, by how they ended.", "lock", "verdict"),
@@ -119,8 +119,7 @@ func New(opts ...Option) *Metrics {
 	return m
 }
 
-// lock returns the label of a lock's name. The series of it that alerts rest on are there from then
-// on.
+// lock returns the label for a lock's name, and begins the series with that label that alerts use.
 func (m *Metrics) lock(name string) string {
 	label := m.name(name)
 	if _, known := m.known.LoadOrStore(series{lock: label}, true); !known {
@@ -133,7 +132,7 @@ func (m *Metrics) lock(name string) string {
 	return label
 }
 
-// node has the series of a node that alerts rest on be there from now on.
+// node begins the series of a node that alerts use.
 func (m *Metrics) node(addr string) {
 	if _, known := m.known.LoadOrStore(series{node: addr}, true); known {
 		return
@@ -141,7 +140,7 @@ func (m *Metrics) node(addr string) {
 	for _, v := range []redlock.Verdict{pool.Unavailable, pool.Refused, pool.Quarantined} {
 		m.requests.WithLabelValues(addr, pool.Acquire.String(), outcome.OfNode(v))
 	}
-	for _, err := range []error{nil, pool.ErrTooOld} { // any error is a refusal
+	for _, err := range []error{nil, pool.ErrTooOld} { // any error counts as a refusal
 		m.dropped.WithLabelValues(addr, outcome.OfDropped(err))
 	}
 }
@@ -149,8 +148,8 @@ func (m *Metrics) node(addr string) {
 // A series is what has begun: that of a lock's label, or of a node.
 type series struct{ lock, node string }
 
-// The buckets of the classic histograms: of round trips, and of what may last for hours. Registries
-// that take native histograms get those too.
+// The buckets of the classic histograms: for round trips, and for what may last for hours. A
+// registry that supports native histograms gets those too.
 var (
 	short = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
 	long  = []float64{.001, .005, .01, .05, .1, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600}
@@ -188,8 +187,8 @@ func (m *Metrics) all() []prometheus.Collector {
 	}
 }
 
-// ObserveContext implements [redlock.ContextObserver]. It counts the lease in whose context
-// something was acquired until that ends.
+// ObserveContext implements [redlock.ContextObserver]. It counts a lease as held from its
+// AcquiredEvent until ctx, which is the lease's context, ends.
 func (m *Metrics) ObserveContext(ctx context.Context, e redlock.Event) {
 	if e, ok := e.(redlock.AcquiredEvent); ok {
 		held := m.leases.WithLabelValues(m.lock(e.Name))

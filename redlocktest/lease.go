@@ -14,16 +14,17 @@ import (
 // maxFence is above every fencing token.
 const maxFence = 1<<53 - 1<<32
 
-// Lease returns a lease of that name and fencing token, which belongs to no Locker of the test's:
-// for fakes, and for code that is given a lease. It lasts until it is unlocked, until lose is
-// called, which ends it with ErrLost, or for a day. A fence of 0 is one without fencing.
+// Lease returns a lease with that name and fencing token that belongs to none of the test's
+// Lockers. Use it in fakes, and to test code that takes a lease. The lease ends when it is
+// unlocked, when lose is called (with ErrLost), or after a day. A fence of 0 makes a lease without
+// fencing.
 func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose func()) {
 	tb.Helper()
 	if fence > maxFence {
 		tb.Fatalf("redlocktest: Lease: %d cannot be a fencing token", fence)
 	}
-	// The token comes from the clocks, where there is no register.
-	token := time.UnixMicro(int64(fence)) // it was checked
+	// Without a register the token comes from the clocks.
+	token := time.UnixMicro(int64(fence)) // at most maxFence
 	master := memnode.New("redlocktest", memnode.WithTime(func() time.Time { return token }))
 	opts := []redlock.Option{redlock.WithTTL(redlock.MaxTTL), redlock.WithClock(stopped{token})}
 	if fence == 0 {
@@ -40,7 +41,7 @@ func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose
 	}
 	return lease, func() {
 		master.Delete(name)
-		_ = lease.Extend(context.Background()) // which finds out
+		_ = lease.Extend(context.Background()) // which finds the lock lost
 	}
 }
 

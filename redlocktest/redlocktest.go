@@ -1,5 +1,5 @@
-// Package redlocktest is for testing programs that lock: real locks over masters in memory, with
-// faults on command.
+// Package redlocktest is for testing programs that lock. It has real locks over masters in memory,
+// with faults on command.
 //
 //	func TestItStopsWhenTheLockIsLost(t *testing.T) {
 //		q := redlocktest.New(t, 5)
@@ -11,26 +11,27 @@
 //
 // # Time
 //
-// Everything works inside a bubble of [testing/synctest] too, where TTLs and timeouts pass in no
-// time. Make the [Quorum] inside it.
+// Everything also works inside a bubble of [testing/synctest], where TTLs and timeouts take no real
+// time. Make the [Quorum] inside the bubble.
 //
 // # Faults
 //
-// The masters are those of [New], from 0 to n-1. [Quorum.Freeze], [Quorum.Kill], [Quorum.Restart],
-// [Quorum.RestartWithData] and [Quorum.Slow] are what happens to a master, [Quorum.Isolate] is what
-// happens to one process, [Quorum.Hold] is somebody else who has a lock, and [Quorum.Lose] takes
-// one away from its holder.
+// The masters that [New] makes are numbered from 0 to n-1. [Quorum.Freeze], [Quorum.Kill],
+// [Quorum.Restart], [Quorum.RestartWithData] and [Quorum.Slow] disturb a master. [Quorum.Isolate]
+// cuts off one process. [Quorum.Hold] holds a lock as another process. [Quorum.Lose] takes a lock
+// away from its holder.
 //
 // # Without locks
 //
-// A test that needs no lock, but something that looks like one, has [Lease], and an interface of
-// its own: see the example. What ends with a lease, such as the context of [redlock.Lease.Bind],
-// does so in a goroutine of its own: wait for its Done.
+// A test that needs no real lock can use [Lease] together with its own interface: see the example.
+// A context that ends with a lease, such as that of [redlock.Lease.Bind], ends in another
+// goroutine: wait for its Done.
 //
 // # Names
 //
-// The methods of [Quorum] that take a name mean the key on the masters. For a service that has
-// [redlock.WithKeyPrefix] take the view of [Quorum.WithPrefix], whose names are the service's.
+// A name given to a method of [Quorum] is the key on the masters. For a service that uses
+// [redlock.WithKeyPrefix], use the view that [Quorum.WithPrefix] returns: its names are the
+// service's.
 package redlocktest
 
 import (
@@ -88,8 +89,8 @@ func New(tb testing.TB, n int) *Quorum {
 	return c.view("")
 }
 
-// WithPrefix returns a view of the same masters: its Lockers put prefix before their keys, as
-// [redlock.WithKeyPrefix] does, and the names that its methods take mean keys with that prefix.
+// WithPrefix returns a view of the same masters. Its Lockers put prefix before each name, as
+// [redlock.WithKeyPrefix] does, and so do its methods that take a name.
 func (q *Quorum) WithPrefix(prefix string) *Quorum { return q.view(q.prefix + prefix) }
 
 func (c *cluster) view(prefix string) *Quorum {
@@ -101,7 +102,7 @@ func (c *cluster) view(prefix string) *Quorum {
 	return q
 }
 
-// reach returns the masters as they are reached over a cable.
+// reach returns the masters as nodes that are reached over the cable.
 func (c *cluster) reach(over *cable) []pool.Node {
 	nodes := make([]pool.Node, len(c.masters))
 	for i, m := range c.masters {
@@ -115,8 +116,8 @@ func (c *cluster) reach(over *cable) []pool.Node {
 // Nodes returns the masters as nodes, for [redlock.New].
 func (q *Quorum) Nodes() []pool.Node { return slices.Clone(q.nodes) }
 
-// Locker makes a Locker of the masters, and closes it when the test is over. Several of them are as
-// several processes. It fails the test if the options are bad.
+// Locker makes a Locker over the masters, and closes it when the test is over. Each Locker acts
+// like a separate process. It fails the test if the options are bad.
 func (q *Quorum) Locker(opts ...redlock.Option) *redlock.Locker {
 	q.tb.Helper()
 	w := &watch{q: q}
@@ -146,7 +147,7 @@ func (q *Quorum) locker(opts ...redlock.Option) (*redlock.Locker, *cable) {
 	return l, over
 }
 
-// A watch knows the leases of a Locker that are held.
+// A watch tracks the leases that a Locker holds.
 type watch struct {
 	q      *Quorum
 	locker *redlock.Locker // set before the first lease
@@ -177,9 +178,10 @@ func ended(h held) bool {
 	}
 }
 
-// Isolate cuts a Locker of this Quorum off from all masters, as a network partition does to one
-// process, until rejoin is called or the test is over: what it sends is lost, and no answer reaches
-// it, while the others go on. It fails the test if the Locker is not one of [Quorum.Locker].
+// Isolate cuts a Locker of this Quorum off from all masters, as a network partition cuts off a
+// process, until rejoin is called or the test is over. The Locker's requests are lost, and no
+// answer reaches it; other Lockers are not affected. It fails the test if [Quorum.Locker] has not
+// made the Locker.
 func (q *Quorum) Isolate(l *redlock.Locker) (rejoin func()) {
 	q.tb.Helper()
 	q.mu.Lock()
@@ -192,40 +194,39 @@ func (q *Quorum) Isolate(l *redlock.Locker) (rejoin func()) {
 	return func() { over.cut.Store(false) }
 }
 
-// Freeze stops master i, as SIGSTOP does: what is sent to it waits, and it answers nothing until
-// Thaw.
+// Freeze stops master i, as SIGSTOP does: requests to it wait, and it answers nothing until Thaw.
 func (q *Quorum) Freeze(i int) {
 	q.tb.Helper()
 	q.master(i).Freeze()
 }
 
-// Thaw lets master i go on after Freeze. It does what was sent to it meanwhile.
+// Thaw lets master i go on after Freeze. It then carries out the requests that were sent meanwhile.
 func (q *Quorum) Thaw(i int) {
 	q.tb.Helper()
 	q.master(i).Thaw()
 }
 
-// Kill ends master i: connections to it are refused until Restart.
+// Kill stops master i: connections to it are refused until Restart.
 func (q *Quorum) Kill(i int) {
 	q.tb.Helper()
 	q.master(i).Kill()
 }
 
-// Restart restarts master i. It comes back empty, as one without persistence does.
+// Restart restarts master i without its data, like a server without persistence.
 func (q *Quorum) Restart(i int) {
 	q.tb.Helper()
 	q.master(i).Restart(false)
 }
 
-// RestartWithData restarts master i, and it keeps what it had, as one does that writes each change
-// to its disk. Connections to it break.
+// RestartWithData restarts master i with its data, like a server that writes each change to its
+// disk. Connections to it break.
 func (q *Quorum) RestartWithData(i int) {
 	q.tb.Helper()
 	q.master(i).Restart(true)
 }
 
-// Slow has the answers of master i come that much later, until Slow sets another delay; 0 is none.
-// It fails the test if delay is negative.
+// Slow delays each answer of master i by delay, until Slow sets another one; 0 is no delay. It
+// fails the test if delay is negative.
 func (q *Quorum) Slow(i int, delay time.Duration) {
 	q.tb.Helper()
 	q.master(i)
@@ -243,7 +244,7 @@ func (q *Quorum) master(i int) *memnode.Node {
 	return q.masters[i]
 }
 
-// repair has all masters answer again.
+// repair makes all masters answer again.
 func (q *Quorum) repair() {
 	for i, m := range q.masters {
 		m.Thaw()
@@ -252,8 +253,8 @@ func (q *Quorum) repair() {
 	}
 }
 
-// Hold takes the lock of that name for somebody else, who holds and renews it until release is
-// called or the test is over. It fails the test if the lock is not free.
+// Hold takes the lock of that name as another process would, and holds and renews it until release
+// is called or the test is over. It fails the test if the lock is not free.
 func (q *Quorum) Hold(name string) (release func()) {
 	q.tb.Helper()
 	le, err := q.other().TryLock(context.Background(), name, redlock.WithRenewal(redlock.Forever))
@@ -263,10 +264,10 @@ func (q *Quorum) Hold(name string) (release func()) {
 	return func() { _ = le.Unlock(context.Background()) }
 }
 
-// Lose takes the lock of that name away from whoever has it, as an operator's mistake or the loss
-// of a majority does. The lease of one of the Quorum's Lockers has ended with ErrLost when Lose
-// returns, if a majority of the masters answers; that of another Locker ends with its next renewal.
-// It fails the test if nobody has the name.
+// Lose takes the lock of that name away from its holder, as an operator's mistake or the loss of a
+// majority would. If the holder is one of the Quorum's Lockers and a majority of the masters
+// answers, the lease has ended with ErrLost when Lose returns; the lease of another Locker ends
+// with its next renewal. Lose fails the test if nobody holds the lock.
 func (q *Quorum) Lose(name string) {
 	q.tb.Helper()
 	found := false
@@ -283,7 +284,7 @@ func (q *Quorum) Lose(name string) {
 	q.mu.Unlock()
 	for _, h := range leases {
 		if h.key == q.prefix+name {
-			_ = h.lease.Extend(context.Background()) // which finds out
+			_ = h.lease.Extend(context.Background()) // which finds the lock lost
 		}
 	}
 }
