@@ -81,7 +81,8 @@ func Once(ctx context.Context, locks *redlock.Locker, name string) cron.JobWrapp
 				}
 				return nil
 			}, redlock.WithMinHold(skew))
-			if err != nil && !errors.Is(err, redlock.ErrHeld) { // by a machine that runs it, or ran it just now
+			// who has the lock runs the job, or ran it just now
+			if err != nil && !errors.Is(err, redlock.ErrHeld) {
 				log.Printf("%s: %v", name, err)
 			}
 		})
