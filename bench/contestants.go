@@ -41,6 +41,8 @@ const (
 	rueidis  = "rueidislock"
 	bsm      = "bsm/redislock"
 	etcd     = "etcd concurrency"
+	chain    = "ring of bare sockets"
+	watched  = "redlock, watched"
 	allNodes = 5
 )
 
@@ -55,6 +57,8 @@ var contestants = []contestant{
 	{plain1, "this library with a single node and WithoutFencing", 1, openPlain},
 	{rueidis, "rueidislock, KeyMajority 1 and NoLoopTracking as in its README", 1, openRueidis},
 	{bsm, "bsm/redislock over go-redis v9, LinearBackoff of 100 ms as in its README", 1, openBSM},
+	{watched, "the first, with an observer that counts", allNodes, openWatched},
+	{chain, "clients that pass the lock on in a fixed order over plain TCP connections: one notification and one round trip a turn, the limit of a fair lock", allNodes, nil},
 	{etcd, "concurrency.Mutex of etcd's client, three members on this machine's disk", 0, openEtcd},
 }
 

@@ -41,7 +41,7 @@ func contended(ctx context.Context, c contestant, lockers, each int, lasts time.
 		return nil, nil, err
 	}
 	defer masters.Stop()
-	p, err := gather(ctx, masters.Addrs(), c, lockers, each)
+	p, err := gather(ctx, masters.Addrs(), c, lockers, each, hold)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,7 +60,7 @@ func contended(ctx context.Context, c contestant, lockers, each int, lasts time.
 	if len(turns) == 0 {
 		return v, nil, nil
 	}
-	of, waits := judge(turns, lockers)
+	of, waits := judge(turns, lockers, hold)
 	for _, metric := range []string{p50, p99, longest, longestGap} {
 		v[metric] = of[metric]
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -46,14 +47,15 @@ func (j *journal) between(begin, end time.Time) []turn {
 type party struct {
 	journal
 	lockers []locker
+	hold    time.Duration
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 	failed  atomic.Int64
 }
 
 // gather opens n lockers and lets them take turns, with some goroutines each.
-func gather(ctx context.Context, addrs []string, c contestant, n, each int) (*party, error) {
-	p := &party{}
+func gather(ctx context.Context, addrs []string, c contestant, n, each int, hold time.Duration) (*party, error) {
+	p := &party{hold: hold}
 	var running context.Context
 	running, p.stop = context.WithCancel(ctx)
 	for range n {
@@ -84,7 +86,9 @@ func (p *party) turn(ctx context.Context, i int, l locker) error {
 		return err
 	}
 	t.got = time.Now()
-	time.Sleep(hold)
+	if p.hold > 0 {
+		time.Sleep(p.hold)
+	}
 	t.gave = time.Now()
 	err = h.unlock(context.WithoutCancel(ctx))
 	p.mu.Lock()
@@ -105,8 +109,8 @@ func (p *party) end() error {
 	return errors.Join(errs...)
 }
 
-// processes measures n independent lockers that want one lock and hold it for 5 ms each.
-func processes(n int, lasts time.Duration) runner {
+// processes measures n independent lockers that want one lock and hold it for that long each.
+func processes(n int, hold, lasts time.Duration) runner {
 	return func(ctx context.Context, b *bench, c contestant) (values, []float64, error) {
 		if err := b.servers.flush(ctx); err != nil {
 			return nil, nil, err
@@ -117,17 +121,17 @@ func processes(n int, lasts time.Duration) runner {
 		}
 		c, done := shared(c)
 		defer done()
-		p, err := gather(ctx, b.servers.Addrs()[:c.nodes], c, n, 1)
+		p, err := gather(ctx, b.servers.Addrs()[:c.nodes], c, n, 1, hold)
 		if err != nil {
 			return nil, nil, err
 		}
 		opened := time.Now()
 		time.Sleep(b.lasting(lasts / 4))
 		settled, err := b.servers.bill(ctx)
-		begin := time.Now()
+		before, begin := used(), time.Now()
 		time.Sleep(b.lasting(lasts))
 		over, err2 := b.servers.bill(ctx)
-		end := time.Now()
+		spent, end := used().minus(before), time.Now()
 		if err := errors.Join(err, err2, p.end()); err != nil {
 			return nil, nil, err
 		}
@@ -135,20 +139,23 @@ func processes(n int, lasts time.Duration) runner {
 		if len(turns) == 0 {
 			return nil, nil, errors.New("nobody got the lock")
 		}
-		v, waits := judge(turns, n)
+		v, waits := judge(turns, n, hold)
 		v[rate] = float64(len(turns)) / end.Sub(begin).Seconds()
 		all := over.minus(start, 2)
 		since := over.minus(settled, 1)
 		v[reads] = all.reads / float64(len(p.between(opened.Add(-time.Minute), end)))
 		v[readsBare] = since.reads / float64(len(turns))
+		v[serverCPU] = since.cpu * 1e6 / float64(len(turns))
+		v[clientCPU] = spent.cpu * 1e6 / float64(len(turns))
 		v[commands] = since.commands / float64(len(turns))
 		v[failures] = float64(p.failed.Load())
+		maps.Copy(v, watchers(p.lockers))
 		return v, curve(waits), nil
 	}
 }
 
 // judge looks at turns, in order, of n lockers.
-func judge(turns []turn, n int) (values, []float64) {
+func judge(turns []turn, n int, hold time.Duration) (values, []float64) {
 	counts := make([]float64, n)
 	var waits, gaps []float64
 	overlap := 0.
@@ -167,16 +174,23 @@ func judge(turns []turn, n int) (values, []float64) {
 	slices.Sort(gaps)
 	v := values{
 		p50: percentile(waits, 50), p99: percentile(waits, 99),
-		longest: percentile(waits, 100), gapP50: percentile(gaps, 50), longestGap: percentile(gaps, 100), leastTurns: slices.Min(counts) / median(counts), overlaps: overlap,
+		longest: percentile(waits, 100), gapP50: percentile(gaps, 50), gapP99: percentile(gaps, 99), longestGap: percentile(gaps, 100),
+		leastTurns: slices.Min(counts) / median(counts), evenness: slices.Min(counts) / slices.Max(counts), overlaps: overlap,
 	}
 	v[fairTurn] = float64(n) * (micros(hold) + v[gapP50])
 	v[lateness] = v[p99] / v[fairTurn]
 	return v, waits
 }
 
-// shared makes all lockers of a contestant that brings its own servers use the same.
+// shared makes all lockers of a contestant that brings its own servers use the same, and those of a
+// ring know of each other.
 func shared(c contestant) (contestant, func()) {
-	if c.name != etcd {
+	switch c.name {
+	case chain:
+		c.open = (&ring{}).open
+		return c, func() {}
+	case etcd:
+	default:
 		return c, func() {}
 	}
 	var first *etcdLocker
@@ -212,7 +226,7 @@ func stricken(n int, lasts time.Duration, strike blow) runner {
 			return nil, nil, err
 		}
 		defer victim.kill() //nolint:errcheck // it may be dead already
-		p, err := gather(ctx, b.servers.Addrs()[:c.nodes], c, n-1, 1)
+		p, err := gather(ctx, b.servers.Addrs()[:c.nodes], c, n-1, 1, hold)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -230,8 +244,8 @@ func stricken(n int, lasts time.Duration, strike blow) runner {
 			return nil, nil, err
 		}
 		healthy, turns := p.between(begin, healthyEnd), p.between(struck, end)
-		v, waits := judge(turns, n-1)
-		well, _ := judge(healthy, n-1)
+		v, waits := judge(turns, n-1, hold)
+		well, _ := judge(healthy, n-1, hold)
 		v["healthy "+rate] = (float64(len(healthy)) + float64(has-had)) / healthyEnd.Sub(begin).Seconds()
 		v[rate] = float64(len(turns)) / end.Sub(struck).Seconds()
 		v["kept"] = v[rate] / v["healthy "+rate]

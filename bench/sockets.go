@@ -22,7 +22,7 @@ type socketLocker struct{ wires []*wire }
 func openSockets(_ context.Context, addrs []string) (locker, error) {
 	l := &socketLocker{}
 	for _, a := range addrs {
-		w, err := newWire(a)
+		w, err := newWire(a, deleteIfMine)
 		if err != nil {
 			return nil, errors.Join(err, l.close())
 		}
@@ -40,12 +40,14 @@ func (l *socketLocker) close() error {
 }
 
 var (
-	deleteSHA = func() string {
-		sum := sha1.Sum([]byte(deleteIfMine)) //nolint:gosec // see above
-		return hex.EncodeToString(sum[:])
-	}()
-	ttlText = strconv.FormatInt(ttl.Milliseconds(), 10)
+	deleteSHA = sha1Hex(deleteIfMine)
+	ttlText   = strconv.FormatInt(ttl.Milliseconds(), 10)
 )
+
+func sha1Hex(script string) string {
+	sum := sha1.Sum([]byte(script)) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])
+}
 
 type socketLock struct {
 	locker      *socketLocker
@@ -54,14 +56,14 @@ type socketLock struct {
 
 func (l *socketLocker) lock(_ context.Context, name string) (held, error) {
 	h := &socketLock{l, name, rand.Text()}
-	if !l.ask(command("SET", name, h.owner, "NX", "PX", ttlText)) {
+	if !ask(l.wires, command("SET", name, h.owner, "NX", "PX", ttlText)) {
 		return nil, errors.New("held by another")
 	}
 	return h, nil
 }
 
 func (h *socketLock) unlock(context.Context) error {
-	if !h.locker.ask(command("EVALSHA", deleteSHA, "1", h.name, h.owner)) {
+	if !ask(h.locker.wires, command("EVALSHA", deleteSHA, "1", h.name, h.owner)) {
 		return errNotDeleted
 	}
 	return nil
@@ -69,9 +71,9 @@ func (h *socketLock) unlock(context.Context) error {
 
 // ask sends a command to all nodes, and returns whether a majority said yes as soon as one did or
 // no longer can.
-func (l *socketLocker) ask(command []byte) bool {
-	b := newBallot(len(l.wires))
-	for _, w := range l.wires {
+func ask(wires []*wire, command []byte) bool {
+	b := newBallot(len(wires))
+	for _, w := range wires {
 		w.send(command, b)
 	}
 	return <-b.decided
@@ -123,14 +125,14 @@ type wire struct {
 	failed  bool
 }
 
-func newWire(addr string) (*wire, error) {
+func newWire(addr, script string) (*wire, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("bare sockets: %w", err)
 	}
 	w := &wire{conn: conn}
 	r := bufio.NewReader(conn)
-	if _, err := conn.Write(command("SCRIPT", "LOAD", deleteIfMine)); err != nil {
+	if _, err := conn.Write(command("SCRIPT", "LOAD", script)); err != nil {
 		return nil, fmt.Errorf("bare sockets: %w", err)
 	}
 	for range 2 { // $40, and the hash

@@ -15,6 +15,8 @@ const (
 	leastTurns = "least turns" // of one waiter, over the mean or the median
 	mostTurns  = "most turns"
 	gapP50     = "gap p50" // from the call of unlock to the return of the next lock
+	gapP99     = "gap p99"
+	evenness   = "least over most turns"
 	fairTurn   = "fair turn"
 	lateness   = "p99 in fair turns"
 	overlaps   = "overlaps"

@@ -31,6 +31,7 @@ type column struct {
 var (
 	everybody = named(fenced, plain, redsync, floor, bare, fenced1, plain1, rueidis, bsm, etcd)
 	alone     = named(fenced, plain, redsync, floor, quorum, bare, fenced1, plain1, rueidis, bsm, etcd)
+	passers   = named(fenced, plain, watched, redsync, chain)
 	queuers   = named(fenced, plain, redsync, fenced1, rueidis, bsm, etcd)
 
 	timesRedsync = column{"× redsync", rate, "%.2f", 0, redsync}
@@ -81,6 +82,21 @@ var (
 		{"commands", commands, "%.0f", 0, ""},
 		{"overlaps", overlaps, "%.0f", 0, ""},
 	}
+	passTable = []column{
+		{"× ring", rate, "%.2f", 0, chain},
+		timesRedsync,
+		{"hand-overs/s", rate, "%.0f", 0, ""},
+		{"gap p50 ms", gapP50, "%.2f", 1e-3, ""},
+		{"gap p99 ms", gapP99, "%.1f", 1e-3, ""},
+		{"longest wait ms", longest, "%.0f", 1e-3, ""},
+		{"least / most turns", evenness, "%.2f", 0, ""},
+		{"failed attempts", vain, "%.2f", 0, ""},
+		{"on four nodes or more", wide, "%.2f", 0, ""},
+		{"reads", readsBare, "%.1f", 0, ""},
+		{"server µs", serverCPU, "%.0f", 0, ""},
+		{"client µs", clientCPU, "%.0f", 0, ""},
+		{"overlaps", overlaps, "%.0f", 0, ""},
+	}
 	strickenTable = []column{
 		{"hand-overs/s before", "healthy " + rate, "%.0f", 0, ""},
 		{"after", rate, "%.0f", 0, ""},
@@ -120,9 +136,14 @@ var workloads = []workload{
 	{"redsync-frozen", "redsync, one caller, one of five nodes frozen", faulty(1, time.Second/10, frozen), named(redsync), 0.2, faultTable},
 	{"minority", "3 Lockers × 2 goroutines, one lock, hold 5 ms, two of five nodes away", minority(3, 2, 3*time.Second), named(fenced, plain, redsync), 0.6, minorityTable},
 	{"crowd", "16 waiters in one process, hold 0", crowd(16, time.Second), named(fenced, plain, redsync, fenced1, rueidis, bsm), 1, crowdTable},
-	{"paced", "One process alone, hold 5 ms", processes(1, 2*time.Second), queuers, 1, processTable},
-	{"32", "32 processes, hold 5 ms", processes(32, 6*time.Second), queuers, 0.6, processTable},
-	{"200", "200 processes, hold 5 ms", processes(200, 12*time.Second), named(fenced, plain, redsync), 0.2, processTable},
+	{"paced", "One process alone, hold 5 ms", processes(1, hold, 2*time.Second), queuers, 1, processTable},
+	{"32", "32 processes, hold 5 ms", processes(32, hold, 6*time.Second), queuers, 0.6, processTable},
+	{"200", "200 processes, hold 5 ms", processes(200, hold, 12*time.Second), named(fenced, plain, redsync), 0.2, processTable},
+	{"turns-2", "2 processes, hold 0", processes(2, 0, 3*time.Second), passers, 1, passTable},
+	{"turns-8", "8 processes, hold 0", processes(8, 0, 3*time.Second), passers, 1, passTable},
+	{"turns-32", "32 processes, hold 0", processes(32, 0, 3*time.Second), passers, 1, passTable},
+	{"turns-8-1ms", "8 processes, hold 1 ms", processes(8, time.Millisecond, 3*time.Second), passers, 1, passTable},
+	{"turns-32-1ms", "32 processes, hold 1 ms", processes(32, time.Millisecond, 3*time.Second), passers, 1, passTable},
 	{"waiter-frozen", "32 processes, hold 5 ms: one is stopped while it waits", stricken(32, 4*time.Second, func(*child) error { return nil }), named(fenced, redsync, rueidis), 0.6, strickenTable},
 	{"waiter-killed", "32 processes, hold 5 ms: one is killed while it waits", stricken(32, 4*time.Second, (*child).kill), named(fenced, redsync, rueidis), 0.6, strickenTable},
 	{"memory", "1,000 waiters in one process", memory(1000), named(fenced, plain, redsync, rueidis, bsm), 0.2, memoryTable},
