@@ -18,6 +18,7 @@ import (
 // left to live for that long. Who waits for a vote has to run the round trip, if one is returned.
 // With mu held.
 func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
+	a.leaves = a.state.Phase() == quorum.Won && a.acquire.Queue != ""
 	a.state.Conclude(quorum.Over)
 	a.release = vote
 	a.releases = make([]owedRelease, len(a.engine.lines))
@@ -37,13 +38,35 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	// Who waits here tries once a majority has given the lock up: unless that was lost in time, to
 	// somebody else, for to try at once would be to lose at once.
 	a.wakesWaiter = !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
+	quiet, told := a.quiet(request), 0
 	for i := range a.releases {
-		a.releases[i].Pending = release.Pending{Attempt: &a.released, Backlog: a.engine.backlogs[i], Request: request}
+		r := request
+		if a.state.Holds(i) {
+			told++
+		}
+		if told > secondTold {
+			r = quiet
+		}
+		a.releases[i].Pending = release.Pending{Attempt: &a.released, Backlog: a.engine.backlogs[i], Request: r}
 	}
 	for i := range a.releases { // an answer to one looks at the others
 		own = a.free(i, now, vote != nil) // one only, of a lone node
 	}
 	return own
+}
+
+// secondTold is how many of the nodes that pass the lock on tell the second waiter too. It looks
+// whether the first has died meanwhile, which takes one of them, and another in case that is lost.
+const secondTold = 2
+
+// quiet returns the release for the other nodes. With mu held.
+func (a *attempt) quiet(loud *wire.Request) *wire.Request {
+	if loud.Inbox == "" || loud.TTL > 0 { // nobody has waited here, or nothing is passed on
+		return loud
+	}
+	r := a.request(wire.Release)
+	r.TTL, r.Queue, r.Reserve, r.Inbox, r.Quiet = 0, loud.Queue, loud.Reserve, loud.Inbox, true
+	return r
 }
 
 // remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu
@@ -61,18 +84,34 @@ func (a *attempt) remainder() time.Duration {
 func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	r := &a.releases[i]
 	owed, trace := a.state.Release(i)
-	switch {
-	case owed == quorum.Due:
+	switch owed {
+	case quorum.Due:
 		r.Trace = trace
 		if a.release != nil && a.engine.lines[i].Duplicate() {
 			a.release.postpone(r)
-		} else {
-			return r.Send(now, waits)
+			return nil
 		}
-	case owed == quorum.Nothing && a.release != nil:
+		return r.Send(now, waits)
+	case quorum.NotYet:
+		return nil
+	case quorum.Refused:
+		a.leaveQueue(i)
+	case quorum.Nothing:
+	}
+	if a.release != nil {
 		a.release.count(r, &wire.Reply{Verdict: wire.Gone}, !a.engine.lines[i].Duplicate())
 	}
 	return nil
+}
+
+// leaveQueue has a node that refused an attempt which was won forget its place in the queue, and
+// pass on what it has reserved for it since: the lock has been had. With mu held.
+func (a *attempt) leaveQueue(i int) {
+	if a.leaves {
+		r := &a.acquire
+		place := notify.Place{Keys: wire.KeySet{Lock: r.Lock, Queue: r.Queue}, Inbox: r.Inbox, Ticket: r.Ticket}
+		a.engine.notifier.Leave(place, a.engine.lines[i:i+1], a.timeout)
+	}
 }
 
 // Confirmed implements release.Owner: once a majority of the nodes has given the lock up, a waiter

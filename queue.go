@@ -38,6 +38,7 @@ type localQueue struct {
 	last    *waiter
 	entry   *notify.Entry // in the queue that the nodes keep, of the one who contends
 	refusal *QuorumError  // the latest that the one who contends got
+	holder  *attempt      // that was won by waiting, until its lock is released
 }
 
 // A waiter is a goroutine in a queue.
@@ -81,6 +82,21 @@ func (s *queues) unused(lock string) (wire.KeySet, bool) {
 	return keys, err == nil
 }
 
+// reserved is told that a node has reserved the lock with that lock key for this process, which has
+// it already or wants it. A holder that the node refused asks the node for it.
+func (s *queues) reserved(lock string, node int) {
+	s.mu.Lock()
+	q := s.byName[strings.TrimPrefix(lock, s.prefix)]
+	var holder *attempt
+	if q != nil {
+		holder = q.holder
+	}
+	s.mu.Unlock()
+	if holder != nil {
+		holder.complete(node)
+	}
+}
+
 // close has the queues take no more calls, and hand no lock over.
 func (s *queues) close() {
 	s.mu.Lock()
@@ -108,6 +124,7 @@ func (q *localQueue) next() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.active--; q.active == 0 {
+		q.holder = nil
 		if w := q.pop(); w != nil {
 			q.active++
 			w.turn <- grant{}
@@ -137,11 +154,11 @@ func (q *localQueue) closeEntry(tell bool) {
 	}
 }
 
-// acquired notes that the one who contended has the lock.
-func (q *localQueue) acquired() {
+// acquired notes that the one who contended has the lock, by that attempt.
+func (q *localQueue) acquired(a *attempt) {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	q.refusal = nil
+	q.refusal, q.holder = nil, a
 	q.closeEntry(false)
 }
 

@@ -53,6 +53,7 @@ type attempt struct {
 	lost        bool    // a majority said so while it was
 	released    release.Attempt
 	releases    []owedRelease // once over
+	leaves      bool          // the nodes that refused it are to forget its place in their queues
 	wakesWaiter bool          // a waiter of this process tries once they are confirmed
 	vote        releaseVote
 	release     *releaseVote   // it, if Unlock waits for it
@@ -252,6 +253,9 @@ func (a *attempt) Answered(i int, r *wire.Request, reply wire.Reply) {
 		a.state.Acquired(i, reply, vote)
 		if a.state.Phase() == quorum.Over {
 			a.free(i, clock.IO(), false)
+			if reply.Verdict == wire.Held {
+				a.leaveQueue(i)
+			}
 		}
 	case wire.Repair:
 		a.state.Repaired(i, reply, vote, elsewhere)
@@ -284,6 +288,16 @@ func (a *attempt) decide() {
 	case quorum.Outvoted:
 		a.yield()
 	default: // not yet
+	}
+}
+
+// complete asks a node that refused the attempt, which was won without it. The more nodes have the
+// lock, the more of them pass it on to the same waiter in the end.
+func (a *attempt) complete(node int) {
+	a.mu.Lock()
+	defer a.unlock()
+	if a.state.Phase() == quorum.Won && a.acquire.Queue != "" && a.state.AskAgain(node) {
+		a.sendNext()
 	}
 }
 

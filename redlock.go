@@ -64,6 +64,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	l.notifier = notify.New(l.dispatch, l.quorum, l.clock, l.logger, notify.Hooks{
 		Timeout:  func() time.Duration { return l.timeout(&l.terms) },
 		Unused:   l.queues.unused,
+		Reserved: l.queues.reserved,
 		Occupied: l.occupiedAt,
 	})
 	l.queues.notifier, l.queues.prefix, l.queues.needed, l.queues.done = l.notifier, l.prefix, l.quorum, l.closed

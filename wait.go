@@ -85,23 +85,14 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 	// who has waited lately will wait again: queue from the first attempt on
 	entry := q.openEntry(m.keys, l.notifier.Subscribed())
 	var last *QuorumError // the last verdict
-	if entry != nil {
-		if err := l.pause(ctx, l.notifier.YieldDelay(m.keys.Lock)); err != nil {
-			return grant{}, m.stopped(ctx, nil)
-		}
-	}
-	waited := false
-	splits := 0        // in a row
-	var dark time.Time // since when attempts have found no quorum
+	splits := 0           // in a row
+	var dark time.Time    // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := entry != nil && entry.Ready()
 		began := l.clock.Now()
 		a, err := m.runAttempt(ctx, t, entry, queued, time.Time{})
 		if err == nil {
-			if waited {
-				l.notifier.Contended(m.keys.Lock, l.clock.Now().Sub(a.start.Mono))
-			}
-			q.acquired()
+			q.acquired(a)
 			return grantOf(a), nil
 		}
 		verdict := verdictOf(err)
@@ -134,7 +125,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 				splits = 0
 			}
 			again = entry.Wait(ctx, rest)
-			n, waited = 0, true
+			n = 0
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
 			again = true // at once: now they can tell
 		default:

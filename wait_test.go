@@ -158,33 +158,99 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 	})
 }
 
-// Between a release and the attempt of the waiter that is next nobody barges in, the releaser least
-// of all. The next attempt of a process that has passed a contended lock on would only compete with
-// the new owner's.
-func TestReleaserOfAContendedLockLetsTheNewOwnerGoFirst(t *testing.T) {
+// lateReleases has the first of two Lockers release the lock, which the second waits for: on two of
+// five masters so late that they refuse the second once more.
+func lateReleases(t *testing.T, c *clustertest.Cluster) (second *redlock.Lease, late time.Time) {
+	t.Helper()
+	one, other := c.Locker(t), c.Locker(t)
+	le, next := holdLong(t, one), queued(t, other)
+	for _, m := range c.Masters[3:] {
+		m.Slow(wire.Release, 20*time.Millisecond)
+	}
+	late = time.Now().Add(10*time.Millisecond + time.Millisecond/2) // halfway
+	mustUnlock(t, le)
+	second = next.lease(t)
+	for _, m := range c.Masters[3:] {
+		m.Slow(wire.Release, 0)
+	}
+	return second, late
+}
+
+// The nodes that a waiter was granted the lock without pass it on to nobody who has had it.
+func TestWhoeverHasHadTheLockIsForgottenByTheNodesThatRefusedIt(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
-		one, other := c.Locker(t), c.Locker(t)
-		le, next := holdLong(t, one), queued(t, other)
-		for range 4 { // they take turns
-			mustUnlock(t, le)
-			one, other, le = other, one, next.lease(t)
-			next = queued(t, other)
-		}
-		asked := c.Sent(wire.Acquire)
+		le, late := lateReleases(t, c)
 		mustUnlock(t, le)
-		again := lockInBackground(t.Context(), one, "a")
-		time.Sleep(time.Millisecond / 2)
-		if n := c.Sent(wire.Acquire) - asked; n != 5 {
-			t.Errorf("%d requests for the lock, want those of the new owner alone", n)
+		time.Sleep(time.Until(late))
+		synctest.Wait()
+		for i, m := range c.Masters {
+			if owner := m.Owner("a"); owner != "" {
+				t.Errorf("node %d passes the lock on though nobody waits: %q", i, owner)
+			}
 		}
-		mustUnlock(t, next.lease(t))
-		mustUnlock(t, again.lease(t))
+		if n := c.Sent(wire.Leave); n != 2 {
+			t.Errorf("%d nodes were told", n)
+		}
+	})
+}
 
-		// nobody else wants it
-		if d := took(func() { mustUnlock(t, mustLock(t, one, "b")) }); d > 2*time.Millisecond {
-			t.Errorf("another lock took %v", d)
+// A node that refused the lock and reserves it later is asked for it while the lock is held: so all
+// nodes have it in the end, and pass it on to the same waiter.
+func TestTheHolderTakesTheLockOnNodesThatReserveItLate(t *testing.T) {
+	t.Parallel()
+	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
+		le, late := lateReleases(t, c)
+		time.Sleep(time.Until(late) + 2*time.Millisecond)
+		synctest.Wait()
+		for i, m := range c.Masters {
+			if owner := m.Owner("a"); owner == "" || owner != c.Masters[0].Owner("a") {
+				t.Errorf("on node %d the lock is held by %q", i, owner)
+			}
 		}
+		mustUnlock(t, le)
+		time.Sleep(2 * time.Millisecond)
+		c.WantNoLocks(t)
+	})
+}
+
+// Where many contend, each turn takes one attempt that fails, to join the queue, and one that does
+// not.
+func TestATurnTakesTwoAttempts(t *testing.T) {
+	t.Parallel()
+	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
+		c.Jitter(time.Millisecond)
+		var ct contest
+		ct.run(t, c.Lockers(t, 8), 10*time.Second)
+		each := float64(c.Sent(wire.Acquire)) / 5 / float64(ct.handOver)
+		if each > 2.05 || slices.Min(ct.turns) < slices.Max(ct.turns)*95/100 {
+			t.Errorf("%.2f attempts a turn; turns %v", each, ct.turns)
+		}
+	})
+}
+
+// Of the nodes that pass the lock on two tell the second waiter, which looks whether the first has
+// died.
+func TestTwoNodesTellTheSecondWaiter(t *testing.T) {
+	t.Parallel()
+	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
+		one, zero := c.Locker(t), holdLong(t, c.Locker(t))
+		first := queued(t, one)
+		le := handOver(t, zero, first) // to one that listens
+		next, third := queued(t, c.LockerAs(t, "next")), queued(t, c.Locker(t))
+		c.Stop("next")
+		notices, looks, released := c.Notices(), c.Sent(wire.Inspect), time.Now()
+		mustUnlock(t, le)
+		time.Sleep(5 * time.Millisecond)
+		if n := c.Notices() - notices; n != 5+2 {
+			t.Errorf("%d notices were sent, five of them to the first", n)
+		}
+		third.within(t, 50*time.Millisecond, released)
+		if c.Sent(wire.Inspect) == looks {
+			t.Error("it did not look")
+		}
+		c.Resume("next")
+		mustUnlock(t, next.lease(t))
 	})
 }
 

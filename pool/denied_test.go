@@ -69,6 +69,8 @@ type denial struct {
 	user  wire.Node
 	k     wire.KeySet
 	token uint64
+
+	ticket uint64 // of alice's wait
 }
 
 // taken has alice hold the lock.
@@ -87,7 +89,10 @@ func (s *denial) plain() *wire.Request {
 
 // waits has a refusal of r queue alice's inbox.
 func (s *denial) waits(r *wire.Request) *wire.Request {
-	r.Queue, r.Inbox, r.Ticket = s.k.Queue, "redlock:inbox:alice", now()
+	if s.ticket == 0 {
+		s.ticket = now()
+	}
+	r.Queue, r.Inbox, r.Ticket = s.k.Queue, "redlock:inbox:alice", s.ticket
 	return r
 }
 
@@ -147,7 +152,7 @@ var deeds = []deed{
 		return r
 	}, pool.OK},
 	{"release another's", (*denial).another, func(s *denial) *wire.Request { return s.owner(pool.Release) }, pool.Gone},
-	{"leave", (*denial).another, func(s *denial) *wire.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
+	{"leave", func(s *denial) { s.another(); do(s.T, s.admin, s.waits(s.plain())) }, func(s *denial) *wire.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
 	{"inspect", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Inspect) }, pool.OK},
 	{"bootstrap", func(*denial) {}, func(s *denial) *wire.Request { return &wire.Request{Verb: pool.Bootstrap} }, pool.OK},
 	{"guarded", func(s *denial) { do(s.T, s.admin, &wire.Request{Verb: pool.Bootstrap}) }, func(s *denial) *wire.Request {
@@ -175,8 +180,9 @@ var changed = map[string]map[string]pool.Verdict{
 	"pexpire": {
 		"extend": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
 	},
-	"pttl": {"inspect": pool.Refused},
-	"zrem": {"leave": pool.Refused},
+	"pttl":   {"inspect": pool.Refused},
+	"zrange": {"leave": pool.Refused},
+	"zrem":   {"leave": pool.Refused},
 	"time": {
 		"fenced": pool.Refused, "fenced, once more": pool.Refused, "fenced, with a register that was idle for long": pool.Refused,
 		"bootstrap": pool.Refused, "guarded": pool.Refused,

@@ -82,7 +82,7 @@ func grouping(r *wire.Request) bool {
 // alike reports whether one command can ask for both, of which r is grouping.
 func alike(r, o *wire.Request) bool {
 	return grouping(o) && r.Verb == o.Verb && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
-		r.Reserve == o.Reserve && r.Inbox == o.Inbox
+		r.Reserve == o.Reserve && r.Inbox == o.Inbox && r.Quiet == o.Quiet
 }
 
 // part dissolves a group: each of its calls goes first in a command of its own. It appends them to

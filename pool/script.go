@@ -238,11 +238,14 @@ func appendTerms(to []any, r *wire.Request) []any {
 		if r.Inbox != "" || r.TTL > 0 {
 			to = append(to, &r.Inbox)
 		}
-		if r.TTL > 0 {
+		switch {
+		case r.TTL > 0:
 			to = append(to, r.TTL.Milliseconds())
+		case r.Quiet:
+			to = append(to, "quiet")
 		}
 	case Leave:
-		to = append(to, &r.Inbox, r.Reserve.Milliseconds())
+		to = append(to, &r.Inbox, r.Reserve.Milliseconds(), &r.Ticket)
 	case Inspect, Bootstrap, Check:
 	}
 	if r.Verb == Acquire && r.Queue != "" {

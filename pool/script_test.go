@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -309,6 +310,7 @@ func TestAWaiterThatHasLeftIsPassedOver(t *testing.T) {
 	expect(t, "acquire", do(t, n, acquire(k, alice, now())), pool.OK)
 	wait := by(pool.Acquire, k, bob, now())
 	wait.Queue, wait.Inbox, wait.Ticket = k.Queue, "gone", now()
+	ticket := wait.Ticket
 	expect(t, "wait", do(t, n, wait), pool.Held)
 	sub := client.Subscribe(t.Context(), "gone") // it listens still, for another lock
 	defer sub.Close()
@@ -316,13 +318,62 @@ func TestAWaiterThatHasLeftIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	leave := by(pool.Leave, k, bob, 0)
-	leave.Queue, leave.Inbox, leave.Reserve = k.Queue, "gone", 5*time.Second
+	leave.Queue, leave.Inbox, leave.Reserve, leave.Ticket = k.Queue, "gone", 5*time.Second, ticket-1
+	expect(t, "leave an earlier place", do(t, n, leave), pool.OK)
+	if got := client.ZScore(t.Context(), k.Queue, "gone").Val(); got != float64(ticket) {
+		t.Errorf("the place it has now went with an earlier one: %v", got)
+	}
+	leave = by(pool.Leave, k, bob, 0)
+	leave.Queue, leave.Inbox, leave.Reserve, leave.Ticket = k.Queue, "gone", 5*time.Second, ticket
 	expect(t, "leave", do(t, n, leave), pool.OK)
 	release := by(pool.Release, k, alice, 0)
 	release.Queue, release.Inbox, release.Reserve = k.Queue, "own", 5*time.Second
 	expect(t, "release", do(t, n, release), pool.OK)
 	if got := client.Get(t.Context(), k.Lock).Val(); got != "" {
 		t.Errorf("the lock was passed on to one who had left: %q", got)
+	}
+}
+
+// Reservations last for as long as the release says, or as the waiter needs, which is part of its
+// inbox's name. Of two that wait both are told, unless the release is quiet.
+func TestALockIsReservedForAsLongAsTheFirstWaiterNeeds(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	for _, c := range []struct {
+		first string
+		quiet bool
+		want  time.Duration
+	}{{"near", false, 100 * time.Millisecond}, {"far.5000", false, 5 * time.Second}, {"nearer.50", true, 100 * time.Millisecond}, {"a.b", true, 100 * time.Millisecond}} {
+		k := keys(t, "lock "+c.first)
+		expect(t, "acquire", do(t, n, acquire(k, alice, now())), pool.OK)
+		second := "second " + c.first
+		sub := client.Subscribe(t.Context(), c.first, second)
+		defer sub.Close()
+		for i, inbox := range []string{c.first, second} {
+			if _, err := sub.Receive(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wait := acquire(k, bob, now())
+			wait.Queue, wait.Inbox, wait.Ticket = k.Queue, inbox, now()+uint64(i)
+			expect(t, "wait", do(t, n, wait), pool.Held)
+		}
+		release := by(pool.Release, k, alice, 0)
+		release.Queue, release.Inbox, release.Reserve, release.Quiet = k.Queue, "own", 100*time.Millisecond, c.quiet
+		expect(t, "release", do(t, n, release), pool.OK)
+		if left := client.PTTL(t.Context(), k.Lock).Val(); left > c.want || left < c.want-90*time.Millisecond {
+			t.Errorf("%s: it is reserved for another %v, not %v", c.first, left, c.want)
+		}
+		want := []string{"go " + k.Lock}
+		if !c.quiet {
+			want = append(want, fmt.Sprintf("next %d %s", c.want.Milliseconds(), k.Lock))
+		}
+		client.Publish(t.Context(), second, "end")
+		for _, w := range append(want, "end") {
+			m, err := sub.ReceiveMessage(t.Context())
+			if err != nil || m.Payload != w {
+				t.Errorf("%s: told was %v (%v), not %q", c.first, m, err, w)
+			}
+		}
 	}
 }
 

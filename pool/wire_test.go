@@ -74,6 +74,8 @@ func TestTheCommandsAreTheWireFormat(t *testing.T) {
 	fmt.Fprintf(&b, "acquire with neither fence, queue nor guard:%s\n", spelled(usualWords(r)))
 	r = &wire.Request{Verb: Release, Lock: keys.Lock, Queue: keys.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
 	fmt.Fprintf(&b, "release by one who waits for nothing:%s\n", spelled(usualWords(r)))
+	r = &wire.Request{Verb: Release, Lock: keys.Lock, Queue: keys.Queue, Owner: owner, Inbox: "inbox", Reserve: 15 * time.Millisecond, Quiet: true}
+	fmt.Fprintf(&b, "release that tells the first waiter:%s\n", spelled(usualWords(r)))
 	golden(t, "commands.golden", b.String())
 }
 

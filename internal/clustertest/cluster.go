@@ -202,6 +202,14 @@ func (c *Cluster) Trips() (n int) {
 	return n
 }
 
+// Notices is how many were sent to those who wait.
+func (c *Cluster) Notices() (n int) {
+	for _, m := range c.Masters {
+		m.with(func() { n += m.notices })
+	}
+	return n
+}
+
 // Subscriptions is how many there are.
 func (c *Cluster) Subscriptions() (n int) {
 	for _, m := range c.Masters {

@@ -33,6 +33,7 @@ type Master struct {
 
 	mu            sync.Mutex
 	sent          map[wire.Verb]int
+	notices       int // that were sent
 	trips         int
 	latency       map[string]time.Duration // of a round trip, by Locker; "": of all others
 	jitter        time.Duration
@@ -264,9 +265,10 @@ func (p *path) Listen(ctx context.Context, inbox string, ready func(), heard fun
 	return p.Through(func(memnode.Message) memnode.Fate { return memnode.Fate{Delay: p.notice()} }).Listen(ctx, inbox, ready, heard)
 }
 
-// notice is how long a notice takes.
+// notice counts a notice, and returns how long it takes.
 func (p *path) notice() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.notices++
 	return p.trip() / 2
 }

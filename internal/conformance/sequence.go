@@ -23,6 +23,7 @@ type step struct {
 	owner     int
 	inbox     int  // -1: none
 	mute      bool // a release does not tell it
+	quiet     bool // nor the second waiter
 	plain     bool
 	token     uint64
 	ttl       time.Duration
@@ -41,11 +42,17 @@ func (s step) text() string {
 	if s.set {
 		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
 	}
-	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v",
-		s.verb, s.lock, s.owner, s.inbox, s.mute, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined)
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined)
 }
 
-func inbox(prefix string, i int) string { return fmt.Sprintf("%sinbox%d", prefix, i) }
+// inbox is that of a waiter. One of them is far away.
+func inbox(prefix string, i int) string {
+	if i == 1 {
+		return fmt.Sprintf("%sinbox%d.%d", prefix, i, (40 * time.Second).Milliseconds())
+	}
+	return fmt.Sprintf("%sinbox%d", prefix, i)
+}
 
 func (s step) keys(prefix string) wire.KeySet {
 	keys, err := wire.Keys(prefix, fmt.Sprintf("lock%d", s.lock))
@@ -76,6 +83,7 @@ func (s step) request(prefix string) *wire.Request {
 	if s.mute && s.verb == wire.Release {
 		r.Inbox = ""
 	}
+	r.Quiet = s.quiet && r.TTL == 0 && r.Inbox != ""
 	return r
 }
 
@@ -101,6 +109,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 	guarded := guard && random.IntN(4) == 0
 	now := uint64(time.Now().UnixMicro())
 	token := now
+	places := make(map[[2]int]uint64) // tickets by lock and inbox
 	for i := range steps {
 		s := step{
 			verb:  []wire.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9}[random.IntN(15)],
@@ -108,7 +117,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			owner: random.IntN(owners),
 			plain: random.IntN(4) == 0,
 			ttl:   []time.Duration{10 * time.Second, 30 * time.Second, 100 * time.Second}[random.IntN(3)],
-			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(2) == 0,
+			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, quiet: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(2) == 0,
 		}
 		s.inbox = max(s.inbox, -1)
 		if s.verb == wire.Leave {
@@ -131,6 +140,13 @@ func sequence(random *rand.Rand, guard bool) []step {
 		s.ticket = now - uint64(s.age.Microseconds())
 		if random.IntN(5) == 0 {
 			s.ticket += hour
+		}
+		switch place := [2]int{s.lock, s.inbox}; s.verb {
+		case wire.Acquire:
+			places[place] = s.ticket
+		case wire.Leave: // its place, or none, or another
+			s.ticket = []uint64{places[place], places[place], 0, s.ticket}[random.IntN(4)]
+		default:
 		}
 		if s.verb == wire.Release {
 			s.ttl = []time.Duration{0, 0, 0, 5 * time.Second}[random.IntN(4)]

@@ -362,7 +362,9 @@ func (s *state) disown(r *wire.Request, now time.Time) {
 }
 
 func (s *state) leave(r *wire.Request, now time.Time) wire.Reply {
-	s.dequeue(r.Queue, r.Inbox, now)
+	if t, waits := s.waiting(r.Queue, now).tickets[r.Inbox]; waits && r.Ticket != 0 && t == int64(r.Ticket) {
+		s.dequeue(r.Queue, r.Inbox, now)
+	}
 	if owner, _ := s.get(r.Lock, now); owner == reservedPrefix+r.Inbox {
 		s.pass(r, now)
 	}
@@ -435,12 +437,23 @@ func (s *state) pass(r *wire.Request, now time.Time) {
 		if first == r.Inbox || s.publish(first, wire.Notice{Lock: r.Lock}) == 0 {
 			continue
 		}
-		s.set(r.Lock, reservedPrefix+first, r.Reserve, now)
-		if second := q.first(); second != "" {
-			s.publish(second, wire.Notice{Lock: r.Lock, Next: r.Reserve})
+		reserve := max(r.Reserve, needed(first))
+		s.set(r.Lock, reservedPrefix+first, reserve, now)
+		if second := q.first(); second != "" && !r.Quiet && r.Verb == wire.Release {
+			s.publish(second, wire.Notice{Lock: r.Lock, Next: reserve})
 		}
 		return
 	}
+}
+
+// needed is for how long a lock must be reserved at least for the inbox, which says so where it is
+// far away.
+func needed(inbox string) time.Duration {
+	ms, err := strconv.ParseUint(inbox[strings.LastIndexByte(inbox, '.')+1:], 10, 31)
+	if err != nil || !strings.Contains(inbox, ".") {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // token reads a fencing register. What is too large to be raised is one all the same to those who

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/dispatch"
 	"github.com/go-redlock/redlock/internal/jitter"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/wire"
@@ -12,7 +13,8 @@ import (
 
 const (
 	// majorityGrace is how long a waiter that was notified by one node waits for a majority of them
-	// before it tries all the same.
+	// at least before it tries all the same. What the nodes tell was set off at one place: it comes
+	// apart by a round trip to the farthest node at most.
 	majorityGrace = 3 * time.Millisecond
 	// maxGrowth is how many times the random part of the grace doubles.
 	maxGrowth = 5
@@ -30,11 +32,12 @@ type Entry struct {
 	wake     chan struct{} // gets a value when it is time to try, or to look
 
 	// The notifier's mu guards these.
-	queued   bool        // on some node, perhaps
-	notified quorum.Set  // nodes where the lock is reserved for us, since the last attempt
-	misses   int         // attempts in a row for which no majority had notified us
-	timer    clock.Timer // the next reason to wake
-	look     int         // the node to look at then, or tryAtOnce
+	inbox    string        // that nodes may have in their queues; empty: none has
+	notified quorum.Set    // nodes where the lock is reserved for us, since the last attempt
+	least    time.Duration // grace for a majority of notices
+	misses   int           // attempts in a row for which no majority had notified us
+	timer    clock.Timer   // the next reason to wake
+	look     int           // the node to look at then, or tryAtOnce
 }
 
 // Enter opens an entry for a lock: the nodes do not know of it yet.
@@ -42,6 +45,7 @@ func (n *Notifier) Enter(keys wire.KeySet) *Entry {
 	e := &Entry{
 		notifier: n, keys: keys, since: clock.Present(n.clock), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
+		least: max(majorityGrace, n.distance()/dispatch.DueTrips),
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -55,17 +59,18 @@ func (n *Notifier) Enter(keys wire.KeySet) *Entry {
 // Leave ends the entry. If tell is set, and the nodes may know of it, they are told.
 func (e *Entry) Leave(tell bool) {
 	n := e.notifier
-	var timeout time.Duration
-	if tell {
-		timeout = n.hooks.Timeout()
+	if place := e.end(); tell && place.Inbox != "" {
+		n.Leave(place, n.dispatcher.Lines(), n.hooks.Timeout())
 	}
+}
+
+// end ends the entry, and returns the place that nodes may know of.
+func (e *Entry) end() Place {
+	n := e.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e.stopTimer()
 	delete(n.entries, e.keys.Lock)
-	if tell && e.queued {
-		n.leave(e.keys, n.dispatcher.Lines(), timeout)
-	}
 	if len(n.entries) == 0 && n.stop != nil {
 		if n.idle == nil {
 			n.idle = n.clock.AfterFunc(idleUnsubscribe, n.unsubscribeIfIdle)
@@ -73,15 +78,15 @@ func (e *Entry) Leave(tell bool) {
 			n.idle.Reset(idleUnsubscribe)
 		}
 	}
+	return Place{e.keys, e.inbox, e.ticket()}
 }
 
-// Ready reports whether the next attempt may queue: a majority of the nodes can tell us, and all
-// have forgotten the entry before this one.
+// Ready reports whether the next attempt may queue: a majority of the nodes can tell us.
 func (e *Entry) Ready() bool {
 	n := e.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.live.Majority() && n.leaving[e.keys.Lock] == 0
+	return n.live.Majority()
 }
 
 // Stamp makes the attempt that begins now one that the nodes queue if they refuse it. What they
@@ -90,7 +95,7 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	n := e.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e.queued = true
+	e.inbox = n.channel
 	if e.misses++; e.notified.Majority() {
 		e.misses = 0
 	}
@@ -101,10 +106,12 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	case <-e.wake:
 	default:
 	}
-	r.Queue, r.Inbox = e.keys.Queue, n.channel
-	r.Ticket = uint64(max(e.since.Wall.Microseconds(), 1))
+	r.Queue, r.Inbox, r.Ticket = e.keys.Queue, e.inbox, e.ticket()
 	r.Age = max(now.Mono.Sub(e.since.Mono), 0)
 }
+
+// ticket is when the wait began, in microseconds.
+func (e *Entry) ticket() uint64 { return uint64(max(e.since.Wall.Microseconds(), 1)) }
 
 // Wait waits until it is time for another attempt: when the lock was passed on to us, or after
 // fallback at the latest, whatever the nodes tell. It returns false if ctx ended or the Notifier
@@ -142,7 +149,7 @@ func (e *Entry) heard(node int, next time.Duration) {
 	switch {
 	case next > 0: // the one before us was notified; should it be dead its reservation ends then
 		if e.notified.Len() == 0 {
-			e.wakeAfter(next+majorityGrace, node)
+			e.wakeAfter(next+e.least, node)
 		}
 	case e.notified.Add(node):
 		if e.notified.Majority() {
@@ -158,9 +165,9 @@ func (e *Entry) heard(node int, next time.Duration) {
 // the other: so the grace grows at random. With mu held.
 func (e *Entry) grace() time.Duration {
 	if e.misses == 0 {
-		return majorityGrace
+		return e.least
 	}
-	return majorityGrace + jitter.N(majorityGrace<<min(e.misses, maxGrowth))
+	return e.least + jitter.N(e.least<<min(e.misses, maxGrowth))
 }
 
 // wakeAfter wakes the entry after d, to look at a node or to try at once. With mu held.

@@ -8,6 +8,7 @@ import (
 	cryptorand "crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,9 @@ const (
 	// part of the node timeout.
 	reservationDivisor = 16
 	minReservation     = 5 * time.Millisecond
+	// farAway: a process to whose nodes it is farther than that says so, as part of its channel's
+	// name, and locks are reserved for it for longer.
+	farAway = 16 * time.Millisecond
 )
 
 // Hooks are what a Notifier asks those above. They are called with no lock of its own held, and
@@ -44,6 +48,9 @@ type Hooks struct {
 	// Unused returns the keys of the lock with that lock key if this process has nothing to do with
 	// it.
 	Unused func(lock string) (wire.KeySet, bool)
+	// Reserved is told that a node has reserved the lock with that lock key for this process, which
+	// does not wait for it any more, and has it or wants it.
+	Reserved func(lock string, node int)
 	// Occupied asks one node whether somebody has the lock there.
 	Occupied func(ctx context.Context, node int, keys wire.KeySet) bool
 }
@@ -56,7 +63,7 @@ type Notifier struct {
 	clock      clock.Clock
 	logger     *slog.Logger
 	hooks      Hooks
-	channel    string
+	id         string      // of this process, for its channel
 	subscribed atomic.Bool // there are subscriptions
 	closed     chan struct{}
 
@@ -64,13 +71,12 @@ type Notifier struct {
 	entries map[string]*Entry  // by lock key
 	live    quorum.Set         // nodes with a confirmed subscription
 	changed chan struct{}      // closed, and made anew, when live has changed
+	channel string             // of the subscriptions
 	stop    context.CancelFunc // ends the subscriptions; nil: there are none
 	// how often the subscriptions were ended: what the nodes say of earlier ones does not count
 	round      int
-	idle       clock.Timer              // ends them once nobody has waited for a while
-	complained bool                     // the log knows that subscriptions cannot be had
-	leaving    map[string]int           // by lock key: requests to leave that are under way
-	contended  map[string]time.Duration // by lock key: see Contended
+	idle       clock.Timer // ends them once nobody has waited for a while
+	complained bool        // the log knows that subscriptions cannot be had
 }
 
 // New returns a Notifier without subscriptions, for the dispatcher's nodes, of which needed are a
@@ -80,18 +86,20 @@ func New(d *dispatch.Dispatcher, needed int, c clock.Clock, logger *slog.Logger,
 	cryptorand.Read(random[:]) //nolint:gosec // never fails
 	return &Notifier{
 		dispatcher: d, needed: needed, clock: c, logger: logger, hooks: h,
-		channel:   channelPrefix + hex.EncodeToString(random[:]),
-		closed:    make(chan struct{}),
-		entries:   make(map[string]*Entry),
-		live:      quorum.NewSet(len(d.Lines()), needed),
-		changed:   make(chan struct{}),
-		leaving:   make(map[string]int),
-		contended: make(map[string]time.Duration),
+		id:      hex.EncodeToString(random[:]),
+		closed:  make(chan struct{}),
+		entries: make(map[string]*Entry),
+		live:    quorum.NewSet(len(d.Lines()), needed),
+		changed: make(chan struct{}),
 	}
 }
 
-// Channel returns the channel on which the nodes tell this process.
-func (n *Notifier) Channel() string { return n.channel }
+// Channel returns the channel on which the nodes tell this process, or did last.
+func (n *Notifier) Channel() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.channel
+}
 
 // Subscribed reports whether there are subscriptions, or soon will be. Without, no node has this
 // process in its queue, or a lock reserved for it.
@@ -100,6 +108,7 @@ func (n *Notifier) Subscribed() bool { return n.subscribed.Load() }
 // Subscribe sees to it that a majority of the nodes has a subscription, and waits for that up to
 // the timeout. It returns false if there is none.
 func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
+	suffix := n.suffix()
 	n.mu.Lock()
 	select {
 	case <-n.closed:
@@ -108,7 +117,7 @@ func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 	default:
 	}
 	if n.stop == nil {
-		n.startListening()
+		n.startListening(suffix)
 	}
 	failed := n.complained // it was waited for once, in vain
 	n.mu.Unlock()
@@ -138,14 +147,32 @@ func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 }
 
 // startListening subscribes to the nodes. With mu held.
-func (n *Notifier) startListening() {
+func (n *Notifier) startListening(suffix string) {
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
+	n.channel = channelPrefix + n.id + suffix
 	n.subscribed.Store(true)
-	round := n.round
+	round, channel := n.round, n.channel
 	for i := range n.dispatcher.Lines() {
-		n.dispatcher.Go(func() { n.listen(ctx, round, i) })
+		n.dispatcher.Go(func() { n.listen(ctx, round, i, channel) })
 	}
+}
+
+// suffix is the end of the channel's name: for how long locks must be reserved for this process.
+func (n *Notifier) suffix() string {
+	need := clock.CeilMillis(min(n.distance(), n.hooks.Timeout()))
+	if need <= farAway {
+		return ""
+	}
+	return fmt.Sprintf(".%d", need.Milliseconds())
+}
+
+// distance is how long an answer of the farthest node may take: several of its round trips.
+func (n *Notifier) distance() (far time.Duration) {
+	for _, ln := range n.dispatcher.Lines() {
+		far = max(far, ln.Due())
+	}
+	return far
 }
 
 // unsubscribe ends the subscriptions. With mu held.
@@ -158,7 +185,6 @@ func (n *Notifier) unsubscribe() {
 	n.subscribed.Store(false)
 	n.round++
 	n.live.Clear()
-	clear(n.contended)
 }
 
 // unsubscribeIfIdle ends the subscriptions if nobody waits.
@@ -201,11 +227,11 @@ func (n *Notifier) complain() {
 }
 
 // listen keeps the subscription on one node until ctx ends.
-func (n *Notifier) listen(ctx context.Context, round, i int) {
+func (n *Notifier) listen(ctx context.Context, round, i int, channel string) {
 	node := n.dispatcher.Lines()[i].Node()
 	pause := minResubscribe
 	for {
-		err := node.Listen(ctx, n.channel,
+		err := node.Listen(ctx, channel,
 			func() { n.confirm(round, i, true); pause = minResubscribe },
 			func(notice wire.Notice) { n.notice(i, notice) })
 		n.confirm(round, i, false)
@@ -252,13 +278,11 @@ func (n *Notifier) notice(node int, notice wire.Notice) {
 	}
 	keys, unused := n.hooks.Unused(notice.Lock)
 	if !unused {
+		n.hooks.Reserved(notice.Lock, node)
 		return
 	}
 	// A reservation that nobody wants any more: the next in line need not wait until it ends.
-	timeout := n.hooks.Timeout()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.leave(keys, n.dispatcher.Lines()[node:node+1], timeout)
+	n.Leave(Place{keys, n.Channel(), 0}, n.dispatcher.Lines()[node:node+1], n.hooks.Timeout())
 }
 
 // heard gives the notice to the entry it is for. It returns false if there is none.
@@ -285,30 +309,34 @@ func (n *Notifier) Freed(lock string) {
 	}
 }
 
-// leave has nodes forget our place in their queues for the lock. With mu held.
-func (n *Notifier) leave(keys wire.KeySet, lines []*dispatch.Line, timeout time.Duration) {
-	r := &wire.Request{Verb: wire.Leave, Lock: keys.Lock, Queue: keys.Queue, Inbox: n.channel, Reserve: Reservation(timeout)}
+// A Place is one in the queue that the nodes keep for a lock.
+type Place struct {
+	Keys   wire.KeySet
+	Inbox  string
+	Ticket uint64 // zero: the node has taken the inbox out, and reserved the lock for it
+}
+
+// Leave has nodes forget a place, and pass on what is reserved for its inbox. A place that the same
+// inbox takes later has another ticket.
+func (n *Notifier) Leave(p Place, lines []*dispatch.Line, timeout time.Duration) {
+	r := &wire.Request{
+		Verb: wire.Leave, Lock: p.Keys.Lock, Queue: p.Keys.Queue, Inbox: p.Inbox, Ticket: p.Ticket, Reserve: Reservation(timeout),
+	}
 	until := clock.IO().Add(timeout)
-	n.leaving[keys.Lock] += len(lines)
 	for _, ln := range lines {
-		ln.Send(dispatch.Call{To: (*departures)(n), Request: r, Until: until, Within: timeout})
+		ln.Send(dispatch.Call{To: departure{}, Request: r, Until: until, Within: timeout})
 	}
 }
 
-// departures are a Notifier as the receiver of the answers to its requests to leave.
-type departures Notifier
+// A departure is the receiver of the answers to a request to leave: a node has forgotten our place,
+// or will when that expires.
+type departure struct{}
 
 // Wanted implements dispatch.Receiver.
-func (d *departures) Wanted(*wire.Request) bool { return true }
+func (departure) Wanted(*wire.Request) bool { return true }
 
-// Answered implements dispatch.Receiver: a node has forgotten our place, or will when that expires.
-func (d *departures) Answered(_ int, r *wire.Request, _ wire.Reply) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.leaving[r.Lock]--; d.leaving[r.Lock] == 0 {
-		delete(d.leaving, r.Lock)
-	}
-}
+// Answered implements dispatch.Receiver.
+func (departure) Answered(int, *wire.Request, wire.Reply) {}
 
 // Reservation is for how long a release reserves the lock for the first waiter, where a node may
 // take timeout for a request.

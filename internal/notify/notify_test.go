@@ -3,8 +3,10 @@ package notify_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,6 +35,7 @@ var keys, _ = wire.Keys("", "a")
 type node struct {
 	*memnode.Node
 	trip time.Duration // of a request
+	far  time.Duration // a round trip, as connections tell
 
 	mu            sync.Mutex
 	refuses       bool // a subscription breaks at once
@@ -40,7 +43,8 @@ type node struct {
 	times         []time.Time
 	ready         func()
 	heard         func(wire.Notice) // of the latest
-	left          []string          // locks whose queue we left
+	left          []uint64          // tickets of the places that we left
+	channel       string            // of the latest subscription
 }
 
 func (n *node) Do(ctx context.Context, calls []wire.Call) {
@@ -48,14 +52,17 @@ func (n *node) Do(ctx context.Context, calls []wire.Call) {
 	n.mu.Lock()
 	for i := range calls {
 		if r := calls[i].Request; r.Verb == wire.Leave {
-			n.left = append(n.left, r.Lock)
+			n.left = append(n.left, r.Ticket)
 		}
 	}
 	n.mu.Unlock()
 	n.Node.Do(ctx, calls)
 }
 
-func (n *node) Listen(ctx context.Context, _ string, ready func(), heard func(wire.Notice)) error {
+// RoundTrip is asked by the dispatcher.
+func (n *node) RoundTrip() time.Duration { return n.far }
+
+func (n *node) Listen(ctx context.Context, channel string, ready func(), heard func(wire.Notice)) error {
 	n.mu.Lock()
 	n.times = append(n.times, time.Now())
 	if n.refuses {
@@ -63,7 +70,7 @@ func (n *node) Listen(ctx context.Context, _ string, ready func(), heard func(wi
 		return errors.New("refused")
 	}
 	n.subscriptions++
-	n.ready, n.heard = ready, heard
+	n.ready, n.heard, n.channel = ready, heard, channel
 	n.mu.Unlock()
 	ready()
 	<-ctx.Done()
@@ -80,6 +87,7 @@ type harness struct {
 	used     bool        // this process has to do with every lock
 	occupied []time.Time // when it was looked whether somebody has one
 	taken    bool        // somebody has
+	reserved []int       // nodes that have reserved the lock though nobody waits for it
 }
 
 // play runs a test of a Notifier with that many nodes, in virtual time.
@@ -100,8 +108,9 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harne
 			Heard: func(int, wire.Verb, *wire.Reply, time.Duration, time.Time) {},
 		})
 		h.Notifier = notify.New(d, count/2+1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
-			Timeout: func() time.Duration { h.probe(); return timeout },
-			Unused:  func(string) (wire.KeySet, bool) { h.probe(); return keys, !h.used },
+			Timeout:  func() time.Duration { h.probe(); return timeout },
+			Unused:   func(string) (wire.KeySet, bool) { h.probe(); return keys, !h.used },
+			Reserved: func(_ string, node int) { h.probe(); h.reserved = append(h.reserved, node) },
 			Occupied: func(context.Context, int, wire.KeySet) bool {
 				h.probe()
 				h.occupied = append(h.occupied, time.Now())
@@ -117,7 +126,7 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harne
 }
 
 // probe would hang if a lock of the Notifier's were held.
-func (h *harness) probe() { h.Contended("probe", 0) }
+func (h *harness) probe() { h.Freed("probe") }
 
 // enter opens an entry, with subscriptions, and makes an attempt that is queued.
 func (h *harness) enter(t *testing.T) *notify.Entry {
@@ -308,7 +317,9 @@ func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		d := dispatch.New([]wire.Node{memnode.New("1")}, dispatch.Hooks{})
-		n := notify.New(d, 1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{})
+		n := notify.New(d, 1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
+			Timeout: func() time.Duration { return timeout },
+		})
 		e := n.Enter(keys)
 		time.AfterFunc(time.Second, n.Close)
 		began := time.Now()
@@ -335,36 +346,59 @@ func TestAnAttemptIsStampedWithWhenTheWaitBegan(t *testing.T) {
 	})
 }
 
-func TestAnEntryThatLeavesIsForgottenBeforeTheNextOneQueues(t *testing.T) {
+func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 	t.Parallel()
-	slow := func(n *node) {
-		if n.Addr() == "3" {
-			n.trip = timeout / 2
-		}
-	}
-	play(t, 3, slow, func(t *testing.T, h *harness) {
-		h.enter(t).Leave(true)
+	play(t, 3, nil, func(t *testing.T, h *harness) {
+		e := h.enter(t)
+		first := h.attempt(e).Ticket
+		e.Leave(true)
+		time.Sleep(time.Microsecond)
 		next := h.Enter(keys)
-		if next.Ready() {
-			t.Error("it may queue though the nodes know the entry before it")
+		if !next.Ready() {
+			t.Error("it may not queue")
 		}
-		time.Sleep(timeout / 4)
-		if next.Ready() {
-			t.Error("it may queue though one node knows the entry before it")
+		if second := h.attempt(next).Ticket; second == first {
+			t.Error("its place cannot be told from the one before")
 		}
-		time.Sleep(timeout / 2)
-		if !next.Ready() || h.left() != 3 {
-			t.Errorf("it may not queue though %d nodes have forgotten the entry before it", h.left())
+		if h.left() != 3 || h.nodes[0].left[0] != first || h.nodes[2].left[0] != first {
+			t.Errorf("%d nodes were told to forget %v, not %d", h.left(), h.nodes[0].left, first)
 		}
-		next.Leave(true) // it never queued
+		next.Leave(false)         // its attempt had the lock
+		h.Enter(keys).Leave(true) // it never queued
 		if h.left() != 3 {
-			t.Error("the nodes were told of an entry they cannot know")
-		}
-		h.enter(t).Leave(false) // its attempt had the lock
-		if h.left() != 3 {
-			t.Error("the nodes were told of an entry that they had dropped")
+			t.Error("the nodes were told of an entry that they had dropped, or cannot know")
 		}
 	})
+}
+
+// A process that is far away says so, and waits for the notices of all, which come from places that
+// are apart.
+func TestDistanceSetsTheReservationAndTheGrace(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		far    time.Duration
+		suffix string
+		grace  time.Duration
+	}{
+		{time.Millisecond, "", grace},
+		// an answer may take five round trips until they are measured
+		{12 * time.Millisecond, ".60", 20 * time.Millisecond},
+		{time.Second, fmt.Sprintf(".%d", timeout.Milliseconds()), 5 * time.Second / 3},
+	} {
+		play(t, 3, func(n *node) { n.far = c.far }, func(t *testing.T, h *harness) {
+			e := h.enter(t)
+			if ch := h.Channel(); !strings.HasSuffix(ch[len("redlock:inbox:"):], c.suffix) || c.suffix == "" && strings.Contains(ch, ".") || ch != h.nodes[2].channel {
+				t.Errorf("%v: the channel is %s, on a node %s", c.far, ch, h.nodes[2].channel)
+			}
+			h.pass(0, 1)
+			h.attempt(e)
+			h.pass(2)
+			if took := wait(t, e, long); took != c.grace {
+				t.Errorf("%v: it waited for %v", c.far, took)
+			}
+			e.Leave(false)
+		})
+	}
 }
 
 func TestAReservationThatNobodyWantsIsPassedOn(t *testing.T) {
@@ -374,8 +408,8 @@ func TestAReservationThatNobodyWantsIsPassedOn(t *testing.T) {
 		h.nodes[1].heard(wire.Notice{Lock: keys.Lock, Next: time.Second}) // that is no reservation
 		h.used = true                                                     // by a holder
 		h.pass(1)
-		if h.left() != 0 {
-			t.Error("it was passed on though it is none, or somebody here may want it")
+		if h.left() != 0 || !slices.Equal(h.reserved, []int{1}) {
+			t.Errorf("it was passed on though it is none, or somebody here may want it, who was told %v", h.reserved)
 		}
 		h.used = false
 		h.pass(1)
@@ -484,22 +518,6 @@ func TestASubscriptionThatFailsIsTriedAgainWithPausesThatGrow(t *testing.T) {
 			t.Errorf("it was tried %d times in a minute", len(times))
 		}
 		e.Leave(false)
-	})
-}
-
-func TestTheReleaserOfAContendedLockYieldsOnceAndNotForLong(t *testing.T) {
-	t.Parallel()
-	play(t, 3, nil, func(t *testing.T, h *harness) {
-		h.Contended("near", 500*time.Microsecond)
-		h.Contended("far", time.Second)
-		for _, c := range []struct {
-			lock string
-			want time.Duration
-		}{{"near", 2 * time.Millisecond}, {"near", 0}, {"far", 3 * time.Millisecond}, {"other", 0}} {
-			if got := h.YieldDelay(c.lock); got != c.want {
-				t.Errorf("%s: %v, not %v", c.lock, got, c.want)
-			}
-		}
 	})
 }
 

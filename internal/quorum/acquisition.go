@@ -355,6 +355,9 @@ const (
 	// it.
 	NotYet
 	Due
+	// nothing, but the node refused the lock because of another owner: if it was to queue whoever
+	// asked, it has.
+	Refused
 )
 
 // A Trace is what is known of the lock on a node that is to release it.
@@ -363,6 +366,9 @@ type Trace struct {
 	Refused     bool // or was refused with an error: hardly anything is owed
 	Rejoined    bool // one that was to win the node back was sent too
 }
+
+// Holds reports whether the node has the lock for us, as far as is known.
+func (a *Acquisition) Holds(i int) bool { return a.nodes[i].mayHold && !a.nodes[i].inFlight }
 
 // Release says whether the node is owed a release now. What is Due is so once.
 func (a *Acquisition) Release(i int) (Owed, Trace) {
@@ -373,6 +379,8 @@ func (a *Acquisition) Release(i int) (Owed, Trace) {
 	case n.mayHold:
 		n.mayHold = false
 		return Due, Trace{n.unconfirmed, n.refused, n.rejoined}
+	case n.other() != nil:
+		return Refused, Trace{}
 	}
 	return Nothing, Trace{}
 }

@@ -26,8 +26,8 @@ const (
 	// reserved for the first and the first two are told (see Notice). Inbox is the releaser's own,
 	// which is passed over; a reservation for it is passed on too, though the answer is Gone.
 	Release
-	// Leave takes Inbox out of Queue. If L is reserved for it the reservation goes to the next, as
-	// Release does it.
+	// Leave takes Inbox out of Queue, if it has the place with that Ticket there. If L is reserved
+	// for it the reservation goes to the next, as Release does it, but that one alone is told.
 	Leave
 	// Inspect reads L and F.
 	Inspect
@@ -59,6 +59,9 @@ type Request struct {
 	// Reserve is for how long Release and Leave reserve L for the first waiter, in whole
 	// milliseconds.
 	Reserve time.Duration
+
+	// Quiet has a Release without a TTL tell the first waiter only.
+	Quiet bool
 
 	TTL       time.Duration // whole milliseconds
 	Retention time.Duration // life of F, whole milliseconds

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 lock  [2 queue of waiters]; or lock and queue of each of several
 -- ARGV  the owner of each lock; then reservation for the first waiter (ms)  [inbox of the releaser, if it has one
---       [remaining life (ms), of one lock]]
+--       [remaining life (ms), of one lock; or 'quiet': the second waiter is told elsewhere]]
 -- A lock that is left to live is its owner's no more: its value is another, so that nothing of the owner's that is still on its
 -- way, such as an extend, finds the lock. The first two waiters that listen are told "next", with how long it lives.
 --
@@ -19,18 +19,18 @@ local function disown(lock, queue, owner, life, reserve)
   end
 end
 
-local function release(lock, queue, owner, reserve, own, life)
+local function release(lock, queue, owner, reserve, own, how)
   local was = owner_of(lock)
   if was ~= owner then
     if queue and own and was == 'R:' .. own then -- reserved for us, who have had our turn on the other nodes
-      pass(lock, queue, reserve, own)
+      pass(lock, queue, reserve, own, how)
     end
     return 'GONE'
   end
-  if life then
-    disown(lock, queue, owner, life, reserve)
+  if how and how ~= 'quiet' then
+    disown(lock, queue, owner, how, reserve)
   elseif queue then
-    pass(lock, queue, reserve, own)
+    pass(lock, queue, reserve, own, how)
   else
     drop(lock, owner)
   end
@@ -43,7 +43,7 @@ if keys < 3 then -- one lock
 end
 local replies, count = {}, keys / 2
 for i = 1, count do
-  local done, reply = pcall(release, KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], ARGV[count + 1], ARGV[count + 2])
+  local done, reply = pcall(release, KEYS[2 * i - 1], KEYS[2 * i], ARGV[i], ARGV[count + 1], ARGV[count + 2], ARGV[count + 3])
   replies[i] = done and reply or '-' .. string.gsub(reply.err or reply, '\n', ' ') -- a line for each
 end
 return table.concat(replies, '\n')
