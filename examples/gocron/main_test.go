@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -143,4 +145,21 @@ func TestTheLeaderRunsTheJobsAndTheNextTakesOver(t *testing.T) {
 		toHalf()
 		runs(3, 2)
 	})
+}
+
+func TestTheHandbooksLockerIsThisOne(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/once.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```go\n")
+	snippet, _, found := strings.Cut(rest, "```\n")
+	if !found || !strings.Contains(string(program), strings.Replace(snippet, "30*time.Second", "skew", 1)) {
+		t.Errorf("docs/once.md has another:\n%s", snippet)
+	}
 }

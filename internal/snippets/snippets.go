@@ -85,6 +85,7 @@ var packages = map[string]string{ //nolint:gosec // import paths
 	"rueidislock":  "github.com/redis/rueidis/rueidislock",
 	"redislock":    "github.com/bsm/redislock",
 	"prometheus":   "github.com/prometheus/client_golang/prometheus",
+	"gocron":       "github.com/go-co-op/gocron/v2",
 	"otel":         "go.opentelemetry.io/otel",
 	"redsyncredis": "github.com/go-redsync/redsync/v4/redis",
 }
