@@ -13,8 +13,8 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An engine is what all locks of a [Locker] share: the nodes and the way to them, what goes on in
-// the background, the log and the observers.
+// An engine is what all locks of a [Locker] share: the nodes and the lines to them, the background
+// work, the log and the observers.
 type engine struct {
 	config
 	lines    []*dispatch.Line
@@ -31,10 +31,10 @@ type engine struct {
 	closed   chan struct{}
 }
 
-// A closer is what ends when its Locker is closed.
+// A closer ends when its Locker is closed.
 type closer interface{ close() }
 
-// hooks are what the dispatcher tells of the nodes.
+// hooks returns what the dispatcher calls for events of the nodes.
 func (en *engine) hooks() dispatch.Hooks {
 	return dispatch.Hooks{
 		Full:  func(node int) bool { return en.backlogs[node].Full() },
@@ -47,7 +47,7 @@ func (en *engine) hooks() dispatch.Hooks {
 	}
 }
 
-// heard tells the log and the observers what a node has answered.
+// heard reports an answer of a node to the log and the observers.
 func (en *engine) heard(node int, v wire.Verb, r *wire.Reply, took time.Duration, back time.Time) {
 	addr := en.lines[node].Node().Addr()
 	en.health[node].watch(&en.journal, addr, v, r, back)
@@ -56,8 +56,8 @@ func (en *engine) heard(node int, v wire.Verb, r *wire.Reply, took time.Duration
 	}
 }
 
-// gaveUp tells that the release of a key was given up on a node: because that refused it for so
-// long, or else because too many wait.
+// gaveUp reports that the release of a key was given up: because the node refused it for too long,
+// or, if why is nil, because too many releases wait.
 func (en *engine) gaveUp(node int, why error) {
 	addr := en.lines[node].Node().Addr()
 	if why == nil {
@@ -85,18 +85,18 @@ func (en *engine) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// hasListeners reports whether there is anybody to tell. It calls nothing that belongs to a user.
+// hasListeners reports whether there is an observer or a logger. It calls no user code.
 func (en *engine) hasListeners() bool {
 	return len(en.observers) > 0 || en.logger.Handler() != slog.DiscardHandler
 }
 
-// listens reports whether anybody is told of such an event. It asks the user's logger: with no lock
-// held.
+// listens reports whether an observer or the logger wants an event of that level. It calls the
+// user's logger, so no mutex may be held.
 func (en *engine) listens(level slog.Level) bool {
 	return len(en.observers) > 0 || en.logger.Enabled(context.Background(), level)
 }
 
-// emit passes an event to the observer, and logs it.
+// emit logs an event, and passes it to the observers.
 func (en *engine) emit(ctx context.Context, level slog.Level, text string, e Event) {
 	if en.logger.Enabled(ctx, level) {
 		en.logger.Log(ctx, level, text, "event", e)
@@ -104,7 +104,7 @@ func (en *engine) emit(ctx context.Context, level slog.Level, text string, e Eve
 	en.observe(ctx, e)
 }
 
-// observe tells the observers.
+// observe passes an event to the observers.
 func (en *engine) observe(ctx context.Context, e Event) {
 	for _, o := range en.observers {
 		if c, ok := o.(ContextObserver); ok {

@@ -6,13 +6,12 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 )
 
-// seenNames bounds how many names a Locker remembers the tokens of.
+// seenNames bounds for how many names each generation remembers tokens.
 const seenNames = 4096
 
-// tokens remembers the greatest fencing token seen of each of the names used last. It keeps hints
-// from falling behind where this machine's wall clock does. To forget is harmless, so two
-// generations of a map do: when the young one is full it becomes the old one, and the old one is
-// dropped.
+// tokens remembers the greatest fencing token seen for each recently used name. So hints do not
+// fall behind if this machine's wall clock does. Forgetting a token is harmless, so two generations
+// of a map suffice: when the young one is full it becomes the old one, and the old one is dropped.
 type tokens struct {
 	mu         sync.Mutex
 	young, old map[string]uint64
@@ -35,8 +34,8 @@ func (t *tokens) observe(name string, token uint64) {
 	t.young[name] = max(token, t.young[name], t.old[name])
 }
 
-// hint is what the tokens of an attempt at the lock that begins now should be: the time, in
-// microseconds, or more where this clock lags behind the tokens it has seen.
+// hint is the token that an attempt at the lock asks for if it begins at start: the time, in
+// microseconds, or more if this clock lags behind the tokens it has seen.
 func (t *tokens) hint(lock string, start clock.Moment) uint64 {
 	return max(uint64(max(start.Wall.Microseconds(), 1)), t.last(lock)+1)
 }

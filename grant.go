@@ -6,21 +6,22 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 )
 
-// A grant is an attempt that was won, and the lease that may be made of it.
+// A grant is an attempt that was won, with the terms of its next lease.
 type grant struct {
 	attempt  *attempt
-	fence    uint64       // 0 with a fenced attempt: none is left, a block must be reserved first
+	fence    uint64       // 0 if fenced: no token is left, and a block must be reserved first
 	start    clock.Moment // when the lease begins
 	deadline clock.Moment
 }
 
-// grantOf is what an attempt that was won gives.
+// grantOf returns the grant of an attempt that was just won.
 func grantOf(a *attempt) grant {
 	return grant{attempt: a, fence: a.state.Token, start: a.start, deadline: a.deadline()}
 }
 
-// ready sees to it that a lock that was handed over can be held: that it has a token and time left,
-// and no majority has said meanwhile that it is lost. If not it is released.
+// ready reports whether a lock that was handed over can be held: it has a token (reserved here if
+// necessary) and time left, and no majority has meanwhile reported its loss. If not, ready releases
+// it.
 func (g *grant) ready(ctx context.Context) bool {
 	a := g.attempt
 	if g.fence == 0 && !a.terms.plain {

@@ -13,24 +13,23 @@ import (
 )
 
 const (
-	// unrest is how long a wait without a quorum, or a connection in the making, lasts before the
-	// log tells of it.
+	// unrest is how long a wait without a quorum, or making a connection, lasts before it is
+	// logged.
 	unrest = time.Second
-	// minLogPause and maxLogPause bound how long the log says nothing more of a change that it has
-	// just told of: see pace.
+	// minLogPause and maxLogPause bound how long a change that was just logged is not logged again:
+	// see pace.
 	minLogPause, maxLogPause = 10 * time.Second, 10 * time.Minute
 )
 
-// A journal takes lines to the logger, in the order in which they were noted, from a goroutine of
-// its own. So the logger, which is a user's, never runs while a mutex is held, and keeps no node
-// waiting.
+// A journal passes lines to the logger, in the order in which they were noted, from a separate
+// goroutine. So the user's logger never runs while a mutex is held, and delays no node.
 type journal struct {
 	logger *slog.Logger
 	spawn  func(func()) // runs it in a goroutine
 
 	mu    sync.Mutex
 	lines []journalLine
-	busy  bool // write is at work
+	busy  bool // write is running
 }
 
 type journalLine struct {
@@ -39,7 +38,7 @@ type journalLine struct {
 	args  []any
 }
 
-// note has a line logged. It may be called with any mutex held.
+// note queues a line for the log. It may be called with any mutex held.
 func (j *journal) note(level slog.Level, text string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -68,15 +67,15 @@ func (j *journal) take() []journalLine {
 	return lines
 }
 
-// A pace keeps a change that comes again and again from filling the log: each time that it is told
-// of, it is told of next after twice the pause, up to maxLogPause. Once it has not come for as
-// long, it starts anew.
+// A pace keeps a repeated change from filling the log: each time the change is logged, the pause
+// before it is logged again doubles, up to maxLogPause. If the change then stays away for a further
+// pause, the pauses start anew.
 type pace struct {
 	next  time.Time
 	pause time.Duration
 }
 
-// allows reports whether the log is told of a change that happens now.
+// allows reports whether a change that happens now is logged.
 func (p *pace) allows(now time.Time) bool {
 	if now.Before(p.next) {
 		return false
@@ -90,7 +89,7 @@ func (p *pace) allows(now time.Time) bool {
 	return true
 }
 
-// A health is what the log knows of one node.
+// A health is what was logged about one node.
 type health struct {
 	ill atomic.Bool // its last answers were failures
 
@@ -98,12 +97,12 @@ type health struct {
 	verdict Verdict   // of these
 	verb    wire.Verb // what was asked
 	since   time.Time // when they began
-	told    bool      // the log knows that the node does not serve
-	unsaid  bool      // and does not know this verdict yet
+	told    bool      // it was logged that the node does not serve
+	unsaid  bool      // but not yet with this verdict
 	paces   [wire.Unavailable + 1]pace
 }
 
-// watch tells the log when the node ceases to serve, with the cause, and when it serves again.
+// watch logs when the node ceases to serve, with the cause, and when it serves again.
 func (h *health) watch(j *journal, node string, v wire.Verb, r *wire.Reply, now time.Time) {
 	switch r.Verdict {
 	case wire.Refused, wire.Unavailable, wire.Quarantined:
@@ -124,7 +123,7 @@ func (h *health) watch(j *journal, node string, v wire.Verb, r *wire.Reply, now 
 	}
 }
 
-// details are what the log is told of a failure.
+// details returns the attributes that are logged with a failure.
 func (h *health) details(node string, r *wire.Reply) []any {
 	args := []any{"node", node, "verdict", r.Verdict.String(), "verb", h.verb.String()}
 	if r.Verdict == wire.Quarantined {
@@ -133,7 +132,7 @@ func (h *health) details(node string, r *wire.Reply) []any {
 	return append(args, "error", r.Err)
 }
 
-// fails notes a failure, and reports whether the log is told of it. With mu held.
+// fails notes a failure, and reports whether it is logged. With mu held.
 func (h *health) fails(v wire.Verb, r *wire.Reply, now time.Time) bool {
 	if !h.ill.Swap(true) {
 		h.since = now
@@ -144,7 +143,7 @@ func (h *health) fails(v wire.Verb, r *wire.Reply, now time.Time) bool {
 	switch {
 	case !h.unsaid:
 	case errors.Is(r.Err, wire.ErrConnecting) && now.Sub(h.since) < unrest:
-		// As every connection is for a while.
+		// Connecting takes a while with every node.
 	case h.paces[r.Verdict].allows(now):
 		h.told, h.unsaid = true, false
 		return true
@@ -152,16 +151,16 @@ func (h *health) fails(v wire.Verb, r *wire.Reply, now time.Time) bool {
 	return false
 }
 
-// recovers notes an answer, and reports whether the log is told that the node serves again. One
-// that refuses some requests and carries out others serves again once it carries out what it
-// refused. With mu held.
+// recovers notes an answer, and reports whether it is logged that the node serves again. A node
+// that refused some requests while it carried out others serves again once it carries out the kind
+// that it refused. With mu held.
 func (h *health) recovers(v wire.Verb) (tell bool) {
 	switch h.verdict {
 	case wire.Refused:
 		if v != h.verb && h.verb != wire.Check {
 			return false
 		}
-	case wire.Quarantined: // which keeps it from taking locks only
+	case wire.Quarantined: // which only keeps it from granting locks
 		if !dispatch.Takes(v) && v != wire.Check {
 			return false
 		}
@@ -173,7 +172,7 @@ func (h *health) recovers(v wire.Verb) (tell bool) {
 	return tell
 }
 
-// An outage is what the log knows of a quorum that is missing.
+// An outage is what was logged about a missing quorum.
 type outage struct {
 	told atomic.Bool
 
@@ -182,8 +181,8 @@ type outage struct {
 	pace  pace
 }
 
-// lasts notes that a Lock has found no quorum since then, and waits on. The log is told once,
-// whoever waits.
+// lasts notes that a Lock has found no quorum since then, and still waits. That is logged once for
+// all waiting calls.
 func (o *outage) lasts(j *journal, since, now time.Time, why *QuorumError) {
 	if now.Sub(since) < unrest {
 		return

@@ -17,7 +17,7 @@ func (a *attempt) newOwner(holder string) string {
 	return string(id)
 }
 
-// fingerprint is what nodes tell others of the owner id: see pool/lua/acquire.lua.
+// fingerprint is what nodes show others instead of the owner id: see pool/lua/acquire.lua.
 func (a *attempt) fingerprint() string {
 	sum := sha1.Sum([]byte(a.acquire.Owner)) //nolint:gosec // see above
 	return hex.EncodeToString(sum[:8])

@@ -21,9 +21,9 @@ import (
 //  4. the lock is then valid from 1 on, less the drift;
 //  5. otherwise it releases the lock on all nodes.
 //
-// Package quorum says what the answers come to; this file keeps the time, sends and waits. Each
-// attempt is one of its own with an id of its own: a late message of one attempt can then never
-// touch another's. See docs/safety.md for why fencing tokens are unique and rise.
+// Package quorum decides what the answers amount to; this file keeps the time, sends and waits.
+// Each attempt has its own id, so that a late message of one attempt can never affect another's
+// lock. See docs/safety.md for why fencing tokens are unique and rise.
 type attempt struct {
 	engine  *engine
 	terms   *terms
@@ -33,42 +33,42 @@ type attempt struct {
 	acquire wire.Request
 	random  [16]byte         // of the owner id
 	queue   string           // key of the queue of waiters
-	done    chan struct{}    // gets a value when it is decided, and one when its release is
+	done    chan struct{}    // gets a value when the attempt is decided, and when its release is
 	timer   clock.Timer      // the node timeout, and for a lease its deadline
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
 
 	mu      sync.Mutex
 	timeout time.Duration // of a node, for the requests to come
 	timerAt time.Time     // when the timer does, or zero
-	until   time.Time     // when nodes that have not answered have failed
-	// when the nodes that others have may be asked again, and how often they were: see insist
+	until   time.Time     // when nodes that have not answered count as failed
+	// when the nodes that other owners have may be asked again, and how often they were: see insist
 	again       time.Time
 	rounds      int
 	verdict     error // why it was lost
 	state       quorum.Acquisition
-	repair      *wire.Request // the further requests, once needed
+	repair      *wire.Request // the further requests, made when first needed
 	extend      *wire.Request
 	rejoin      *wire.Request
-	lease       wonLock // what came of it, once won; nil while the lock is handed over
-	lost        bool    // a majority said so while it was
+	lease       wonLock // once won; nil while the lock is handed over
+	lost        bool    // a majority reported the loss: kept for a time when lease is nil
 	released    release.Attempt
 	releases    []owedRelease // once over
 	leaves      bool          // the nodes that refused it are to forget its place in their queues
 	wakesWaiter bool          // a waiter of this process tries once they are confirmed
 	vote        releaseVote
-	release     *releaseVote   // it, if Unlock waits for it
-	events      []pendingEvent // to be told once mu is free
+	release     *releaseVote   // &vote, if Unlock waits for it
+	events      []pendingEvent // to be reported once mu is free
 }
 
-// A wonLock is what was made of an attempt that was won, a [Lease], as the attempt knows it.
+// A wonLock is the [Lease] of an attempt that was won, as the attempt knows it.
 type wonLock interface {
 	onTimer() // the timer fired. With mu held.
 	lose()    // a majority says that the lock is lost. With mu held.
 	Context() context.Context
 }
 
-// unlock frees mu and then tells what happened meanwhile: nothing that belongs to a user runs under
-// a lock.
+// unlock frees mu and then reports the events that happened meanwhile: user code never runs with mu
+// held.
 func (a *attempt) unlock() {
 	events := a.events
 	a.events = nil
@@ -80,8 +80,8 @@ func (a *attempt) unlock() {
 	}
 }
 
-// begin starts an attempt: it takes the time, and asks every node. Those that refuse queue it, if
-// there is an entry. The caller goes on with wait.
+// begin starts an attempt: it takes the time, and asks every node. If there is an entry, nodes that
+// refuse queue it. The caller goes on with wait.
 func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end time.Time) *attempt {
 	l := m.locker
 	a := &attempt{
@@ -119,7 +119,7 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 	for i, _, more := a.state.Next(); more; i, _, more = a.state.Next() {
 		ln := l.lines[i]
 		until := until.Add(l.spare(t, ln))
-		a.trip = ln.Send(dispatch.Call{ // one only, of a lone node
+		a.trip = ln.Send(dispatch.Call{ // only a lone node gives one
 			To: a, Request: &a.acquire, Until: until, Within: a.timeout, Waits: lasts(ctx, until),
 		})
 	}
@@ -135,8 +135,8 @@ func (a *attempt) request(v wire.Verb) *wire.Request {
 	}
 }
 
-// wait returns nil once a majority stands behind the attempt, or why none does. It does not wait
-// for nodes whose answer cannot change that. If ctx ends first the attempt is given up.
+// wait returns nil if a majority has accepted the attempt, else the reason. It does not wait for
+// nodes whose answer cannot change that. If ctx ends first, it gives the attempt up.
 func (a *attempt) wait(ctx context.Context) error {
 	if a.trip != nil {
 		a.trip.Run() // which decides the attempt
@@ -156,8 +156,8 @@ func (a *attempt) wait(ctx context.Context) error {
 // now is the present time, by both clocks.
 func (a *attempt) now() clock.Moment { return clock.Present(a.engine.clock) }
 
-// giveUp ends the attempt because of something else than the nodes' answers. If they have denied it
-// already, that is why it was lost.
+// giveUp ends the attempt for a reason other than the nodes' answers. If the answers have already
+// decided against it, that remains the verdict.
 func (a *attempt) giveUp(why error) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -172,8 +172,8 @@ func (a *attempt) giveUp(why error) {
 	}
 }
 
-// setTimer has the timer fire at that time, or sooner: onTimer then sets it again. So most leases,
-// which are short, set it once. With mu held.
+// setTimer makes the timer fire at that time, or sooner: onTimer then sets it again. So most
+// leases, which are short, set it only once. With mu held.
 func (a *attempt) setTimer(at time.Time) {
 	if a.timerAt.IsZero() || at.Before(a.timerAt) {
 		a.timerAt = at
@@ -187,8 +187,8 @@ func (a *attempt) stopTimer() {
 	a.timerAt = time.Time{}
 }
 
-// onTimer is what the attempt's timer calls: the node timeout is over, or the lease, or it is too
-// soon to say.
+// onTimer is called by the attempt's timer: the node timeout or the lease is over, or the timer
+// fired too early.
 func (a *attempt) onTimer() {
 	a.mu.Lock()
 	defer a.unlock()
@@ -196,7 +196,7 @@ func (a *attempt) onTimer() {
 	switch a.state.Phase() {
 	case quorum.Asking:
 		now := a.engine.clock.Now()
-		// meanwhile a connection may have told how far its node is
+		// a new connection may have shown meanwhile how far its node is
 		a.timeout = a.engine.timeout(a.terms)
 		if longer := a.start.Mono.Add(a.timeout); longer.After(a.until) {
 			a.until = longer
@@ -264,8 +264,8 @@ func (a *attempt) Answered(i int, r *wire.Request, reply wire.Reply) {
 	a.decide()
 }
 
-// decide sends what the answers ask for, and concludes the attempt as soon as nothing that is still
-// open can change the outcome. With mu held.
+// decide sends the requests that the answers make necessary, and concludes the attempt as soon as
+// no open answer can change the outcome. With mu held.
 func (a *attempt) decide() {
 	outcome := a.state.Decide()
 	a.sendNext()
@@ -301,7 +301,7 @@ func (a *attempt) complete(node int) {
 	}
 }
 
-// sendNext sends what the state of the attempt asks for. With mu held.
+// sendNext sends the requests that the attempt's state has ready. With mu held.
 func (a *attempt) sendNext() {
 	for i, v, more := a.state.Next(); more; i, v, more = a.state.Next() {
 		r := &a.acquire
@@ -316,14 +316,14 @@ func (a *attempt) sendNext() {
 	}
 }
 
-// repairs is how many nodes needed a second request for the token.
+// repairCount is how many nodes needed a second request for the token.
 func (a *attempt) repairCount() int {
 	a.mu.Lock()
 	defer a.unlock()
 	return a.state.Repairs
 }
 
-// deadline is when the lock must be taken for expired if nothing extends it.
+// deadline is when the lock counts as expired if nothing extends it.
 func (a *attempt) deadline() clock.Moment { return a.start.Add(validity(a.terms.ttl)) }
 
 // conclude ends the asking. With mu held.

@@ -2,7 +2,8 @@ package redlock
 
 import "sync"
 
-// A registry holds what lives until the Locker is closed. Its mutex comes after those of attempts.
+// A registry holds what must end when the Locker is closed. Its mutex is locked after the mutexes
+// of attempts.
 type registry[T comparable] struct {
 	mu     sync.Mutex
 	live   map[T]struct{}
@@ -30,14 +31,14 @@ func (r *registry[T]) remove(x T) {
 	delete(r.live, x)
 }
 
-// count is how many are there.
+// count returns how many values the registry holds.
 func (r *registry[T]) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.live)
 }
 
-// close has the registry take no more. The first call returns all that are there.
+// close makes the registry refuse further values. The first call returns all values that it holds.
 func (r *registry[T]) close() (live []T, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

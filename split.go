@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	// maxRounds is how often an attempt asks the others' nodes again. The pauses before grow to 8
-	// times the first, and to no more: it has to find the moment between two others. So it may end
-	// sooner than maxInsist where round trips are short: an owner that keeps its nodes for sixteen
-	// rounds is not about to give way.
+	// maxRounds is how often an attempt asks the others' nodes again. The pauses in between grow to
+	// 8 times the first, but no longer, because the attempt must not miss the moment between two
+	// other owners. So where round trips are short it may end sooner than maxInsist: an owner that
+	// keeps its nodes for sixteen rounds is not about to give way.
 	maxRounds, maxGrowth = 16, 3
-	// pauseDivisor: none is longer than this part of the node timeout, or else a round trip.
-	// Meanwhile the attempt does not learn that another comes first by now; if both keep what they
-	// have, nobody gets a majority.
+	// pauseDivisor: no pause is longer than the node timeout divided by this, or a round trip if
+	// that is longer. During a pause the attempt does not learn that another attempt now comes
+	// first; while both keep their nodes, neither gets a majority.
 	pauseDivisor = 4
-	// minPause is the least pause before a node is asked again: what timers keep to.
+	// minPause is the least pause before a node is asked again: timers are not more exact.
 	minPause = time.Millisecond
-	// maxInsist is for how many node timeouts from its start an attempt may do so.
+	// maxInsist is for how many node timeouts from its start an attempt may ask again.
 	maxInsist = 2
-	// minSplitBackoff is how long one gives way at least.
+	// minSplitBackoff is the least time for which an attempt gives way.
 	minSplitBackoff = 2 * time.Millisecond
 )
 
-// insist has the nodes asked again that others have, if the attempt comes before those: at once,
-// and after a while when that was to no avail. It returns false if the attempt has to give way.
-// With mu held.
+// insist asks the nodes again that other owners have, if the attempt comes before all of those: at
+// once, and after a pause if that did not help. It returns false if the attempt must give way. With
+// mu held.
 func (a *attempt) insist() bool {
 	now := a.engine.clock.Now()
 	switch {
@@ -53,7 +53,7 @@ func (a *attempt) insist() bool {
 	return true
 }
 
-// late reports whether the attempt has insisted for long enough.
+// late reports whether the attempt must not ask again any more.
 func (a *attempt) late(now time.Time) bool {
 	return now.Sub(a.start.Mono) >= maxInsist*a.timeout || !a.end.IsZero() && !now.Before(a.end)
 }
@@ -67,7 +67,7 @@ func (a *attempt) yield() {
 	a.conclude(quorum.Over, e)
 }
 
-// awaited reports whether a node that has not answered may yet do so soon. With mu held.
+// awaited reports whether a node that has not answered may still do so soon. With mu held.
 func (a *attempt) awaited() bool {
 	now := clock.IO()
 	for i, ln := range a.engine.lines {
@@ -85,9 +85,9 @@ func (a *attempt) awaited() bool {
 	return false
 }
 
-// splitBackoff is how long to give way after the n-th attempt that has split the votes: the one
-// that comes first has to learn of the others' releases, and to ask once more. If that was not
-// enough, or all gave way, it is better not to meet again.
+// splitBackoff is how long to give way after the n-th attempt with split votes: the attempt that
+// comes first must have time to ask again after the others' releases. It grows and is random, so
+// that attempts that all gave way do not meet again.
 func (en *engine) splitBackoff(n int, t *terms) time.Duration {
 	d := minSplitBackoff
 	for _, ln := range en.lines {

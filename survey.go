@@ -12,7 +12,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A poll asks every node the same and waits for all of them.
+// A poll sends every node the same request and waits for all answers.
 type poll struct {
 	mu      sync.Mutex
 	replies []wire.Reply
@@ -37,7 +37,7 @@ func (p *poll) Answered(i int, _ *wire.Request, reply wire.Reply) {
 	}
 }
 
-// stop ends the poll. What has not answered counts as having replied so.
+// stop ends the poll. The given reply stands for each node that has not answered.
 func (p *poll) stop(open wire.Reply) []wire.Reply {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -50,7 +50,7 @@ func (p *poll) stop(open wire.Reply) []wire.Reply {
 	return p.replies
 }
 
-// survey asks all nodes r. The replies are nil if it was not sent.
+// survey sends r to all nodes. The replies are nil if it was not sent.
 func (en *engine) survey(ctx context.Context, op, name string, r *wire.Request) ([]wire.Reply, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: %s: %w", subject(op, name), ended(ctx))
@@ -90,7 +90,7 @@ func (en *engine) survey(ctx context.Context, op, name string, r *wire.Request) 
 
 // send sends r to all nodes for p. It returns false, and sends nothing, if the Locker was closed.
 func (en *engine) send(p *poll, r *wire.Request, timeout time.Duration) bool {
-	en.dispatch.Begin() // before the look at closed: Close waits for what was counted by then
+	en.dispatch.Begin() // before the look at closed: Close waits for all that was counted before it
 	defer en.dispatch.End()
 	select {
 	case <-en.closed:
@@ -103,8 +103,8 @@ func (en *engine) send(p *poll, r *wire.Request, timeout time.Duration) bool {
 	return true
 }
 
-// occupiedAt asks one node whether somebody has the lock there. If it does not answer nobody seems
-// to.
+// occupiedAt asks one node whether somebody has the lock there. It returns false if the node does
+// not answer.
 func (en *engine) occupiedAt(ctx context.Context, node int, keys wire.KeySet) bool {
 	p := &poll{replies: make([]wire.Reply, len(en.lines)), open: 1, done: make(chan struct{})}
 	timeout := en.timeout(&en.terms)
@@ -120,7 +120,7 @@ func (en *engine) occupiedAt(ctx context.Context, node int, keys wire.KeySet) bo
 	return p.stop(unanswered)[node].Fingerprint != ""
 }
 
-// surveyError tells of the nodes that did not answer, or did not do as they were told.
+// surveyError returns the error for nodes that did not answer or did not carry out the request.
 func (en *engine) surveyError(op, name string, replies []wire.Reply) *QuorumError {
 	e := &QuorumError{Op: op, Name: name, Needed: en.quorum, verdict: ErrNoQuorum}
 	for i := range replies {

@@ -13,13 +13,13 @@ const (
 	// renewal, which begins when a third of the TTL is over, then has time for a second try.
 	timeoutDivisor = 4
 
-	// connectLooks is how often, connectLook apart, TryLock looks whether nothing but connections
-	// in the making is missing.
+	// connectLooks is how often, connectLook apart, TryLock checks whether a quorum is missing only
+	// because connections are still being made.
 	connectLooks, connectLook = 5, time.Millisecond
 )
 
-// timeout is how long a node may take over a request: what [WithNodeTimeout] says, or else a part
-// of the TTL, and longer than that where the farthest node needs it and the validity allows.
+// timeout is how long a node may take over a request: as long as [WithNodeTimeout] says, or else a
+// part of the TTL, or longer if the farthest node needs it and the validity allows it.
 func (en *engine) timeout(t *terms) time.Duration {
 	d := en.usualTimeout(t)
 	if most := validity(t.ttl) / timeoutDivisor; en.nodeTimeout == 0 && d < most {
@@ -30,8 +30,8 @@ func (en *engine) timeout(t *terms) time.Duration {
 	return d
 }
 
-// spare is for how much longer than the node timeout a request to the node is let live, for that
-// may rise meanwhile: when the connection that the request waits for tells how far away the node
+// spare is how much longer than the node timeout a request to the node may live. The node timeout
+// may rise meanwhile, when the connection that the request waits for shows how far away the node
 // is.
 func (en *engine) spare(t *terms, ln *dispatch.Line) time.Duration {
 	if !ln.Unmeasured() || en.nodeTimeout != 0 {
@@ -41,8 +41,8 @@ func (en *engine) spare(t *terms, ln *dispatch.Line) time.Duration {
 }
 
 // connecting reports whether the quorum that e lacks is missing only because of connections that
-// are still being made, and have been for less than dispatch.ConnectGrace. What was found out when
-// the attempt ended takes a moment to be known.
+// have been in the making for less than dispatch.ConnectGrace. The lines learn a moment after the
+// attempt has ended why it failed, so connecting looks several times.
 func (en *engine) connecting(ctx context.Context, e *QuorumError) bool {
 	for range connectLooks {
 		known, perhaps := 0, 0

@@ -14,12 +14,12 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A client is a node that is spoken to through go-redis.
+// A client is a node that is reached through go-redis.
 type client struct {
 	addr      string
 	connector *connector          // nil for a cluster
-	own       func() *connections // makes them, and connects nowhere
-	prompt    atomic.Bool         // nothing that a user wrote takes part in a round trip
+	own       func() *connections // makes them, without connecting
+	prompt    atomic.Bool         // no user code takes part in a round trip
 	// a round trip, as measured with the latest connection; 0: unknown
 	trip    atomic.Int64
 	secured bool          // over TLS
@@ -36,16 +36,16 @@ var _ wire.Node = (*client)(nil)
 // Addr implements wire.Node.
 func (c *client) Addr() string { return c.addr }
 
-// Cluster reports whether the node is a whole cluster, which cannot be kept out of a quorum as one
-// server can.
+// Cluster reports whether the node is a whole cluster, which the restart guard cannot keep out of a
+// quorum.
 func (c *client) Cluster() bool { return c.connector == nil }
 
-// Prompt reports whether Do is over once its context has ended, whatever it waits for: nothing that
-// a user wrote takes part, which may take no notice of that.
+// Prompt reports whether Do always returns at its deadline: no user code takes part, which might
+// ignore the deadline.
 func (c *client) Prompt() bool { return c.prompt.Load() }
 
 // RoundTrip returns how long a round trip to the node takes, as measured when the latest connection
-// was made, or 0 if there was none yet.
+// was made, or 0 if none was made yet.
 func (c *client) RoundTrip() time.Duration { return time.Duration(c.trip.Load()) }
 
 // Open implements wire.Node.
@@ -63,7 +63,8 @@ func (c *client) Open() func() error {
 	})
 }
 
-// signOff returns the connections that nobody uses any more: to close them may take a user's code.
+// signOff ends one use. It returns the connections if that was the last one: the caller closes them
+// without mu, because that may run user code.
 func (c *client) signOff() (unused *connections) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,8 +74,8 @@ func (c *client) signOff() (unused *connections) {
 	return unused
 }
 
-// current returns the connections to use, and what to do when done with them. Where nobody has
-// opened the node they are for this call alone.
+// current returns the connections to use, and a function to call after that. If nobody has opened
+// the node, the connections are for this call alone.
 func (c *client) current() (s *connections, done func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +93,7 @@ func (c *client) Do(ctx context.Context, calls []wire.Call) {
 	}
 	s, done := c.current()
 	defer done()
-	// connections that the server had closed meanwhile are found out one by one
+	// several connections in turn may turn out to be closed by the server
 	for again := true; again; again = stale(calls) {
 		cn, err := s.take(ctx, lone(calls))
 		if err != nil {
@@ -107,7 +108,7 @@ func (c *client) Do(ctx context.Context, calls []wire.Call) {
 	}
 }
 
-// lone returns the only request of the calls, if there is but one.
+// lone returns the request if there is only one call.
 func lone(calls []wire.Call) *wire.Request {
 	if len(calls) == 1 {
 		return calls[0].Request
@@ -115,8 +116,8 @@ func lone(calls []wire.Call) *wire.Request {
 	return nil
 }
 
-// unreached answers calls that there is no connection for. What has gone out over one that came to
-// nothing may have been carried out, unless the server has read nothing.
+// unreached answers calls that got no connection. A request that was sent over a connection that
+// then failed may have been carried out, unless the server has read nothing.
 func unreached(calls []wire.Call, err error) {
 	_, sent := errors.AsType[earlyError](err)
 	for i := range calls {
@@ -125,7 +126,7 @@ func unreached(calls []wire.Call, err error) {
 	}
 }
 
-// sign notes which server has answered.
+// sign notes in the replies which server has answered.
 func sign(calls []wire.Call, server string) {
 	for i := range calls {
 		if r := &calls[i].Reply; r.Verdict != Unavailable {
@@ -134,7 +135,7 @@ func sign(calls []wire.Call, server string) {
 	}
 }
 
-// doubt takes back what a server may have answered that is not the node's any more.
+// doubt discards answers that may come from a server that is no longer the node's.
 func doubt(calls []wire.Call) {
 	for i := range calls {
 		if reply := &calls[i].Reply; reply.Verdict != Unavailable {
@@ -151,7 +152,7 @@ func (cn *connection) carry(ctx context.Context, calls []wire.Call) {
 			return
 		}
 		cn.broken = true
-		for i := range calls { // go-redis makes room for whatever length an answer claims to have
+		for i := range calls { // go-redis allocates whatever length an answer announces
 			calls[i].Reply = wire.Reply{Verdict: Unavailable, Err: ErrBadReply}
 		}
 	}()
@@ -166,15 +167,16 @@ func (cn *connection) carry(ctx context.Context, calls []wire.Call) {
 	}
 }
 
-// A call is a wire.Call with what the way to a server needs.
+// A call is a wire.Call with its command for the server.
 type call struct {
 	*wire.Call
 	form form
 	cmd  redis.StringCmd // the latest
-	also *call           // the next of the calls that share it
+	also *call           // the next call that shares cmd
 }
 
-// note looks at what go-redis returned: it gives up a connection after most errors.
+// note records what an error of go-redis says about the connection: after most errors go-redis does
+// not use it again.
 func (cn *connection) note(err error) {
 	if err == nil || errors.Is(err, redis.Nil) {
 		cn.served = true
@@ -192,8 +194,8 @@ func (cn *connection) note(err error) {
 	}
 }
 
-// stale reports whether none of the calls was sent because the server had closed the connection.
-// The next try finds another one.
+// stale reports whether no call was sent because the server had closed the connection. The next try
+// finds another connection.
 func stale(calls []wire.Call) bool {
 	for i := range calls {
 		if !errors.Is(calls[i].Reply.Err, errStale) {
@@ -203,21 +205,21 @@ func stale(calls []wire.Call) bool {
 	return true
 }
 
-// A command is one that go-redis must not send again by itself: where the first reply was lost it
-// would find its own work done, and say that somebody else did it.
+// A command must not be sent again by go-redis: if the first reply was lost, the second would find
+// the first one's work, and report it as another owner's.
 type command struct{ *redis.StringCmd }
 
 // NoRetry implements redis.Cmder.
 func (command) NoRetry() bool { return true }
 
-// command makes the command of these words. It lives in c, and go-redis is done with both
-// when it returns.
+// command makes a command from words. The command is stored in c; go-redis uses neither after it
+// has returned.
 func (c *call) command(ctx context.Context, words []any) command {
 	c.cmd = *redis.NewStringCmd(ctx, words...)
 	return command{&c.cmd}
 }
 
-// single sends one request, in one form after the other until one settles it.
+// single sends one request, in one form after the other until it is settled.
 func (cn *connection) single(ctx context.Context, c *call) {
 	for settled := false; !settled; {
 		words := usualWords(c.Request)
@@ -239,7 +241,7 @@ type batch struct {
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// batch sends several requests in one round trip, and in another those that are not settled by it.
+// batch sends several requests in one round trip, and those that it does not settle in another.
 func (cn *connection) batch(ctx context.Context, calls []call) {
 	b := batches.Get().(*batch) //nolint:forcetypeassert // see above
 	defer batches.Put(b)
@@ -262,7 +264,7 @@ func (cn *connection) batch(ctx context.Context, calls []call) {
 	}
 }
 
-// settleAll returns those calls that are not settled.
+// settleAll settles calls, and returns those that must be sent again.
 func (cn *connection) settleAll(firsts []*call) []*call {
 	var open []*call
 	for _, c := range firsts {
@@ -277,8 +279,8 @@ func (cn *connection) settleAll(firsts []*call) []*call {
 	return open
 }
 
-// settle makes a Reply of what go-redis returned. It returns false if the server has done nothing
-// yet and the request is to be sent in its next form.
+// settle makes a Reply from the result of go-redis. It returns false if the server has done nothing
+// yet and the request must be sent in its next form.
 func (c *call) settle(err error) bool {
 	if c.next(err) {
 		return false
@@ -292,7 +294,7 @@ func (c *call) settle(err error) bool {
 	return true
 }
 
-// replyTo is the Reply to r, for which go-redis returned an error or a text.
+// replyTo is the Reply to r, from the error or the text that go-redis returned.
 func replyTo(r *wire.Request, err error, text string) wire.Reply {
 	if err != nil {
 		return failure(r, err)
@@ -303,7 +305,7 @@ func replyTo(r *wire.Request, err error, text string) wire.Reply {
 // Listen implements wire.Node.
 func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard func(wire.Notice)) error {
 	if c.connector == nil {
-		// a script's PUBLISH in a cluster counts only the listeners of one of its nodes
+		// in a cluster a script's PUBLISH counts only the listeners of one server
 		return wire.ErrNoListen
 	}
 	s, done := c.current()
@@ -327,9 +329,9 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 	}
 }
 
-// subscribe makes a connection that is subscribed to the inbox, in the time that making any may
-// take: also the server's answer, which a proxy may owe for ever. It lasts until ctx ends, or end
-// is called.
+// subscribe makes a connection that is subscribed to the inbox. The time limit for connecting
+// includes the server's confirmation, which a proxy may never send. The subscription lasts until
+// ctx ends, or end is called.
 func (s *connections) subscribe(ctx context.Context, k *connector, inbox string) (sub *redis.PubSub, end func(), err error) {
 	making, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()

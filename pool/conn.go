@@ -15,61 +15,63 @@ import (
 )
 
 const (
-	// fresh is for how long after it was used a connection is taken to be alive without a look. One
-	// that dies within that time costs a request: the vote of one node, once.
+	// fresh is how long after its last use a connection counts as alive without a check. If it dies
+	// within that time, that costs a request: the vote of one node, once.
 	fresh = 100 * time.Millisecond
-	// slack is how much later than its deadline a request may be given up. A new deadline costs
-	// more than a microsecond.
+	// slack is how much later than its deadline a request may be given up. Setting a deadline costs
+	// more than a microsecond, so close deadlines share one.
 	slack = 2 * time.Millisecond
 )
 
 var (
-	// errStale is the fate of a request that found its connection closed by the server, rested for
-	// too long, or made with older credentials: nothing of it was sent.
+	// errStale is the error of a request whose connection was closed by the server, idle for too
+	// long, or made with older credentials: nothing was sent.
 	errStale = errors.New("the server had closed the connection")
-	// errAhead is the fate of a connection over which go-redis sends something else than was sent
+	// errAhead is the error of a connection over which go-redis sends something else than was sent
 	// ahead.
 	errAhead = errors.New("the server takes no greeting in one")
 )
 
-// A conn looks whether the server has hung up before it sends a request, if it has not been used
-// for a while. go-redis would look before each command, for a system call and two allocations. It
-// does not see through this type, and what it would have done about a dead connection, which is to
-// take another, [client.Do] does. So it goes for one that has rested long: a NAT, a proxy or a
-// balancer may have forgotten it without a word, and then what is sent over it vanishes.
+// A conn that has not been used for a while checks before it sends a request whether the server has
+// closed it. go-redis would check before each command, which costs a system call and two
+// allocations; it cannot do so through this type. If the connection is dead, [client.Do] takes
+// another, as go-redis would. A conn that was idle for too long counts as dead: a NAT, a proxy or a
+// balancer may have silently dropped it, and a request sent over it would vanish.
 //
-// With the first command, which is HELLO, it sends ahead what go-redis is about to send once that
-// is answered, and takes that for sent when it comes. So all that a new connection is asked costs
-// one round trip, and the first request with it: see earlyData.
+// With the first command, which is HELLO, it also sends ahead what go-redis will send after the
+// answer. When go-redis then writes that, it is not sent again. So the whole greeting of a new
+// connection costs one round trip, together with the first request: see earlyData.
 //
 // One goroutine at a time uses a connection, also one that is subscribed: [client.Listen]
-// subscribes and receives in one. That is why a deadline for reading and writing does.
+// subscribes and receives in the same goroutine. So one deadline for both reading and writing is
+// enough.
 type conn struct {
 	net.Conn
-	used  time.Time // when something was last sent, or came
-	sent  bool      // the server has not been heard of since
+	used  time.Time // when something was last sent or received
+	sent  bool      // nothing was received since
 	until time.Time // the deadline that is set
 	meter meter
 
-	maxIdle   time.Duration // for how long it may have rested before it carries a request
-	ahead     []byte        // what is sent with the first command and was not written since
-	early     earlyData     // gives more of that; nil: there is none
-	dialled   time.Duration // how long that took
-	sentEarly bool          // a request was sent so
+	maxIdle   time.Duration // how long it may have been idle before it carries a request
+	ahead     []byte        // sent with the first command, and not yet written by go-redis
+	early     earlyData     // gives more to send ahead; nil: nothing
+	dialled   time.Duration // how long dialling took
+	sentEarly bool          // a request was sent ahead
 	trip      time.Duration // the shortest round trip so far; 0: none yet
-	// the server's first answer, where it is an error and nothing came after it
+	// the server's first answer, if that is an error and nothing came after it
 	refusal string
 	odd     bool  // the server's first answer, which is to HELLO, is an error
 	broke   error // the latest error of the network
 
-	unsubscribe auth.UnsubscribeFunc // from what tells credentials; nil: from nothing
+	unsubscribe auth.UnsubscribeFunc // from the provider of credentials; nil if there is none
 	outdated    atomic.Bool          // there are newer credentials
 }
 
 // OnNext implements [auth.CredentialsListener].
 func (c *conn) OnNext(auth.Credentials) { c.outdated.Store(true) }
 
-// OnError implements [auth.CredentialsListener]. The server tells when the credentials do no more.
+// OnError implements [auth.CredentialsListener]. It does nothing: the server refuses credentials
+// that are no longer valid.
 func (*conn) OnError(error) {}
 
 // Close implements net.Conn.
@@ -77,7 +79,7 @@ func (c *conn) Close() error {
 	if c.unsubscribe != nil {
 		_ = c.unsubscribe()
 	}
-	return c.Conn.Close() //nolint:wrapcheck // nobody looks at it
+	return c.Conn.Close() //nolint:wrapcheck // nobody uses it
 }
 
 // SetReadDeadline implements net.Conn.
@@ -95,8 +97,8 @@ func (c *conn) SetDeadline(t time.Time) error {
 	return c.expire(t)
 }
 
-// expire sets the deadline for reading and writing, or leaves it where it will do: go-redis sets
-// both for each command.
+// expire sets the deadline for reading and writing, or keeps the present one if that is close
+// enough: go-redis sets both deadlines for each command.
 func (c *conn) expire(t time.Time) error {
 	if !t.IsZero() {
 		if late := c.until.Sub(t); late >= 0 && late <= slack {
@@ -123,7 +125,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err //nolint:wrapcheck // failure looks at it
 }
 
-// came notes that the server has been heard of.
+// came notes that the server has sent something.
 func (c *conn) came(b []byte) {
 	if c.refusal = ""; c.trip == 0 && b[0] == '-' {
 		c.odd = true
@@ -138,9 +140,10 @@ func (c *conn) came(b []byte) {
 	c.used, c.sent = at, false
 }
 
-// refused returns the server's reason to hang up, if it has told one, and else err. A server that
-// is full, or protects itself, answers so whatever the first command is; go-redis takes it for an
-// answer to HELLO, and goes on. Of an error that wraps another it returns the other.
+// refused returns the server's reason for closing the connection, if it has sent one, and otherwise
+// err. A server that is full, or in protected mode, sends that reason whatever the first command
+// is; go-redis takes it for the answer to HELLO, and goes on. If err hides the network's error,
+// refused returns that error.
 func (c *conn) refused(err error) error {
 	if c.broke != nil && errors.Is(c.broke, err) {
 		err = c.broke
@@ -151,7 +154,7 @@ func (c *conn) refused(err error) error {
 	return err
 }
 
-// hungUp reports whether err says that the server has closed the connection.
+// hungUp reports whether err means that the server has closed the connection.
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
@@ -186,8 +189,8 @@ func (c *conn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b) //nolint:wrapcheck // failure looks at it
 }
 
-// keepsDeadlines reports whether the connection is known to. One of a user's making may take no
-// notice of them.
+// keepsDeadlines reports whether the connection is known to keep deadlines. A user's own type may
+// ignore them.
 func keepsDeadlines(c net.Conn) bool {
 	switch c := c.(type) {
 	case *tls.Conn:

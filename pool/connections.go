@@ -24,33 +24,33 @@ var (
 )
 
 const (
-	// redialPause is for how long the failure to connect, or to get an answer, answers for further
-	// requests. A node that refuses connections would cost an attempt for each; one that is back is
-	// found this much later.
+	// redialPause is how long a failure to connect, or to get an answer, is also the answer to
+	// further requests. Otherwise a node that refuses connections would cost an attempt to connect
+	// for each request. A node that is back is found this much later.
 	redialPause = 20 * time.Millisecond
-	// hedge is after how long without an answer a further attempt begins, while requests wait. The
-	// kernel sends a lost SYN again after 1, 3 and 7 s: a new attempt finds a node that is back
-	// sooner.
+	// hedge is how long an attempt to connect may take before a further attempt begins, while
+	// requests wait. The kernel sends a lost SYN again after 1, 3 and 7 s: a new attempt finds a
+	// node that is back sooner.
 	hedge = time.Second
 )
 
-// A connection carries requests to a node, those of one goroutine at a time.
+// A connection carries requests to a node, for one goroutine at a time.
 type connection struct {
 	carrier
 	raw    *conn  // nil: a cluster's, which has many
-	server string // run id of the server at its end, "" where it does not tell
+	server string // run id of the server at its end, "" if the server does not tell
 	end    func() // closes it, also while it is in use
 
-	recent bool   // the server has told a version that knows what the scripts need
+	recent bool   // the server's version is known, and the scripts work with it
 	apart  bool   // the server does not take commands for several locks
-	served bool   // an answer to a request came over it
+	served bool   // it has brought an answer to a request
 	hungUp error  // the server has
 	broken bool   // it cannot be used again
-	calls  []call // of the present round trip
+	calls  []call // of the current round trip
 	gone   bool   // the address leads to another server now; with connections.mu
 }
 
-// trip is what a round trip takes at least, with some room; 0: unknown.
+// trip is how long a round trip takes at least, with a small margin; 0: unknown.
 func (cn *connection) trip() time.Duration {
 	if cn.raw == nil {
 		return 0
@@ -58,42 +58,42 @@ func (cn *connection) trip() time.Duration {
 	return cn.raw.trip + cn.raw.trip/16
 }
 
-// A carrier takes commands to a server: a connection of go-redis, or its client for a cluster.
+// A carrier sends commands to a server: a connection of go-redis, or its client for a cluster.
 type carrier interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 	Pipeline() redis.Pipeliner
 }
 
-// connections are those to one node. A request takes one that rests. Where none does, it has one
-// made, in the background and on a time that is not the request's: masters may be so far apart that
-// connecting takes longer than a request may. What is made once the request has given up is kept
-// for the next.
+// connections are the connections to one node. A request takes an idle one. If there is none, it
+// has one made, in the background and on a time limit that is not the request's: masters may be so
+// far apart that connecting takes longer than a request may. A connection that is made after the
+// request has given up is kept for the next one.
 type connections struct {
 	connect func(context.Context, earlyData) (*connection, error) // makes one
 	// how long that may take at least
 	timeout   time.Duration
 	secured   bool          // over TLS
 	size      int           // how many there may be
-	maxIdle   time.Duration // how long one may rest
-	sentinels bool          // are asked where to
+	maxIdle   time.Duration // how long one may be idle
+	sentinels bool          // sentinels are asked for the address
 
 	ctx    context.Context //nolint:containedctx // of the attempts: it ends them when no request will come
 	cancel context.CancelFunc
 
 	mu    sync.Mutex
-	ready []*connection            // those that rest, the last used at the end
-	all   map[*connection]struct{} // those that rest or are in use
-	// run id of the server that they lead to; nil before the first
+	ready []*connection            // idle ones, the last used at the end
+	all   map[*connection]struct{} // idle or in use
+	// run id of the server to which they lead; nil before the first
 	server  *string
-	told    int           // number of the attempt whose connection has told that
+	told    int           // number of the attempt whose connection reported that
 	begun   int           // attempts so far, which number them
 	making  int           // attempts under way
-	early   int           // of them, those whose connection has a request already
+	early   int           // of these, the attempts that have sent a request already
 	latest  time.Time     // when the latest of them began
-	longest time.Duration // that a request would have waited
-	failed  error         // of the latest attempt; nil if it succeeded
+	longest time.Duration // time that a request would have waited
+	failed  error         // error of the latest attempt; nil if it succeeded
 	when    time.Time     // it failed
-	// the server hung up on a connection before it answered, and has answered on none since
+	// the server closed a connection before it answered a request, and has answered none since
 	doubtful bool
 	waiting  []*waiter   // requests, in the order they came
 	alarm    *time.Timer // set while any rest: see retire
@@ -104,9 +104,9 @@ type connections struct {
 type waiter struct {
 	got       chan offer
 	until     time.Time     // when its time is over; zero: never
-	request   *wire.Request // it, where it may go out with a greeting
-	sentEarly bool          // it went out with a greeting; with connections.mu
-	left      bool          // it does not wait any more; with connections.mu
+	request   *wire.Request // the request, if it may be sent with a greeting
+	sentEarly bool          // it was sent with a greeting; with connections.mu
+	left      bool          // it no longer waits; with connections.mu
 }
 
 // An offer is a connection, or why there is none.
@@ -143,13 +143,13 @@ func (s *connections) take(ctx context.Context, request *wire.Request) (*connect
 		return nil, err
 	}
 	if !w.sentEarly && !w.until.IsZero() && w.until.Sub(now()) < cn.trip() {
-		s.give(cn) // an answer could not come in time, and the connection would be lost with it
+		s.give(cn) // no answer could come in time, and the connection would be lost too
 		return nil, ErrConnecting
 	}
 	return cn, nil
 }
 
-// enqueue has the request wait for a connection. With mu held.
+// enqueue makes the request wait for a connection. With mu held.
 func (s *connections) enqueue(ctx context.Context, request *wire.Request) (*waiter, error) {
 	switch {
 	case s.closed:
@@ -167,9 +167,10 @@ func (s *connections) enqueue(ctx context.Context, request *wire.Request) (*wait
 	return w, nil
 }
 
-// grow begins an attempt to connect if requests wait for more connections than are being made: one
-// at a time where the latest has failed or was hung up on, and one more where nothing has come of
-// it for long. A connection that has a request already is none of those. With mu held.
+// grow begins attempts to connect if requests wait for more connections than are being made. If the
+// latest attempt failed, or the server closed its connection without an answer, there is only one
+// attempt at a time. If the latest attempt takes long, one more begins. An attempt that has sent a
+// request already does not count. With mu held.
 func (s *connections) grow() {
 	lacks := func() bool {
 		if s.failed != nil || s.doubtful {
@@ -199,14 +200,14 @@ func (s *connections) attempt(number int, timeout time.Duration) {
 	h := handshake{attempt: number}
 	cn, err := func() (cn *connection, err error) {
 		defer func() {
-			// a user's function, or an answer of a length that there is no room for
+			// a user's function panicked, or an answer announced a length that cannot be allocated
 			if recover() != nil {
 				cn, err = nil, ErrBadReply
 			}
 		}()
 		return s.connect(ctx, func(trip time.Duration) []byte { return s.sendEarly(&h, trip) })
 	}()
-	// the deadline of a read may come a little before that of ctx, though they are the same
+	// a read may end a little before ctx, although they have the same deadline
 	if deadline, _ := ctx.Deadline(); err != nil && s.ctx.Err() == nil && !now().Before(deadline) {
 		err = s.tooFar(timeout)
 	}
@@ -215,16 +216,17 @@ func (s *connections) attempt(number int, timeout time.Duration) {
 	}
 }
 
-// tooFar is the error of an attempt that was not over in time.
+// tooFar is the error of an attempt that took too long.
 func (s *connections) tooFar(timeout time.Duration) error {
-	if s.secured { // a server that speaks no TLS waits for the rest of a command
+	if s.secured { // a server without TLS waits for the rest of a command
 		return fmt.Errorf("%w within %v (Timeout of pool.Dialer): does it speak TLS on that port?", errUnconnected, timeout)
 	}
 	return fmt.Errorf("%w within %v (Timeout of pool.Dialer)", errUnconnected, timeout)
 }
 
-// made hands out the connection that an attempt has made, or tells that it has failed. It reports
-// whether the connection is kept for now, for the answer to a request that has left is to be read.
+// made hands out the connection that an attempt has made, or reports that it has failed. It returns
+// true if the connection is not yet free, because the answer to a request that no longer waits must
+// be read first.
 func (s *connections) made(cn *connection, err error, h *handshake) (keep bool) {
 	s.mu.Lock()
 	s.making--
@@ -232,7 +234,7 @@ func (s *connections) made(cn *connection, err error, h *handshake) (keep bool) 
 	var end []*connection
 	switch {
 	case err != nil:
-		s.failed, s.when = failure(&wire.Request{}, err).Err, now() // which holds no secret
+		s.failed, s.when = failure(&wire.Request{}, err).Err, now() // this contains no secret
 		early.refuse(err)
 		if s.making == 0 {
 			s.refuse(s.failed)
@@ -240,7 +242,7 @@ func (s *connections) made(cn *connection, err error, h *handshake) (keep bool) 
 	case s.closed:
 		end = append(end, cn)
 		early.refuse(redis.ErrClosed)
-	case h.attempt < s.told && cn.server != *s.server: // one begun later leads elsewhere by now
+	case h.attempt < s.told && cn.server != *s.server: // a later attempt has reached another server
 		s.failed = nil
 		end = append(end, cn)
 		early.refuse(errReplaced)
@@ -254,7 +256,7 @@ func (s *connections) made(cn *connection, err error, h *handshake) (keep bool) 
 			keep = true
 		case sent:
 			early.got <- offer{cn: cn}
-		default: // if any has gone out early, then over one of which nothing came
+		default: // a request that was sent early went over a connection that failed
 			early.refuse(errAhead)
 			s.offer(cn)
 		}
@@ -267,10 +269,10 @@ func (s *connections) made(cn *connection, err error, h *handshake) (keep bool) 
 	return keep
 }
 
-// identify notes which server the new connection leads to. If the earlier ones led to another,
-// which may be another node's too, what comes over them would count as a vote of this one: so all
-// of them go, and no request that they carry counts. A server that does not tell its run id may be
-// any. With mu held.
+// identify notes which server the new connection leads to. If earlier connections led to another
+// server, which may be another node's too, an answer over them would count as a vote of this
+// server: so all of them are closed, and no answer over them counts. Servers that do not tell a run
+// id count as one. With mu held.
 func (s *connections) identify(cn *connection, attempt int) (earlier []*connection) {
 	if s.server == nil || *s.server != cn.server {
 		for old := range s.all {
@@ -285,7 +287,8 @@ func (s *connections) identify(cn *connection, attempt int) (earlier []*connecti
 	return earlier
 }
 
-// offer has the connection used by the request that has waited longest, or rest. With mu held.
+// offer gives the connection to the request that has waited longest, or makes it idle. With mu
+// held.
 func (s *connections) offer(cn *connection) {
 	if len(s.waiting) == 0 {
 		s.ready = append(s.ready, cn)
@@ -307,7 +310,7 @@ func (s *connections) refuse(err error) {
 	s.waiting = nil
 }
 
-// await waits until the request has a connection, or its time is over.
+// await waits until the request gets a connection, or its time is over.
 func (s *connections) await(ctx context.Context, w *waiter) (*connection, error) {
 	ctx, cancel := ending(ctx)
 	defer cancel()
@@ -340,7 +343,7 @@ func (s *connections) await(ctx context.Context, w *waiter) (*connection, error)
 	return nil, s.inVain()
 }
 
-// inVain is the error of a request that has no connection at the end of its time. With mu held.
+// inVain is the error of a request that got no connection in its time. With mu held.
 func (s *connections) inVain() error {
 	switch {
 	case s.making == 0 && s.failed == nil:
@@ -354,8 +357,8 @@ func (s *connections) inVain() error {
 	}
 }
 
-// give takes a connection back. It returns false if the address leads to another server than the
-// one at the end of this.
+// give returns a connection. It returns false if the address now leads to another server than the
+// connection does.
 func (s *connections) give(cn *connection) (same bool) {
 	s.mu.Lock()
 	same = !cn.gone
@@ -377,9 +380,8 @@ func (s *connections) give(cn *connection) (same bool) {
 	return same
 }
 
-// replace begins an attempt to connect in place of cn, if requests wait for it. One over which
-// nothing was answered before the server hung up is no better than none: it is a failure to
-// connect. With mu held.
+// replace begins an attempt to connect in place of cn, if requests wait. If the server closed cn
+// before it answered any request, that counts as a failure to connect. With mu held.
 func (s *connections) replace(cn *connection) {
 	if !cn.served && cn.hungUp != nil {
 		s.doubtful = true
@@ -392,7 +394,7 @@ func (s *connections) replace(cn *connection) {
 	s.grow()
 }
 
-// retire closes the connections that have rested for long enough, and comes back for the next.
+// retire closes the connections that have been idle for too long, and sets the timer for the next.
 func (s *connections) retire() {
 	s.mu.Lock()
 	var end []*connection
@@ -413,7 +415,7 @@ func (s *connections) retire() {
 	}
 }
 
-// close ends all connections, those in use and in the making too.
+// close ends all connections, also those in use and those that are being made.
 func (s *connections) close() {
 	s.cancel()
 	s.mu.Lock()

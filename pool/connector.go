@@ -19,21 +19,21 @@ import (
 
 // A connector makes connections to one server.
 type connector struct {
-	options redis.Options // of the go-redis client that each connection has for itself
+	options redis.Options // of the go-redis client that each connection has
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-	name    string         // what CLIENT LIST shows
+	name    string         // shown by CLIENT LIST
 	maxIdle *time.Duration // how long a connection may rest
 	made    func(net.Conn)
-	trip    *atomic.Int64 // the latest round trip that was measured
+	trip    *atomic.Int64 // the latest measured round trip
 
-	streaming auth.StreamingCredentialsProvider // nil: the options say by what to log in
+	streaming auth.StreamingCredentialsProvider // nil: the options have the credentials
 
-	ahead      []byte      // what is sent with the first command, see conn
-	plain      atomic.Bool // nothing is: the server does not answer as expected
-	mayBeEarly atomic.Bool // a request may go out with that: nothing of it is known to be refused
+	ahead      []byte      // sent with the first command, see conn
+	plain      atomic.Bool // nothing is sent ahead: the server does not answer as expected
+	mayBeEarly atomic.Bool // a request may be sent with it: no refusal is known
 }
 
-// newConnector makes a connector of the options for a server.
+// newConnector makes a connector from the options for a server.
 func newConnector(o redis.Options) *connector {
 	k := &connector{name: o.ClientName, dial: dialer(&o)}
 	o.ClientName = "" // see who
@@ -44,7 +44,7 @@ func newConnector(o redis.Options) *connector {
 		}
 	}
 	o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns = 0, 0, 0
-	// a connection of go-redis panics with it
+	// a go-redis connection panics with it
 	k.streaming, o.StreamingCredentialsProvider = o.StreamingCredentialsProvider, nil
 	o.CredentialsProviderContext = punctualCredentials(o.CredentialsProviderContext)
 	k.options = o
@@ -56,7 +56,7 @@ func newConnector(o redis.Options) *connector {
 	return k
 }
 
-// greeting is what a new connection is asked after HELLO.
+// greeting is what a new connection sends after HELLO.
 func (k *connector) greeting() (b []byte) {
 	if k.options.DB > 0 {
 		b = appendCommand(b, "select", strconv.Itoa(k.options.DB))
@@ -76,8 +76,8 @@ func appendCommand(b []byte, words ...string) []byte {
 	return b
 }
 
-// open dials. The client that it returns works on that connection alone. The end of ctx ends what
-// goes on over it until stop.
+// open dials. The client that it returns uses that connection alone. If ctx ends before stop is
+// called, the connection is closed.
 func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *redis.Client, stop func() bool, err error) {
 	began := now()
 	under, err := k.dial(ctx, k.options.Network, k.options.Addr)
@@ -100,10 +100,10 @@ func (k *connector) open(ctx context.Context, ahead []byte) (raw *conn, client *
 	return raw, redis.NewClient(&o), context.AfterFunc(ctx, func() { _ = raw.Close() }), nil
 }
 
-// connect makes a connection, and learns which server is at the other end. A request goes out with
-// the greeting where nothing has to be granted first. Else it could be carried out for another user
-// or in another database than it should: so it waits until a greeting has gone well, and again
-// after one that has not.
+// connect makes a connection, and finds out which server is at the other end. A request is sent
+// with the greeting if no password or database must be accepted first. Otherwise it might be
+// carried out for the wrong user or in the wrong database: so requests are sent with a greeting
+// only after an earlier greeting succeeded, and not after one that failed.
 func (k *connector) connect(ctx context.Context, early earlyData) (*connection, error) {
 	ahead := k.ahead
 	if k.plain.Load() {
@@ -117,7 +117,7 @@ func (k *connector) connect(ctx context.Context, early earlyData) (*connection, 
 		k.plain.Store(true)
 		cn, err = k.greet(ctx, nil, nil)
 	}
-	if err == nil && !cn.raw.odd { // the password was wrong, or the server full
+	if err == nil && !cn.raw.odd { // else the password was wrong, or the server full
 		k.plain.Store(false)
 	}
 	return cn, err
@@ -144,9 +144,9 @@ func (k *connector) greet(ctx context.Context, ahead []byte, early earlyData) (*
 	return cn, nil
 }
 
-// roundTrip is what a round trip takes, as far as is known before the first, on a connection that
-// took so long to dial: one round trip, over TLS two or three. What was dialled may be nearer than
-// the server.
+// roundTrip estimates a round trip before the first one, on a connection that took so long to dial.
+// Dialling takes one round trip, over TLS two or three. But it may reach something that is nearer
+// than the server.
 func (k *connector) roundTrip(dialled time.Duration) time.Duration {
 	if k.options.TLSConfig != nil {
 		dialled /= 2
@@ -154,8 +154,8 @@ func (k *connector) roundTrip(dialled time.Duration) time.Duration {
 	return max(dialled, time.Duration(k.trip.Load()))
 }
 
-// meet asks which server is at the other end, and how old it is, and tells it the connection's
-// name, if it wants to know.
+// meet asks which server is at the other end, and its version, and tells it the connection's name,
+// if there is one.
 func (k *connector) meet(ctx context.Context, cn *connection) error {
 	pipe := cn.Pipeline()
 	if k.name != "" {
@@ -165,7 +165,7 @@ func (k *connector) meet(ctx context.Context, cn *connection) error {
 	_, failed := pipe.Exec(ctx)
 	info, err := answer.Result()
 	switch _, answered := errors.AsType[redis.Error](err); {
-	case answered: // INFO is not allowed, or not now: nobody knows which server this is
+	case answered: // INFO is not allowed, or not now: the server stays unknown
 		return nil
 	case err != nil:
 		return err //nolint:wrapcheck // failure looks at it
@@ -180,13 +180,13 @@ func (k *connector) meet(ctx context.Context, cn *connection) error {
 	return nil
 }
 
-// dialer is the one that the options name. In place of go-redis's own, which over TLS heeds its
-// timeout alone, it is one that ends with its context.
+// dialer returns the dialer of the options. It replaces go-redis's own dialer, which over TLS obeys
+// only its timeout, by one that ends with its context.
 func dialer(o *redis.Options) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	if o.Dialer != nil && !isDefault(o.Dialer) {
 		return o.Dialer
 	}
-	// as go-redis does
+	// as in go-redis
 	plain := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	if o.TLSConfig == nil {
 		return plain.DialContext
@@ -200,8 +200,7 @@ func isDefault(dial func(context.Context, string, string) (net.Conn, error)) boo
 	return f != nil && strings.HasPrefix(f.Name(), "github.com/redis/go-redis/v9.") && strings.Contains(f.Name(), ".NewDialer.")
 }
 
-// age reports whether the server tells its version, and whether it is older than what the scripts
-// need.
+// age reports whether the server tells its version, and whether that is too old for the scripts.
 func age(info string) (told, old bool) {
 	version, least := infoField(info, "valkey_version"), [2]int{7, 2}
 	if version == "" {
@@ -215,7 +214,7 @@ func age(info string) (told, old bool) {
 	return told, told && (a < least[0] || a == least[0] && b < least[1])
 }
 
-// infoField returns a field of what INFO answers, or "".
+// infoField returns a field of an answer to INFO, or "".
 func infoField(info, name string) string {
 	for line := range strings.Lines(info) {
 		if value, ok := strings.CutPrefix(line, name+":"); ok {

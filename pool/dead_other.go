@@ -4,6 +4,6 @@ package pool
 
 import "net"
 
-// dead would report whether the server has closed the connection; where there is no way to look,
-// sending shows.
+// dead reports whether the server has closed the connection. Here there is no way to check, so only
+// sending shows it.
 func dead(net.Conn) bool { return false }

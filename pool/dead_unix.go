@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// dead reports whether the server has closed the connection, or has sent what nobody asked for. It
+// dead reports whether the server has closed the connection, or has sent something unexpected. It
 // does not wait.
 func dead(c net.Conn) bool {
 	if secured, ok := c.(interface{ NetConn() net.Conn }); ok {
-		// on which TLS says that it hangs up; other messages of its own come before an answer, and
-		// are read with it
+		// over which TLS announces that it closes; its other messages come before an answer, and
+		// are read with that
 		c = secured.NetConn()
 	}
 	sys, known := c.(syscall.Conn)
@@ -31,7 +31,7 @@ func dead(c net.Conn) bool {
 		return true
 	}
 	if failed := raw.Read(peek); failed != nil {
-		// of a request that comes too late; its connection is as good as any
+		// the deadline of a late request; its connection may be alive
 		return !errors.Is(failed, os.ErrDeadlineExceeded)
 	}
 	return !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EWOULDBLOCK)

@@ -10,30 +10,31 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An earlyData function gives what goes out with the greeting of a connection, in one write: the
-// request that has waited longest for one, if its time allows for a round trip that takes that
-// long. So a request that finds no connection costs no round trip more than connecting does. The
-// term is that of TLS 1.3 (RFC 8446, 2.3), where data goes out with the handshake.
+// An earlyData function returns what is sent together with the greeting of a connection, in one
+// write: the request that has waited longest for a connection, if its time allows for a round trip
+// of that duration. So a request that finds no connection costs no round trip in addition to
+// connecting. The term comes from TLS 1.3 (RFC 8446, 2.3), where data is sent with the handshake.
 //
 // The request is written once: from then on it waits for this connection and no other. Its answer
-// comes behind those to the greeting, and so it is read after they have been judged, or not at all.
+// comes after the answers to the greeting. So it is read only after they have been checked, or not
+// at all.
 type earlyData func(trip time.Duration) []byte
 
-// An earlyError is why a connection came to nothing over which a request had gone out: it may
-// have been carried out.
+// An earlyError is why a connection failed over which a request had been sent: the request may have
+// been carried out.
 type earlyError struct{ error }
 
 // Unwrap returns the reason.
 func (e earlyError) Unwrap() error { return e.error }
 
-// A handshake is one attempt to connect, and the request that goes out with its greeting.
+// A handshake is one attempt to connect, and the request that is sent with its greeting.
 type handshake struct {
 	attempt int     // its number
-	early   *waiter // the request, once it has gone out
-	over    bool    // no request may go out with it any more
+	early   *waiter // the request, once it was sent
+	over    bool    // no request may be sent with it any more
 }
 
-// sendEarly has the request that has waited longest go out with the greeting.
+// sendEarly returns the request that has waited longest, to be sent with the greeting.
 func (s *connections) sendEarly(h *handshake, trip time.Duration) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,16 +55,17 @@ func (s *connections) sendEarly(h *handshake, trip time.Duration) []byte {
 	return early
 }
 
-// refuse tells a request that has gone out early, if there is one, why the connection came to
-// nothing. With mu held.
+// refuse answers the request that was sent early, if there is one, with why the connection failed.
+// With mu held.
 func (w *waiter) refuse(err error) {
 	if w != nil {
 		w.got <- offer{err: earlyError{err}}
 	}
 }
 
-// finish ends the handshake. It returns the request that has gone out with it, if that still waits,
-// and whether one does no more: its answer is in the way of others then. With mu held.
+// finish ends the handshake. It returns the request that was sent with it, if that still waits.
+// left is true if that request no longer waits: then its answer must be read before the connection
+// can be used. With mu held.
 func (s *connections) finish(h *handshake) (early *waiter, left bool) {
 	h.over = true
 	if h.early == nil {
@@ -76,11 +78,11 @@ func (s *connections) finish(h *handshake) (early *waiter, left bool) {
 	return h.early, false
 }
 
-// unread reads the answer to a request that has gone out and is not waited for any more. No other
-// may have it.
+// unread reads the answer to a request that was sent but no longer waits. No other request may get
+// that answer.
 func (s *connections) unread(cn *connection, r *wire.Request) {
 	defer func() {
-		if recover() != nil { // an answer of a length that there is no room for
+		if recover() != nil { // an answer announced a length that cannot be allocated
 			cn.broken = true
 		}
 		s.give(cn)
@@ -91,8 +93,8 @@ func (s *connections) unread(cn *connection, r *wire.Request) {
 	cn.note(cn.Process(ctx, c.command(ctx, c.words(nil))))
 }
 
-// appendWords appends a command as go-redis writes it, or returns nil if there is a word of a kind
-// that no request has.
+// appendWords appends a command as go-redis writes it, or returns nil if a word has a type that no
+// request uses.
 func appendWords(b []byte, words []any) []byte {
 	spelled := make([]string, len(words))
 	for i, word := range words {

@@ -24,13 +24,13 @@ var (
 	errReplaced = errors.New("the address leads to another server than before")
 )
 
-// What a server or a proxy answers may pass: masters fail over, fill up, restart, and so do those
-// between here and them, each in words of its own. So only what is known to stay ends a wait:
-// somebody has to change the server, the user's rights or the program.
+// An error of a server or a proxy may be temporary: masters fail over, fill up and restart, and so
+// do the proxies in front of them, each with its own error texts. So only errors that are known to
+// be permanent end a wait: somebody must change the server, the user's rights or the program.
 //
-// lastingWords are the first words of such errors, lastingTexts what the others say somewhere, in
-// lower case: those of Redis and Valkey, which put what a user lacks in a script behind ERR, of
-// Envoy, and of services that lack a command.
+// lastingWords are the first words of such errors. lastingTexts are parts of other such errors, in
+// lower case: errors of Redis and Valkey, which report with ERR what a user lacks in a script; of
+// Envoy; and of services that lack a command.
 var (
 	lastingWords = map[string]bool{
 		"NOPERM": true, "NOAUTH": true, "WRONGPASS": true, "WRONGTYPE": true, "NOPROTO": true, "CROSSSLOT": true, "DENIED": true,
@@ -44,12 +44,12 @@ var (
 		// another kind of server
 		"db index", "cluster support disabled", "do not hash to the same slot", "error compiling script",
 	}
-	// tooOldTexts are what servers say that lack an option of a command which our scripts use, or
-	// that know no scripts which declare what they may do.
+	// tooOldTexts are parts of errors of servers that lack an option of a command in our scripts,
+	// or do not know scripts with declared flags.
 	tooOldTexts = []string{"syntax error", "wrong number of arg", "unexpected symbol near '#'"}
 )
 
-// failure is the Reply to a request that go-redis returned an error for.
+// failure is the Reply to a request for which go-redis returned an error.
 func failure(r *wire.Request, err error) wire.Reply {
 	var answer redis.Error
 	var network *net.OpError
@@ -72,13 +72,14 @@ func failure(r *wire.Request, err error) wire.Reply {
 		return wire.Reply{Verdict: Unavailable, Err: err}
 	case errors.Is(err, errAhead), broken(err):
 		return wire.Reply{Verdict: Unavailable, Err: err}
-	default: // what go-redis could not read may hold anything: it is not repeated
+	default: // an answer that go-redis could not read may contain anything: it is not repeated
 		return wire.Reply{Verdict: Unavailable, Err: ErrBadReply}
 	}
 }
 
-// toldBy is the error of what takes part in connecting, which may be of any type: a user's dialer,
-// go-redis's for sentinels. It is no answer that could not be read, and so it may be repeated.
+// toldBy marks an error from code that takes part in connecting, such as a user's dialer or
+// go-redis's dialer for sentinels, which may have any type. It is not an answer that could not be
+// read, so its text may be repeated.
 func toldBy(what string, err error) error {
 	if err == nil || !errors.Is(failure(&wire.Request{}, err).Err, ErrBadReply) {
 		return err
@@ -97,9 +98,8 @@ func broken(err error) bool {
 		errors.Is(err, io.ErrClosedPipe) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
-// distrusted reports whether no connection can be had for a reason that stays: one side does not
-// accept the other's certificate or version of TLS, or the server speaks none. Nothing was sent
-// over it.
+// distrusted reports whether connecting fails for a permanent reason: one side does not accept the
+// other's certificate or version of TLS, or the server does not use TLS. Nothing was sent.
 func distrusted(err error) bool {
 	var ours *tls.CertificateVerificationError
 	var plain tls.RecordHeaderError
@@ -108,9 +108,9 @@ func distrusted(err error) bool {
 	case errors.As(err, &ours):
 		return true
 	case errors.As(err, &plain):
-		return plain.Conn != nil // it was the server's first word
+		return plain.Conn != nil // the server's first answer was not TLS
 	case errors.As(err, &theirs) && theirs.Op == "remote error":
-		// An alert, which has no type of its own.
+		// a TLS alert has no exported type
 		return containsAny(theirs.Err.Error(), "certificate", "access denied", "handshake failure", "protocol version")
 	}
 	return false
@@ -134,8 +134,8 @@ func refusal(r *wire.Request, answer error) wire.Reply {
 	}
 }
 
-// turnedAway reports whether err is what a server says to who connects, before it reads anything
-// and hangs up.
+// turnedAway reports whether err is what a server sends to a new connection that it closes without
+// reading anything.
 func turnedAway(err error) bool {
 	answer, told := errors.AsType[serverError](err)
 	return told && (strings.HasPrefix(string(answer), "DENIED") || strings.Contains(string(answer), "max number of clients"))
@@ -146,15 +146,15 @@ func containsAny(text string, parts ...string) bool {
 	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
 
-// maxText is how much of what a server says is repeated, in bytes.
+// maxText is how many bytes of a server's error text are repeated.
 const maxText = 300
 
-// harmless returns a server's words fit for logs. It may have repeated the command, with the owner
-// id or a password in it.
+// harmless makes a server's error text fit for logs. The server may have repeated the command, with
+// the owner id or a password in it.
 func harmless(text string, secrets ...string) string {
 	text, _, _ = strings.Cut(text, ", with args beginning with")
 	for _, s := range secrets {
-		random, _, _ := strings.Cut(s, ":") // of an owner id: the label behind it is no secret
+		random, _, _ := strings.Cut(s, ":") // of an owner id; its label is not secret
 		if random != "" {
 			text = strings.ReplaceAll(text, random, "…")
 		}
@@ -171,7 +171,7 @@ func harmless(text string, secrets ...string) string {
 	return strings.TrimSpace(text)
 }
 
-// A serverError is what a server answered.
+// A serverError is an error that a server answered.
 type serverError string
 
 // Error implements error.

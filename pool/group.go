@@ -11,28 +11,28 @@ import (
 )
 
 const (
-	// maxGroup is how many requests share a command at most: the server does nothing else
-	// meanwhile, for a fifth of a millisecond or so.
+	// maxGroup is the greatest number of requests in a command: the server does nothing else
+	// meanwhile, for about a fifth of a millisecond.
 	maxGroup = 64
-	// maxKinds is how many kinds of requests are put together: there are hardly more in one round
-	// trip.
+	// maxKinds is how many kinds of requests are grouped in one round trip, which hardly has more.
 	maxKinds = 8
 )
 
-// A group is calls that share one command, and so one run of a script: to start it costs the server
-// about as much as what it does for one lock. Their requests are alike in all but their locks.
+// A group is calls that share one command, and so one run of a script: starting a script costs the
+// server about as much as its work for one lock. Their requests differ only in their locks and
+// owners.
 type group struct {
 	first, last *call
 	size        int
 }
 
-// groups is how calls share commands.
+// groups says which calls share commands.
 type groups struct {
 	firsts []*call // one for each command
-	open   []group // those that may grow, one of a kind
+	open   []group // groups that may grow, one of each kind
 }
 
-// single gives each call a command of its own.
+// single gives each call its own command.
 func (g *groups) single(calls []call) {
 	g.firsts = g.firsts[:0]
 	for i := range calls {
@@ -40,8 +40,8 @@ func (g *groups) single(calls []call) {
 	}
 }
 
-// group has calls share commands. Releases go first: an attempt of the same round trip then finds
-// free what was given up before it was sent.
+// group lets calls share commands. Releases go first: an attempt in the same round trip then finds
+// locks free that were released before it was sent.
 func (g *groups) group(calls []call) {
 	g.firsts, g.open = g.firsts[:0], g.open[:0]
 	for i := range calls {
@@ -56,7 +56,7 @@ func (g *groups) group(calls []call) {
 	}
 }
 
-// add has the call join a group, or go first in a command of its own.
+// add makes the call join a group, or begin a command of its own.
 func (g *groups) add(c *call) {
 	r, one := c.Request, group{c, c, 1}
 	i := slices.IndexFunc(g.open, func(o group) bool { return alike(o.first.Request, r) })
@@ -74,19 +74,18 @@ func (g *groups) add(c *call) {
 	g.firsts = append(g.firsts, c)
 }
 
-// grouping reports whether the script of r does it for several locks too.
+// grouping reports whether the script of r can serve several locks.
 func grouping(r *wire.Request) bool {
 	return r.Verb == Release && r.Queue != "" && r.TTL == 0 || r.Verb == Acquire && fenced(r) && r.Queue == ""
 }
 
-// alike reports whether one command can ask for both, of which r is grouping.
+// alike reports whether one command can serve both requests, of which r is grouping.
 func alike(r, o *wire.Request) bool {
 	return grouping(o) && r.Verb == o.Verb && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
 		r.Reserve == o.Reserve && r.Inbox == o.Inbox && r.Quiet == o.Quiet
 }
 
-// part dissolves a group: each of its calls goes first in a command of its own. It appends them to
-// firsts.
+// part dissolves a group: each of its calls gets its own command. It appends the calls to firsts.
 func (c *call) part(firsts []*call) []*call {
 	for m := c; m != nil; {
 		next := m.also
@@ -97,7 +96,7 @@ func (c *call) part(firsts []*call) []*call {
 	return firsts
 }
 
-// length is how many calls share the command.
+// length returns how many calls share the command.
 func (c *call) length() (n int) {
 	for m := c; m != nil; m = m.also {
 		n++
@@ -105,12 +104,12 @@ func (c *call) length() (n int) {
 	return n
 }
 
-// together reports whether calls may share a command: not where their locks may have different
-// places. Of a server that does not say who it is nobody knows what is behind it.
+// together reports whether calls may share a command. They may not if their locks may be on
+// different servers: a server that does not tell its run id may be a proxy for several.
 func (cn *connection) together() bool { return !cn.apart && cn.server != "" }
 
-// settleGroup is settle for a group. What is to be sent again it appends to firsts: all, but one by
-// one, where the server has looked at the keys of all and done nothing because of one.
+// settleGroup is settle for a group. It appends to firsts what must be sent again. If the server
+// has looked at all keys and done nothing because of one, that is all calls, one by one.
 func (cn *connection) settleGroup(first *call, err error, firsts []*call) []*call {
 	if first.next(err) {
 		return append(firsts, first)
@@ -125,7 +124,7 @@ func (cn *connection) settleGroup(first *call, err error, firsts []*call) []*cal
 	}
 	lines := first.cmd.Val()
 	if err == nil && strings.Count(lines, "\n") != first.length()-1 {
-		err = redis.Nil // which makes no sense either
+		err = redis.Nil // it makes no sense either
 	}
 	if answered && !errors.Is(err, redis.Nil) {
 		err = first.harmless(answer)
@@ -143,7 +142,7 @@ func (cn *connection) settleGroup(first *call, err error, firsts []*call) []*cal
 	return firsts
 }
 
-// harmless returns what the server answered to all without any owner's id.
+// harmless returns the server's error for all calls without any owner id.
 func (c *call) harmless(answer error) error {
 	text := answer.Error()
 	for m := c; m != nil; m = m.also {

@@ -7,18 +7,18 @@ import (
 )
 
 const (
-	// bytes of a string, or of a line, that a server may send: far more than any needs.
+	// bytes of a string, or of a line, that a server may send: far more than any answer has.
 	maxString = 1 << 20
 	maxItems  = 1024 // of an array, a set, a map
-	maxHead   = 32   // bytes of a line that tells a length
+	maxHead   = 32   // bytes of a line that announces a length
 )
 
-// errTooMuch is the fate of a connection over which more was announced than anything we ask for
-// has.
+// errTooMuch is the error of a connection over which the server announced more than any answer to
+// our requests has.
 var errTooMuch = errors.New("the server announces too long an answer")
 
-// A meter reads along what a server sends. go-redis makes room for whatever length an answer claims
-// to have before any of it has come: a few bytes of a broken or hostile server would take all
+// A meter checks everything that a server sends. go-redis allocates whatever length an answer
+// announces, before the data comes: a few bytes from a broken or hostile server could use up all
 // memory.
 type meter struct {
 	body int    // bytes of a string that are still to come, with the end of its line
@@ -26,7 +26,7 @@ type meter struct {
 	head []byte // the first of them
 }
 
-// fits reports whether what comes next announces no more than there may be.
+// fits reports whether the next bytes announce no more than is allowed.
 func (m *meter) fits(b []byte) bool {
 	for len(b) > 0 {
 		if m.body > 0 {
@@ -46,7 +46,7 @@ func (m *meter) fits(b []byte) bool {
 	return true
 }
 
-// announced looks at a line that is whole, and reports whether what it announces may come.
+// announced checks a complete line, and reports whether the length in it is allowed.
 func (m *meter) announced() bool {
 	head, whole := m.head, m.line < maxHead
 	m.head, m.line = m.head[:0], 0
@@ -65,5 +65,5 @@ func (m *meter) announced() bool {
 	if text && err == nil && n >= 0 {
 		m.body = n + len("\r\n")
 	}
-	return whole && n <= most // of what is too large to be read n is the greatest there is
+	return whole && n <= most // if the number is too large to parse, n is the greatest int
 }

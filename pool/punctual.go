@@ -7,8 +7,7 @@ import (
 )
 
 // ending returns a copy of ctx that ends at its deadline. A Locker's context of a round trip only
-// tells the deadline, which does for the network; what a user's function does may know the end
-// alone.
+// reports its deadline, which is enough for the network; a user's function may need its end.
 func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	until, bounded := ctx.Deadline()
 	if !bounded {
@@ -19,7 +18,7 @@ func ending(ctx context.Context) (context.Context, context.CancelFunc) {
 	return own, func() { stop(); cancel() }
 }
 
-// punctual has a user's function called with a context that ends.
+// punctual makes a user's function be called with a context that ends.
 func punctual(f func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
 	if f == nil {
 		return nil
@@ -31,7 +30,8 @@ func punctual(f func(context.Context, *redis.Conn) error) func(context.Context, 
 	}
 }
 
-// punctualCredentials is punctual for what tells credentials, and says whose error its error is.
+// punctualCredentials is punctual for a function that returns credentials. It also marks the
+// function's error as such.
 func punctualCredentials(f func(context.Context) (username, password string, err error)) func(context.Context) (username, password string, err error) {
 	if f == nil {
 		return nil

@@ -22,8 +22,8 @@ var (
 // maxToken is above every fencing token: numbers in Lua are exact up to 2^53.
 const maxToken = 1<<53 - 1<<32
 
-// parse reads what a script replied to a request of that verb. Whatever a broken or hostile server
-// sends is an answer that makes no sense, never a grant.
+// parse parses a script's reply to a request with that verb. If a broken or hostile server sends
+// something else, that is an answer that makes no sense, never a grant.
 func parse(v Verb, text string) wire.Reply {
 	word, rest, _ := strings.Cut(text, " ")
 	switch {
@@ -70,7 +70,7 @@ func parse(v Verb, text string) wire.Reply {
 	return nonsense(v)
 }
 
-// owned reads the remaining life, the fingerprint and the label of another's lock.
+// owned parses the remaining life, the fingerprint and the label of another owner's lock.
 func owned(v Verb, verdict Verdict, token uint64, text string) wire.Reply {
 	life, text, _ := strings.Cut(text, " ")
 	fingerprint, label, found := strings.Cut(text, " ")
@@ -81,7 +81,8 @@ func owned(v Verb, verdict Verdict, token uint64, text string) wire.Reply {
 	return wire.Reply{Verdict: verdict, Token: token, TTL: ttl, Fingerprint: strings.Clone(fingerprint), Holder: strings.ReplaceAll(strings.Clone(label), "\n", " ")}
 }
 
-// millis reads a number of milliseconds; below zero it is -1: there is no end.
+// millis parses a number of milliseconds. For a negative number it returns -1: the key never
+// expires.
 func millis(text string) (time.Duration, bool) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n > int64(1<<62/time.Millisecond) {
@@ -93,12 +94,12 @@ func millis(text string) (time.Duration, bool) {
 	return time.Duration(n) * time.Millisecond, true
 }
 
-// nonsense does not repeat the answer: it may hold anything, an owner id too.
+// nonsense does not repeat the answer: it may contain anything, also an owner id.
 func nonsense(v Verb) wire.Reply {
 	return wire.Reply{Verdict: Refused, Err: fmt.Errorf("%w: to %v", ErrBadReply, v)}
 }
 
-// parseNotice reads a message to an inbox: "go <lock>" or "next <ms> <lock>".
+// parseNotice parses a message to an inbox: "go <lock>" or "next <ms> <lock>".
 func parseNotice(text string) (wire.Notice, bool) {
 	word, rest, _ := strings.Cut(text, " ")
 	switch word {

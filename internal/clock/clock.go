@@ -1,4 +1,4 @@
-// Package clock is the time that the library goes by.
+// Package clock tells the library the time.
 package clock
 
 import "time"
@@ -10,7 +10,7 @@ type Clock interface {
 	AfterFunc(d time.Duration, f func()) Timer
 }
 
-// A Timer is what AfterFunc started.
+// A Timer is started by AfterFunc.
 type Timer interface {
 	Stop() bool
 	Reset(d time.Duration) bool
@@ -35,13 +35,13 @@ func After(c Clock, d time.Duration) (<-chan struct{}, Timer) {
 	return over, c.AfterFunc(d, func() { close(over) })
 }
 
-// IO is the time by which requests to nodes are bounded. Sockets keep to the runtime's clock,
-// whatever clock a user gives.
+// IO returns the time that bounds requests to nodes. Sockets follow the runtime's clock, whatever
+// clock a user gives.
 func IO() time.Time { return time.Now() }
 
-// A Moment is one point in time on two clocks. The monotonic one decides. The wall clock is there
-// for machines that were suspended, where the monotonic one may have stood still: it can make a
-// moment come earlier, never later.
+// A Moment is one point in time on two clocks. The monotonic one decides. The wall clock is for
+// machines that were suspended, during which the monotonic clock may have stood still: it can make
+// a moment come earlier, never later.
 type Moment struct {
 	Mono time.Time
 	Wall time.Duration // since 1970
@@ -49,7 +49,7 @@ type Moment struct {
 
 // Present returns the current moment.
 func Present(c Clock) Moment {
-	if c == (System{}) { // which tells both at a glance
+	if c == (System{}) { // one reading has both
 		now := time.Now()
 		return Moment{Mono: now, Wall: time.Duration(now.UnixNano())}
 	}

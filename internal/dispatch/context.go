@@ -8,13 +8,13 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 )
 
-// An ioContext is the context of one round trip after the other. All that looks at it in most of
-// them is the network, which keeps to the deadline: so it needs no timer.
+// An ioContext is the context of one round trip after the other. Usually only the network looks at
+// it, which keeps to the deadline: so it needs no timer.
 type ioContext struct {
 	context.Context //nolint:containedctx // it is one
 	until           time.Time
-	done            chan struct{} // closed at that time, where the context is to end then
-	timer           clock.Timer   // which does it
+	done            chan struct{} // closed at that time, if start was called
+	timer           clock.Timer   // which closes done
 }
 
 // Deadline implements context.Context.
@@ -23,7 +23,8 @@ func (c *ioContext) Deadline() (time.Time, bool) { return c.until, true }
 // Done implements context.Context.
 func (c *ioContext) Done() <-chan struct{} { return c.done }
 
-// Err implements context.Context, with the network's error: a caller's context has not ended.
+// Err implements context.Context. It returns the network's error, because no caller's context has
+// ended.
 func (c *ioContext) Err() error {
 	select {
 	case <-c.done:
@@ -33,9 +34,9 @@ func (c *ioContext) Err() error {
 	}
 }
 
-// start has the context end at its deadline, until stop: go-redis waits that long for a connection,
-// however long one takes to be made. Timer and channel of a context that has not ended are used
-// again.
+// start makes the context end at its deadline, until stop: so go-redis waits for a connection no
+// longer than that, however long making one takes. A context that has not ended reuses its timer
+// and channel.
 func (c *ioContext) start(until time.Time) {
 	left := until.Sub(clock.IO())
 	if c.timer != nil {
@@ -47,7 +48,7 @@ func (c *ioContext) start(until time.Time) {
 }
 
 func (c *ioContext) stop() {
-	if !c.timer.Stop() { // it ends, now or in a moment
+	if !c.timer.Stop() { // the context ends, now or in a moment
 		c.timer = nil
 	}
 }

@@ -1,7 +1,7 @@
 // Package dispatch carries requests to the nodes and hands out the answers. It knows which server
-// answers on each line and how long that takes, and nothing of locks.
+// answers on each line and how long that takes, and knows nothing about locks.
 //
-// What it tells goes up by a Receiver or by Hooks, with no lock held.
+// It reports upward through a Receiver or through Hooks, with no lock held.
 package dispatch
 
 import (
@@ -24,20 +24,20 @@ type Receiver interface {
 type Call struct {
 	To      Receiver
 	Request *wire.Request
-	Until   time.Time     // when it counts as unanswered
-	Within  time.Duration // the node timeout, which Until comes from
-	Waits   bool          // the sender would only wait for the answer: see Inline
+	Until   time.Time     // when the call counts as unanswered
+	Within  time.Duration // the node timeout, from which Until was computed
+	Waits   bool          // the sender has nothing to do but wait for the answer: see Inline
 }
 
-// Hooks are what a Dispatcher tells and asks of the nodes, by their index. They are called with no
-// lock held, and must be safe for concurrent use.
+// Hooks are the functions through which a Dispatcher reports on the nodes, or asks about them, by
+// their index. They are called with no lock held, and must be safe for concurrent use.
 type Hooks struct {
-	// Full reports whether the node is given no new locks.
+	// Full reports whether the node must not get new locks.
 	Full func(node int) bool
 	// Alive is called when a round trip has brought answers.
 	Alive func(node int)
-	// Heard is called for each reply, before its receiver is: with what was asked, for how long the
-	// round trip took, and when it was over.
+	// Heard is called for each reply, before its receiver is: with what was asked, the duration of
+	// the round trip, and when it was over.
 	Heard func(node int, v wire.Verb, r *wire.Reply, took time.Duration, back time.Time)
 	// Duplicate is called when the node turns out to be the same server as another.
 	Duplicate func(node, of int)
@@ -62,11 +62,10 @@ func New(nodes []wire.Node, h Hooks) *Dispatcher {
 	return d
 }
 
-// Lines returns the lines to the nodes, in their order. They are not to be changed.
+// Lines returns the lines to the nodes, in their order. The caller must not change the slice.
 func (d *Dispatcher) Lines() []*Line { return d.lines }
 
-// Retire sends the goroutines that wait for requests home. Requests are carried after that all the
-// same.
+// Retire ends the goroutines that wait for requests. Requests are carried also after that.
 func (d *Dispatcher) Retire() {
 	for _, ln := range d.lines {
 		ln.retire()

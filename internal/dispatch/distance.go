@@ -13,31 +13,31 @@ const (
 	// Retransmission Timer".
 	smoothing, varying = 8, 4
 
-	// DueTrips is how many round trips an answer may take: the one before it on the line, which may
-	// carry a batch, its own, and one for what the network adds. dueVariations, K in RFC 6298, is
-	// how many times their variation comes on top.
+	// DueTrips is how many round trips an answer may take: the trip before it on the line, which
+	// may carry a batch, its own, and one for delays of the network. dueVariations, K in RFC 6298,
+	// is how many times their variation is added.
 	DueTrips, dueVariations = 3, 4
 
 	// minSilence is the least time after which a node counts as silent, however near it is: an
-	// answer that has come may have to wait that long for a processor (forcePreemptNS in the Go
+	// answer that has arrived may wait that long for a processor (forcePreemptNS in the Go
 	// runtime's scheduler).
 	minSilence = 10 * time.Millisecond
 
-	// ConnectGrace is for how long connections in the making are waited for: the least time that a
-	// connection is given.
+	// ConnectGrace is how long to wait for connections that are being made: every connection gets
+	// at least that long.
 	ConnectGrace = time.Second
 )
 
 // A roundTrip is how long a node takes to answer: smoothed, with its mean variation, as TCP keeps
-// it for its retransmissions (RFC 6298). One batch that took long hardly moves it; a lasting change
-// does, in about ten answers.
+// it for its retransmissions (RFC 6298). One slow batch hardly changes it; a lasting change does,
+// within about ten answers.
 type roundTrip struct {
 	smoothed, variation time.Duration
-	// the outcome, in nanoseconds, for those who have no lock; 0: nothing is known
+	// the outcome, in nanoseconds, for readers without the lock; 0: unknown
 	due atomic.Int64
 }
 
-// measured adds a measurement. One at a time.
+// measured adds a measurement. Calls must not overlap.
 func (r *roundTrip) measured(d time.Duration) {
 	if r.due.Load() == 0 {
 		r.smoothed, r.variation = d, d/2
@@ -48,8 +48,8 @@ func (r *roundTrip) measured(d time.Duration) {
 	r.due.Store(max(int64(DueTrips*r.smoothed+dueVariations*r.variation), 1))
 }
 
-// risen has a node that went silent measured anew where it tells that round trips to it take longer
-// than they did: what comes after the node timeout is never seen.
+// risen restarts the measurement for a node that went silent, if the node reports longer round
+// trips than were measured: answers that come after the node timeout are never measured.
 func (r *roundTrip) risen(n wire.Node) {
 	if d := distance(n); r.due.Load() != 0 && d > r.smoothed {
 		r.due.Store(0)
@@ -57,8 +57,8 @@ func (r *roundTrip) risen(n wire.Node) {
 	}
 }
 
-// distance is how long a round trip to the node takes by what it knows from when its connections
-// were made, which may be before it has answered any request. Zero if it does not know.
+// distance is how long a round trip to the node takes, as measured when its connections were made.
+// It may be known before the node has answered any request. Zero: unknown.
 func distance(n wire.Node) time.Duration {
 	if far, ok := n.(distant); ok {
 		return far.RoundTrip()
@@ -66,11 +66,11 @@ func distance(n wire.Node) time.Duration {
 	return 0
 }
 
-// A distant node is one that connections are made to.
+// A distant node is one to which connections are made.
 type distant interface{ RoundTrip() time.Duration }
 
 // Due is how long an answer of the node may take before something must be wrong: several of its own
-// round trips. It is zero while nothing is known of them.
+// round trips. It is zero while these are unknown.
 func (ln *Line) Due() time.Duration {
 	if d := ln.rtt.due.Load(); d != 0 {
 		return time.Duration(d)
@@ -78,16 +78,16 @@ func (ln *Line) Due() time.Duration {
 	return (DueTrips + dueVariations/2) * distance(ln.node)
 }
 
-// Unmeasured reports whether a connection to the node may yet tell how far away it is.
+// Unmeasured reports whether a new connection to the node may still show how far away it is.
 func (ln *Line) Unmeasured() bool {
 	_, far := ln.node.(distant)
 	return far && ln.rtt.due.Load() == 0
 }
 
-// Silence returns for how much longer the node may be awaited before it counts as silent: nothing
-// has been heard of it for as long as an answer may take, though a request is under way, or no
-// connection could be made for ConnectGrace. A node that is far away is not silent. Zero or less:
-// it is. Of a node that has neither answered nor failed to nothing is known.
+// Silence returns how long to wait for the node until it counts as silent; zero or less if it is
+// silent now. A node is silent if a request is under way and nothing has come from the node for as
+// long as an answer may take, or if no connection could be made for ConnectGrace. So a distant node
+// is not silent. known is false if the node has neither answered nor failed to answer yet.
 func (ln *Line) Silence(now time.Time) (left time.Duration, known bool) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -103,9 +103,9 @@ func (ln *Line) Silence(now time.Time) (left time.Duration, known bool) {
 	return max(due, minSilence) - now.Sub(ln.asked), true
 }
 
-// Connects reports whether a connection to the node is being made, and has not been for long; or
-// else, whether that may be found out in a moment. The first request to a node may have been sent
-// late over the connection that it had to wait for.
+// Connects reports whether it is sure that a connection to the node is being made, and has not been
+// for long; or else, whether that may become known in a moment. The first request to a node may
+// have been sent late, because it had to wait for its connection.
 func (ln *Line) Connects() (sure, perhaps bool) {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()

@@ -7,20 +7,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A Group counts what is under way in the background, and runs the goroutines that do it.
+// A Group counts the background work, and runs its goroutines.
 type Group struct {
 	pending atomic.Int64
 	idle    chan struct{} // gets a value when pending falls to zero
 
 	goroutines errgroup.Group
 	mu         sync.RWMutex // orders goroutines.Go before goroutines.Wait
-	joined     bool         // goroutines is done with
+	joined     bool         // goroutines is no longer used
 }
 
-// Begin counts one thing more that is under way.
+// Begin counts one more piece of work.
 func (g *Group) Begin() { g.pending.Add(1) }
 
-// End counts one less.
+// End counts one piece of work less.
 func (g *Group) End() {
 	if g.pending.Add(-1) == 0 {
 		select {
@@ -30,7 +30,7 @@ func (g *Group) End() {
 	}
 }
 
-// Pending is how much is under way.
+// Pending returns how much work is under way.
 func (g *Group) Pending() int { return int(g.pending.Load()) }
 
 // Drain waits until nothing is under way, or until stop is closed; then it returns false.

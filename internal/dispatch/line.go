@@ -14,17 +14,17 @@ import (
 const (
 	// maxTrips is how many round trips to one node may be under way at once. A request that finds
 	// fewer goes out alone and at once; otherwise it joins those that wait for the next trip. So
-	// batches grow with the load, and a lone caller never waits for one. A node that has few beside
-	// it gets more of them, so that node and client both find work: with one node, 64 callers and
-	// two processors four trips make one lock in twenty more than two.
+	// batches grow with the load, and a lone caller never waits for one. With few nodes, each gets
+	// more round trips at once, so that node and client both stay busy: with one node, 64 callers
+	// and two processors, four trips give 5% more locks than two.
 	maxTrips  = 2
 	loneTrips = 4 // divided by the number of nodes, if that is more
-	// inlineWindow is for how long after its last answer a sender may have to wait for a node. See
-	// canInline.
+	// inlineWindow bounds the time from a node's last answer to the end of an inline round trip.
+	// See canInline.
 	inlineWindow = time.Second
-	// maxBatch is how many requests share a round trip at most.
+	// maxBatch is the greatest number of requests in a round trip.
 	maxBatch = 256
-	// maxQueue is how many requests may wait for one node. Beyond it the node counts as
+	// maxQueue is how many requests may wait for one node. At this number the node counts as
 	// unavailable.
 	maxQueue = 32768
 )
@@ -34,8 +34,8 @@ var (
 	errQueued  = errors.New("the node did not answer earlier requests in time")
 )
 
-// A Line carries requests to one node and hands out the answers. What one node does, or fails to
-// do, on its line is never felt on another's.
+// A Line carries requests to one node and hands out the answers. What happens on one node's line
+// never affects another's.
 type Line struct {
 	dispatcher *Dispatcher
 	node       wire.Node
@@ -50,19 +50,19 @@ type Line struct {
 	idle    int           // workers that wait for a round trip to make
 	next    chan struct{} // wakes one of them
 	retired bool          // no worker waits any more
-	// the last trip brought no answer: one request at a time goes out, as a probe
+	// the last trip brought no answer: one request at a time is sent, as a probe
 	probing bool
 	queue   []Call    // wait for a trip
 	heard   time.Time // when the last answer came
-	// since when nothing has been heard though requests were sent; zero: nothing is awaited
+	// since when requests have had no answer; zero: no answer is outstanding
 	asked time.Time
 	rtt   roundTrip // how long the node takes to answer
 
-	// connecting is since when requests have found no connection but one in the making; zero: they
-	// find one, or the node has been silent in another way.
+	// connecting is since when requests have found only connections that were still being made;
+	// zero: they find a connection, or the node fails in another way.
 	connecting time.Time
 
-	inline Inline // lent to a sender
+	inline Inline // used by one sender at a time
 	server string // run id of the server, once known
 }
 
@@ -77,13 +77,12 @@ func newLine(d *Dispatcher, n wire.Node, index, nodes int) *Line {
 // Node returns the node that the line leads to.
 func (ln *Line) Node() wire.Node { return ln.node }
 
-// Duplicate reports whether the node is known to be a server that another line leads to already: it
-// has no vote.
+// Duplicate reports whether the node is known to be a server to which another line leads already:
+// then it has no vote.
 func (ln *Line) Duplicate() bool { return ln.duplicate.Load() }
 
-// Send takes the call on its way and does not block. The receiver is never called before Send
-// returns. Where it returns an Inline the sender must run that, with no lock held: nobody else
-// carries the call.
+// Send sends the call and does not block. The receiver is never called before Send returns. If Send
+// returns an Inline, the sender must run it, with no lock held: nothing else carries the call.
 func (ln *Line) Send(c Call) *Inline {
 	ln.dispatcher.Begin()
 	full := Takes(c.Request.Verb) && ln.dispatcher.hooks.Full(ln.index)
@@ -106,28 +105,29 @@ func (ln *Line) Send(c Call) *Inline {
 	return nil
 }
 
-// canInline reports whether the sender may make the round trip itself: to wake a goroutine for it,
-// and to be woken by that in the end, can take longer than the node does. But who waits for the
-// network hears no cancellation. So this is for a lone node, for which the sender has to wait
-// anyway, that has nothing else under way and has answered a moment ago: the sender is back when
-// the call counts as unanswered, and within inlineWindow of that answer. With mu held.
+// canInline reports whether the sender may make the round trip itself: waking a goroutine for it,
+// and being woken by that afterwards, can take longer than the node's work. But a sender that waits
+// for the network does not notice a cancellation. So the node must be the only one, which the
+// sender waits for anyway; it must have nothing else under way, and must have answered a moment
+// ago. Then the sender is back when the call counts as unanswered, and within inlineWindow of that
+// answer. With mu held.
 func (ln *Line) canInline(c Call) bool {
 	return ln.lone && c.Waits && ln.trips == 0 && !ln.probing && !ln.retired &&
 		c.Until.Sub(ln.heard) < inlineWindow && isPrompt(ln.node)
 }
 
-// isPrompt reports whether the node keeps to deadlines, whatever it has to do for a request.
+// isPrompt reports whether the node always keeps deadlines, whatever a request needs.
 func isPrompt(n wire.Node) bool {
 	p, ok := n.(interface{ Prompt() bool })
 	return !ok || p.Prompt()
 }
 
-// startWorker has one more round trip made. With mu held.
+// startWorker begins one more round trip. With mu held.
 func (ln *Line) startWorker() {
 	ln.trips++
 	if ln.idle > 0 {
 		ln.idle--
-		ln.next <- struct{}{} // it has room for all who are idle
+		ln.next <- struct{}{} // its buffer holds a value for each idle worker
 		return
 	}
 	w := &worker{line: ln, ctx: ioContext{Context: context.Background()}}
@@ -148,7 +148,7 @@ func (ln *Line) reject(c Call, why error) {
 	c.To.Answered(ln.index, c.Request, wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: why})
 }
 
-// retire sends the line's workers home. Requests are carried after that all the same.
+// retire ends the line's idle workers. Requests are carried also after that.
 func (ln *Line) retire() {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
@@ -191,7 +191,7 @@ func (ln *Line) asks() {
 	}
 }
 
-// learn notes what a round trip showed, which is still counted. With mu held.
+// learn notes what a round trip showed. trips still counts the round trip. With mu held.
 func (ln *Line) learn(w *worker, seen contact) {
 	switch seen {
 	case alive:

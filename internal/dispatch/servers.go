@@ -7,11 +7,11 @@ import "sync"
 type servers struct {
 	mu    sync.Mutex
 	of    []string       // run id of the server, by line; empty while unknown
-	voter map[string]int // the line that votes for the server: the one that was seen first
+	voter map[string]int // the line that votes for the server: the first that led to it
 }
 
-// identify notes that lines[i] leads to server now, and tells of each node that has no vote any
-// more.
+// identify notes that lines[i] leads to server now, and reports each node that has lost its vote by
+// that.
 func (d *Dispatcher) identify(i int, server string) {
 	for _, node := range d.servers.found(d.lines, i, server) {
 		d.hooks.Duplicate(node[0], node[1])

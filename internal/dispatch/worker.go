@@ -12,22 +12,22 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A worker makes round trips to a node, one after the other for as long as requests wait. Its
-// goroutine then stays for the next request, for it costs less to wake one than to start one.
+// A worker makes round trips to a node, one after the other as long as requests wait. Then its
+// goroutine waits for the next request, because waking a goroutine costs less than starting one.
 type worker struct {
 	line  *Line
 	calls []Call
 	wire  []wire.Call
-	used  int       // of them, since the worker was idle
+	used  int       // elements of wire that were used since the worker was idle
 	ctx   ioContext // of the round trip under way
-	back  time.Time // when the latest was over
+	back  time.Time // when the latest round trip was over
 	took  time.Duration
 }
 
 func (w *worker) loop() {
 	for seen := none; ; {
 		if len(w.calls) > 1 {
-			runtime.Gosched() // under load: let those who are about to send join
+			runtime.Gosched() // under load: let goroutines that are about to send join
 		}
 		if w.line.nextBatch(w, seen) {
 			seen = w.roundTrip()
@@ -41,7 +41,7 @@ func (w *worker) loop() {
 	}
 }
 
-// An Inline is a round trip that is made in the sender's goroutine.
+// An Inline is a round trip that the sender's goroutine makes.
 type Inline struct{ worker }
 
 // Run makes the round trip, and calls the receiver.
@@ -69,8 +69,8 @@ type contact int
 
 const (
 	none        contact = iota // nothing was sent
-	unreached                  // refused, or the like
-	unconnected                // there was no connection, but one in the making
+	unreached                  // the connection was refused, or the like
+	unconnected                // the connection was still being made
 	silent                     // no answer
 	alive                      // an answer
 )
@@ -88,7 +88,7 @@ func contactOf(r *wire.Reply) contact {
 	return unreached
 }
 
-// roundTrip makes one with those of the worker's calls that are still wanted, and hands out the
+// roundTrip makes one round trip with the worker's calls that are still wanted, and hands out the
 // answers.
 func (w *worker) roundTrip() contact {
 	ln, now := w.line, clock.IO()
@@ -120,7 +120,7 @@ func (w *worker) roundTrip() contact {
 	for i := range w.wire {
 		r := &w.wire[i].Reply
 		seen = max(seen, contactOf(r))
-		if r.Server != server { // as a rule one has answered all
+		if r.Server != server { // usually one server has answered all
 			server = r.Server
 			ln.identify(server)
 		}
@@ -131,8 +131,8 @@ func (w *worker) roundTrip() contact {
 	return seen
 }
 
-// deliver hands out an answer. Where a hook panics, which may be in a caller's goroutine, the
-// receiver gets it all the same.
+// deliver hands out an answer. The receiver gets it even if a hook panics, which may happen in a
+// caller's goroutine.
 func (ln *Line) deliver(c Call, reply *wire.Reply, took time.Duration, back time.Time) {
 	defer ln.dispatcher.End()
 	defer func() { c.To.Answered(ln.index, c.Request, *reply) }()
@@ -146,11 +146,11 @@ func (ln *Line) deliver(c Call, reply *wire.Reply, took time.Duration, back time
 func (w *worker) add(r *wire.Request) {
 	n := len(w.wire)
 	w.wire = slices.Grow(w.wire, 1)[:n+1]
-	w.wire[n].Request, w.wire[n].Reply = r, wire.Reply{} // all else is the node's own, and large
+	w.wire[n].Request, w.wire[n].Reply = r, wire.Reply{}
 }
 
-// forget drops what earlier round trips have left: it would keep their receivers from the collector
-// for as long as the worker is idle.
+// forget clears what earlier round trips have left: otherwise an idle worker would keep their
+// receivers from the garbage collector.
 func (w *worker) forget() {
 	clear(w.wire[:w.used])
 	clear(w.calls[:cap(w.calls)])
@@ -166,11 +166,11 @@ func Silent(timeout time.Duration) wire.Reply {
 // A noAnswerError is the cause where a node did not answer in time.
 type noAnswerError struct{ error }
 
-// Unwrap returns what package net has for that.
+// Unwrap returns the error that package net uses for that.
 func (noAnswerError) Unwrap() error { return os.ErrDeadlineExceeded }
 
-// timedOut reports whether the network gave up because the time was over. A server's own error is
-// none.
+// timedOut reports whether the network gave up because the time was over. An error from the server
+// is no timeout.
 func timedOut(err error) bool {
 	var e interface{ Timeout() bool }
 	return errors.As(err, &e) && e.Timeout()

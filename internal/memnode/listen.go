@@ -7,13 +7,13 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// maxNotices is how many notices a listener may be behind. Further ones are lost.
+// maxNotices is how many unread notices a listener may have. Further ones are lost.
 const maxNotices = 1024
 
 // A subscription is one listener.
 type subscription struct {
 	notices chan wire.Notice
-	fate    func(Message) Fate // of the network that they take
+	fate    func(Message) Fate // of the network that the notices take
 }
 
 // Listen implements wire.Node.
@@ -41,8 +41,8 @@ func (n *Node) listen(ctx context.Context, inbox string, ready func(), heard fun
 	}
 }
 
-// subscribe waits until the node has taken the subscription, and returns what is closed when it
-// breaks.
+// subscribe waits until the node has accepted the subscription, and returns a channel that is
+// closed when the subscription breaks.
 func (n *Node) subscribe(ctx context.Context, inbox string, s *subscription) (broken <-chan struct{}, err error) {
 	for {
 		n.mu.Lock()
@@ -75,7 +75,7 @@ func (n *Node) unsubscribe(inbox string, s *subscription) {
 	}
 }
 
-// publish tells those who listen to the inbox, and returns how many they are. With mu held.
+// publish sends a notice to the inbox's listeners, and returns how many there are. With mu held.
 func (n *Node) publish(inbox string, notice wire.Notice) int {
 	for _, s := range n.subs[inbox] {
 		var fate Fate

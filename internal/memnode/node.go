@@ -1,6 +1,6 @@
 // Package memnode is one master in memory: the node of package pool as a state machine in Go, with
-// the faults that real masters and networks have. Examples, the demo, the test kit and the
-// simulation run on it; a conformance test holds it and real servers together.
+// the faults of real masters and networks. Examples, the demo, the test kit and the simulation run
+// on it; a conformance test compares it with real servers.
 package memnode
 
 import (
@@ -24,7 +24,7 @@ var (
 	errBroken  = io.EOF
 )
 
-// A Node is one master and the network before it. All methods may be called concurrently.
+// A Node is one master and the network in front of it. All methods may be called concurrently.
 type Node struct {
 	addr string
 	now  func() time.Time // of the world
@@ -33,28 +33,28 @@ type Node struct {
 	mu       sync.Mutex
 	state    *state
 	saved    *state
-	set      time.Time     // when the clock was set last, in the world
-	shown    time.Time     // and what to
-	rate     float64       // how fast it runs
+	set      time.Time     // when the clock was last set, in real time
+	shown    time.Time     // the time to which it was set
+	rate     float64       // how fast the clock runs
 	frozen   chan struct{} // closed by Thaw; nil: not frozen
-	backlog  []func()      // arrived while frozen
+	backlog  []func()      // requests that arrived while frozen
 	down     bool
 	epoch    chan struct{} // closed when connections break
 	subs     map[string][]*subscription
 	requests map[wire.Verb]int
-	server   string // run id, as replies give it
+	server   string // run id in replies
 }
 
 // A Message is on its way to the node, or from it: a round trip with requests, or a notice to a
 // listener.
 type Message struct {
 	Requests []*wire.Request // nil: a notice
-	Inbox    string          // whom a notice is to
+	Inbox    string          // the receiver of a notice
 }
 
-// A Fate is what the network does with a message.
+// A Fate says what the network does with a message.
 type Fate struct {
-	Drop      bool          // the request, or the notice, never arrives
+	Drop      bool          // the request or the notice never arrives
 	Delay     time.Duration // until it does
 	Again     bool          // it arrives a second time
 	AgainIn   time.Duration // that long after the first
@@ -62,13 +62,13 @@ type Fate struct {
 	DelayBack time.Duration // until the reply arrives
 }
 
-// An Option sets up what [New] makes.
+// An Option sets up a node that [New] makes.
 type Option func(*Node)
 
-// WithTime has the node's clock run by now, instead of the time of day.
+// WithTime makes the node's clock follow now, instead of the time of day.
 func WithTime(now func() time.Time) Option { return func(n *Node) { n.now = now } }
 
-// WithNetwork has fate decide over each message. It is called from many goroutines and must not
+// WithNetwork makes fate decide about each message. It is called from many goroutines and must not
 // call the node.
 func WithNetwork(fate func(Message) Fate) Option { return func(n *Node) { n.fate = fate } }
 
@@ -92,7 +92,7 @@ func New(addr string, opts ...Option) *Node {
 	return n
 }
 
-// Through returns the node as one of its clients reaches it: over a network of its own.
+// Through returns the node as one client reaches it, over that client's own network.
 func (n *Node) Through(fate func(Message) Fate) wire.Node { return &path{n, fate} }
 
 // A path is a network between one client and the node.
@@ -128,7 +128,7 @@ func (n *Node) Open() func() error { return func() error { return nil } }
 // Do implements wire.Node.
 func (n *Node) Do(ctx context.Context, calls []wire.Call) { n.carry(ctx, calls, n.fate) }
 
-// carry makes one round trip, over a network that decides so.
+// carry makes one round trip, over the network that decide stands for.
 func (n *Node) carry(ctx context.Context, calls []wire.Call, decide func(Message) Fate) {
 	if len(calls) == 0 {
 		return
@@ -183,7 +183,7 @@ func fail(calls []wire.Call, reply wire.Reply) {
 	}
 }
 
-// send takes requests to the node, and the reply back, as fate has it.
+// send carries requests to the node, and the replies back, as fate says.
 func (n *Node) send(requests []*wire.Request, fate Fate, broken <-chan struct{}, replies chan<- []wire.Reply) {
 	if fate.Drop {
 		return
@@ -219,8 +219,8 @@ func after(d time.Duration, f func()) {
 	time.AfterFunc(d, f)
 }
 
-// arrive has the node do what a message asks for: now, or when it thaws, or never if the connection
-// broke before.
+// arrive makes the node carry out a message: now, or when it thaws, or never if the connection
+// breaks before.
 func (n *Node) arrive(broken <-chan struct{}, do func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -243,7 +243,7 @@ func (n *Node) execute(r *wire.Request) wire.Reply {
 	return reply
 }
 
-// named gives the server a run id.
+// named gives the server its run id.
 func (n *Node) named() { n.server = fmt.Sprintf("%s#%d", n.addr, n.state.run) }
 
 // time is what the node's clock shows. With mu held.
@@ -255,8 +255,8 @@ func (n *Node) time() time.Time {
 	return n.shown.Add(elapsed)
 }
 
-// SetClock sets the node's clock off by offset from where it is, and has it run at rate from now on
-// (1: as the world does).
+// SetClock moves the node's clock by offset, and makes it run at rate from now on (1: in real
+// time).
 func (n *Node) SetClock(offset time.Duration, rate float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -264,7 +264,7 @@ func (n *Node) SetClock(offset time.Duration, rate float64) {
 	n.set, n.rate = n.now(), rate
 }
 
-// Freeze stops the node as SIGSTOP does: connections stay, what is sent waits, nothing answers.
+// Freeze stops the node as SIGSTOP does: connections stay, requests wait, nothing answers.
 func (n *Node) Freeze() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -273,12 +273,12 @@ func (n *Node) Freeze() {
 	}
 }
 
-// Thaw lets the node go on. It does what was sent to it meanwhile, though nobody may wait for it
-// any more.
+// Thaw lets the node go on. It carries out the requests that arrived meanwhile, even if nobody
+// waits for them any more.
 func (n *Node) Thaw() { n.thaw(func([]func()) {}) }
 
-// ThawReversed is Thaw, but the node does the last request first: they came on several connections,
-// in no order.
+// ThawReversed is Thaw, but the node carries out the last request first: they came on several
+// connections, in no order.
 func (n *Node) ThawReversed() { n.thaw(slices.Reverse[[]func()]) }
 
 func (n *Node) thaw(order func([]func())) {
@@ -304,7 +304,7 @@ func (n *Node) Kill() {
 	n.disconnect()
 }
 
-// Start starts the node again after Kill: with the data that it had, or without.
+// Start starts the node again after Kill, with or without its data.
 func (n *Node) Start(keep bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -330,7 +330,7 @@ func (n *Node) start(keep bool) {
 	n.down = false
 }
 
-// Save keeps a copy of the data, and RestartOlder restarts with it: as a server does from an old
+// Save keeps a copy of the data. RestartOlder restarts with that, as a server does from an old
 // snapshot.
 func (n *Node) Save() {
 	n.mu.Lock()
@@ -338,7 +338,7 @@ func (n *Node) Save() {
 	n.saved = n.state.clone()
 }
 
-// RestartOlder restarts with what was saved last, or empty.
+// RestartOlder restarts with the data that was saved last, or without data.
 func (n *Node) RestartOlder() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -353,8 +353,9 @@ func (n *Node) RestartOlder() {
 	n.start(true)
 }
 
-// FailBack goes on with what was saved last, as a server does whose replica lagged, took its place,
-// and gave it back: it has followed that one meanwhile, but has not restarted. Connections stay.
+// FailBack goes on with the data that was saved last. So does a server after a failover and
+// failback: a lagging replica took its place, the server followed that replica, and became the
+// master again without a restart. Connections stay.
 func (n *Node) FailBack() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -394,7 +395,7 @@ func (n *Node) Flush() {
 	n.state.marker = marker{}
 }
 
-// Set sets a key, without an end if life is zero, as any other client of the server could.
+// Set sets a key, as any other client of the server could. The key never expires if life is zero.
 func (n *Node) Set(key, text string, life time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -412,7 +413,7 @@ func (n *Node) Delete(key string) {
 	delete(n.state.queues, key)
 }
 
-// Get returns a key's value and its remaining life, negative if it has no end.
+// Get returns a key's value and its remaining life, negative if it never expires.
 func (n *Node) Get(key string) (text string, life time.Duration, found bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -434,8 +435,8 @@ func (n *Node) Keys() []string {
 	})
 }
 
-// Requests returns how many requests of these verbs the node has carried out, of all verbs if none
-// is given.
+// Requests returns how many requests with these verbs the node has carried out; with all verbs if
+// none is given.
 func (n *Node) Requests(verbs ...pool.Verb) (count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -7,18 +7,18 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A Phase is how far an acquisition has come. It never goes back.
+// A Phase is a stage of an acquisition. An acquisition never goes back to an earlier phase.
 type Phase uint8
 
 // The phases.
 const (
 	Asking Phase = iota // its nodes are being asked
 	Won                 // a majority has granted it in time: it stands
-	// lost or released: what it has on the nodes, or gets there yet, is to be released.
+	// lost or released: locks that it has on nodes, or still gets there, must be released.
 	Over
 )
 
-// An Outcome is what the answers to an acquisition come to.
+// An Outcome is what the answers to an acquisition amount to.
 type Outcome uint8
 
 // The outcomes.
@@ -26,25 +26,25 @@ const (
 	Undecided Outcome = iota
 	Accepted          // a majority has granted the lock, and its registers hold the token
 	NoQuorum          // too few nodes serve
-	Outvoted          // others keep it from a majority
-	// so do they, by what has been answered, but it may ask their nodes again: see AskAgain.
+	Outvoted          // other owners keep it from a majority
+	// other owners keep it from a majority so far, but it may ask their nodes again: see AskAgain.
 	Contested
 	Doubtful // only nodes that have not answered could help it: see WithoutOpen
 )
 
-// An Acquisition is one owner id on its way through the algorithm: every node is asked at once, and
-// it is decided as soon as no further answer can change the outcome.
+// An Acquisition is one owner id on its way through the algorithm: all nodes are asked at once, and
+// the outcome is decided as soon as no further answer can change it.
 //
-// With fencing a majority must not only grant the lock but also hold one and the same token in its
-// register. Nodes whose clocks and histories agree do so at once; to the others the greatest value
-// is written in a second round (Repair).
+// With fencing a majority must not only grant the lock but also have the same token in its
+// registers. Nodes with the same history have it at once; a second request (Repair) writes the
+// greatest value to the others.
 //
-// After each answer Next must be drained, also when the acquisition has been won: a late, lower
-// grant is still repaired. It must be before it is concluded, or a Repair would stand behind its
-// Release.
+// After each answer Next must be drained, also when the acquisition has been won: a late grant with
+// a lower token is still repaired. Next must be drained before Conclude, or a Repair would be sent
+// after its Release.
 type Acquisition struct {
 	Token   uint64 // the fencing token, once chosen
-	Top     uint64 // the greatest token reserved: see Reserve
+	Top     uint64 // the greatest reserved token: see Reserve
 	Repairs int    // nodes that were sent a Repair
 
 	spent  uint64 // of the tokens up to Top
@@ -52,11 +52,11 @@ type Acquisition struct {
 	phase  Phase
 	needed int
 	due    int // nodes with something to send
-	freed  int // nodes that have given the lock up
+	freed  int // nodes that have released the lock
 	nodes  []node
 }
 
-// A ballot is one node's say.
+// A ballot is one node's vote.
 type ballot uint8
 
 const (
@@ -77,16 +77,17 @@ type node struct {
 	settling    bool // a Repair is under way: the node may yet accept
 	inFlight    bool // a request that takes the lock is under way
 	mayHold     bool // the lock is ours there, or may be
-	unconfirmed bool // such a request went unanswered: it may be executed at any time
-	refused     bool // the node refused such a request with an error: it hardly did any of it
-	missing     bool // the node has lost the lock since: a renewal wins it back
-	rejoined    bool // such a renewal was sent: the node may not have had the lock all the time
-	// another server spoke for it since, or its own may have been without the lock: it vouches for
-	// no block
+	unconfirmed bool // such a request got no answer: it may be executed at any time
+	refused     bool // the node refused such a request with an error, and probably did nothing
+	missing     bool // the node has lost the lock since: a renewal takes it again
+	rejoined    bool // such a renewal was sent: the node may have been without the lock for a time
+	// since the grant another server answered on this line, or the node's own server may have been
+	// without the lock: so it vouches for no block
 	lapsed bool
 }
 
-// Start begins an acquisition at that many nodes, of which needed decide: all are to be asked.
+// Start begins an acquisition at that many nodes, of which needed are a majority, and asks all of
+// them.
 func (a *Acquisition) Start(nodes, needed int) {
 	*a = Acquisition{needed: needed, nodes: make([]node, nodes)}
 	for i := range a.nodes {
@@ -94,7 +95,7 @@ func (a *Acquisition) Start(nodes, needed int) {
 	}
 }
 
-// ask has a request sent to a node.
+// ask makes Next return a request for a node.
 func (a *Acquisition) ask(i int, v wire.Verb) {
 	n := &a.nodes[i]
 	n.next = v
@@ -102,7 +103,7 @@ func (a *Acquisition) ask(i int, v wire.Verb) {
 	a.due++
 }
 
-// Next returns a node that is to be sent something and what; false if none is.
+// Next returns a node and the request to send to it; false if there is nothing to send.
 func (a *Acquisition) Next() (i int, v wire.Verb, more bool) {
 	if a.due == 0 {
 		return 0, 0, false
@@ -113,14 +114,15 @@ func (a *Acquisition) Next() (i int, v wire.Verb, more bool) {
 	return i, v, true
 }
 
-// Phase is how far the acquisition has come.
+// Phase returns the acquisition's phase.
 func (a *Acquisition) Phase() Phase { return a.phase }
 
-// Conclude ends the asking, or what was won. The driver alone looks at the clock: Accepted that
-// comes too late is Over.
+// Conclude ends the asking, or a won acquisition. Only the driver looks at the clock: it concludes
+// an Accepted that comes too late as Over.
 func (a *Acquisition) Conclude(p Phase) { a.phase = p }
 
-// Acquired counts the answer to an Acquire. A node without a vote is the same server as another.
+// Acquired counts the answer to an Acquire. vote is false if the node is the same server as another
+// node.
 func (a *Acquisition) Acquired(i int, reply wire.Reply, vote bool) {
 	n := &a.nodes[i]
 	a.landed(i, &reply)
@@ -152,8 +154,8 @@ func (a *Acquisition) grant(i int, reply wire.Reply) {
 	}
 }
 
-// credit has the line that votes for a server count a grant that came over one without a vote: the
-// server said AGAIN over the line that votes.
+// credit counts a grant that came over a line without a vote for the line that votes for the
+// server: over that line the server has answered AGAIN.
 func (a *Acquisition) credit(i int) {
 	first := a.nodes[i].refusal
 	if first.Verdict != wire.OK || first.Again {
@@ -177,16 +179,16 @@ func (a *Acquisition) credited(server string) bool {
 // refuse notes an answer that does not count for the acquisition.
 func (n *node) refuse(b ballot, reply wire.Reply) { n.ballot, n.refusal = b, &reply }
 
-// voted reports whether that server has granted the lock over another line: an address may have led
-// to it for a while.
+// voted reports whether that server has already granted the lock over another line: that line's
+// address may have led to it for a while.
 func (a *Acquisition) voted(server string) bool {
 	return server != "" && slices.ContainsFunc(a.nodes, func(n node) bool {
 		return (n.ballot == granted || n.ballot == accepted) && n.server == server
 	})
 }
 
-// lapse notes that the server gave us the lock once more: it may have been another's meanwhile,
-// with tokens of its own.
+// lapse notes that the server gave us the lock once more: another owner may have had it meanwhile,
+// with its own tokens.
 func (a *Acquisition) lapse(server string) {
 	for i := range a.nodes {
 		if n := &a.nodes[i]; server != "" && n.server == server {
@@ -195,7 +197,7 @@ func (a *Acquisition) lapse(server string) {
 	}
 }
 
-// landed notes what a request that takes the lock has left on its node.
+// landed notes what a request that takes the lock may have left on its node.
 func (a *Acquisition) landed(i int, reply *wire.Reply) {
 	n := &a.nodes[i]
 	n.inFlight = false
@@ -205,12 +207,12 @@ func (a *Acquisition) landed(i int, reply *wire.Reply) {
 	case reply.Verdict == wire.Unavailable && !reply.Unsent:
 		n.mayHold, n.unconfirmed, n.refused = true, true, false
 	case reply.Verdict == wire.Refused && !reply.Unsent && !errors.Is(reply.Err, wire.ErrBadFence):
-		n.mayHold, n.refused = true, true // a script that fails half way leaves what it has done
+		n.mayHold, n.refused = true, true // a script that fails half way does not undo its work
 	}
 }
 
-// choose makes the greatest token granted the acquisition's, and has the nodes that granted a lower
-// one raise theirs to it.
+// choose takes the greatest granted token for the acquisition, and has the nodes that granted a
+// lower one raise theirs to it.
 func (a *Acquisition) choose() {
 	a.chosen = true
 	for i := range a.nodes {
@@ -226,8 +228,8 @@ func (a *Acquisition) choose() {
 	}
 }
 
-// match compares a grant with the chosen token. A token that is higher came too late to be chosen:
-// that node keeps others out, but does not accept.
+// match compares a grant with the chosen token. A higher token came too late to be chosen: its node
+// keeps other owners out, but does not accept.
 func (a *Acquisition) match(i int) {
 	n := &a.nodes[i]
 	switch token := n.token; {
@@ -240,8 +242,8 @@ func (a *Acquisition) match(i int) {
 	}
 }
 
-// Repaired counts the answer to a Repair. It speaks of a register: that of the server that granted
-// the lock is meant. Elsewhere is what counts of another's answer.
+// Repaired counts the answer to a Repair. The answer is about a register, and counts only if it
+// comes from the server that granted the lock; otherwise elsewhere counts in its place.
 func (a *Acquisition) Repaired(i int, reply wire.Reply, vote bool, elsewhere wire.Reply) {
 	n := &a.nodes[i]
 	n.settling = false
@@ -260,9 +262,9 @@ func (a *Acquisition) Repaired(i int, reply wire.Reply, vote bool, elsewhere wir
 	}
 }
 
-// speaks reports whether an answer about a register is that of the server that granted the lock on
-// this line. The address may lead to another node's server by now, where the lock is ours too: what
-// that has in its register is not what this one has.
+// speaks reports whether an answer about a register comes from the server that granted the lock on
+// this line. The address may now lead to another node's server, where the lock is ours too: that
+// server's register is a different one.
 func (n *node) speaks(reply *wire.Reply, vote bool) bool {
 	return reply.Server == n.server && vote
 }
@@ -272,8 +274,8 @@ func (a *Acquisition) Waits(i int) (acquire, repair bool) {
 	return a.nodes[i].ballot == open, a.nodes[i].settling
 }
 
-// GiveUp counts a node that has not answered as failed, for that reason: the node timeout is over.
-// What it answered before is not the last word.
+// GiveUp counts a node that has not answered as failed, with that reason: the node timeout is over.
+// That also replaces a grant whose Repair has not been answered.
 func (a *Acquisition) GiveUp(i int, why wire.Reply) {
 	a.nodes[i].refuse(failed, why)
 	a.nodes[i].settling = false
@@ -306,7 +308,8 @@ func (a *Acquisition) Tally() (t Tally) {
 	return t
 }
 
-// Decide chooses the token once a majority has granted the lock, and says what the answers come to.
+// Decide chooses the token once a majority has granted the lock, and returns what the answers
+// amount to.
 func (a *Acquisition) Decide() Outcome {
 	if a.phase != Asking {
 		return Undecided
@@ -332,12 +335,12 @@ func (a *Acquisition) Decide() Outcome {
 	return Undecided
 }
 
-// WithoutOpen is what Doubtful comes to where the nodes that have not answered are silent: an
-// acquisition that others may have outvoted does not wait for those until the node timeout.
-// Meanwhile what it holds would keep the others from a majority.
+// WithoutOpen is the outcome in place of Doubtful if the nodes that have not answered are silent.
+// An acquisition that others may have outvoted does not wait for silent nodes until the node
+// timeout, because meanwhile its own nodes would keep the others from a majority.
 func (a *Acquisition) WithoutOpen() Outcome { return a.lost(a.Tally()) }
 
-// lost is the outcome where others keep the acquisition from a majority.
+// lost is the outcome if other owners keep the acquisition from a majority.
 func (a *Acquisition) lost(t Tally) Outcome {
 	if t.Granted > 0 && a.most() < a.needed {
 		return Contested
@@ -345,10 +348,10 @@ func (a *Acquisition) lost(t Tally) Outcome {
 	return Outvoted
 }
 
-// An Owed is whether a node is owed a release.
+// An Owed says whether a release must be sent to a node.
 type Owed uint8
 
-// What a node is owed.
+// What must be sent to a node: nothing, a release later, or a release now.
 const (
 	Nothing Owed = iota
 	// a request that takes the lock is under way: on a pool of connections a release could overtake
@@ -360,17 +363,17 @@ const (
 	Refused
 )
 
-// A Trace is what is known of the lock on a node that is to release it.
+// A Trace is what is known about the lock on a node that must release it.
 type Trace struct {
 	Unconfirmed bool // a request that takes the lock went unanswered
-	Refused     bool // or was refused with an error: hardly anything is owed
-	Rejoined    bool // one that was to win the node back was sent too
+	Refused     bool // or was refused with an error: probably there is nothing to release
+	Rejoined    bool // a renewal that takes the lock again was sent too
 }
 
 // Holds reports whether the node has the lock for us, as far as is known.
 func (a *Acquisition) Holds(i int) bool { return a.nodes[i].mayHold && !a.nodes[i].inFlight }
 
-// Release says whether the node is owed a release now. What is Due is so once.
+// Release says whether a release must be sent to the node now. It returns Due once.
 func (a *Acquisition) Release(i int) (Owed, Trace) {
 	n := &a.nodes[i]
 	switch {
@@ -385,16 +388,16 @@ func (a *Acquisition) Release(i int) (Owed, Trace) {
 	return Nothing, Trace{}
 }
 
-// Freed counts a node that has given the lock up for good. It returns true once: when they have
+// Freed counts a node that has released the lock for good. It returns true once: when these nodes
 // become a majority.
 func (a *Acquisition) Freed() bool {
 	a.freed++
 	return a.freed == a.needed
 }
 
-// Extend returns what to send to the node to extend the lock there; zero if there is nothing to
-// extend yet, for the answer to what takes it is late. A renewal also wins back a node that has
-// lost the lock.
+// Extend returns the request that extends the lock on the node; zero if there may be nothing to
+// extend yet, because a request that takes the lock is not answered. A renewal also takes the lock
+// again on a node that has lost it.
 func (a *Acquisition) Extend(i int, renewal bool) wire.Verb {
 	n := &a.nodes[i]
 	switch {
@@ -407,13 +410,14 @@ func (a *Acquisition) Extend(i int, renewal bool) wire.Verb {
 	return wire.Extend
 }
 
-// Extended notes the answer to what Extend has returned, and says what it counts for.
+// Extended notes the answer to a request that Extend has returned, and says for which side it
+// counts.
 func (a *Acquisition) Extended(i int, v wire.Verb, reply *wire.Reply) Side {
 	n := &a.nodes[i]
 	switch {
 	case v == wire.Rejoin:
-		// A node that was won back counts from the next extension on. One that gives the lock to
-		// another, or to nobody yet, has lost it.
+		// A node that took the lock again counts from the next extension on. A node that has given
+		// the lock to another owner, or grants none yet, has lost it.
 		a.landed(i, reply)
 		if n.missing = reply.Verdict != wire.OK; !n.missing {
 			a.lapse(reply.Server)
@@ -432,19 +436,19 @@ func (a *Acquisition) Extended(i int, v wire.Verb, reply *wire.Reply) Side {
 	return Neither
 }
 
-// Vouches reports whether the node's answer to a Repair counts for a block of tokens: only nodes
-// that accepted the token, and have had the lock ever since, do. Another owner may have been given
-// a token of the block by any other.
+// Vouches reports whether the node's answer to a Repair counts for a block of tokens. It counts
+// only if the node accepted the token and has had the lock ever since: any other node may have
+// given a token of the block to another owner.
 func (a *Acquisition) Vouches(i int, reply *wire.Reply, vote bool) bool {
 	n := &a.nodes[i]
 	return reply.Verdict == wire.OK && n.ballot == accepted && !n.lapsed && n.speaks(reply, vote)
 }
 
-// Reserve makes the tokens up to top the acquisition's: a majority of the nodes that vouch for it
-// has raised its register to top.
+// Reserve gives the tokens up to top to the acquisition: a majority of nodes, all of which vouch,
+// have raised their registers to top.
 func (a *Acquisition) Reserve(top uint64) { a.spent, a.Top = a.Top, top }
 
-// NextToken takes one of the tokens that are reserved, or returns 0.
+// NextToken takes one of the reserved tokens, or returns 0 if none is left.
 func (a *Acquisition) NextToken() uint64 {
 	if a.spent == a.Top {
 		return 0

@@ -41,14 +41,14 @@ func (s *Set) Clear() {
 	s.count = 0
 }
 
-// Len is how many nodes are there.
+// Len returns how many nodes are in the set.
 func (s *Set) Len() int { return s.count }
 
 // Majority reports whether they are a majority.
 func (s *Set) Majority() bool { return s.count >= s.needed }
 
-// Lasts returns for how long a majority of needed nodes lasts, of those that last for that long
-// each. It returns false if they are no majority.
+// Lasts returns how long a majority of needed nodes lasts, given how long each node lasts. It
+// returns false if the nodes are no majority.
 func Lasts(each []time.Duration, needed int) (time.Duration, bool) {
 	if len(each) < needed {
 		return 0, false

@@ -9,15 +9,15 @@ import (
 )
 
 // When simultaneous attempts have split the nodes between them, so that none has a majority, one of
-// them has to go on and the others have to give way. The nodes tell each whom the others are: every
-// refusal carries the owner's fingerprint. So all see one order: who has more of the nodes comes
-// first, and of two that have as many the one with the smaller fingerprint. The first keeps what it
-// has and asks the others' nodes again; the rest release theirs. This rests on no clock, and
-// decides nothing but who asks: where attempts see different orders, two of them insist for a
+// them must go on and the others must give way. Every refusal carries the owner's fingerprint, so
+// each attempt knows the others, and all see the same order: the attempt with more nodes comes
+// first, and of two with equally many the one with the smaller fingerprint. The first keeps its
+// nodes and asks the others' nodes again; the others release theirs. This depends on no clock, and
+// only decides which attempt asks: if attempts see different orders, two of them insist for a
 // while, or none does, and they try again.
 
-// other is what the node told of another owner that has the lock there, or will next; nil if it did
-// not. What a node without a vote tells does not count.
+// other is the node's answer if it reports another owner that has the lock there, or will have it
+// next; otherwise nil. The answer of a node without a vote does not count.
 func (n *node) other() *wire.Reply {
 	if n.ballot != held || n.refusal.Verdict != wire.Held {
 		return nil
@@ -25,8 +25,8 @@ func (n *node) other() *wire.Reply {
 	return n.refusal
 }
 
-// most is how many of the nodes the owner has that has the most, with those that are reserved for
-// the next owner.
+// most is the greatest number of nodes that one other owner has, plus the nodes that are reserved
+// for the next owner.
 func (a *Acquisition) most() (most int) {
 	passing := 0
 	for i := range a.nodes {
@@ -45,8 +45,8 @@ func (a *Acquisition) most() (most int) {
 	return most + passing
 }
 
-// First reports whether others have nodes, and the owner with that fingerprint, whose acquisition
-// this is, comes before all of them.
+// First reports whether other owners have nodes, and this acquisition, whose owner has the
+// fingerprint self, comes before all of them.
 func (a *Acquisition) First(self string) bool {
 	own, asks, others := 0, false, make(map[string]int)
 	for i := range a.nodes {
@@ -56,8 +56,8 @@ func (a *Acquisition) First(self string) bool {
 		switch {
 		case n.ballot == granted, n.ballot == accepted:
 			own++
-		case r == nil || r.TTL == 0: // it is reserved: nobody has it yet
-		case r.Foreign: // who does not know of this order
+		case r == nil || r.TTL == 0: // reserved: nobody has the lock yet
+		case r.Foreign: // another program does not know this order
 			return false
 		default:
 			others[r.Fingerprint]++
@@ -71,12 +71,13 @@ func (a *Acquisition) First(self string) bool {
 	return asks
 }
 
-// AskAgain has the node asked again if another owner has it, and reports whether it is.
+// AskAgain has the node asked again if another owner has the lock there, and reports whether it
+// does so.
 //
 // The owner id is the same, so at most one of these requests may take the lock on a node (R9 in
-// docs/safety.md). A node is therefore asked again only when it has refused the request before for
-// another owner's sake: that request has come, and has changed nothing. One that has not answered,
-// or has granted the lock and lost it since, is not asked.
+// docs/safety.md). A node is therefore asked again only if it has refused the request before
+// because another owner had the lock: that request has arrived, and has changed nothing. A node
+// that has not answered, or that granted the lock and lost it since, is not asked again.
 func (a *Acquisition) AskAgain(i int) bool {
 	n := &a.nodes[i]
 	if n.other() == nil {
@@ -92,9 +93,9 @@ type Standing struct {
 	Tally
 	Owner      string        // fingerprint of the other owner that has the lock on the most nodes
 	Owned      bool          // that one has it on a majority
-	Foreign    bool          // another program has it, or may have the most of it
-	Holder     string        // label of an owner, if some node told one
-	RetryAfter time.Duration // after which a quorum may be had at the earliest, if known
+	Foreign    bool          // another program has it, or may have it on the most nodes
+	Holder     string        // label of an owner, if a node reported one
+	RetryAfter time.Duration // the earliest time after which a quorum may be free, if known
 }
 
 // Standing is how the nodes stand to the acquisition.
@@ -114,7 +115,7 @@ func (a *Acquisition) Standing() Standing {
 		switch r := n.other(); {
 		case r == nil:
 		case r.TTL == 0:
-			passing++ // it is reserved for the next owner
+			passing++ // reserved for the next owner
 		default:
 			owners[r.Fingerprint]++
 			s.Holder = cmp.Or(s.Holder, r.Holder)
@@ -133,7 +134,7 @@ func (a *Acquisition) Standing() Standing {
 }
 
 // Denied returns the answer of a node that has not granted the lock; nil if it has not answered. It
-// returns false of one that has granted it.
+// returns false if the node has granted the lock.
 func (a *Acquisition) Denied(i int) (*wire.Reply, bool) {
 	n := &a.nodes[i]
 	if n.ballot == granted || n.ballot == accepted {

@@ -1,23 +1,24 @@
-// Package quorum is the algorithm of "Distributed Locks with Redis", and of its fencing tokens, as
-// a state machine: answers go in, and out come requests to send and an outcome. It has no
-// goroutine, timer, lock or clock; who drives it has. It is the only place where a majority decides
-// on a lock.
+// Package quorum is the algorithm of "Distributed Locks with Redis", and of the fencing tokens, as
+// a state machine: it takes answers, and gives requests to send and an outcome. It has no
+// goroutine, timer, lock or clock; its driver has. It is the only place where a majority decides on
+// a lock.
 package quorum
 
 import "slices"
 
-// A Side is what an answer says in a Vote, and what a majority has said.
+// A Side is one answer in a Vote, or the answer of a majority.
 type Side uint8
 
-// The sides. A vote is Open until nothing that has not been answered can change it.
+// The sides. A vote is Open as long as outstanding answers can change it.
 const (
 	Open Side = iota
 	Yes
 	No
-	Neither // an answer: it does not count; a vote: neither side can have a majority any more
+	Neither // an answer that does not count; a vote in which no side can win any more
 )
 
-// A Vote counts who says yes and who says no. A server that several addresses lead to counts once.
+// A Vote counts the nodes that say yes and the nodes that say no. A server that several addresses
+// lead to counts once.
 type Vote struct {
 	Nodes      int
 	Needed     int // for a majority
@@ -69,7 +70,7 @@ func (v *Vote) note(server string) {
 // Failed is how many nodes have answered neither yes nor no.
 func (v *Vote) Failed() int { return v.Nodes - v.Ayes - v.Noes - v.Pending }
 
-// Outcome is what the vote has come to, as soon as nothing that is still open can change it.
+// Outcome is the result of the vote, as soon as no outstanding answer can change it.
 func (v *Vote) Outcome() Side {
 	switch {
 	case v.Ayes >= v.Needed:

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// maxPending is how many releases may wait for one node. Beyond it the node gets no new locks,
-	// and further releases are dropped: their keys last until their TTL.
+	// maxPending is how many releases may wait for one node. At this number the node gets no new
+	// locks, and further releases are dropped: their keys last until their TTL.
 	maxPending = 32768
 
 	minPause, maxPause = 20 * time.Millisecond, time.Second
@@ -33,7 +33,7 @@ type Backlog struct {
 	mu     sync.Mutex
 	silent waiting
 	denied waiting
-	twice  map[*Pending]clock.Timer // few: a node that does not answer is asked one thing at a time
+	twice  map[*Pending]clock.Timer // few: a node that does not answer gets one request at a time
 	closed bool                     // nothing waits any more
 }
 
@@ -46,23 +46,24 @@ type waiting struct {
 	unsettled atomic.Bool   // a release has waited since the last sign
 }
 
-// New returns the backlog of a node. What waits in it is counted by the group. GaveUp is told, with
-// no lock held, of each release that is given up: for that reason, or because too many wait.
+// New returns the backlog of a node. The group counts the releases that wait in it. gaveUp is
+// called, with no lock held, for each release that is given up: with the node's refusal, or with
+// nil if too many wait.
 func New(line *dispatch.Line, group *dispatch.Group, c clock.Clock, gaveUp func(why error)) *Backlog {
 	return &Backlog{line: line, group: group, clock: c, gaveUp: gaveUp}
 }
 
-// Full reports whether too much waits for the node for it to be given new locks.
+// Full reports whether so many releases wait for the node that it must not get new locks.
 func (b *Backlog) Full() bool { return b.count.Load() >= maxPending }
 
-// Dropped is how many releases were given up because too many waited.
+// Dropped returns how many releases were given up because too many waited.
 func (b *Backlog) Dropped() uint64 { return b.dropped.Load() }
 
-// Refused is how many were given up because the node refused them for as long as their keys may
-// have lasted.
+// Refused returns how many releases were given up because the node refused them until their keys
+// must have expired.
 func (b *Backlog) Refused() uint64 { return b.refused.Load() }
 
-// keep keeps p until its node gives a sign.
+// keep makes p wait until its node gives the sign.
 func (b *Backlog) keep(w *waiting, p *Pending) {
 	switch {
 	case !clock.IO().Before(p.Until): // nothing is left to release
@@ -84,7 +85,7 @@ func (b *Backlog) keep(w *waiting, p *Pending) {
 	b.arm(w)
 }
 
-// repeat sends p once more when a node timeout is over.
+// repeat sends p once more after a node timeout.
 func (b *Backlog) repeat(p *Pending) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -123,7 +124,7 @@ func (b *Backlog) arm(w *waiting) {
 	}
 }
 
-// take removes n of those that wait, the oldest first, and returns them. With mu held.
+// take removes the n oldest of the releases that wait, and returns them. With mu held.
 func (b *Backlog) take(w *waiting, n int) []*Pending {
 	taken := slices.Clone(w.queue[:n])
 	w.queue = slices.Delete(w.queue, 0, n)
@@ -180,7 +181,7 @@ func (b *Backlog) probe(w *waiting) {
 	}
 }
 
-// Close forgets what waits, and what is going to.
+// Close drops the releases that wait, and those that would wait later.
 func (b *Backlog) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -201,14 +202,14 @@ func (b *Backlog) Close() {
 	}
 }
 
-// drop gives a release up because too many wait for the node: its key lasts until its TTL.
+// drop gives up a release because too many wait for the node: its key lasts until its TTL.
 func (b *Backlog) drop() {
 	b.dropped.Add(1)
 	b.gaveUp(nil)
 }
 
-// expire gives p up because its key must have expired. That the node did not let it go sooner is
-// told.
+// expire gives up p because its key must have expired. If the node refused the release until then,
+// that is reported.
 func (b *Backlog) expire(p *Pending) {
 	if p.denied != nil {
 		b.refused.Add(1)

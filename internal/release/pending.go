@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An Owner is told what became of its releases, with no lock held.
+// An Owner learns what became of its releases. Its methods are called with no lock held.
 type Owner interface {
 	// Confirmed is called when a node has deleted the lock for good, before Released. A minimum
 	// hold leaves it in place.
@@ -20,43 +20,44 @@ type Owner interface {
 }
 
 // A Pending is a release that a node has not confirmed: the owner has, or may have, the lock there,
-// and shall not any more. It is sent until the node has confirmed it, and until the key would have
+// and must lose it. The release is sent again until the node has confirmed it or the key must have
 // expired by itself.
 //
-// The node's first "gone" is not enough if a request that takes the lock went unanswered: it may
-// still be on its way, or a node that was frozen may execute the release, which came on another
+// The node's first "gone" is not enough if a request that takes the lock got no answer. The request
+// may still be on its way. Or the node was frozen and executes the release, which came on another
 // connection, before it. So the release is sent once more, a node timeout after the node has
-// answered; what slips through even then lasts for its TTL. Nor is "ok" enough where a renewal has
-// won the node back meanwhile: that may be the lock which was released.
+// answered; a request that is executed even later leaves a lock that lasts for its TTL. Nor is "ok"
+// enough if a renewal has meanwhile taken the lock again on the node: the release may have deleted
+// the renewal's lock, before the request without an answer is executed.
 //
-// A node that refuses the release is asked again too, for a refusal may pass: somebody changes the
-// permissions back.
+// A release that the node refuses is sent again too, because a refusal may be temporary: somebody
+// changes the permissions back.
 type Pending struct {
 	*Attempt
 	Backlog *Backlog // of the node
 	Request *wire.Request
 	Trace   quorum.Trace
 
-	probe  bool  // it is the one that shows whether the node still refuses it
+	probe  bool  // sent to see whether the node still refuses
 	denied error // why the node refused the release, when it last did
 }
 
 // An Attempt is what the releases of one attempt have in common.
 type Attempt struct {
 	Owner   Owner
-	Hold    time.Time // until when a minimum hold leaves the keys in place; zero: they go at once
-	Until   time.Time // when the keys have expired by themselves, as far as we can tell
+	Hold    time.Time // until when a minimum hold leaves the keys in place; zero: no hold
+	Until   time.Time // when the keys must have expired by themselves
 	Timeout time.Duration
 }
 
-// Send takes the release on its way to the node. See dispatch.Inline for who waits for the answer.
+// Send sends the release to the node. If it returns a dispatch.Inline, the caller must run that.
 func (p *Pending) Send(now time.Time, waits bool) *dispatch.Inline {
 	return p.Backlog.line.Send(dispatch.Call{
 		To: p, Request: p.Request, Until: now.Add(p.Timeout), Within: p.Timeout, Waits: waits,
 	})
 }
 
-// resend is Send at a later time, when less is left of the minimum hold.
+// resend is Send at a later time, with the rest of the minimum hold at that time.
 func (p *Pending) resend(now time.Time) {
 	if !p.Hold.IsZero() {
 		r := p.Request
@@ -75,7 +76,8 @@ func (p *Pending) Wanted(*wire.Request) bool { return true }
 func (p *Pending) Answered(node int, _ *wire.Request, reply wire.Reply) {
 	again := p.Trace.Unconfirmed && (reply.Verdict == wire.Gone || reply.Verdict == wire.OK && p.Trace.Rejoined)
 	if !again && (reply.Verdict == wire.OK || reply.Verdict == wire.Gone) && p.Request.TTL == 0 {
-		p.Owner.Confirmed(node) // first: who contends once Unlock is over hardly needs to be told
+		// first: a goroutine that contends only after Unlock need not be woken
+		p.Owner.Confirmed(node)
 	}
 	p.Owner.Released(node, reply)
 	b := p.Backlog

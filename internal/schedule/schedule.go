@@ -1,5 +1,5 @@
-// Package schedule runs what has a next time. One timer serves all tasks, and what is due at about
-// the same time runs together.
+// Package schedule runs tasks at their times. One timer serves all tasks, and tasks that are due at
+// about the same time run together.
 package schedule
 
 import (
@@ -10,10 +10,10 @@ import (
 	"github.com/go-redlock/redlock/internal/clock"
 )
 
-// A Task is what a Schedule runs.
+// A Task is run by a Schedule.
 type Task interface {
-	// Run does what is due, and returns when to run it again; again is false if never. It is called
-	// with no lock held, and for one task of a schedule at a time.
+	// Run does what is due, and returns when to run the task again; again is false if never. It is
+	// called with no lock held, and a schedule runs one task at a time.
 	Run() (next clock.Moment, again bool)
 }
 
@@ -25,7 +25,7 @@ type Schedule struct {
 	mu      sync.Mutex
 	due     entries
 	timer   clock.Timer
-	running bool // run is at work, and will set the timer
+	running bool // run is running, and will set the timer
 }
 
 // An Entry is a task's place in a schedule. Its zero value may be added.
@@ -40,7 +40,7 @@ type Entry struct {
 // New returns a schedule by that clock. A task may run up to slack sooner than it is due.
 func New(c clock.Clock, slack time.Duration) *Schedule { return &Schedule{clock: c, slack: slack} }
 
-// Add has t run at that time, unless the entry was removed before. An entry is added once.
+// Add schedules t for that time, unless the entry was removed before. Add an entry only once.
 func (s *Schedule) Add(e *Entry, t Task, at clock.Moment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Schedule) Add(e *Entry, t Task, at clock.Moment) {
 	s.setTimer()
 }
 
-// Remove ends what an entry is there for. Its task may be running, and is not run again.
+// Remove removes an entry. Its task may still be running, but is not run again.
 func (s *Schedule) Remove(e *Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *Schedule) run() {
 		if e.removed { // by a task that ran before it
 			continue
 		}
-		s.mu.Unlock() // what a task locks comes before mu
+		s.mu.Unlock() // a task's locks are taken before mu
 		next, again := e.task.Run()
 		s.mu.Lock()
 		if e.removed = e.removed || !again; !e.removed {

@@ -1,4 +1,3 @@
-// Package wire holds what a lock's requests to the nodes are made of: what is asked, what came of
-// it, and the Node that carries it. Package pool speaks it to servers, and shows a program the few
-// names of it that a program needs.
+// Package wire defines the requests to the nodes, the replies, and the Node that carries them.
+// Package pool implements it for servers, and exports the few names that a program needs.
 package wire

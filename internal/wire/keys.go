@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The wire format. Programs of other versions and languages meet on these keys; they change in a
+// The wire format. Programs of other versions and languages use the same keys; they change in a
 // major version only, and a golden test pins them.
 const (
 	fenceSuffix = ":redlock:fence" // fencing register
@@ -17,9 +17,9 @@ const (
 	maxName = 1024 // bytes
 )
 
-// KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the others have
-// L's hash tag, or L as their hash tag. No two locks have a key in common: what stands before the
-// suffix ends in a colon where L has a hash tag, and in a closing brace where it has none.
+// KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the other two have
+// L's hash tag, or L as their hash tag. No two locks have a key in common: the part before the
+// suffix ends in a colon if L has a hash tag, and in a closing brace if it has none.
 type KeySet struct {
 	Lock  string // L: prefix and name
 	Fence string // F, the fencing register
@@ -28,9 +28,9 @@ type KeySet struct {
 
 // Keys returns the keys of the lock of that name.
 //
-// It fails for a name that is empty, longer than 1,024 bytes, ends in a suffix that is reserved, is
-// the key of the restart marker, or holds a closing brace without a valid hash tag, which F could
-// not share.
+// It fails for a name that is empty, is longer than 1,024 bytes, ends in a reserved suffix, is the
+// key of the restart marker, or has a closing brace but no valid hash tag, so that F could not
+// share its slot.
 func Keys(prefix, name string) (KeySet, error) {
 	lock := prefix + name
 	switch {
@@ -50,8 +50,8 @@ func Keys(prefix, name string) (KeySet, error) {
 	}
 }
 
-// keySet cuts the keys of the fencing register and the queue, which stand one behind the other,
-// apart: one allocation for both.
+// keySet splits both into the keys of the fencing register and of the queue: so one allocation
+// serves both.
 func keySet(lock, both string) KeySet {
 	fence := (len(both) + len(fenceSuffix) - len(queueSuffix)) / 2
 	return KeySet{Lock: lock, Fence: both[:fence], Queue: both[fence:]}

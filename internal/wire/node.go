@@ -10,7 +10,7 @@ import (
 // cluster.
 var ErrNoListen = errors.New("the node cannot have subscriptions")
 
-// A Node is one independent master, spoken to in lock verbs.
+// A Node is one independent master that takes requests in lock verbs.
 //
 // All methods may be called concurrently.
 type Node interface {
@@ -18,24 +18,25 @@ type Node interface {
 	Addr() string
 
 	// Do carries the calls to the node in one round trip and fills in the Reply of each; an empty
-	// slice does nothing. It returns when all are answered, when the deadline of ctx has passed
-	// (whatever is still being made or awaited, and also where ctx only tells the deadline, and
-	// does not end), or when the node cannot be reached; a call without an answer by then has a
-	// Reply with [Unavailable] (its request may still be executed, now or later, unless
-	// Reply.Unsent is set). Each request is carried out at most once, in no certain order.
+	// slice does nothing. It returns when all are answered, when the deadline of ctx has passed, or
+	// when the node cannot be reached. It keeps the deadline even if a connection is still being
+	// made or an answer is outstanding, and even if ctx reports the deadline but never ends. A call
+	// without an answer then has a Reply with [Unavailable]; its request may still be executed, now
+	// or later, unless Reply.Unsent is set. Each request is carried out at most once, in no
+	// particular order.
 	Do(ctx context.Context, calls []Call)
 
 	// Listen subscribes to an inbox until ctx ends. It calls ready once the node has confirmed the
 	// subscription, and heard for each notice after that, both one at a time from the calling
 	// goroutine or one of its own; they must not block. It returns when ctx ends, with ctx's error,
-	// or when the subscription cannot be had or has broken, with the cause, and leaves no
+	// or when it cannot subscribe or the subscription breaks, with the cause. It leaves no
 	// connection or goroutine behind. It does not try again. [ErrNoListen] says that the node
 	// cannot have subscriptions at all.
 	Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error
 
-	// Open registers one more user of the node and returns the function that signs it off. The last
-	// one to sign off closes the node's connections. A call after that works on a connection of its
-	// own. The function is idempotent.
+	// Open registers one more user of the node and returns the function that ends that use. When
+	// the last use ends, the node's connections are closed. A call after that makes its own
+	// connection. The function is idempotent.
 	Open() (closeNode func() error)
 }
 
@@ -50,7 +51,7 @@ type Call struct {
 type Notice struct {
 	Lock string // the lock key
 	// Next is zero if the node has reserved the lock for the inbox, which should claim it.
-	// Otherwise the inbox is the next in line: should the lock not have been claimed after Next, it
-	// is worth a look.
+	// Otherwise the inbox is the second in the queue: if nobody has claimed the lock after Next,
+	// its waiter should look at the lock.
 	Next time.Duration
 }

@@ -6,15 +6,14 @@ import (
 )
 
 var (
-	// ErrConnecting is the cause of Unavailable where a request has waited in vain for a connection
-	// that is still being made. Nothing was sent.
+	// ErrConnecting is the cause of Unavailable if the time of a request was over while its
+	// connection was still being made. Nothing was sent.
 	ErrConnecting = errors.New("the connection is still being made")
-	// ErrBadFence is the cause of Refused where the fencing register's key holds what is no fencing
-	// register.
+	// ErrBadFence is the cause of Refused if the key of the fencing register holds something else.
 	ErrBadFence = errors.New("the fencing register holds a foreign value")
 )
 
-// A Verdict is what became of one request on one node.
+// A Verdict is the outcome of one request on one node.
 type Verdict uint8
 
 // The verdicts.
@@ -23,22 +22,24 @@ const (
 	Unanswered Verdict = iota
 	// OK: done. For Acquire and Rejoin: the owner has the lock on this node.
 	OK
-	// Held: refused, for another owner has the lock key. Holder, Fingerprint and TTL tell of it.
+	// Held: refused, because another owner has the lock key. Holder, Fingerprint and TTL describe
+	// that owner.
 	Held
-	// Gone: refused, for the lock key is not this owner's: expired, deleted or taken over.
+	// Gone: refused, because the lock key is not this owner's: it expired, was deleted or was taken
+	// over.
 	Gone
-	// Raised: refused to a Repair, for the fencing register is above the token already, or was lost
-	// since the grant and may have been.
+	// Raised: a Repair was refused, because the fencing register is already above the token, or
+	// because it was lost since the grant and may have been above it.
 	Raised
-	// Quarantined: refused, for the node has restarted lately (restart guard). TTL says how much
-	// longer.
+	// Quarantined: refused, because the node has restarted recently (restart guard). TTL says how
+	// much longer.
 	Quarantined
-	// Refused: the node answered with one of the errors that trying again does not mend: no
+	// Refused: the node answered with a permanent error, which a further try does not change: no
 	// permission, no such command, wrong type, a foreign value in the fencing register, too old a
 	// server, a certificate that is not accepted.
 	Refused
-	// Unavailable: the node could not be reached, did not answer in time, or answered with any
-	// other error, which may pass.
+	// Unavailable: the node could not be reached, did not answer in time, or answered with an error
+	// that may be temporary.
 	Unavailable
 )
 
@@ -46,11 +47,11 @@ const (
 type Reply struct {
 	Verdict Verdict
 
-	// Err is the cause of Refused and Unavailable, else nil. It holds neither owner ids nor
+	// Err is the cause of Refused and Unavailable, else nil. It contains neither owner ids nor
 	// secrets.
 	Err error
 
-	// Unsent is true with Unavailable if the request certainly never left: there is nothing to
+	// Unsent is true with Unavailable if the request was certainly never sent: there is nothing to
 	// undo.
 	Unsent bool
 
@@ -59,18 +60,18 @@ type Reply struct {
 	// Held, Inspect: remaining life of L (0: about to end, -1: has none). Quarantined: what is left
 	TTL time.Duration
 
-	// Fingerprint tells owners apart without giving them away: 16 hex digits of the SHA-1 of the
-	// value of L. Held and Inspect only; empty if L is free.
+	// Fingerprint tells owners apart without revealing the owner id: 16 hex digits of the SHA-1 of
+	// the value of L. Held and Inspect only; empty if L is free.
 	Fingerprint string
 	// Holder is the label of the owner (WithHolder), empty if it has none or is not one of ours.
 	Holder string
-	// Foreign is true with Held, to an Acquire, if nobody will tell the inbox when the owner is
-	// done: it is another program's, or the inbox could not be queued.
+	// Foreign is true with Held, to an Acquire, if nobody will notify the inbox of the owner's
+	// release: the owner is another program, or the inbox could not be queued.
 	Foreign bool
 
 	// Again is true with OK, to an Acquire, if the owner had the lock already: the server has
-	// carried out a request of the same attempt before, perhaps over another address and under
-	// another run id, for it may have restarted since. That is no second vote.
+	// carried out a request of the same attempt before. That may have been over another address,
+	// and under another run id if it has restarted since. Such an answer is no second vote.
 	Again bool
 
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id

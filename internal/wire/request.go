@@ -16,18 +16,19 @@ const (
 	// Repair raises F to Token if L is Owner's and F is not above Token already.
 	Repair
 	// Extend sets the remaining life of L to TTL if L is Owner's and has less. It never creates L.
-	// It keeps F alive for another Retention, and at Token at least.
+	// It keeps F for another Retention, and raises it to Token at least.
 	Extend
 	// Rejoin is Extend, and takes L for Owner if L is free. It raises F to Token at least.
 	Rejoin
-	// Release deletes L if it is Owner's; if TTL is not zero it sets its remaining life to TTL
-	// instead, and its value to another, so that it is nobody's: a request of the Owner's that
-	// comes after it finds the lock gone. If a Queue is given and somebody waits in it, L is
-	// reserved for the first and the first two are told (see Notice). Inbox is the releaser's own,
-	// which is passed over; a reservation for it is passed on too, though the answer is Gone.
+	// Release deletes L if it is Owner's. If TTL is not zero it instead sets L's remaining life to
+	// TTL, and its value to one that is nobody's: so a later request of the Owner finds the lock
+	// gone. If a Queue is given and has waiters, L is reserved for the first, and the first two get
+	// a Notice. Inbox is the releaser's own, which is skipped; a reservation for it is passed on
+	// too, though the answer is Gone.
 	Release
-	// Leave takes Inbox out of Queue, if it has the place with that Ticket there. If L is reserved
-	// for it the reservation goes to the next, as Release does it, but that one alone is told.
+	// Leave removes Inbox from Queue, if its place there has that Ticket. If L is reserved for
+	// Inbox, the reservation goes to the next waiter, as with Release, but only that waiter gets a
+	// Notice.
 	Leave
 	// Inspect reads L and F.
 	Inspect
@@ -37,8 +38,7 @@ const (
 	Check
 )
 
-// A Request is what is asked of every node alike. It must not change once it was passed to
-// [Node.Do].
+// A Request is sent to every node alike. It must not change once it was passed to [Node.Do].
 type Request struct {
 	Verb Verb
 
@@ -46,14 +46,14 @@ type Request struct {
 	Fence string // F; empty: without fencing
 	Owner string // owner id: 32 hex digits, then ':' and the holder label if there is one
 
-	// Queue is the key of the queue of waiters. Given to Acquire, with an Inbox, a refusal queues
-	// the inbox, and a reservation for the inbox counts as free. Given to Release and Leave they
-	// pass the lock on.
+	// Queue is the key of the queue of waiters. With Queue and Inbox, an Acquire that is refused
+	// queues the inbox, and a reservation for the inbox counts as free; Release and Leave pass the
+	// lock on.
 	Queue string
 	Inbox string
-	// Ticket is when the wait began, by the waiter's clock in microseconds, and Age how long ago
-	// that is. The queue is in the order of the tickets; the node corrects one that does not fit
-	// its age.
+	// Ticket is when the wait began, by the waiter's clock in microseconds, and Age is how long ago
+	// that was. The queue is in the order of the tickets; the node corrects a ticket that does not
+	// fit its age.
 	Ticket uint64
 	Age    time.Duration
 	// Reserve is for how long Release and Leave reserve L for the first waiter, in whole
@@ -75,8 +75,7 @@ type Request struct {
 	encoded []any
 }
 
-// Encoded returns what encode makes of the request. It calls encode once, whichever of the nodes
-// that are asked is first.
+// Encoded returns the result of encode for the request. It calls encode once, for all nodes.
 func (r *Request) Encoded(encode func(*Request) []any) []any {
 	r.once.Do(func() { r.encoded = encode(r) })
 	return r.encoded

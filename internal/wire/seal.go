@@ -1,10 +1,10 @@
 package wire
 
-// A Sealed node is what a program holds of one. Nothing but what [Seal] returns, and what embeds
-// that, has this method.
+// A Sealed node is a node in the hands of a program. Only the handles that [Seal] returns, and
+// types that embed one, have this method.
 type Sealed interface{ sealed() }
 
-// A Handle is a node that a program can pass on and name, and use in no other way.
+// A Handle is a node that a program can only pass on and name.
 type Handle struct{ node Node }
 
 // Seal returns the handle of a node.
@@ -15,8 +15,8 @@ func (h *Handle) Addr() string { return h.node.Addr() }
 
 func (*Handle) sealed() {}
 
-// NodeOf returns the node that n is the handle of. It returns nil for everything else, such as a
-// type that embeds a handle, and so may mean to change what it does.
+// NodeOf returns the node of the handle n. It returns nil for everything else, such as a type that
+// embeds a handle: it may be meant to change what the node does.
 func NodeOf(n Sealed) Node {
 	if h, ok := n.(*Handle); ok && h != nil {
 		return h.node
