@@ -253,13 +253,13 @@ func WithObserver(o Observer) Option {
 }
 
 // WithRestartGuard keeps a node that has restarted out of the quorum for maxTTL and a little more,
-// for it may have forgotten a lock it had granted ("Distributed Locks with Redis", "Performance,
-// crash recovery and fsync"). The same holds for a node that has followed another server and is a
-// master again, as after a failover and failback. maxTTL is the longest TTL and minimum hold that
-// any user of the nodes sets; a Locker refuses longer ones. All users of the nodes must set the
-// same maxTTL. The guard cannot distinguish a new node from one that has lost all its data, so a
-// new node waits too; [Locker.Bootstrap] ends that wait. From [MinTTL] to [MaxTTL]; the default is
-// no guard. A node that is a cluster cannot be guarded.
+// because it may have forgotten a lock that it had granted ("Distributed Locks with Redis",
+// "Performance, crash recovery and fsync"). The same holds for a node that has followed another
+// server and is a master again, as after a failover and failback. maxTTL is the longest TTL and
+// minimum hold that any user of the nodes sets; a Locker refuses longer ones. All users of the
+// nodes must set the same maxTTL. The guard cannot distinguish a new node from one that has lost
+// all its data, so a new node waits too; [Locker.Bootstrap] ends that wait. From [MinTTL] to
+// [MaxTTL]; the default is no guard. A node that is a cluster cannot be guarded.
 func WithRestartGuard(maxTTL time.Duration) Option {
 	return option(func(c *config) error {
 		if maxTTL < MinTTL || maxTTL > MaxTTL {

@@ -87,7 +87,7 @@ func toldBy(what string, err error) error {
 	return &net.OpError{Op: what, Err: errors.New(harmless(err.Error()))}
 }
 
-// broken reports whether err tells of the connection, not of what came over it. The errors of
+// broken reports whether err is about the connection, not about what came over it. The errors of
 // package net, of the operating system and of deadlines are of type net.Error, wrapped or bare;
 // those of package crypto/tls that have no type begin with its name.
 func broken(err error) bool {

@@ -128,8 +128,8 @@ func attributes(kv ...attribute.KeyValue) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(kv...))
 }
 
-// node tells of a node by its address, with more, as the semantic conventions for attributes of a
-// server have it.
+// node returns attributes for a node's address, and the attributes in more, by the semantic
+// conventions for servers.
 func node(addr string, more ...attribute.KeyValue) []attribute.KeyValue {
 	host, port, err := net.SplitHostPort(addr)
 	number, bad := strconv.Atoi(port)

@@ -145,7 +145,7 @@ func (m *Metrics) node(addr string) {
 	}
 }
 
-// A series is what has begun: that of a lock's label, or of a node.
+// A series identifies series that have begun: those of a lock's label, or of a node.
 type series struct{ lock, node string }
 
 // The buckets of the classic histograms: for round trips, and for what may last for hours. A

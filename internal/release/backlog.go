@@ -136,8 +136,8 @@ func (b *Backlog) take(w *waiting, n int) []*Pending {
 // answered.
 func (b *Backlog) Settle() { b.settle(&b.silent) }
 
-// settle sends every release that waits, for the node has given the sign. Later releases start at
-// the least pause.
+// settle sends every release that waits, because the node has given the sign. Later releases start
+// at the least pause.
 func (b *Backlog) settle(w *waiting) {
 	if !w.unsettled.Load() {
 		return
@@ -157,8 +157,8 @@ func (b *Backlog) settle(w *waiting) {
 	}
 }
 
-// probe sends one of the releases to see whether the node gives the sign, and forgets those whose
-// keys have expired.
+// probe sends one release to see whether the node gives the sign, and drops releases whose keys
+// must have expired.
 func (b *Backlog) probe(w *waiting) {
 	now := clock.IO()
 	b.mu.Lock()
