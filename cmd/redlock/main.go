@@ -109,10 +109,7 @@ func run(args []string, out, errOut io.Writer) (status int) {
 		parsed.BindTo(ctx, (*context.Context)(nil))
 		err = parsed.Run(streams{out, errOut}, parsed.Model)
 	}
-	if e, ok := errors.AsType[code](err); ok {
-		return int(e)
-	}
-	if err != nil {
+	if _, said := errors.AsType[code](err); err != nil && !said {
 		fmt.Fprintf(errOut, "redlock: %s\n", message(err))
 	}
 	return exitCode(err)
@@ -122,9 +119,12 @@ func run(args []string, out, errOut io.Writer) (status int) {
 func exitCode(err error) int {
 	_, badOption := errors.AsType[*redlock.OptionError](err)
 	_, badUsage := errors.AsType[usageError](err)
+	status, said := errors.AsType[code](err)
 	switch {
 	case err == nil:
 		return 0
+	case said:
+		return int(status)
 	case badOption || badUsage:
 		return exitUsage
 	case errors.Is(err, errUnstopped):

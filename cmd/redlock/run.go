@@ -19,6 +19,8 @@ type runCmd struct {
 	Shell bool           `help:"The command is a line for /bin/sh." short:"c" group:"Command"`
 	Grace *time.Duration `help:"How long the command has to end after SIGTERM before it is killed (default: a quarter of the TTL, 10s at most)." placeholder:"TIME" group:"Command"`
 
+	MetricsFile string `help:"File for the textfile collector of node_exporter (its name ends in .prom), written when the run ends: its result, how long it waited, how long it held the lock." placeholder:"FILE" group:"Command"`
+
 	IgnoreSignal []string `help:"Signals that redlock and the command are to ignore, such as TERM." placeholder:"NAME" group:"Command"`
 }
 

@@ -31,7 +31,7 @@ var passed = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH,
 }
 
-// Run takes the lock, runs the command, and releases.
+// Run takes the lock, runs the command, and releases; then it writes the metrics.
 func (r *runCmd) Run(s streams) error {
 	grace, err := r.check()
 	if err != nil {
@@ -40,6 +40,19 @@ func (r *runCmd) Run(s streams) error {
 	if err := ignore(r.IgnoreSignal); err != nil {
 		return err
 	}
+	report, err := newReport(r.MetricsFile, r.Name)
+	if err != nil {
+		return err
+	}
+	err = r.run(grace, report, s)
+	if failed := report.write(err); failed != nil {
+		fmt.Fprintf(s.err, "redlock: the metrics were not written: %v\n", failed)
+	}
+	return err
+}
+
+// run takes the lock, runs the command, and releases.
+func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 	command, err := r.command(s)
 	if err != nil {
 		return err
@@ -61,11 +74,19 @@ func (r *runCmd) Run(s streams) error {
 		return err
 	}
 	defer end()
+	began := time.Now()
 	lease, err := r.lock(locks, why, signals, s)
+	report.waited = time.Since(began)
+	if errors.Is(err, redlock.ErrHeld) {
+		report.conflict = true
+		return r.conflict(err, s)
+	}
 	if err != nil {
 		return err
 	}
+	began = time.Now()
 	status, err := r.hold(command, grace, lease, renewed, signals, s)
+	report.held, report.ran = time.Since(began), err == nil
 	if unlockErr := lease.Unlock(context.Background()); err == nil && errors.Is(unlockErr, redlock.ErrLost) {
 		err = unlockErr
 	}
@@ -172,19 +193,22 @@ func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Sig
 	close(taken)
 	<-heard
 	ended, interrupted := errors.AsType[code](context.Cause(ctx))
-	switch {
-	case interrupted:
+	if interrupted {
 		if err == nil {
 			_ = lease.Unlock(context.Background())
 		}
 		return nil, ended
-	case err != nil && errors.Is(err, redlock.ErrHeld) && r.Conflict != 0:
-		fmt.Fprintf(s.err, "redlock: %s\n", message(err))
-		return nil, code(r.Conflict)
-	case errors.Is(err, redlock.ErrHeld):
-		return nil, code(r.Conflict)
 	}
 	return lease, err
+}
+
+// conflict says that another has the lock, unless that is no failure, and exits as
+// --conflict-exit-code says.
+func (r *runCmd) conflict(err error, s streams) error {
+	if r.Conflict != 0 {
+		fmt.Fprintf(s.err, "redlock: %s\n", message(err))
+	}
+	return code(r.Conflict)
 }
 
 // hold runs the command while the lease lasts. Nothing of it is left when it returns.
