@@ -688,3 +688,30 @@ func (n *putsOff) Listen(ctx context.Context, _ string, ready func(), heard func
 		}
 	}
 }
+
+// Clocks of processes that are apart give nobody a better place, and no node another register.
+func TestClocksThatAreApartCostNeitherTurnsNorRepairs(t *testing.T) {
+	t.Parallel()
+	for _, apart := range []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, 800 * time.Millisecond} {
+		nearby(t, func(t *testing.T, c *clustertest.Cluster) {
+			c.Jitter(time.Millisecond)
+			var events recorder
+			lockers := make([]*redlock.Locker, 8)
+			for i := range lockers {
+				clock := &wallClock{wall: time.Duration(i%3-1) * apart}
+				lockers[i] = c.Locker(t, redlock.WithClock(clock), redlock.WithObserver(&events))
+			}
+			var ct contest
+			ct.run(t, lockers, 5*time.Second)
+			repaired := 0
+			for _, e := range eventsOf[redlock.AttemptEvent](&events) {
+				if e.Repairs > 0 {
+					repaired++
+				}
+			}
+			if slices.Min(ct.turns) < slices.Max(ct.turns)*9/10 || repaired > ct.handOver/100 {
+				t.Errorf("%v apart: turns %v, %d repaired", apart, ct.turns, repaired)
+			}
+		})
+	}
+}

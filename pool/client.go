@@ -22,6 +22,7 @@ type client struct {
 	prompt    atomic.Bool         // no user code takes part in a round trip
 	// a round trip, as measured with the latest connection; 0: unknown
 	trip    atomic.Int64
+	shown   atomic.Pointer[shown]
 	secured bool          // over TLS
 	timeout time.Duration // how long making a connection may take at least
 	maxIdle time.Duration // how long a connection may rest
@@ -47,6 +48,19 @@ func (c *client) Prompt() bool { return c.prompt.Load() }
 // RoundTrip returns how long a round trip to the node takes, as measured when the latest connection
 // was made, or 0 if none was made yet.
 func (c *client) RoundTrip() time.Duration { return time.Duration(c.trip.Load()) }
+
+// Time returns what the server's clock shows now, as it told when the latest connection was made: a
+// round trip out at most, and by what the clocks have come apart since. False: it has not told yet.
+func (c *client) Time() (time.Time, bool) {
+	s := c.shown.Load()
+	if s == nil {
+		return time.Time{}, false
+	}
+	return s.server.Add(elapsed(s.at, now())), true
+}
+
+// shown is what a server's clock showed at a time of ours.
+type shown struct{ server, at time.Time }
 
 // Open implements wire.Node.
 func (c *client) Open() func() error {

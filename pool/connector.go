@@ -25,6 +25,7 @@ type connector struct {
 	maxIdle *time.Duration // how long a connection may rest
 	made    func(net.Conn)
 	trip    *atomic.Int64 // the latest measured round trip
+	shown   *atomic.Pointer[shown]
 
 	streaming auth.StreamingCredentialsProvider // nil: the options have the credentials
 
@@ -177,6 +178,9 @@ func (k *connector) meet(ctx context.Context, cn *connection) error {
 		return ErrTooOld
 	}
 	cn.server, cn.recent = infoField(info, "run_id"), told
+	if usec, err := strconv.ParseInt(infoField(info, "server_time_usec"), 10, 64); err == nil {
+		k.shown.Store(&shown{time.UnixMicro(usec), cn.raw.used.Add(-cn.raw.trip / 2)})
+	}
 	return nil
 }
 

@@ -167,7 +167,7 @@ func standalone(opt redis.Options, timeout, maxIdle time.Duration) *client {
 	c.prompt.Store(opt.OnConnect == nil && opt.Limiter == nil &&
 		opt.CredentialsProvider == nil && opt.CredentialsProviderContext == nil && opt.StreamingCredentialsProvider == nil)
 	c.connector = newConnector(opt)
-	c.connector.trip, c.connector.maxIdle = &c.trip, &c.maxIdle
+	c.connector.trip, c.connector.shown, c.connector.maxIdle = &c.trip, &c.shown, &c.maxIdle
 	c.connector.made = func(made net.Conn) {
 		if !keepsDeadlines(made) {
 			c.prompt.Store(false)

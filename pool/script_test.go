@@ -467,3 +467,23 @@ func TestTheFirstTwoWhoListenAreToldHowLongALockIsLeftToLive(t *testing.T) {
 		t.Errorf("%d are left in the queue", n)
 	}
 }
+
+func TestANodeTellsWhatItsServersClockShows(t *testing.T) {
+	t.Parallel()
+	n, _ := real(t)
+	node, ok := n.(interface{ Time() (time.Time, bool) })
+	if !ok {
+		t.Fatal("it cannot")
+	}
+	if shows, known := node.Time(); known {
+		t.Errorf("before a connection was made it tells %v", shows)
+	}
+	expect(t, "acquire", do(t, n, acquire(keys(t, "lock"), alice, now())), pool.OK)
+	for range 3 {
+		before := time.Now()
+		shows, known := node.Time()
+		if off := shows.Sub(before); !known || off.Abs() > time.Second {
+			t.Errorf("it is off by %v (known: %v)", off, known)
+		}
+	}
+}

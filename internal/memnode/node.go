@@ -255,6 +255,13 @@ func (n *Node) time() time.Time {
 	return n.shown.Add(elapsed)
 }
 
+// Time returns what the node's clock shows.
+func (n *Node) Time() (time.Time, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.time(), true
+}
+
 // SetClock moves the node's clock by offset, and makes it run at rate from now on (1: in real
 // time).
 func (n *Node) SetClock(offset time.Duration, rate float64) {

@@ -146,6 +146,8 @@ var mutants = []mutant{
 	{"late-nodes-are-not-asked", "queue.go", "if holder != nil {", "if false {", test(".", "TestTheHolderTakesTheLockOnNodesThatReserveItLate")},
 	{"all-tell-the-second", "abandon.go", "if told > secondTold {", "if false {", test(".", "TestTwoNodesTellTheSecondWaiter")},
 	{"none-tells-the-second", "abandon.go", "if told > secondTold {", "if true {", test(".", "TestTwoNodesTellTheSecondWaiter")},
+	{"tickets-by-ones-own-clock", "internal/notify/entry.go", "if len(told) >= n.needed {", "if false {", test(".", "TestClocksThatAreApartCostNeitherTurnsNorRepairs")},
+	{"clocks-are-not-read", "pool/connector.go", "infoField(info, \"server_time_usec\")", "\"\"", test("./pool", "TestANodeTellsWhatItsServersClockShows")},
 	{"far-is-near", "internal/notify/notifier.go", "if need <= farAway {", "if true {", test(".", "TestRegionsThatAreFarApartTakeTurns")},
 	{"far-waits-briefly", "internal/notify/entry.go", "max(majorityGrace, n.distance()/dispatch.DueTrips)", "max(majorityGrace, 0*dispatch.DueTrips)", test("./internal/notify", "TestDistanceSetsTheReservationAndTheGrace")},
 	{"lua-far-is-near", "pool/lua/pass.lua", "math.max(reserve, string.match(first, '%.(%d+)$') or 0)", "math.max(reserve, 0)", test("./pool", "TestALockIsReservedForAsLongAsTheFirstWaiterNeeds")},

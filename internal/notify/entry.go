@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
@@ -29,6 +30,7 @@ type Entry struct {
 	notifier *Notifier
 	keys     wire.KeySet
 	since    clock.Moment  // the wait began
+	ticket   uint64        // when that was, in microseconds, by the nodes' clocks if they are known
 	wake     chan struct{} // gets a value when it is time to try, or to look
 
 	// The notifier's mu guards these.
@@ -42,8 +44,9 @@ type Entry struct {
 
 // Enter opens an entry for a lock: the nodes do not know of it yet.
 func (n *Notifier) Enter(keys wire.KeySet) *Entry {
+	since := clock.Present(n.clock)
 	e := &Entry{
-		notifier: n, keys: keys, since: clock.Present(n.clock), wake: make(chan struct{}, 1),
+		notifier: n, keys: keys, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
 		least: max(majorityGrace, n.distance()/dispatch.DueTrips),
 	}
@@ -78,7 +81,7 @@ func (e *Entry) end() Place {
 			n.idle.Reset(idleUnsubscribe)
 		}
 	}
-	return Place{e.keys, e.inbox, e.ticket()}
+	return Place{e.keys, e.inbox, e.ticket}
 }
 
 // Ready reports whether the next attempt may queue: a majority of the nodes can tell us.
@@ -106,12 +109,32 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	case <-e.wake:
 	default:
 	}
-	r.Queue, r.Inbox, r.Ticket = e.keys.Queue, e.inbox, e.ticket()
+	r.Queue, r.Inbox, r.Ticket = e.keys.Queue, e.inbox, e.ticket
 	r.Age = max(now.Mono.Sub(e.since.Mono), 0)
 }
 
-// ticket is when the wait began, in microseconds.
-func (e *Entry) ticket() uint64 { return uint64(max(e.since.Wall.Microseconds(), 1)) }
+// A shower is a node that tells what its clock shows.
+type shower interface{ Time() (time.Time, bool) }
+
+// ticket is that moment in microseconds, by the median of the nodes' clocks: a process whose own
+// clock is behind would have a better place in all queues, as long as it is by less than a node
+// puts up with. Where no majority of the nodes has told its time it goes by its own clock.
+func (n *Notifier) ticket(at clock.Moment) uint64 {
+	var told []time.Duration
+	for _, ln := range n.dispatcher.Lines() {
+		if node, ok := ln.Node().(shower); ok {
+			if t, known := node.Time(); known {
+				told = append(told, time.Duration(t.UnixNano()))
+			}
+		}
+	}
+	wall := at.Wall
+	if len(told) >= n.needed {
+		slices.Sort(told)
+		wall = told[len(told)/2]
+	}
+	return uint64(max(wall.Microseconds(), 1))
+}
 
 // Wait waits until it is time for another attempt: when the lock was passed on to us, or after
 // fallback at the latest, whatever the nodes tell. It returns false if ctx ended or the Notifier

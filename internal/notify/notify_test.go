@@ -27,6 +27,7 @@ const (
 	timeout = 80 * time.Millisecond // of a node
 	grace   = 3 * time.Millisecond  // for a majority of notices
 	long    = time.Minute
+	year    = 365 * 24 * time.Hour
 )
 
 var keys, _ = wire.Keys("", "a")
@@ -36,6 +37,8 @@ type node struct {
 	*memnode.Node
 	trip time.Duration // of a request
 	far  time.Duration // a round trip, as connections tell
+
+	ahead time.Duration // its clock is; year: it does not tell
 
 	mu            sync.Mutex
 	refuses       bool // a subscription breaks at once
@@ -58,6 +61,9 @@ func (n *node) Do(ctx context.Context, calls []wire.Call) {
 	n.mu.Unlock()
 	n.Node.Do(ctx, calls)
 }
+
+// Time is asked by the Notifier.
+func (n *node) Time() (time.Time, bool) { return time.Now().Add(n.ahead), n.ahead != year }
 
 // RoundTrip is asked by the dispatcher.
 func (n *node) RoundTrip() time.Duration { return n.far }
@@ -369,6 +375,29 @@ func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 			t.Error("the nodes were told of an entry that they had dropped, or cannot know")
 		}
 	})
+}
+
+// The ticket is the time by the clocks of a majority of the nodes, and else by the process's own.
+func TestTicketsGoByTheMedianOfTheNodesClocks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		ahead []time.Duration // of the nodes' clocks; a year: it does not tell
+		want  time.Duration
+	}{
+		{[]time.Duration{time.Hour, -time.Hour, time.Second}, time.Second},
+		{[]time.Duration{year, time.Minute, time.Hour}, time.Hour},
+		{[]time.Duration{year, year, time.Hour}, 0},
+	} {
+		i := 0
+		set := func(n *node) { n.ahead = c.ahead[i]; i++ }
+		play(t, 3, set, func(t *testing.T, h *harness) {
+			e := h.Enter(keys)
+			if got := time.Until(time.UnixMicro(int64(h.attempt(e).Ticket))); got != c.want { //nolint:gosec // far below
+				t.Errorf("%v: it is %v off, not %v", c.ahead, got, c.want)
+			}
+			e.Leave(false)
+		})
+	}
 }
 
 // A process that is far away says so, and waits for the notices of all, which come from places that
