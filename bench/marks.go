@@ -97,6 +97,13 @@ var marks = []mark{
 	atLeast(0.8, "32 processes: least turns over the median", value("32", fenced, leastTurns)),
 	atMost(18, "32 processes: reads a hand-over, set-up included", value("32", fenced, reads)),
 	atMost(18, "200 processes: reads a hand-over", value("200", fenced, readsBare)),
+	atLeast(0.55, "2 processes, hold 0: hand-overs over the ring's", over("turns-2", rate, fenced, chain)),
+	atLeast(0.55, "8 processes, hold 0: hand-overs over the ring's", over("turns-8", rate, fenced, chain)),
+	atMost(3000, "8 processes, hold 0: p99 gap in µs", value("turns-8", fenced, gapP99)),
+	atLeast(0.95, "8 processes, hold 0: least turns over most", value("turns-8", fenced, evenness)),
+	atMost(1.05, "8 processes, hold 0: failed attempts a hand-over, the one that joins included", value("turns-8", watched, vain)),
+	atLeast(0.55, "32 processes, hold 0: hand-overs over the ring's", over("turns-32", rate, fenced, chain)),
+	atLeast(0.9, "8 processes, hold 1 ms: locks on four nodes or more", value("turns-8-1ms", watched, wide)),
 	atMost(1.05, "200 processes: reads a hand-over over those with 32", func(r results) float64 {
 		return median(r.ratios("200", readsBare, fenced, "32", readsBare, fenced))
 	}),
