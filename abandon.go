@@ -25,7 +25,7 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	request := a.request(wire.Release)
 	request.TTL = remainder
 	request.Queue, request.Reserve = a.queue, notify.Reservation(a.timeout)
-	// else no node has our channel in its queue, or the lock reserved for it
+	// Without subscriptions no node has our channel in its queue, or the lock reserved for it.
 	if n := a.engine.notifier; n.Subscribed() {
 		request.Inbox = n.Channel()
 	}
@@ -35,9 +35,19 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	if remainder > 0 {
 		a.released.Hold = now.Add(remainder)
 	}
-	// Who waits here tries once a majority has given the lock up: unless that was lost in time, to
-	// somebody else, for to try at once would be to lose at once.
+	// A waiter of this process tries as soon as a majority has released the lock. Not if another
+	// owner has won: it would lose again at once.
 	a.wakesWaiter = !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
+	a.prepare(request)
+	for i := range a.releases {
+		own = a.free(i, now, vote != nil) // only a lone node returns one
+	}
+	return own
+}
+
+// prepare makes the releases of all nodes, of which the first that have the lock tell the second
+// waiter too. With mu held.
+func (a *attempt) prepare(request *wire.Request) {
 	quiet, told := a.quiet(request), 0
 	for i := range a.releases {
 		r := request
@@ -49,10 +59,6 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 		}
 		a.releases[i].Pending = release.Pending{Attempt: &a.released, Backlog: a.engine.backlogs[i], Request: r}
 	}
-	for i := range a.releases { // an answer to one looks at the others
-		own = a.free(i, now, vote != nil) // one only, of a lone node
-	}
-	return own
 }
 
 // secondTold is how many of the nodes that pass the lock on tell the second waiter too. It looks

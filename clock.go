@@ -45,7 +45,7 @@ func (c givenClock) AfterFunc(d time.Duration, f func()) clock.Timer {
 // small TTLs.
 const (
 	driftDivisor = 100
-	driftMin     = 2 * time.Millisecond
+	driftBase    = 2 * time.Millisecond
 )
 
 // graceDivisor and maxGrace: see withGrace.
@@ -56,7 +56,7 @@ const (
 
 // drift is how much sooner than its TTL a lock must count as expired, because the clocks of the
 // nodes and ours may run at different rates.
-func drift(ttl time.Duration) time.Duration { return ttl/driftDivisor + driftMin }
+func drift(ttl time.Duration) time.Duration { return ttl/driftDivisor + driftBase }
 
 // validity is how long a lock is valid from the moment before its first request was sent.
 func validity(ttl time.Duration) time.Duration { return ttl - drift(ttl) }

@@ -228,7 +228,7 @@ func (e *extension) result(ctx context.Context) error {
 // answer, but several tries must fit before the deadline, however long the node timeout is.
 func (le *Lease) retryPause() time.Duration {
 	ttl := le.attempt.terms.ttl
-	return min(max(le.attempt.timeout, ttl/driftDivisor), ttl/6)
+	return min(max(le.attempt.timeout, ttl/retryDivisor), ttl/6)
 }
 
 // renewalSlack is how much sooner than due a renewal may be sent, to share round trips with others;
@@ -236,6 +236,8 @@ func (le *Lease) retryPause() time.Duration {
 const (
 	renewalSlack = 10 * time.Millisecond
 	slackDivisor = 32
+	// retryDivisor: a renewal that failed is tried again after this part of the TTL, or later.
+	retryDivisor = 100
 )
 
 // startRenewal renews the lease until it ends: first after a third of the TTL, and if that fails

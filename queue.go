@@ -12,7 +12,7 @@ import (
 )
 
 // queues are where the goroutines of this process meet over the names of locks. Their mutex comes
-// after those of attempts, and before those of the rooms below.
+// after those of attempts, and before those of the packages below.
 type queues struct {
 	notifier *notify.Notifier
 	prefix   string

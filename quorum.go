@@ -34,7 +34,7 @@ type attempt struct {
 	random  [16]byte         // of the owner id
 	queue   string           // key of the queue of waiters
 	done    chan struct{}    // gets a value when the attempt is decided, and when its release is
-	timer   clock.Timer      // the node timeout, and for a lease its deadline
+	timer   clock.Timer      // for what comes next in time: see onTimer
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
 
 	mu      sync.Mutex
@@ -243,7 +243,8 @@ func (a *attempt) Wanted(*wire.Request) bool {
 	return a.state.Phase() != quorum.Over
 }
 
-// Answered implements dispatch.Receiver: it counts the answer.
+// Answered implements dispatch.Receiver: it counts the answer. If the attempt is over, it releases
+// what the answer shows the node to have, or to queue.
 func (a *attempt) Answered(i int, r *wire.Request, reply wire.Reply) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -253,7 +254,7 @@ func (a *attempt) Answered(i int, r *wire.Request, reply wire.Reply) {
 		a.state.Acquired(i, reply, vote)
 		if a.state.Phase() == quorum.Over {
 			a.free(i, clock.IO(), false)
-			if reply.Verdict == wire.Held {
+			if reply.Verdict == wire.Held { // which free does not know: it came too late
 				a.leaveQueue(i)
 			}
 		}

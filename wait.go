@@ -14,8 +14,8 @@ import (
 const (
 	minBackoff, maxBackoff = 5 * time.Millisecond, 200 * time.Millisecond
 
-	// minPatience and maxPatience are how long a waiter in the nodes' queues waits to be told,
-	// where it saw no one owner on a majority and where it did.
+	// minPatience and maxPatience are how long a waiter in the nodes' queues waits for a notice: if
+	// it saw no owner with a majority, and if it saw one.
 	minPatience, maxPatience = 500 * time.Millisecond, 4 * time.Second
 
 	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
@@ -125,7 +125,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 				splits = 0
 			}
 			again = entry.Wait(ctx, rest)
-			n = 0
+			n = 0 // the backoff starts again
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
 			again = true // at once: now they can tell
 		default:

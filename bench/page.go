@@ -14,7 +14,7 @@ import (
 //go:embed page.md.tmpl
 var pageText string
 
-// writePage writes benchmarks.md and its plots.
+// writePage writes benchmarks.md and its plots, and the figures in README.
 func writePage(docs string, r results) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
 		"table":       func(name string) (string, error) { return markdown(r, name) },
@@ -38,7 +38,7 @@ func writePage(docs string, r results) error {
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}
-	return errors.Join(page.Execute(f, nil), f.Close(), writePlots(plots, r))
+	return errors.Join(page.Execute(f, nil), f.Close(), writePlots(plots, r), writeFigures(filepath.Join(docs, "..", "README.md"), r))
 }
 
 // markdown returns a workload's table as Markdown.

@@ -30,7 +30,8 @@ type Call struct {
 }
 
 // Hooks are the functions through which a Dispatcher reports on the nodes, or asks about them, by
-// their index. They are called with no lock held, and must be safe for concurrent use.
+// their index. They are called with no lock of the Dispatcher's held, and must be safe for
+// concurrent use. Full is called by senders, which may hold locks of their own: it must take none.
 type Hooks struct {
 	// Full reports whether the node must not get new locks.
 	Full func(node int) bool

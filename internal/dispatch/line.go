@@ -81,7 +81,8 @@ func (ln *Line) Node() wire.Node { return ln.node }
 // then it has no vote.
 func (ln *Line) Duplicate() bool { return ln.duplicate.Load() }
 
-// Send sends the call and does not block. The receiver is never called before Send returns. If Send
+// Send sends the call and does not block. It never calls the receiver itself, so the sender may
+// hold a lock that the receiver takes; another goroutine may call it before Send returns. If Send
 // returns an Inline, the sender must run it, with no lock held: nothing else carries the call.
 func (ln *Line) Send(c Call) *Inline {
 	ln.dispatcher.Begin()

@@ -18,18 +18,18 @@ import (
 const (
 	maxToken = 1<<53 - 1<<32
 	// a hint this far behind the node's clock is not trusted where F is missing.
-	slack          = time.Second
-	reach          = 60 * time.Second // nor one this far ahead
-	ticketSlack    = time.Second
-	queueLife      = time.Minute
-	guardMargin    = 100 * time.Millisecond
-	guardDrift     = 100
-	reservedPrefix = "R:"
-	hexDigits      = "0123456789abcdefABCDEF"
-	ownerDigits    = 32
-	maxOwner       = 1024
-	maxDigits      = 16
-	fingerprintLen = 16
+	slack             = time.Second
+	reach             = 60 * time.Second // nor one this far ahead
+	ticketSlack       = time.Second
+	queueLife         = time.Minute
+	guardMargin       = 100 * time.Millisecond
+	guardDriftDivisor = 100
+	reservedPrefix    = "R:"
+	hexDigits         = "0123456789abcdefABCDEF"
+	ownerDigits       = 32
+	maxOwner          = 1024
+	maxDigits         = 16
+	fingerprintLen    = 16
 )
 
 // A state is what a master knows, and what it answers: the scripts in pool/lua as Go. It has no
@@ -148,7 +148,7 @@ func (s *state) quarantine(r *wire.Request, now time.Time) (time.Duration, uint6
 		s.marker = marker{
 			run:   s.run,
 			read:  s.read,
-			ready: now.Add(r.Guard + ceilMillis(r.Guard/guardDrift) + guardMargin).Truncate(time.Millisecond),
+			ready: now.Add(r.Guard + ceilMillis(r.Guard/guardDriftDivisor) + guardMargin).Truncate(time.Millisecond),
 			floor: micros(now),
 		}
 	}

@@ -4,8 +4,8 @@ package main
 var mutants = []mutant{
 	// The rules, without which the simulation must find something. See docs/safety.md.
 	{"fresh-id", "owner.go", "\t\"encoding/hex\"\n)\n\n// newOwner returns a fresh owner id.\nfunc (a *attempt) newOwner(holder string) string {\n\trand.Read(a.random[:]) // never fails", "\t\"encoding/hex\"\n\t\"fmt\"\n)\n\nfunc (a *attempt) newOwner(holder string) string {\n\t_ = rand.Read\n\tcopy(a.random[:], fmt.Sprintf(\"%p\", a.engine))", sim("steady")},
-	{"drift", "clock.go", "return ttl/driftDivisor + driftMin", "return 0 * ttl / driftDivisor", sim("steady")},
-	{"drift-doubled-divisor", "clock.go", "driftDivisor = 100", "driftDivisor = 1000", sim("steady")},
+	{"drift", "clock.go", "return ttl/driftDivisor + driftBase", "return 0 * ttl / driftDivisor", sim("steady")},
+	{"drift-of-a-tenth", "clock.go", "driftDivisor = 100", "driftDivisor = 1000", sim("steady")},
 	{"deadline-from-first-send", "quorum.go", "func (a *attempt) deadline() clock.Moment { return a.start.Add(", "func (a *attempt) deadline() clock.Moment { return a.now().Add(", sim("steady")},
 	{"equal-tokens", "internal/quorum/acquisition.go", "case t.Accepted >= q:", "case t.Granted >= q:", sim("clocks")},
 	{"repair", "internal/quorum/acquisition.go", "n.settling = true\n\t\ta.Repairs++", "n.ballot = accepted\n\t\treturn\n\t\ta.Repairs++", sim("clocks")},

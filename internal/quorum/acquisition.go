@@ -75,7 +75,7 @@ type node struct {
 	next        wire.Verb   // what to send; zero: nothing
 	ballot      ballot
 	settling    bool // a Repair is under way: the node may yet accept
-	inFlight    bool // a request that takes the lock is under way
+	inFlight    bool // a request that takes the lock is under way: its line has not answered
 	mayHold     bool // the lock is ours there, or may be
 	unconfirmed bool // such a request got no answer: it may be executed at any time
 	refused     bool // the node refused such a request with an error, and probably did nothing
@@ -127,7 +127,7 @@ func (a *Acquisition) Acquired(i int, reply wire.Reply, vote bool) {
 	n := &a.nodes[i]
 	a.landed(i, &reply)
 	switch {
-	case a.phase == Over:
+	case a.phase == Over: // only what landed matters: the driver releases it
 	case reply.Verdict == wire.OK && a.voted(reply.Server):
 		a.lapse(reply.Server)
 		n.refuse(failed, reply)
