@@ -76,12 +76,19 @@ func (g *groups) add(c *call) {
 
 // grouping reports whether the script of r can serve several locks.
 func grouping(r *wire.Request) bool {
-	return r.Verb == Release && r.Queue != "" && r.TTL == 0 || r.Verb == Acquire && fenced(r) && r.Queue == ""
+	switch r.Verb {
+	case Release:
+		return r.Queue != "" && r.TTL == 0
+	case Acquire:
+		return fenced(r) && r.Queue == ""
+	default:
+		return r.Verb == Extend
+	}
 }
 
 // alike reports whether one command can serve both requests, of which r is grouping.
 func alike(r, o *wire.Request) bool {
-	return grouping(o) && r.Verb == o.Verb && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
+	return grouping(o) && r.Verb == o.Verb && (r.Verb != Extend || fenced(r) == fenced(o)) && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
 		r.Reserve == o.Reserve && r.Inbox == o.Inbox && r.Quiet == o.Quiet
 }
 

@@ -148,6 +148,57 @@ func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
 	}
 }
 
+// Renewals that are due together are one command, with a token or without, and each has its own
+// answer.
+func TestExtensionsShareACommand(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	ctx := t.Context()
+	extension := func(k wire.KeySet, fence string, token uint64) *wire.Request {
+		r := by(pool.Extend, k, alice, token)
+		r.Fence, r.Retention, r.TTL = fence, 2*time.Hour, time.Minute
+		return r
+	}
+	for _, plain := range []bool{false, true} {
+		locks := several(t, 6)
+		var requests []*wire.Request
+		for i, k := range locks {
+			owner, fence := alice, k.Fence
+			if i == 1 {
+				owner = bob
+			}
+			if plain {
+				fence = ""
+			}
+			taken := do(t, n, acquire(k, owner, now()))
+			expect(t, "acquire", taken, pool.OK)
+			requests = append(requests, extension(k, fence, taken.Token+7))
+		}
+		client.Del(ctx, locks[2].Lock)
+		client.Del(ctx, locks[3].Lock)
+		client.HSet(ctx, locks[3].Lock, "a", "b")
+		client.Del(ctx, locks[4].Fence)
+		send(t, n, requests...) // the script is known by then
+		client.ConfigResetStat(ctx)
+		replies := send(t, n, requests...)
+		if calls := scriptCalls(t, client); calls != 1+1 { // a look
+			t.Errorf("plain=%v: %d scripts were run", plain, calls)
+		}
+		for i, want := range []pool.Verdict{pool.OK, pool.Gone, pool.Gone, pool.Gone, pool.OK, pool.OK} {
+			expect(t, fmt.Sprintf("plain=%v: lock %d", plain, i), replies[i], want)
+			life, register := client.PTTL(ctx, locks[i].Lock).Val(), client.Get(ctx, locks[i].Fence).Val()
+			if extended := life > 50*time.Second; extended != (want == pool.OK) {
+				t.Errorf("plain=%v: lock %d lives for %v", plain, i, life)
+			}
+			kept := register == strconv.FormatUint(requests[i].Token, 10)
+			if i != 4 && kept != (want == pool.OK && !plain) {
+				t.Errorf("plain=%v: the register of lock %d says %s", plain, i, register)
+			}
+			client.Del(ctx, locks[i].Lock, locks[i].Fence)
+		}
+	}
+}
+
 func TestReleasesGoBeforeAttemptsOfTheSameRoundTrip(t *testing.T) {
 	t.Parallel()
 	n, _ := real(t)

@@ -1,13 +1,28 @@
--- Gives the lock a full TTL again, if it is still its owner's. It never creates it.
+-- Gives locks a full TTL again, each if it is still its owner's. It never creates one.
 --
--- KEYS  1 lock  [2 fencing register]
--- ARGV  1 owner  2 token  3 ttl (ms)  4 retention (ms; 0: without fencing)
--- Reply  OK | GONE (the lock is not the owner's)
-if owner_of(KEYS[1]) ~= ARGV[1] then
-  return 'GONE'
+-- KEYS  1 lock  [its fencing register]; or those of each of several
+-- ARGV  owner and token of each lock; then ttl (ms)  retention (ms; 0: without fencing)
+-- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of these, or "-" and an error
+local function extend(lock, fence, owner, token, ttl, retention)
+  if owner_of(lock) ~= owner then
+    return 'GONE'
+  end
+  redis.call('PEXPIRE', lock, ttl, 'GT')
+  if fence then
+    keep(fence, token, retention)
+  end
+  return 'OK'
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[3], 'GT')
-if ARGV[4] ~= '0' then
-  keep(KEYS[2], ARGV[2], ARGV[4])
+
+local ttl, retention = ARGV[#ARGV - 1], ARGV[#ARGV]
+local keys = retention == '0' and 1 or 2 -- of each lock
+if #KEYS == keys then -- one lock
+  return extend(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ttl, retention)
 end
-return 'OK'
+local replies = {}
+for i = 1, #KEYS / keys do
+  local fence = keys == 2 and KEYS[2 * i] or nil
+  local done, reply = pcall(extend, KEYS[keys * (i - 1) + 1], fence, ARGV[2 * i - 1], ARGV[2 * i], ttl, retention)
+  replies[i] = done and reply or '-' .. string.gsub(reply.err or reply, '\n', ' ') -- a line for each
+end
+return table.concat(replies, '\n')
