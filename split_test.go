@@ -156,10 +156,11 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 						})
 					}
 					slices.Sort(all)
-					if p99 := all[len(all)*99/100]; p99 > 4*timeout {
+					p99 := all[(len(all)-1)*99/100]
+					if p99 > 4*timeout {
 						t.Errorf("p99 of TryLock is %v", p99)
 					}
-					t.Logf("p50 %v p99 %v max %v", all[len(all)/2], all[len(all)*99/100], all[len(all)-1])
+					t.Logf("p50 %v p99 %v max %v", all[len(all)/2], p99, all[len(all)-1])
 				})
 			}
 		}
