@@ -21,6 +21,7 @@ var figures = []figure{
 	{"64 callers: pairs of Lock and Unlock a second", "64", "", rate, "%.0f", 1},
 	{"1,000 callers: a pair, 99th percentile", "1000", "", p99, "%.0f ms", 1e-3},
 	{"one of five masters frozen: a pair, median", "one-frozen", "redsync-frozen", p50, "%.1f ms", 1e-3},
+	{"two of five frozen, six callers want one lock: hand-overs a second", "minority", "", rate, "%.0f", 1},
 	{"16 waiters in one process: hand-overs a second", "crowd", "", rate, "%.0f", 1},
 	{"eight processes that take turns: hand-overs a second", "turns-8", "", rate, "%.0f", 1},
 	{"the same: longest wait", "turns-8", "", longest, "%.0f ms", 1e-3},
