@@ -13,10 +13,9 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// abandon releases all that the attempt has on the nodes, and sees to it that what it gets there
-// yet is released too. No context of a caller bounds that. If remainder is not zero the keys are
-// left to live for that long. Who waits for a vote has to run the round trip, if one is returned.
-// With mu held.
+// abandon releases all that the attempt has on the nodes, and what late grants give it there. No
+// caller's context bounds that. If remainder is not zero the keys live on for that long. If it
+// returns a round trip, a caller that waits for the vote must run it. With mu held.
 func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
 	a.leaves = a.state.Phase() == quorum.Won && a.acquire.Queue != ""
 	a.state.Conclude(quorum.Over)
@@ -84,9 +83,9 @@ func (a *attempt) remainder() time.Duration {
 	return clock.CeilMillis(max(a.start.Add(a.terms.minHold).Until(a.now()), 0))
 }
 
-// free releases the lock on one node, unless a request is under way there that takes it: on a pool
-// of connections a release could overtake it, so it waits until that has landed. Who calls, and
-// waits for the answer, has to run the round trip, if one is returned. With mu held.
+// free releases the lock on one node. If a request that takes the lock is under way there, the
+// release waits for its answer, because on a pool of connections it could overtake that request. If
+// it returns a round trip, a caller that waits for the answer must run it. With mu held.
 func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	r := &a.releases[i]
 	owed, trace := a.state.Release(i)

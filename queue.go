@@ -33,12 +33,12 @@ type localQueue struct {
 
 	// The queues' mu guards these.
 	refs    int // calls under way and leases in use: the queue goes with the last
-	active  int // those who hold the lock, or contend for it: while there is one, the others wait
+	active  int // goroutines that hold the lock, or contend for it: while there is one, others wait
 	first   *waiter
 	last    *waiter
-	entry   *notify.Entry // in the queue that the nodes keep, of the one who contends
-	refusal *QuorumError  // the latest that the one who contends got
-	holder  *attempt      // that was won by waiting, until its lock is released
+	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
+	refusal *QuorumError  // the latest that it got
+	holder  *attempt      // the attempt that was won by waiting, until its lock is released
 }
 
 // A waiter is a goroutine in a queue.
@@ -68,8 +68,8 @@ func (s *queues) join(name string, plain bool) (*localQueue, error) {
 	return q, nil
 }
 
-// unused returns the keys of the lock with that lock key if no goroutine of this process has to do
-// with it.
+// unused returns the keys of the lock with that lock key if no goroutine of this process holds it
+// or wants it.
 func (s *queues) unused(lock string) (wire.KeySet, bool) {
 	name := strings.TrimPrefix(lock, s.prefix)
 	s.mu.Lock()
@@ -118,8 +118,8 @@ func (q *localQueue) unref() {
 	}
 }
 
-// next takes one who held the lock, or contended for it, out of the queue. The next one's turn has
-// come.
+// next takes a goroutine that held the lock, or contended for it, out of the queue, and gives the
+// turn to the next.
 func (q *localQueue) next() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -135,8 +135,8 @@ func (q *localQueue) next() {
 	q.unref()
 }
 
-// openEntry returns the entry in the queue that the nodes keep, where the one who contended before
-// may have left it, and opens it if open is set.
+// openEntry returns the entry in the queue that the nodes keep, which the goroutine that contended
+// before may have left. If there is none and open is set, it opens one.
 func (q *localQueue) openEntry(keys wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -154,7 +154,7 @@ func (q *localQueue) closeEntry(tell bool) {
 	}
 }
 
-// acquired notes that the one who contended has the lock, by that attempt.
+// acquired notes that the goroutine that contended has the lock, by that attempt.
 func (q *localQueue) acquired(a *attempt) {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()

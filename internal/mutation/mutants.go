@@ -148,7 +148,7 @@ var mutants = []mutant{
 	{"none-tells-the-second", "abandon.go", "if told > secondTold {", "if true {", test(".", "TestTwoNodesTellTheSecondWaiter")},
 	{"tickets-by-ones-own-clock", "internal/notify/entry.go", "if len(told) >= n.needed {", "if false {", test(".", "TestClocksThatAreApartCostNeitherTurnsNorRepairs")},
 	{"clocks-are-not-read", "pool/connector.go", "infoField(info, \"server_time_usec\")", "\"\"", test("./pool", "TestANodeTellsWhatItsServersClockShows")},
-	{"far-is-near", "internal/notify/notifier.go", "if need <= farAway {", "if true {", test(".", "TestRegionsThatAreFarApartTakeTurns")},
+	{"far-is-near", "internal/notify/notifier.go", "if need <= minReservation {", "if true {", test(".", "TestRegionsThatAreFarApartTakeTurns")},
 	{"far-waits-briefly", "internal/notify/entry.go", "max(majorityGrace, n.distance()/dispatch.DueTrips)", "max(majorityGrace, 0*dispatch.DueTrips)", test("./internal/notify", "TestDistanceSetsTheReservationAndTheGrace")},
 	{"extensions-go-alone", "pool/group.go", "return r.Verb == Extend\n", "return false\n", test("./pool", "TestExtensionsShareACommand")},
 	{"extensions-are-all-fenced", "pool/group.go", "(r.Verb != Extend || fenced(r) == fenced(o))", "true", test("./pool", "TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks")},

@@ -35,9 +35,6 @@ const (
 	// part of the node timeout.
 	reservationDivisor = 16
 	minReservation     = 5 * time.Millisecond
-	// farAway: a process to whose nodes it is farther than that says so, as part of its channel's
-	// name, and locks are reserved for it for longer.
-	farAway = 16 * time.Millisecond
 )
 
 // Hooks are what a Notifier asks those above. They are called with no lock of its own held, and
@@ -158,10 +155,11 @@ func (n *Notifier) startListening(suffix string) {
 	}
 }
 
-// suffix is the end of the channel's name: for how long locks must be reserved for this process.
+// suffix is the end of the channel's name: for how long locks must be reserved for this process, if
+// that is longer than any release reserves them.
 func (n *Notifier) suffix() string {
 	need := clock.CeilMillis(min(n.distance(), n.hooks.Timeout()))
-	if need <= farAway {
+	if need <= minReservation {
 		return ""
 	}
 	return fmt.Sprintf(".%d", need.Milliseconds())

@@ -410,6 +410,7 @@ func TestDistanceSetsTheReservationAndTheGrace(t *testing.T) {
 		grace  time.Duration
 	}{
 		{time.Millisecond, "", grace},
+		{1200 * time.Microsecond, ".6", grace}, // no release reserves the lock for less than 5 ms
 		// an answer may take five round trips until they are measured
 		{12 * time.Millisecond, ".60", 20 * time.Millisecond},
 		{time.Second, fmt.Sprintf(".%d", timeout.Milliseconds()), 5 * time.Second / 3},

@@ -4,7 +4,7 @@
 -- ARGV  owner and hint (token) of each lock; then ttl (ms)  retention (ms; 0: without fencing)
 --       [inbox  ticket (us)  age (us): a refusal queues the inbox]  [last: longest TTL]
 -- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
---        AGAIN <token>                     it had the lock before: the server has granted the same attempt already
+--        AGAIN <token>                     the same, but the owner had the lock before
 --        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, or unknown, 0: it is reserved for a waiter; the
 --                                          label is the rest, and may be empty
 --        FOREIGN <pttl> <fingerprint>      another has it, and the inbox will not be told when it is done: it is another
@@ -42,7 +42,8 @@ local function enqueue(queue, inbox, ticket, age)
 end
 
 local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, inbox, ticket, age)
-  -- A request that comes twice is one request: its owner is found, not refused. Over another address that is told apart: AGAIN.
+  -- A request that comes twice is one request: its owner is found, not refused. The reply to the
+  -- second, AGAIN, is no second vote for whoever sent it to another address.
   local was = redis.call('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
   local deaf = false
   if queue then

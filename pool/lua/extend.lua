@@ -2,7 +2,8 @@
 --
 -- KEYS  1 lock  [its fencing register]; or those of each of several
 -- ARGV  owner and token of each lock; then ttl (ms)  retention (ms; 0: without fencing)
--- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of these, or "-" and an error
+-- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of
+--        these, or "-" and an error
 local function extend(lock, fence, owner, token, ttl, retention)
   if owner_of(lock) ~= owner then
     return 'GONE'

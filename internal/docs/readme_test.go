@@ -1,0 +1,44 @@
+package docs_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// README names each alert that there is, and no other.
+func TestTheReadmeNamesTheAlerts(t *testing.T) {
+	t.Parallel()
+	named := found(t, "README.md", regexp.MustCompile("`(Redlock[A-Z]\\w+)`"))
+	there := found(t, "deploy/prometheus/redlock.rules.yml", regexp.MustCompile(`alert: (\w+)`))
+	if len(there) == 0 || !slices.Equal(named, there) {
+		t.Errorf("README names %v, the rules have %v", named, there)
+	}
+}
+
+// The line for a crontab is the one that docs/once.md has, which is run by a test, but for the
+// password.
+func TestTheReadmesCronLineIsTheOneThatIsTested(t *testing.T) {
+	t.Parallel()
+	line := regexp.MustCompile(`(?m)^(0 3 .* --no-wait .*)$`)
+	readme, once := found(t, "README.md", line), found(t, "docs/once.md", line)
+	if len(readme) != 1 || len(once) != 1 || readme[0] != strings.Replace(once[0], "--password-file /etc/redlock/password ", "", 1) {
+		t.Errorf("README has %q, docs/once.md %q", readme, once)
+	}
+}
+
+// found returns what the pattern's group matches in the file, each once and sorted.
+func found(t *testing.T, file string, pattern *regexp.Regexp) (texts []string) {
+	t.Helper()
+	text, err := os.ReadFile(at(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range pattern.FindAllStringSubmatch(string(text), -1) {
+		texts = append(texts, m[1])
+	}
+	slices.Sort(texts)
+	return slices.Compact(texts)
+}
