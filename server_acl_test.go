@@ -29,13 +29,13 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		t.Fatal(err)
 	}
 	addrs := servers(t, 3).Addrs()
-	var admin net.Conn
+	admins := make([]net.Conn, len(addrs))
 	for i, a := range addrs {
 		c := connect(t, a)
 		if got := command(t, c, append([]string{"ACL", "SETUSER"}, strings.Fields(rule)...)...); got != "+OK" {
 			t.Fatal(got)
 		}
-		admin = c
+		admins[i] = c
 		addrs[i] = "redis://locks:secret@" + a
 	}
 	locks := dialed(t, addrs, redlock.WithRestartGuard(time.Minute), redlock.WithKeyPrefix("app:"))
@@ -51,7 +51,6 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 	if _, err := other.Inspect(t.Context(), "job"); err != nil {
 		t.Error(err)
 	}
-	began := time.Now()
 	waiting := make(chan error)
 	go func() {
 		lease, err := other.Lock(t.Context(), "job", redlock.WithWait(time.Minute))
@@ -60,15 +59,24 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		}
 		waiting <- err
 	}()
-	for command(t, admin, "ZCARD", keys.Queue) != ":1" { // until the release has somebody to tell
+	// Until the release has somebody to tell. A majority of refusals decides an attempt, so that it
+	// need not reach the third node.
+	for queues := 0; queues < 2; {
+		queues = 0
+		for _, c := range admins {
+			if command(t, c, "ZCARD", keys.Queue) == ":1" {
+				queues++
+			}
+		}
 		if t.Context().Err() != nil {
 			t.Fatal("nobody waits")
 		}
 	}
+	began := time.Now()
 	if err := lease.Unlock(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := <-waiting; err != nil || time.Since(began) > 5*time.Second {
+	if err := <-waiting; err != nil || time.Since(began) > generous {
 		t.Errorf("the waiter was told nothing: %v after %v", err, time.Since(began))
 	}
 	plain, err := locks.TryLock(t.Context(), "plain", redlock.WithoutFencing(), redlock.WithMinHold(time.Second))
