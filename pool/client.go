@@ -313,6 +313,9 @@ func replyTo(r *wire.Request, err error, text string) wire.Reply {
 	if err != nil {
 		return failure(r, err)
 	}
+	if r.Verb == Acquire && r.Slots != nil {
+		return parsePermit(len(r.Slots.Keys), text)
+	}
 	return parse(r.Verb, text)
 }
 

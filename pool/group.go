@@ -76,6 +76,9 @@ func (g *groups) add(c *call) {
 
 // grouping reports whether the script of r can serve several locks.
 func grouping(r *wire.Request) bool {
+	if r.Slots != nil {
+		return false
+	}
 	switch r.Verb {
 	case Release:
 		return r.Queue != "" && r.TTL == 0

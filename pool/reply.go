@@ -70,6 +70,25 @@ func parse(v Verb, text string) wire.Reply {
 	return nonsense(v)
 }
 
+// parsePermit parses a script's reply to an Acquire of any of that many slots.
+func parsePermit(slots int, text string) wire.Reply {
+	word, rest, _ := strings.Cut(text, " ")
+	if word != "OK" && word != "AGAIN" {
+		return parse(Acquire, text)
+	}
+	token, rest, _ := strings.Cut(rest, " ")
+	number, free, _ := strings.Cut(rest, " ")
+	slot, err := strconv.ParseUint(number, 10, 7)
+	reply := parse(Acquire, word+" "+token)
+	if err != nil || len(free) != slots || slot >= uint64(slots) || strings.Trim(free, "01") != "" || free[slot] != '1' {
+		return nonsense(Acquire)
+	}
+	if reply.Verdict == OK {
+		reply.Slot, reply.Free = uint8(slot), strings.Clone(free)
+	}
+	return reply
+}
+
 // owned parses the remaining life, the fingerprint and the label of another owner's lock.
 func owned(v Verb, verdict Verdict, token uint64, text string) wire.Reply {
 	life, text, _ := strings.Cut(text, " ")

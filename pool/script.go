@@ -25,8 +25,12 @@ var (
 	dropLua string
 	//go:embed lua/keep.lua
 	keepLua string
+	//go:embed lua/take.lua
+	takeLua string
 	//go:embed lua/acquire.lua
 	acquireLua string
+	//go:embed lua/permit.lua
+	permitLua string
 	//go:embed lua/repair.lua
 	repairLua string
 	//go:embed lua/extend.lua
@@ -37,8 +41,12 @@ var (
 	passLua string
 	//go:embed lua/leave.lua
 	leaveLua string
+	//go:embed lua/give.lua
+	giveLua string
 	//go:embed lua/release.lua
 	releaseLua string
+	//go:embed lua/vacate.lua
+	vacateLua string
 	//go:embed lua/inspect.lua
 	inspectLua string
 	//go:embed lua/bootstrap.lua
@@ -58,15 +66,22 @@ func newScript(parts ...string) *script {
 
 // scripts are the scripts by verb, without the restart guard and with it.
 var scripts = map[Verb][2]*script{
-	Acquire:   {newScript(noGuardLua, dropLua, acquireLua), newScript(guardLua, dropLua, acquireLua)},
+	Acquire:   {newScript(noGuardLua, dropLua, takeLua, acquireLua), newScript(guardLua, dropLua, takeLua, acquireLua)},
 	Repair:    {newScript(noGuardLua, ownerLua, repairLua), newScript(guardLua, ownerLua, repairLua)},
 	Rejoin:    {newScript(noGuardLua, ownerLua, keepLua, rejoinLua), newScript(guardLua, ownerLua, keepLua, rejoinLua)},
 	Extend:    both(newScript(ownerLua, keepLua, extendLua)),
-	Release:   both(newScript(ownerLua, dropLua, passLua, releaseLua)),
+	Release:   both(newScript(ownerLua, dropLua, passLua, giveLua, releaseLua)),
 	Leave:     both(newScript(ownerLua, dropLua, passLua, leaveLua)),
 	Inspect:   both(newScript(inspectLua)),
 	Bootstrap: both(newScript(bootstrapLua)),
 	Check:     {newScript(writes, noGuardLua, checkLua), newScript(writes, guardLua, checkLua)},
+}
+
+// slotScripts are those of requests that concern any slot of a semaphore.
+var slotScripts = map[Verb][2]*script{
+	Acquire: {newScript(noGuardLua, dropLua, takeLua, permitLua), newScript(guardLua, dropLua, takeLua, permitLua)},
+	Release: both(newScript(ownerLua, dropLua, passLua, giveLua, vacateLua)),
+	Leave:   scripts[Leave],
 }
 
 // writes declares a script that may write, to a server that knows such declarations.
@@ -76,10 +91,14 @@ func both(s *script) [2]*script { return [2]*script{s, s} }
 
 // scriptOf returns the script that carries r out.
 func scriptOf(r *wire.Request) *script {
-	if r.Guard > 0 {
-		return scripts[r.Verb][1]
+	known, guard := scripts, 0
+	if r.Slots != nil {
+		known = slotScripts
 	}
-	return scripts[r.Verb][0]
+	if r.Guard > 0 {
+		guard = 1
+	}
+	return known[r.Verb][guard]
 }
 
 // A form is how a request is put to a server.
@@ -135,7 +154,7 @@ func (c *call) native() bool { return c.form == usual && simple(c.Request) }
 // simple reports whether r takes a lock without more ado. The server's own command does that in
 // half the time that a script takes.
 func simple(r *wire.Request) bool {
-	return r.Verb == Acquire && !fenced(r) && r.Queue == "" && r.Guard == 0
+	return r.Verb == Acquire && !fenced(r) && r.Queue == "" && r.Guard == 0 && r.Slots == nil
 }
 
 // fenced reports whether r is about the fencing register too. One that is not to be kept is none.
@@ -200,12 +219,30 @@ func appendKeys(to []any, r *wire.Request) []any {
 		return to
 	default:
 	}
-	to = append(to, &r.Lock)
-	if fenced(r) && r.Verb != Release && r.Verb != Leave {
-		to = append(to, &r.Fence)
+	withFence := fenced(r) && r.Verb != Release && r.Verb != Leave
+	if r.Slots != nil {
+		to = appendSlots(to, r.Slots, withFence)
+	} else {
+		to = append(to, &r.Lock)
+		if withFence {
+			to = append(to, &r.Fence)
+		}
 	}
 	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
 		to = append(to, &r.Queue)
+	}
+	return to
+}
+
+// appendSlots appends the locks of all slots, and their fencing registers.
+func appendSlots(to []any, s *wire.Slots, withFence bool) []any {
+	for i := range s.Keys {
+		to = append(to, &s.Keys[i].Lock)
+	}
+	for i := range s.Keys {
+		if withFence {
+			to = append(to, &s.Keys[i].Fence)
+		}
 	}
 	return to
 }
@@ -235,7 +272,7 @@ func appendTerms(to []any, r *wire.Request) []any {
 		to = append(to, retention)
 	case Release: // most have no more than this
 		to = append(to, r.Reserve.Milliseconds())
-		if r.Inbox != "" || r.TTL > 0 {
+		if r.Inbox != "" || r.TTL > 0 || r.Quiet {
 			to = append(to, &r.Inbox)
 		}
 		switch {
@@ -247,6 +284,9 @@ func appendTerms(to []any, r *wire.Request) []any {
 	case Leave:
 		to = append(to, &r.Inbox, r.Reserve.Milliseconds(), &r.Ticket)
 	case Inspect, Bootstrap, Check:
+	}
+	if r.Verb == Acquire && r.Slots != nil {
+		to = append(to, len(r.Slots.Keys), r.Slots.Begin)
 	}
 	if r.Verb == Acquire && r.Queue != "" {
 		to = append(to, &r.Inbox, &r.Ticket, r.Age.Microseconds())

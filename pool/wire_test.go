@@ -37,7 +37,7 @@ func TestTheKeysAreTheWireFormat(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{
 		"a", "invoice:42", "{user1}", "{user1}:cart", "{{user1}}", "x{y}z", "a{b", "{a{b}", "{}", "{}a", "a}", "}{", "ü", " ", "a:redlock:fence", "a:redlock:queue",
-		"redlock:restart", "", strings.Repeat("n", 1025),
+		"a:redlock:slot:3", "redlock:restart", "", strings.Repeat("n", 1025),
 	} {
 		keys, err := wire.Keys("app:", name)
 		if len(name) > 100 {
@@ -49,6 +49,27 @@ func TestTheKeysAreTheWireFormat(t *testing.T) {
 		}
 	}
 	golden(t, "keys.golden", b.String())
+}
+
+func TestTheKeysOfSlotsAreTheWireFormat(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for _, name := range []string{"a", "{user1}:jobs", "a{b", "a}", "a:redlock:slot:3", ""} {
+		slots, err := wire.SlotKeys("app:", name, 11)
+		fmt.Fprintf(&b, "%q %v\n", name, err)
+		for i, keys := range slots {
+			if i%5 == 0 {
+				fmt.Fprintf(&b, "  %d\n    L %q\n    F %q\n    W %q\n", i, keys.Lock, keys.Fence, keys.Queue)
+			}
+			if got := wire.KeysOfSlot(keys.Lock); got != keys {
+				t.Errorf("%q: %+v, want %+v", keys.Lock, got, keys)
+			}
+			if _, err := wire.Keys("", keys.Lock); err == nil {
+				t.Errorf("%q: it can be the name of a lock", keys.Lock)
+			}
+		}
+	}
+	golden(t, "slots.golden", b.String())
 }
 
 func TestTheCommandsAreTheWireFormat(t *testing.T) {
@@ -79,6 +100,29 @@ func TestTheCommandsAreTheWireFormat(t *testing.T) {
 	golden(t, "commands.golden", b.String())
 }
 
+func TestTheCommandsOfSemaphoresAreTheWireFormat(t *testing.T) {
+	t.Parallel()
+	slots, err := wire.SlotKeys("", "a", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, r := range []*wire.Request{
+		{Verb: Acquire},
+		{Verb: Acquire, Fence: slots[0].Fence, Queue: slots[0].Queue, Inbox: "inbox", Guard: time.Minute},
+		{Verb: Release, Queue: slots[0].Queue, Quiet: true},
+		{Verb: Leave, Queue: slots[0].Queue, Inbox: "inbox"},
+	} {
+		r.Owner, r.Ticket, r.Age, r.Reserve = "0123456789abcdef0123456789abcdef:host/1", 5, time.Millisecond, 15*time.Millisecond
+		r.Slots, r.Token = &wire.Slots{Keys: slots, Begin: 2}, 1<<50
+		if r.Verb == Acquire {
+			r.TTL, r.Retention = 8*time.Second, time.Hour
+		}
+		fmt.Fprintf(&b, "%v:%s\n", r.Verb, spelled(usualWords(r)))
+	}
+	golden(t, "slot_commands.golden", b.String())
+}
+
 // spelled is a command as it goes out.
 func spelled(command []any) string {
 	var b strings.Builder
@@ -102,10 +146,12 @@ func spelled(command []any) string {
 func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	for _, v := range slices.Sorted(maps.Keys(scripts)) {
-		for i, s := range scripts[v] {
-			sum := sha256.Sum256([]byte(s.text.(string)))
-			fmt.Fprintf(&b, "%v %d %s\n", v, i, hex.EncodeToString(sum[:8]))
+	for what, known := range []map[Verb][2]*script{scripts, slotScripts} {
+		for _, v := range slices.Sorted(maps.Keys(known)) {
+			for i, s := range known[v] {
+				sum := sha256.Sum256([]byte(s.text.(string)))
+				fmt.Fprintf(&b, "%s%v %d %s\n", []string{"", "slots "}[what], v, i, hex.EncodeToString(sum[:8]))
+			}
 		}
 	}
 	golden(t, "scripts.golden", b.String())

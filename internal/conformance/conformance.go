@@ -105,7 +105,7 @@ func (to *target) compare(t *testing.T, steps []step) string {
 	ours, theirs := listen(ctx, t, model, prefix), listen(ctx, t, to.node, prefix)
 	defer ours.close()
 	defer theirs.close()
-	var last [locks][2]uint64 // the tokens before, of each lock
+	var last [2 * locks][2]uint64 // the tokens before, of each lock and of each slot
 	for i := 0; i < len(steps); i++ {
 		s := steps[i]
 		if s.set {
@@ -120,11 +120,12 @@ func (to *target) compare(t *testing.T, steps []step) string {
 		want, got := do(ctx, model, together, prefix), do(ctx, to.node, together, prefix)
 		for j, s := range together {
 			want, got := want[j].Reply, got[j].Reply
-			if d := differ(s, want, got, last[s.lock]); d != "" {
+			register := s.register(want)
+			if d := differ(s, want, got, last[register]); d != "" {
 				return fmt.Sprintf("step %d: %s", i+j, d)
 			}
 			if want.Token != 0 {
-				last[s.lock] = [2]uint64{want.Token, got.Token}
+				last[register] = [2]uint64{want.Token, got.Token}
 			}
 		}
 		i += len(together) - 1
@@ -133,6 +134,18 @@ func (to *target) compare(t *testing.T, steps []step) string {
 		}
 	}
 	return theirs.differ(ours)
+}
+
+// register numbers the fencing register that the answer is about.
+func (s step) register(reply wire.Reply) int {
+	switch {
+	case s.anySlot():
+		return locks + int(reply.Slot)
+	case s.slot:
+		return locks + s.lock
+	default:
+		return s.lock
+	}
 }
 
 // do has the node do the steps in one round trip.
@@ -151,7 +164,7 @@ const near = 2 * time.Second
 // differ tells how an answer is not the expected one.
 func differ(s step, want, got wire.Reply, last [2]uint64) string {
 	switch {
-	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign, want.Again != got.Again:
+	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign, want.Again != got.Again, want.Slot != got.Slot, want.Free != got.Free:
 	case (want.Err == nil) != (got.Err == nil):
 	case want.TTL < 0 != (got.TTL < 0), want.TTL == 0 != (got.TTL == 0), (want.TTL - got.TTL).Abs() > near:
 	case !sameToken(s, want.Token, got.Token, last):

@@ -36,14 +36,17 @@ type step struct {
 	value     string
 	retention time.Duration
 	joined    bool // it goes out together with the next, if that is about another lock
+	// the lock is a slot of a semaphore, which has as many slots as there are locks
+	slot bool
+	any  bool // of any slot, where the verb has such a form
 }
 
 func (s step) text() string {
 	if s.set {
 		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
 	}
-	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v",
-		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined)
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v slot=%v any=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined, s.slot, s.any)
 }
 
 // inbox is that of a waiter. One of them is far away.
@@ -55,7 +58,19 @@ func inbox(prefix string, i int) string {
 }
 
 func (s step) keys(prefix string) wire.KeySet {
+	if s.slot {
+		return slots(prefix)[s.lock]
+	}
 	keys, err := wire.Keys(prefix, fmt.Sprintf("lock%d", s.lock))
+	if err != nil {
+		panic(err)
+	}
+	return keys
+}
+
+// slots are the keys of the semaphore.
+func slots(prefix string) []wire.KeySet {
+	keys, err := wire.SlotKeys(prefix, "semaphore", locks)
 	if err != nil {
 		panic(err)
 	}
@@ -83,8 +98,19 @@ func (s step) request(prefix string) *wire.Request {
 	if s.mute && s.verb == wire.Release {
 		r.Inbox = ""
 	}
-	r.Quiet = s.quiet && r.TTL == 0 && r.Inbox != ""
+	r.Quiet = s.quiet && r.TTL == 0 && (r.Inbox != "" || s.slot)
+	if s.anySlot() {
+		r.Slots = &wire.Slots{Keys: slots(prefix), Begin: s.lock}
+		if r.Lock = ""; s.verb == wire.Release {
+			r.Queue = keys.Queue
+		}
+	}
 	return r
+}
+
+// anySlot reports whether the request concerns any slot.
+func (s step) anySlot() bool {
+	return s.slot && s.any && !s.set && (s.verb == wire.Acquire || s.verb == wire.Release || s.verb == wire.Leave)
 }
 
 // together returns how many of the steps, from the first, go out together. What is about one lock,
@@ -93,7 +119,7 @@ func (s step) request(prefix string) *wire.Request {
 func together(steps []step) int {
 	seen := make(map[int]bool)
 	for i, s := range steps {
-		if s.set || s.pause > 0 || s.verb == wire.Bootstrap || s.verb == wire.Leave || seen[s.lock] {
+		if s.set || s.slot || s.pause > 0 || s.verb == wire.Bootstrap || s.verb == wire.Leave || seen[s.lock] {
 			return max(i, 1)
 		}
 		if seen[s.lock] = true; !s.joined {
@@ -110,8 +136,10 @@ func sequence(random *rand.Rand, guard bool) []step {
 	now := uint64(time.Now().UnixMicro())
 	token := now
 	places := make(map[[2]int]uint64) // tickets by lock and inbox
+	semaphore := random.IntN(3) == 0
 	for i := range steps {
 		s := step{
+			slot: semaphore && random.IntN(4) > 0, any: random.IntN(3) > 0,
 			verb:  []wire.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9}[random.IntN(15)],
 			lock:  random.IntN(locks),
 			owner: random.IntN(owners),

@@ -107,6 +107,9 @@ func (s *state) life(key string, now time.Time) time.Duration {
 func (s *state) apply(r *wire.Request, now time.Time) wire.Reply {
 	switch r.Verb {
 	case wire.Acquire:
+		if r.Slots != nil {
+			return s.permit(r, now)
+		}
 		return s.acquire(r, now)
 	case wire.Repair:
 		return s.repair(r, now)
@@ -115,6 +118,9 @@ func (s *state) apply(r *wire.Request, now time.Time) wire.Reply {
 	case wire.Rejoin:
 		return s.rejoin(r, now)
 	case wire.Release:
+		if r.Slots != nil {
+			return s.vacate(r, now)
+		}
 		return s.release(r, now)
 	case wire.Leave:
 		return s.leave(r, now)
@@ -365,10 +371,21 @@ func (s *state) leave(r *wire.Request, now time.Time) wire.Reply {
 	if t, waits := s.waiting(r.Queue, now).tickets[r.Inbox]; waits && r.Ticket != 0 && t == int64(r.Ticket) {
 		s.dequeue(r.Queue, r.Inbox, now)
 	}
+	if r.Slots == nil {
+		s.passOwn(r, now)
+	} else {
+		for i := range r.Slots.Keys {
+			s.passOwn(r.ForSlot(i), now)
+		}
+	}
+	return ok
+}
+
+// passOwn passes on a lock that is reserved for the inbox.
+func (s *state) passOwn(r *wire.Request, now time.Time) {
 	if owner, _ := s.get(r.Lock, now); owner == reservedPrefix+r.Inbox {
 		s.pass(r, now)
 	}
-	return ok
 }
 
 func (s *state) inspect(r *wire.Request, now time.Time) wire.Reply {

@@ -11,6 +11,7 @@ import (
 const (
 	fenceSuffix = ":redlock:fence" // fencing register
 	queueSuffix = ":redlock:queue" // queue of waiters
+	slotSuffix  = ":redlock:slot:" // of a semaphore: a number follows, or "queue"
 	// MarkerKey is the key of the restart marker.
 	MarkerKey = "redlock:restart"
 
@@ -28,26 +29,35 @@ type KeySet struct {
 
 // Keys returns the keys of the lock of that name.
 //
-// It fails for a name that is empty, is longer than 1,024 bytes, ends in a reserved suffix, is the
-// key of the restart marker, or has a closing brace but no valid hash tag, so that F could not
-// share its slot.
+// It fails for a name that is empty, is longer than 1,024 bytes, ends in a reserved suffix or has
+// that of a semaphore's slots, is the key of the restart marker, or has a closing brace but no
+// valid hash tag, so that F could not share its slot.
 func Keys(prefix, name string) (KeySet, error) {
 	lock := prefix + name
-	switch {
-	case name == "":
-		return KeySet{}, errors.New("a name must not be empty")
-	case len(name) > maxName:
-		return KeySet{}, fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
-	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), lock == MarkerKey:
-		return KeySet{}, fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is the restart marker",
-			fenceSuffix, queueSuffix, MarkerKey)
+	switch err := valid(lock, name); {
+	case err != nil:
+		return KeySet{}, err
 	case tagged(lock):
 		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix), nil
-	case strings.Contains(lock, "}"):
-		return KeySet{}, errors.New("a name with a closing brace needs a hash tag, such as {user1}")
 	default:
 		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix), nil
 	}
+}
+
+// valid returns why there can be no keys for the name, whose lock key that would be.
+func valid(lock, name string) error {
+	switch {
+	case name == "":
+		return errors.New("a name must not be empty")
+	case len(name) > maxName:
+		return fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
+	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), strings.Contains(lock, slotSuffix), lock == MarkerKey:
+		return fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is in those of a semaphore's slots, %q is the restart marker",
+			fenceSuffix, queueSuffix, slotSuffix, MarkerKey)
+	case strings.Contains(lock, "}") && !tagged(lock):
+		return errors.New("a name with a closing brace needs a hash tag, such as {user1}")
+	}
+	return nil
 }
 
 // keySet splits both into the keys of the fencing register and of the queue: so one allocation

@@ -74,6 +74,12 @@ type Reply struct {
 	// and under another run id if it has restarted since. Such an answer is no second vote.
 	Again bool
 
+	// Slot is the slot that an Acquire of any of several has taken, or found to be the owner's.
+	Slot uint8
+	// Free has a digit for each slot, with OK to such an Acquire: '1' if it was free, or reserved
+	// for the inbox, or the owner's; else '0'.
+	Free string
+
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id
 	// are one server.
 	Server string

@@ -42,8 +42,15 @@ const (
 type Request struct {
 	Verb Verb
 
+	// Slots are the slots of a semaphore, if the request concerns any of them; Lock is empty then.
+	// An Acquire takes the first slot from Begin on, round, that is free or reserved for Inbox, or
+	// finds that Owner has one already. If none is free, its answer is that of an Acquire of the
+	// slot at Begin, but for TTL, the least remaining life of any owner. A Release gives up all
+	// that Owner has. A Leave passes on all that is reserved for Inbox.
+	Slots *Slots
+
 	Lock  string // L
-	Fence string // F; empty: without fencing
+	Fence string // F; empty: without fencing. With Slots: anything, as each has its own
 	Owner string // owner id: 32 hex digits, then ':' and the holder label if there is one
 
 	// Queue is the key of the queue of waiters. With Queue and Inbox, an Acquire that is refused

@@ -1,42 +1,9 @@
--- Gives up locks, each if it is its owner's: deletes it, or leaves it to live for a while, or passes it on to a waiter.
+-- Gives up locks, each if it is its owner's.
 --
 -- KEYS  1 lock  [2 queue of waiters]; or lock and queue of each of several
 -- ARGV  the owner of each lock; then reservation for the first waiter (ms)  [inbox of the releaser, if it has one
 --       [remaining life (ms), of one lock; or 'quiet': the second waiter is told elsewhere]]
--- A lock that is left to live is its owner's no more: its value is another, so that nothing of the owner's that is still on its
--- way, such as an extend, finds the lock. The first two waiters that listen are told "next", with how long it lives.
---
--- Reply  OK | GONE (the lock is not the owner's); for several locks a line for each: one of these, or "-" and an error
-local function disown(lock, queue, owner, life, reserve)
-  redis.call('SET', lock, string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33), 'PX', life) -- the label stays
-  local told = 0
-  for _, inbox in ipairs(queue and redis.pcall('ZRANGE', queue, 0, 15) or {}) do
-    local heard = redis.pcall('PUBLISH', inbox, 'next ' .. life + told * reserve .. ' ' .. lock)
-    told = told + (heard ~= 0 and 1 or 0)
-    if told == 2 then
-      return
-    end
-  end
-end
-
-local function release(lock, queue, owner, reserve, own, how)
-  local was = owner_of(lock)
-  if was ~= owner then
-    if queue and own and was == 'R:' .. own then -- reserved for us, who have had our turn on the other nodes
-      pass(lock, queue, reserve, own, how)
-    end
-    return 'GONE'
-  end
-  if how and how ~= 'quiet' then
-    disown(lock, queue, owner, how, reserve)
-  elseif queue then
-    pass(lock, queue, reserve, own, how)
-  else
-    drop(lock, owner)
-  end
-  return 'OK'
-end
-
+-- Reply  as in give; for several locks a line for each: one of these, or "-" and an error
 local keys = #KEYS
 if keys < 3 then -- one lock
   return release(KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
