@@ -57,6 +57,7 @@
 //     clients.
 //   - [github.com/go-redlock/redlock/guard] makes SQL databases, Redis and files refuse a smaller
 //     token.
+//   - [github.com/go-redlock/redlock/election] makes one process at a time the leader.
 //   - [github.com/go-redlock/redlock/redlocktest] is for testing programs that lock.
 //   - redlockprom and redlockotel, which are separate modules, make metrics and traces from the
 //     events of an [Observer].

@@ -296,3 +296,36 @@ func ExampleMutex_Name() {
 	fmt.Println(locks.Mutex("ledger").Name())
 	// Output: ledger
 }
+
+// The options that a mutex has, whoever set them.
+func ExampleMutex_TTL() {
+	locks := newLocks(redlock.WithTTL(30 * time.Second))
+	defer locks.Close(ctx)
+	fmt.Println(locks.Mutex("job").TTL(), locks.Mutex("short job", redlock.WithTTL(time.Second)).TTL())
+	// Output: 30s 1s
+}
+
+func ExampleMutex_Holder() {
+	locks := newLocks(redlock.WithHolder("web-3"))
+	defer locks.Close(ctx)
+	fmt.Println(locks.Mutex("job").Holder())
+	// Output: web-3
+}
+
+func ExampleMutex_Inspect() {
+	locks := newLocks(redlock.WithHolder("web-3"))
+	defer locks.Close(ctx)
+	job := locks.Mutex("job")
+	err := job.Do(ctx, func(ctx context.Context, lease *redlock.Lease) error {
+		in, err := job.Inspect(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Println(in.Holder, in.OwnerFence == lease.Fence())
+		return nil
+	})
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output: web-3 true
+}

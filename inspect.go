@@ -22,6 +22,11 @@ type Inspection struct {
 	// how long the owner keeps its quorum if nothing extends the lock; Forever if it never expires
 	Left  time.Duration
 	Fence uint64 // the greatest fencing token that the nodes know; 0 if they know none
+	// OwnerFence is the owner's fencing token, on which a quorum of the nodes that have its lock
+	// agree; 0 while they do not, as after some have lost their data. It may be greater than the
+	// token of the present holder where goroutines of one process hand the lock on, and is of no
+	// meaning for an owner without fencing.
+	OwnerFence uint64
 
 	Nodes []NodeInspection // in the order given to New
 }
@@ -43,16 +48,30 @@ type NodeInspection struct {
 // Inspection has what the others reported. The Inspection is nil only if an argument is bad, the
 // context had ended, or the Locker is closed.
 func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) {
-	m := l.Mutex(name)
+	return l.Mutex(name).Inspect(ctx)
+}
+
+// Inspect is [Locker.Inspect] for the mutex's name.
+func (m *Mutex) Inspect(ctx context.Context) (*Inspection, error) {
 	if err := m.bad(); err != nil {
 		return nil, err
 	}
-	replies, err := l.survey(ctx, "inspect", name, &wire.Request{Verb: wire.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
+	l := m.locker
+	replies, err := l.survey(ctx, "inspect", m.name, &wire.Request{Verb: wire.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
 	if replies == nil {
 		return nil, err
 	}
+	return l.inspection(m.name, replies), err
+}
+
+// inspection makes an Inspection of the nodes' replies.
+func (l *Locker) inspection(name string, replies []wire.Reply) *Inspection {
+	type term struct {
+		owner string
+		token uint64
+	}
 	in := &Inspection{Name: name, Needed: l.quorum}
-	left := make(map[string][]time.Duration)
+	left, agree := make(map[string][]time.Duration), make(map[term]int)
 	for i := range replies {
 		r := &replies[i]
 		in.Nodes = append(in.Nodes, NodeInspection{
@@ -66,8 +85,12 @@ func (l *Locker) Inspect(ctx context.Context, name string) (*Inspection, error) 
 		if lasts, ok := quorum.Lasts(left[r.Fingerprint], l.quorum); ok {
 			in.Owner, in.Holder, in.Left = r.Fingerprint, r.Holder, lasts
 		}
+		same := term{r.Fingerprint, r.Token}
+		if agree[same]++; agree[same] >= l.quorum {
+			in.OwnerFence = r.Token
+		}
 	}
-	return in, err
+	return in
 }
 
 // voted reports whether the replies already have an answer of that server, which came over another

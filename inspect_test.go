@@ -96,3 +96,64 @@ func TestALockWithoutAnEndLastsForEver(t *testing.T) {
 		}
 	})
 }
+
+// The token of the owner is the one on which its nodes agree. What other attempts have left on some
+// nodes is greater, and is not it.
+func TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(5)
+		l := c.Locker(t)
+		fence := "{a}:redlock:fence"
+		le := mustLock(t, l, "a")
+		want := func(owner uint64) {
+			t.Helper()
+			synctest.Wait()
+			in, err := l.Mutex("a").Inspect(t.Context())
+			if err != nil || in.Owner == "" || in.OwnerFence != owner {
+				t.Errorf("the owner's token is said to be %d, not %d: %+v, %v", in.OwnerFence, owner, in, err)
+			}
+		}
+		want(le.Fence())
+		greater := fmt.Sprint(le.Fence() + 7)
+		c.Delete("a", 0, 1) // others have been there
+		for _, m := range c.Masters[:2] {
+			m.Set(fence, greater, time.Hour)
+		}
+		want(le.Fence())
+		c.Masters[2].Set(fence, greater, time.Hour) // raised where it is the owner's
+		want(0)
+		c.Hold("a", time.Minute, 0) // what another owner's node says does not count
+		c.Masters[0].Set(fence, fmt.Sprint(le.Fence()), time.Hour)
+		want(0)
+		c.Delete("a", 0)
+		mustUnlock(t, le)
+		in, err := l.Inspect(t.Context(), "a")
+		if err != nil || in.OwnerFence != 0 || in.Fence != le.Fence()+7 {
+			t.Errorf("a free lock: %+v, %v", in, err)
+		}
+	})
+}
+
+// A mutex with bad options says so, whatever it is asked.
+func TestAMutexTellsItsOptionsAndWhatIsWrongWithThem(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := clustertest.New(3).Locker(t, redlock.WithTTL(time.Minute), redlock.WithHolder("me"))
+		if m := l.Mutex("a"); m.TTL() != time.Minute || m.Holder() != "me" {
+			t.Errorf("TTL %v, holder %q", m.TTL(), m.Holder())
+		}
+		if m := l.Mutex("a", redlock.WithTTL(time.Second), redlock.WithHolder("")); m.TTL() != time.Second || m.Holder() != "" {
+			t.Errorf("TTL %v, holder %q", m.TTL(), m.Holder())
+		}
+		if m := new(redlock.Mutex); m.TTL() != 0 || m.Holder() != "" {
+			t.Errorf("a zero Mutex: TTL %v, holder %q", m.TTL(), m.Holder())
+		}
+		for _, m := range []*redlock.Mutex{new(redlock.Mutex), l.Mutex(""), l.Mutex("a", redlock.WithTTL(-1))} {
+			in, err := m.Inspect(t.Context())
+			if _, ok := errors.AsType[*redlock.OptionError](err); !ok || in != nil {
+				t.Errorf("Inspect of %v: %+v, %v", m, in, err)
+			}
+		}
+	})
+}

@@ -56,6 +56,12 @@ func (m *Mutex) bad() error {
 // Name returns the mutex's name.
 func (m *Mutex) Name() string { return m.name }
 
+// TTL returns the TTL of the mutex's locks ([WithTTL]), or 0 if there is none, as in a zero Mutex.
+func (m *Mutex) TTL() time.Duration { return m.terms.ttl }
+
+// Holder returns the label of the mutex's locks ([WithHolder]), or "" if they have none.
+func (m *Mutex) Holder() string { return m.terms.holder }
+
 // String returns the mutex's name, with what it is.
 func (m *Mutex) String() string { return fmt.Sprintf("redlock.Mutex(%q)", m.name) }
 

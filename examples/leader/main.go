@@ -1,18 +1,21 @@
-// Command leader runs on several machines, of which one at a time leads.
+// Command leader runs on several machines, of which one at a time leads. The others tell who it is.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/leader
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/election"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -33,28 +36,38 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer locks.Close(ctx)
-	campaign(ctx, locks, "leader", tick)
-	return nil
+	defer locks.Close(context.WithoutCancel(ctx))
+	return serve(ctx, locks, tick)
 }
 
 // ttl is how long the others wait for a leader that has crashed.
 const ttl = 15 * time.Second
 
-// campaign calls lead whenever this process has become the leader, until ctx ends. The context that
-// lead gets ends with the leadership.
+// serve leads whenever this process is elected, and logs who leads, until ctx ends.
 //
-// A leader that ctx ends unlocks, and the next one takes over at once. One that crashes is replaced
+// A leader that ctx ends resigns, and the next one takes over at once. One that crashes is replaced
 // after the TTL.
-func campaign(ctx context.Context, locks *redlock.Locker, name string, lead func(context.Context, *redlock.Lease) error) {
-	host, _ := os.Hostname()
-	mutex := locks.Mutex(name,
-		redlock.WithTTL(ttl),
-		redlock.WithHolder(fmt.Sprintf("%s/%d", host, os.Getpid())))
-	for ctx.Err() == nil {
-		if err := mutex.Do(ctx, lead); err != nil && ctx.Err() == nil {
-			log.Printf("%s: %v; campaigning again", name, err)
-			pause(ctx, time.Second) // some errors come at once, and again
+func serve(ctx context.Context, locks *redlock.Locker, lead func(context.Context, *redlock.Lease) error) error {
+	leader := election.New(locks, "leader", redlock.WithTTL(ttl))
+	var watching sync.WaitGroup
+	watching.Go(func() { watch(ctx, leader) })
+	defer watching.Wait()
+	if err := leader.Lead(ctx, lead); !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return nil // told to stop
+}
+
+// watch logs each change of the leader.
+func watch(ctx context.Context, e *election.Election) {
+	for leader, err := range e.Observe(ctx) {
+		switch {
+		case err != nil:
+			log.Printf("who leads is unknown: %v", err)
+		case leader == election.Leader{}:
+			log.Print("nobody leads")
+		default:
+			log.Printf("%s leads, with token %d", leader.Holder, leader.Fence)
 		}
 	}
 }
@@ -62,20 +75,12 @@ func campaign(ctx context.Context, locks *redlock.Locker, name string, lead func
 // tick is what the leader does. Whatever it writes goes out with the fencing token: a leader that
 // was paused, and does not know yet that there is another, is refused by it.
 func tick(ctx context.Context, lease *redlock.Lease) error {
-	log.Printf("leading, with token %d", lease.Fence())
 	for every := time.Tick(time.Second); ; {
 		select {
 		case <-every:
-			log.Print("tick")
+			log.Printf("tick, with token %d", lease.Fence())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
 	}
 }

@@ -59,7 +59,11 @@ func TestThereIsOneLeaderAndTheNextTakesOver(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			stop[name] = cancel
 			locks := q.Locker()
-			candidates.Go(func() { campaign(ctx, locks, "leader", p.lead(name)) })
+			candidates.Go(func() {
+				if err := serve(ctx, locks, p.lead(name)); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
 		}
 		time.Sleep(time.Hour)
 		first := p.leader()

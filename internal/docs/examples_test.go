@@ -13,7 +13,7 @@ import (
 // appears in others' examples.
 func TestEveryFunctionHasAnExample(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{".", "pool", "guard", "redlocktest", "redlockotel", "redlockprom"} {
+	for _, dir := range []string{".", "pool", "guard", "election", "redlocktest", "redlockotel", "redlockprom"} {
 		functions, examples := make(map[string]bool), make(map[string]bool)
 		for _, d := range declarations(t, dir) {
 			f, ok := d.(*ast.FuncDecl)

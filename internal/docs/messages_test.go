@@ -94,7 +94,7 @@ func entriesOf(line string, named bool) (all []string) {
 }
 
 // packages are those whose errors and warnings a user sees.
-var packages = []string{".", "internal/dispatch", "internal/wire", "internal/notify", "pool", "guard", "cmd/redlock", "cmd/redlock/internal/leash"}
+var packages = []string{".", "internal/dispatch", "internal/wire", "internal/notify", "pool", "guard", "election", "cmd/redlock", "cmd/redlock/internal/leash"}
 
 // messages returns the texts of the errors and warnings that the packages can give, and where, with
 // … for what changes.

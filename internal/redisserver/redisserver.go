@@ -22,6 +22,7 @@ type Server struct {
 	Addr string
 	cmd  *exec.Cmd
 	dir  string
+	args []string
 	gone chan struct{} // closed when the process has ended
 }
 
@@ -54,6 +55,28 @@ func (s *Servers) Addrs() []string {
 
 // Process returns the process of master i, to stop, kill or freeze it.
 func (s *Servers) Process(i int) *os.Process { return s.all[i].cmd.Process }
+
+// Restart kills master i and starts it again at its address, with what it has written to its disk:
+// nothing, unless its args say so. It returns once the master accepts connections.
+func (s *Servers) Restart(i int) error {
+	old := s.all[i]
+	_ = old.cmd.Process.Kill()
+	<-old.gone
+	_, port, err := net.SplitHostPort(old.Addr)
+	if err != nil {
+		return fmt.Errorf("redisserver: %w", err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return fmt.Errorf("redisserver: %w", err)
+	}
+	fresh, err := launchIn(old.dir, old.cmd.Path, number, old.args)
+	if err != nil {
+		return fmt.Errorf("redisserver: %w", err)
+	}
+	s.all[i] = fresh
+	return nil
+}
 
 // Stop ends all of them, and deletes what they have written. It may be called more than once.
 func (s *Servers) Stop() {
@@ -107,11 +130,20 @@ func freePort() (int, error) {
 	return port, nil
 }
 
+// launch starts one master in a directory of its own.
 func launch(path string, port int, args []string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "redlock-server-")
 	if err != nil {
 		return nil, fmt.Errorf("a directory: %w", err)
 	}
+	s, err := launchIn(dir, path, port, args)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+func launchIn(dir, path string, port int, args []string) (*Server, error) {
 	own := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no"}
 	cmd := exec.Command(path, append(own, args...)...) //nolint:noctx // it lives until Stop
 	out, err := cmd.StdoutPipe()
@@ -119,9 +151,9 @@ func launch(path string, port int, args []string) (*Server, error) {
 		return nil, fmt.Errorf("a pipe: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), cmd: cmd, dir: dir, gone: make(chan struct{})}
+	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), cmd: cmd, dir: dir, args: args, gone: make(chan struct{})}
 	var said strings.Builder
 	ready := false
 	lines := bufio.NewScanner(out)
@@ -137,7 +169,7 @@ func launch(path string, port int, args []string) (*Server, error) {
 	if !ready {
 		_ = cmd.Process.Kill()
 		<-s.gone
-		return nil, errors.Join(fmt.Errorf("%s does not start:\n%s", path, said.String()), os.RemoveAll(dir))
+		return nil, fmt.Errorf("%s does not start:\n%s", path, said.String())
 	}
 	return s, nil
 }

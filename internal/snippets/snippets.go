@@ -75,6 +75,7 @@ var packages = map[string]string{ //nolint:gosec // import paths
 
 	"redlock":      "github.com/go-redlock/redlock",
 	"pool":         "github.com/go-redlock/redlock/pool",
+	"election":     "github.com/go-redlock/redlock/election",
 	"redlocktest":  "github.com/go-redlock/redlock/redlocktest",
 	"redlockotel":  "github.com/go-redlock/redlock/redlockotel",
 	"redlockprom":  "github.com/go-redlock/redlock/redlockprom",
