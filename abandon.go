@@ -74,15 +74,6 @@ func (a *attempt) quiet(loud *wire.Request) *wire.Request {
 	return r
 }
 
-// remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With mu
-// held.
-func (a *attempt) remainder() time.Duration {
-	if a.terms.minHold == 0 {
-		return 0
-	}
-	return clock.CeilMillis(max(a.start.Add(a.terms.minHold).Until(a.now()), 0))
-}
-
 // free releases the lock on one node. If a request that takes the lock is under way there, the
 // release waits for its answer, because on a pool of connections it could overtake that request. If
 // it returns a round trip, a caller that waits for the answer must run it. With mu held.

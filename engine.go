@@ -96,6 +96,13 @@ func (en *engine) listens(level slog.Level) bool {
 	return len(en.observers) > 0 || en.logger.Enabled(context.Background(), level)
 }
 
+// failed reports that a call which began then ended without a lease.
+func (en *engine) failed(ctx context.Context, name string, err error, began time.Time) {
+	if len(en.observers) > 0 {
+		en.observe(ctx, FailedEvent{Name: name, Err: err, Wait: en.clock.Now().Sub(began)})
+	}
+}
+
 // emit logs an event, and passes it to the observers.
 func (en *engine) emit(ctx context.Context, level slog.Level, text string, e Event) {
 	if en.logger.Enabled(ctx, level) {

@@ -26,7 +26,7 @@ var (
 	ErrNoQuorum = errors.New("no quorum of nodes")
 
 	// ErrTooLate: a majority granted the lock, but only after its validity was over; it was rolled
-	// back.
+	// back. Or, of several locks that TryLockAll took, one was lost before it had all.
 	ErrTooLate = errors.New("quorum came too late")
 
 	// ErrLost: the lease has run out, or a majority of the nodes has lost the lock or given it to

@@ -18,9 +18,10 @@ import (
 // If a majority says that the lock is gone, the lease ends. Anything less changes nothing: a node
 // that did not answer may still have the lock.
 type extension struct {
-	lease *Lease
-	start clock.Moment // before the first request was sent
-	done  chan struct{}
+	lease   *Lease
+	start   clock.Moment // before the first request was sent
+	timeout time.Duration
+	done    chan struct{}
 
 	// The attempt's mu guards these.
 	replies []wire.Reply
@@ -37,24 +38,36 @@ type extension struct {
 // error is ErrNoQuorum or the context's error; the deadline is then unchanged, and Extend may be
 // called again. Extend never takes a lost lock again.
 func (le *Lease) Extend(ctx context.Context) error {
+	e, err := le.startExtension(ctx)
+	if err != nil {
+		return err
+	}
+	return e.wait(ctx)
+}
+
+// startExtension sends an extension, for which wait waits.
+func (le *Lease) startExtension(ctx context.Context) (*extension, error) {
 	if !le.held() {
-		return ErrReleased
+		return nil, ErrReleased
 	}
 	if le.Err() == nil && ctx.Err() != nil {
-		return fmt.Errorf("redlock: extend %q: %w", le.Name(), ended(ctx))
+		return nil, fmt.Errorf("redlock: extend %q: %w", le.Name(), ended(ctx))
 	}
 	a := le.attempt
 	a.mu.Lock()
+	defer a.unlock()
 	le.check()
 	if le.cause != nil {
-		a.unlock()
-		return &QuorumError{Op: "extend", Name: a.name, Needed: a.engine.quorum, verdict: le.cause}
+		return nil, &QuorumError{Op: "extend", Name: a.name, Needed: a.engine.quorum, verdict: le.cause}
 	}
-	e := le.extend(false)
-	timeout := a.timeout
-	a.unlock()
+	return le.extend(false), nil
+}
 
-	timer := a.engine.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
+// wait waits until the extension is decided, but no longer than the node timeout, the lease and
+// ctx last.
+func (e *extension) wait(ctx context.Context) error {
+	le, timeout := e.lease, e.timeout
+	timer := le.attempt.engine.clock.AfterFunc(withGrace(timeout), func() { e.expire(dispatch.Silent(timeout)) })
 	defer timer.Stop()
 	select {
 	case <-e.done:
@@ -81,6 +94,7 @@ func (le *Lease) extend(renewal bool) *extension {
 		a.extend, a.rejoin = a.request(wire.Extend), a.request(wire.Rejoin)
 	}
 	a.timeout = a.engine.timeout(a.terms)
+	e.timeout = a.timeout
 	until := clock.IO().Add(a.timeout)
 	for i, ln := range a.engine.lines {
 		switch a.state.Extend(i, renewal) {

@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -215,8 +216,40 @@ func (le *Lease) lose() {
 	a := le.attempt
 	le.leaveQueue() // first: a caller that learns of the end must find the queue left
 	le.end(ErrLost)
-	a.abandon(a.remainder(), nil)
+	a.abandon(le.remainder(), nil)
 	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.name, Held: le.ended.Sub(le.start.Mono)})
+}
+
+// drop ends a lease that its caller never saw, and gives its lock up, or to the next in the queue.
+// Nothing waits for that.
+func (le *Lease) drop() {
+	a := le.attempt
+	a.mu.Lock()
+	switch {
+	case errors.Is(le.cause, ErrLost), errors.Is(le.cause, ErrReleased):
+	case le.cause == nil && le.handOver():
+	default: // also where Close has ended it
+		le.end(ErrReleased)
+		a.stopTimer()
+		a.abandon(le.remainder(), nil)
+		le.queueEvent(slog.LevelDebug, "redlock: lease given up", ReleasedEvent{Name: a.name, Held: le.ended.Sub(le.start.Mono)})
+	}
+	a.unlock()
+	le.leaveQueue()
+}
+
+// adopt puts the lease, which is renewed if renews is set, under terms that begin now.
+func (le *Lease) adopt(t *terms, renews bool) {
+	a := le.attempt
+	a.mu.Lock()
+	le.terms, le.start = t, a.now()
+	a.unlock()
+	switch {
+	case t.maxHold > 0 && !renews:
+		le.startRenewal()
+	case t.maxHold == 0 && renews:
+		a.engine.renewals.Remove(&le.renewing)
+	}
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.

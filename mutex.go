@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
@@ -85,20 +86,36 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	}
 	l := m.locker
 	began := l.clock.Now()
+	le, err := m.obtain(ctx, t, acquire, began)
+	if err != nil {
+		l.failed(ctx, m.name, err, began)
+		return nil, err
+	}
+	if t.maxHold > 0 {
+		le.startRenewal()
+	}
+	return le, nil
+}
+
+// obtain takes the lock by acquire, for a call that began then. The lease is not renewed yet.
+func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began time.Time) (*Lease, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
 	}
-	q, err := l.queues.join(m.name, t.plain)
+	q, err := m.locker.queues.join(m.name, t.plain)
 	if err != nil {
 		return nil, err
 	}
 	g, err := acquire(m, ctx, q, t) // which leaves the queue if it fails
 	if err != nil {
-		if len(l.observers) > 0 {
-			l.observe(ctx, FailedEvent{Name: m.name, Err: err, Wait: l.clock.Now().Sub(began)})
-		}
 		return nil, err
 	}
+	return m.hold(ctx, q, t, g, began)
+}
+
+// hold makes a lease of a grant.
+func (m *Mutex) hold(ctx context.Context, q *localQueue, t *terms, g grant, began time.Time) (*Lease, error) {
+	l := m.locker
 	le := newLease(ctx, q, t, g)
 	if !le.register() {
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
@@ -110,16 +127,12 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono),
 		})
 	}
-	if t.maxHold > 0 {
-		le.startRenewal()
-	}
 	return le, nil
 }
 
 // runAttempt runs the algorithm once. If queued is true, nodes that refuse the attempt queue it
 // under the entry. Where the votes are split it gives way at end (unless that is zero) or sooner.
 func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *attempt, _ error) {
-	l := m.locker
 	if !queued {
 		entry = nil
 	}
@@ -130,6 +143,15 @@ func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, q
 			a.giveUp(context.Canceled)
 		}
 	}()
+	if err := m.decided(ctx, a); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// decided waits until an attempt is decided, and returns nil if it was won.
+func (m *Mutex) decided(ctx context.Context, a *attempt) error {
+	l := m.locker
 	err := a.wait(ctx)
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount()})
@@ -137,13 +159,10 @@ func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, q
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
 		l.outage.over(&l.journal, l.clock.Now())
 	}
-	if err != nil {
-		return nil, err
-	}
-	if a.state.Token != 0 {
+	if err == nil && a.state.Token != 0 {
 		l.tokens.observe(m.keys.Lock, a.state.Token)
 	}
-	return a, nil
+	return err
 }
 
 // Do waits for the lock as Lock does, runs fn, and unlocks. Without [WithRenewal] it renews the
@@ -181,11 +200,16 @@ func (m *Mutex) do(ctx context.Context, acquire acquirer, fn func(context.Contex
 		return err
 	}
 	result, end := le.run(ctx, fn)
+	return doError(strconv.Quote(m.name), result, end)
+}
+
+// doError is what a call returns whose function ended with that result, and its lease so.
+func doError(of string, result, end error) error {
 	switch {
 	case end == nil, errors.Is(end, ErrReleased), errors.Is(result, end):
 		return result
 	default:
-		return errors.Join(result, fmt.Errorf("redlock: do %q: %w", m.name, end))
+		return errors.Join(result, fmt.Errorf("redlock: do %s: %w", of, end))
 	}
 }
 

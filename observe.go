@@ -39,13 +39,15 @@ type NodeEvent struct {
 // attempts.
 type AttemptEvent struct {
 	Name string
-	// nil: the lock was taken; else ErrHeld, ErrNoQuorum, ErrTooLate or the context's error
+	// nil: the lock was taken; else ErrHeld, ErrNoQuorum, ErrTooLate or the context's error, or
+	// [context.Canceled] where LockAll gave the attempt up because another lock comes first
 	Err     error
 	Took    time.Duration // from before the first request to the decision
 	Repairs int           // nodes that needed a second request for the fencing token
 }
 
-// An AcquiredEvent reports that a call returned a lease.
+// An AcquiredEvent reports that a call returned a lease; or has one of those for several locks,
+// which it returns once it has all.
 type AcquiredEvent struct {
 	Name     string
 	Fence    uint64        // 0 without fencing
@@ -53,7 +55,8 @@ type AcquiredEvent struct {
 	Validity time.Duration // what is left of the lease
 }
 
-// A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease.
+// A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease; or one of those for
+// several locks, with the name of the one that could not be had.
 type FailedEvent struct {
 	Name string
 	Err  error

@@ -170,6 +170,17 @@ func (q *localQueue) overtake() {
 	q.refusal = nil
 }
 
+// claim takes the turn if nobody has it. It returns false, and changes nothing, if somebody has.
+func (q *localQueue) claim() bool {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	if q.active > 0 {
+		return false
+	}
+	q.active++
+	return true
+}
+
 // push lets w wait at the end. With mu held.
 func (q *localQueue) push(w *waiter) {
 	w.queued, w.prev = true, q.last

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/dispatch"
@@ -23,31 +24,47 @@ import (
 // unlocked before, and then sends nothing.
 func (le *Lease) Unlock(ctx context.Context) error {
 	_ = ctx // bounds nothing: see above
+	own, sent, err := le.release()
+	if !sent {
+		return err
+	}
+	return le.released(own)
+}
+
+// release ends the lease and sends the releases of its lock, whose answers released waits for. If
+// it reports false there is nothing to wait for: the lock was handed over, or the lease had ended.
+func (le *Lease) release() (own *dispatch.Inline, sent bool, _ error) {
 	if !le.held() {
-		return ErrReleased
+		return nil, false, ErrReleased
 	}
 	a := le.attempt
 	a.mu.Lock()
 	le.check()
 	if le.unlocked {
 		a.unlock()
-		return ErrReleased
+		return nil, false, ErrReleased
 	}
 	le.unlocked = true
 	if le.cause != nil && !errors.Is(le.cause, ErrClosed) {
 		a.unlock()
-		return le.unlockError(ErrLost, nil)
+		return nil, false, le.unlockError(ErrLost, nil)
 	}
 	if le.cause == nil && le.handOver() {
 		a.unlock()
-		return nil
+		return nil, false, nil
 	}
 	le.end(ErrReleased)
 	vote := a.openVote()
-	own := a.abandon(a.remainder(), vote)
+	own = a.abandon(le.remainder(), vote)
 	a.setTimer(vote.until.Mono)
 	a.unlock()
+	return own, true, nil
+}
 
+// released waits for the nodes' answers to the releases, and makes the round trip that release has
+// left to the caller, if there is one.
+func (le *Lease) released(own *dispatch.Inline) error {
+	a := le.attempt
 	if own != nil {
 		defer le.leaveQueue() // where an Observer panics
 		own.Run()
@@ -55,12 +72,12 @@ func (le *Lease) Unlock(ctx context.Context) error {
 	<-a.done
 	le.leaveQueue()
 	a.timer.Stop()
-	err := vote.verdict
+	err := a.vote.verdict
 	if err == nil && le.deadline.Until(a.now()) <= 0 {
 		err = ErrLost
 	}
 	if err != nil {
-		err = le.unlockError(err, vote)
+		err = le.unlockError(err, &a.vote)
 	}
 	level := slog.LevelDebug
 	if err != nil {
@@ -70,6 +87,15 @@ func (le *Lease) Unlock(ctx context.Context) error {
 		a.engine.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.name, Err: err, Held: le.ended.Sub(le.start.Mono)})
 	}
 	return err
+}
+
+// remainder is how long the keys must stay for the minimum hold, in whole milliseconds. With the
+// attempt's mu held.
+func (le *Lease) remainder() time.Duration {
+	if le.terms.minHold == 0 {
+		return 0
+	}
+	return clock.CeilMillis(max(le.start.Add(le.terms.minHold).Until(le.attempt.now()), 0))
 }
 
 // unlockError is the error of Unlock if it did not find and delete the lock on a majority.

@@ -29,16 +29,10 @@ const (
 
 // await takes the lock, however long that takes within ctx and the terms' wait.
 func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, error) {
-	l := m.locker
 	if t.wait != Forever {
-		var cancel context.CancelCauseFunc
-		ctx, cancel = context.WithCancelCause(ctx)
-		defer cancel(nil)
-		timer := l.clock.AfterFunc(t.wait, func() { cancel(errWaited) })
-		defer timer.Stop()
-		if until := clock.IO().Add(t.wait); lasts(ctx, until) {
-			ctx = &waitContext{ctx, until}
-		}
+		var stop func()
+		ctx, stop = m.locker.within(ctx, t.wait)
+		defer stop()
 	}
 	g, err := q.wait(ctx, t)
 	if err != nil {
@@ -61,6 +55,20 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 	g, err = m.contend(ctx, q, t)
 	has = err == nil
 	return g, err
+}
+
+// within returns a context that ends with ctx, and after a wait at the latest. Call stop once it is
+// no longer needed.
+func (en *engine) within(ctx context.Context, wait time.Duration) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := en.clock.AfterFunc(wait, func() { cancel(errWaited) })
+	if until := clock.IO().Add(wait); lasts(ctx, until) {
+		ctx = &waitContext{ctx, until}
+	}
+	return ctx, func() {
+		timer.Stop()
+		cancel(nil)
+	}
 }
 
 // A waitContext is one that ends with [WithWait], and says so beforehand.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"slices"
 	"strconv"
 
 	"github.com/go-redlock/redlock"
@@ -50,25 +49,14 @@ func run(ctx context.Context, args []string) error {
 	})
 }
 
-// both runs fn under the locks of two accounts. It takes them in the order of their names,
-// whichever comes first in the transfer: two transfers that go opposite ways then wait for the same
-// lock first, and neither holds what the other waits for.
+// both runs fn under the locks of two accounts. Transfers that go opposite ways do not wait for
+// each other in a circle, whichever account they name first.
 //
 // The context that fn gets ends as soon as either lock is lost.
 func both(ctx context.Context, locks *redlock.Locker, a, b string, fn func(context.Context) error) error {
-	names := []string{"account:" + a, "account:" + b}
-	slices.Sort(names)
-	names = slices.Compact(names) // a transfer to oneself needs one lock
-	return all(ctx, locks, names, fn)
-}
-
-// all runs fn under the locks of all names, which are taken in that order, and released in the
-// opposite one.
-func all(ctx context.Context, locks *redlock.Locker, names []string, fn func(context.Context) error) error {
-	if len(names) == 0 {
-		return fn(ctx)
+	accounts := []*redlock.Mutex{locks.Mutex("account:" + a)}
+	if b != a { // a transfer to oneself needs one lock
+		accounts = append(accounts, locks.Mutex("account:"+b))
 	}
-	return locks.Do(ctx, names[0], func(ctx context.Context, _ *redlock.Lease) error {
-		return all(ctx, locks, names[1:], fn)
-	})
+	return redlock.DoAll(ctx, func(ctx context.Context, _ *redlock.Leases) error { return fn(ctx) }, accounts...)
 }

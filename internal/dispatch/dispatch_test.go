@@ -99,3 +99,42 @@ func TestANodeThatIsFullIsSentNoNewLocks(t *testing.T) {
 		d.Join()
 	})
 }
+
+// Calls that are sent together leave in one round trip to each node, and none before the last.
+func TestCallsSentTogetherShareARoundTrip(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var trips []int // how many calls each had
+		node := memnode.New("node").Through(func(m memnode.Message) memnode.Fate {
+			trips = append(trips, len(m.Requests))
+			return memnode.Fate{}
+		})
+		d := dispatch.New([]wire.Node{node}, dispatch.Hooks{
+			Full:  func(int) bool { return false },
+			Alive: func(int) {},
+			Heard: func(int, wire.Verb, *wire.Reply, time.Duration, time.Time) {},
+		})
+		to := &receiver{hook: func() {}}
+		send := func() {
+			until := clock.IO().Add(time.Second)
+			call := dispatch.Call{To: to, Request: &wire.Request{Verb: wire.Inspect, Lock: "a"}, Until: until, Within: time.Second, Waits: true}
+			if d.Lines()[0].Send(call) != nil {
+				t.Error("the sender is to make the round trip itself")
+			}
+			synctest.Wait()
+		}
+		d.Together(func() {
+			send()
+			d.Together(send)
+			send()
+			if trips != nil {
+				t.Errorf("%v were sent too soon", trips)
+			}
+		})
+		if !d.Drain(nil) || to.answers.Load() != 3 || len(trips) != 1 || trips[0] != 3 {
+			t.Errorf("%d answers to %v", to.answers.Load(), trips)
+		}
+		d.Retire()
+		d.Join()
+	})
+}

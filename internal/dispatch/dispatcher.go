@@ -66,6 +66,16 @@ func New(nodes []wire.Node, h Hooks) *Dispatcher {
 // Lines returns the lines to the nodes, in their order. The caller must not change the slice.
 func (d *Dispatcher) Lines() []*Line { return d.lines }
 
+// Together calls f, which sends several calls and does not wait for their answers: they leave in
+// one round trip to each node, or in as few as can be.
+func (d *Dispatcher) Together(f func()) {
+	for _, ln := range d.lines {
+		ln.gather()
+		defer ln.depart()
+	}
+	f()
+}
+
 // Retire ends the goroutines that wait for requests. Requests are carried also after that.
 func (d *Dispatcher) Retire() {
 	for _, ln := range d.lines {

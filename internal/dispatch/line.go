@@ -49,6 +49,7 @@ type Line struct {
 	trips   int           // under way
 	idle    int           // workers that wait for a round trip to make
 	next    chan struct{} // wakes one of them
+	gathers int           // calls of Together under way: no round trip begins
 	retired bool          // no worker waits any more
 	// the last trip brought no answer: one request at a time is sent, as a probe
 	probing bool
@@ -99,11 +100,27 @@ func (ln *Line) Send(c Call) *Inline {
 		return &ln.inline
 	default:
 		ln.queue = append(ln.queue, c)
-		if ln.trips < ln.limit() {
+		if ln.gathers == 0 && ln.trips < ln.limit() {
 			ln.startWorker()
 		}
 	}
 	return nil
+}
+
+// gather has the calls to come wait for one another.
+func (ln *Line) gather() {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	ln.gathers++
+}
+
+// depart sends the calls that were gathered, unless others are still being gathered.
+func (ln *Line) depart() {
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	if ln.gathers--; ln.gathers == 0 && len(ln.queue) > 0 && ln.trips < ln.limit() {
+		ln.startWorker()
+	}
 }
 
 // canInline reports whether the sender may make the round trip itself: waking a goroutine for it,
@@ -113,7 +130,7 @@ func (ln *Line) Send(c Call) *Inline {
 // ago. Then the sender is back when the call counts as unanswered, and within inlineWindow of that
 // answer. With mu held.
 func (ln *Line) canInline(c Call) bool {
-	return ln.lone && c.Waits && ln.trips == 0 && !ln.probing && !ln.retired &&
+	return ln.lone && c.Waits && ln.trips == 0 && ln.gathers == 0 && !ln.probing && !ln.retired &&
 		c.Until.Sub(ln.heard) < inlineWindow && isPrompt(ln.node)
 }
 

@@ -31,7 +31,7 @@ var mutants = []mutant{
 	{"wall-clock-ignored", "internal/clock/clock.go", "return min(m.Mono.Sub(now.Mono), m.Wall-now.Wall)", "return m.Mono.Sub(now.Mono)", sim("steady")},
 	{"quorum", "redlock.go", "len(nodes)/2+1,", "len(nodes)/2,", sim("steady")},
 	{"quorum-even", "redlock.go", "len(nodes)/2+1,", "(len(nodes)+1)/2,", sim("steady")},
-	{"hand-over-after-release", "unlock.go", "if le.cause == nil && le.handOver() {\n\t\ta.unlock()\n\t\treturn nil\n\t}\n\tle.end(ErrReleased)\n\tvote := a.openVote()\n\town := a.abandon(a.remainder(), vote)", "vote := a.openVote()\n\town := a.abandon(a.remainder(), vote)\n\tif le.cause == nil {\n\t\ta.state.Conclude(1)\n\t\tif le.handOver() {\n\t\t\ta.unlock()\n\t\t\treturn nil\n\t\t}\n\t}\n\tle.end(ErrReleased)\n\ta.state.Conclude(2)", sim("steady")},
+	{"hand-over-after-release", "unlock.go", "if le.cause == nil && le.handOver() {\n\t\ta.unlock()\n\t\treturn nil, false, nil\n\t}\n\tle.end(ErrReleased)\n\tvote := a.openVote()\n\town = a.abandon(le.remainder(), vote)", "vote := a.openVote()\n\town = a.abandon(le.remainder(), vote)\n\tif le.cause == nil {\n\t\ta.state.Conclude(1)\n\t\tif le.handOver() {\n\t\t\ta.unlock()\n\t\t\treturn nil, false, nil\n\t\t}\n\t}\n\tle.end(ErrReleased)\n\ta.state.Conclude(2)", sim("steady")},
 	{"hand-over-same-token", "internal/quorum/acquisition.go", "a.spent++\n\treturn a.spent", "return a.spent", sim("steady")},
 	{"hand-over-deadline", "queue.go", "start: now, deadline: le.deadline}", "start: now, deadline: now.Add(validity(a.terms.ttl))}", sim("steady")},
 	{"block-of-a-minority", "block.go", "if v.vote.Outcome() != quorum.Yes {", "if v.vote.Ayes < 1 {", sim("clocks")},
@@ -234,6 +234,18 @@ var mutants = []mutant{
 	{"lua-guard-followed", "pool/lua/guard.lua", "local followed = m[4] and m[4] ~= read and read ~= '0'", "local followed = false", test("./pool", "TestTheGuardKeepsAMasterThatFollowedAnotherOutUntilItIsToldOtherwise")},
 	{"lua-guard-by-replication-id", "pool/lua/guard.lua", "'stats')\n  local run, read = string.match(info, 'run_id:(%w+)'), string.match(info, 'total_net_repl_input_bytes:(%d+)')", "'replication')\n  local run, read = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), string.match(info, 'master_replid:(%w+)')", test("./pool", "TestTheGuardTakesNoCopyForALoss")},
 	{"lua-guard-old-marker", "pool/lua/guard.lua", "local followed = m[4] and m[4] ~= read", "local followed = m[4] ~= read", test("./pool", "TestTheGuardGoesOnFromTheMarkerOfAnOlderProgram")},
+
+	// Several locks at once.
+	{"sets-as-given", "all.go", "slices.SortFunc(parts, func(p, q part) int { return cmp.Compare(p.mutex.keys.Lock, q.mutex.keys.Lock) })", "_, _ = cmp.Compare[int], slices.SortFunc[[]part]", sim("sets")},
+	{"sets-kept-behind", "collect.go", "p.attempt.giveUp(context.Canceled)\n\t\t_ = p.mutex.decided(ctx, p.attempt)\n\t}\n\tc.drop(at)", "_ = c.settle(ctx, p)\n\t}\n\tif at < to {\n\t\tc.parts[at].drop()\n\t}", test(".", "TestWhoWaitsForALockHoldsNoneBehindIt")},
+	{"sets-lost-unseen", "collect.go", "\t\tif err == nil {\n\t\t\terr = c.check()\n\t\t}\n", "", test(".", "TestOnlyValidLeasesAreReturned")},
+	{"sets-loss-ends-no-wait", "collect.go", "context.AfterFunc(p.lease.Context(), cancel)", "func() bool { return false }", test(".", "TestALockLostWhileAnotherIsWaitedForIsTakenAnew")},
+	{"sets-not-renewed", "collect.go", "p.lease.startRenewal()", "_ = p", test(".", "TestWhoWaitsForALockHoldsNoneBehindIt")},
+	{"sets-all-give-way", "collect.go", "if at == 0 {\n\t\treturn last", "if at >= 0 {\n\t\treturn last", test(".", "TestOfTryLockAllsThatMeetOneSucceeds")},
+	{"sets-none-gives-way", "collect.go", "if at == 0 {\n\t\treturn last", "if at < 0 {\n\t\treturn last", test(".", "TestTryLockAllDoesNotWaitForAHolder")},
+	{"sets-minimum-hold", "all.go", "p.terms.wait, p.terms.maxHold, p.terms.minHold = Forever, Forever, 0", "p.terms.wait, p.terms.maxHold = Forever, Forever", test(".", "TestAMinimumHoldCountsFromTheReturnOfLockAll")},
+	{"sets-one-by-one", "internal/dispatch/line.go", "if ln.gathers == 0 && ln.trips < ln.limit()", "if ln.trips < ln.limit()", test("./internal/dispatch", "TestCallsSentTogetherShareARoundTrip")},
+	{"sets-closed", "lease.go", "case errors.Is(le.cause, ErrLost), errors.Is(le.cause, ErrReleased):\n", "case le.cause != nil:\n", test(".", "TestCloseEndsLockAll")},
 }
 
 // idle are edits that change nothing anybody could see, and why.

@@ -23,6 +23,7 @@
 //	moves     the same, but the clients' clocks are steady: no server has two votes
 //	hands     one client, whose goroutines hand the lock on while a majority of the nodes loses it:
 //	          a loss that was told during a hand-over ends the lease that comes of it
+//	sets      as steady, but everybody takes several locks at once: nobody waits in a circle
 //	turns     one client's short turns, hundreds to thousands of them, and then all registers are
 //	          lost: another client's token is above all of them. One schedule of it comes to a
 //	          hundred of the others

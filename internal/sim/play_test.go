@@ -120,9 +120,12 @@ func (c *client) work(random *rand.Rand) {
 		time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(spread))))
 		c.wait()
 		name := w.names[random.IntN(len(w.names))]
-		if random.IntN(12) == 0 {
+		switch {
+		case w.regime.sets && random.IntN(8) > 0, len(w.names) > 1 && random.IntN(4) == 0:
+			c.holdAll(random)
+		case random.IntN(12) == 0:
 			c.do(name, random)
-		} else {
+		default:
 			c.hold(name, random)
 		}
 	}

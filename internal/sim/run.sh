@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs many schedules, on all processors: run.sh [COUNT in all [FIRST SEED]]. 100,000 take a few
-# minutes, a million an hour or less. Of the eleventh regime, turns, one schedule comes to a hundred
-# of each of the others.
+# minutes, a million an hour or less. Of the last regime, turns, one schedule comes to a hundred of
+# each of the others.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-count=${1:-100000} first=${2:-1} regimes=10 workers=$(nproc)
+count=${1:-100000} first=${2:-1} regimes=11 workers=$(nproc)
 each=$(((count + regimes * workers - 1) / (regimes * workers)))
 program=$(mktemp)
 trap 'rm -f "$program"' EXIT

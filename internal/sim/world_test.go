@@ -34,6 +34,7 @@ type regime struct {
 	fierce bool
 	moves  bool // an address leads to another node's server for a message now and then
 	hands  bool // one client hands one lock on, and all nodes lose it now and then
+	sets   bool // everybody takes several locks at once
 	turns  bool // one client takes up to 2,100 locks, and then all registers are lost
 }
 
@@ -48,6 +49,7 @@ var regimes = []regime{
 	{name: "addresses", late: true, wrong: true, fierce: true, moves: true},
 	{name: "moves", exclusive: true, late: true, skew: true, moves: true},
 	{name: "hands", hands: true},
+	{name: "sets", exclusive: true, late: true, drift: true, skew: true, restarts: true, sets: true},
 	{name: "turns", exclusive: true, turns: true},
 }
 
@@ -143,6 +145,10 @@ func newWorld(r regime, seed uint64) *world {
 		losses: make(map[int]time.Time), gone: make(map[extension]int), ends: make(map[string]time.Time), most: maxMessages,
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
+	if r.sets {
+		w.names = []string{"a", "b", "c", "d"}[:2+random.IntN(3)]
+		w.budget, w.most = 2*w.budget, 2*w.most
+	}
 	if r.fierce {
 		w.calm, w.names, w.pace = false, w.names[:1], w.pace/4
 	}
