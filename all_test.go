@@ -351,7 +351,7 @@ func TestOfTryLockAllsThatMeetOneSucceeds(t *testing.T) {
 						var won, failed atomic.Int32
 						var all sync.WaitGroup
 						for i, set := range sets {
-							late := time.Duration(random.IntN(2000)) * time.Microsecond
+							late := time.Duration(random.IntN(300)) * time.Microsecond
 							all.Go(func() {
 								time.Sleep(late)
 								ls, err := redlock.TryLockAll(t.Context(), mutexes(lockers[i], set...)...)
