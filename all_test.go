@@ -349,13 +349,14 @@ func TestOfTryLockAllsThatMeetOneSucceeds(t *testing.T) {
 					lockers := c.Lockers(t, len(sets), opts...)
 					for round := range 100 {
 						var won, failed atomic.Int32
+						errs := make([]error, len(sets))
 						var all sync.WaitGroup
 						for i, set := range sets {
 							late := time.Duration(random.IntN(300)) * time.Microsecond
 							all.Go(func() {
 								time.Sleep(late)
 								ls, err := redlock.TryLockAll(t.Context(), mutexes(lockers[i], set...)...)
-								if err != nil {
+								if errs[i] = err; err != nil {
 									failed.Add(1)
 									return
 								}
@@ -368,7 +369,7 @@ func TestOfTryLockAllsThatMeetOneSucceeds(t *testing.T) {
 						}
 						all.Wait()
 						if won.Load() == 0 {
-							t.Fatalf("round %d: none succeeded", round)
+							t.Fatalf("round %d: none succeeded: %v", round, errors.Join(errs...))
 						}
 						time.Sleep(time.Second) // what they gave up is gone
 						c.WantNoLocks(t)

@@ -74,13 +74,11 @@ func (c *collection) ask(ctx context.Context, from int) (at int, verdict error) 
 	for to < len(c.parts) && c.claim(&c.parts[to]) {
 		to++
 	}
+	now := c.locker.clock.Now() // nobody insists while it has locks that it may have to give up
 	c.locker.dispatch.Together(func() {
 		for i := from; i < to; i++ {
-			p, end := &c.parts[i], time.Time{}
-			if !c.waits {
-				end = c.locker.clock.Now().Add(maxSplit * c.locker.timeout(&p.terms))
-			}
-			p.attempt = p.mutex.begin(ctx, p.final, nil, end)
+			p := &c.parts[i]
+			p.attempt = p.mutex.begin(ctx, p.final, nil, now)
 		}
 	})
 	for at = from; at < to && verdict == nil; at++ {
@@ -169,7 +167,7 @@ func (c *collection) met(ctx context.Context, at int, last *QuorumError) error {
 		return last
 	}
 	p := &c.parts[at]
-	if c.locker.pause(ctx, c.locker.splitBackoff(0, &p.terms)) != nil {
+	if c.locker.pause(ctx, c.locker.settling(&p.terms)) != nil {
 		return p.mutex.stopped(ctx, last)
 	}
 	return nil

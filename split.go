@@ -85,6 +85,16 @@ func (a *attempt) awaited() bool {
 	return false
 }
 
+// settling is after how long locks are free that other attempts were given for a moment: their
+// requests have arrived, and then their releases.
+func (en *engine) settling(t *terms) time.Duration {
+	d := en.splitBackoff(0, t)
+	for _, ln := range en.lines {
+		d = max(d, ln.Due())
+	}
+	return min(d+jitter.N(d), en.timeout(t))
+}
+
 // splitBackoff is how long to give way after the n-th attempt with split votes: the attempt that
 // comes first must have time to ask again after the others' releases. It grows and is random, so
 // that attempts that all gave way do not meet again.

@@ -59,9 +59,9 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 
 // within returns a context that ends with ctx, and after a wait at the latest. Call stop once it is
 // no longer needed.
-func (en *engine) within(ctx context.Context, wait time.Duration) (_ context.Context, stop func()) {
+func (l *Locker) within(ctx context.Context, wait time.Duration) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := en.clock.AfterFunc(wait, func() { cancel(errWaited) })
+	timer := l.clock.AfterFunc(wait, func() { cancel(errWaited) })
 	if until := clock.IO().Add(wait); lasts(ctx, until) {
 		ctx = &waitContext{ctx, until}
 	}

@@ -20,8 +20,8 @@ const (
 
 // order is that of the root's files, from the top to the bottom.
 var order = []string{
-	"doc.go", "redlock.go", "check.go", "mutex.go", "wait.go",
-	"lease.go", "extend.go", "queue.go", "grant.go", "quorum.go", "block.go", "unlock.go", "abandon.go",
+	"doc.go", "all.go", "collect.go", "redlock.go", "check.go", "mutex.go", "wait.go",
+	"leases.go", "lease.go", "extend.go", "queue.go", "grant.go", "quorum.go", "block.go", "unlock.go", "abandon.go",
 	"inspect.go", "engine.go", "survey.go", "split.go", "owner.go", "journal.go",
 	"timeout.go", "fence.go", "options.go", "observe.go", "errors.go", "registry.go", "clock.go",
 }

@@ -75,7 +75,7 @@ var mutants = []mutant{
 	{"unlock-twice", "unlock.go", "if le.unlocked {", "if false {", test(".", "TestSecondUnlockTouchesNothing")},
 	{"unlock-hides-loss", "internal/quorum/vote.go", "case v.Noes >= v.Needed:", "case false:", test(".", "TestUnlockTellsThatTheLockWasGone")},
 	{"unlock-on-one", "internal/quorum/vote.go", "case v.Ayes >= v.Needed:", "case v.Ayes >= 1:", test(".", "TestGrantThatComesLateBelongsToTheLease")},
-	{"min-hold", "abandon.go", "if a.terms.minHold == 0 {", "if true {", test(".", "TestMinimumHoldLeavesTheLockInPlaceUntilThen")},
+	{"min-hold", "unlock.go", "if le.terms.minHold == 0 {", "if true {", test(".", "TestMinimumHoldLeavesTheLockInPlaceUntilThen")},
 	{"context-bounds-the-lease", "lease.go", "context.WithoutCancel(le.parent)", "le.parent", test(".", "TestContextOfLockBoundsTheWaitAlone")},
 	{"renewal-never", "mutex.go", "le.startRenewal()", "_ = le", test(".", "TestDoHoldsTheLockWhileTheFunctionRuns")},
 	{"renewal-for-ever", "extend.go", "now.Mono.Sub(le.start.Mono) >= le.terms.maxHold", "false", test(".", "TestNoRenewalStartsAfterTheMaximumHold")},
@@ -90,7 +90,7 @@ var mutants = []mutant{
 	{"single-node-like-many", "internal/dispatch/line.go", "loneTrips = 4", "loneTrips = 1", test(".", "TestASingleNodeIsSentFourRequestsAtOnce")},
 	{"inline-never", "internal/dispatch/line.go", "return ln.lone &&", "return false && ln.lone &&", test(".", "TestTheOnlyCallerOfASingleNodeMakesTheRoundTripItself")},
 	{"inline-beside-other-nodes", "internal/dispatch/line.go", "return ln.lone &&", "return", test(".", "TestTheOnlyCallerOfASingleNodeMakesTheRoundTripItself")},
-	{"inline-to-a-silent-node", "internal/dispatch/line.go", "ln.trips == 0 && !ln.probing &&", "ln.trips == 0 &&", test(".", "TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout")},
+	{"inline-to-a-silent-node", "internal/dispatch/line.go", "ln.gathers == 0 && !ln.probing &&", "ln.gathers == 0 &&", test(".", "TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout")},
 	{"inline-to-an-unknown-node", "internal/dispatch/line.go", "c.Until.Sub(ln.heard) < inlineWindow &&", "", test(".", "TestANodeThatWasNeverHeardKeepsNobodyFromItsCancellation")},
 	{"inline-past-a-deadline", "quorum.go", "Waits: lasts(ctx, until)", "Waits: true", test(".", "TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout")},
 	{"inline-past-the-wait", "wait.go", "ctx = &waitContext{ctx, until}", "_ = until", test(".", "TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout")},
@@ -254,7 +254,7 @@ var idle = []struct {
 	why string
 }{
 	{mutant{"lease-without-a-timer", "lease.go", "a.lease = le\n\tle.arm()", "a.lease = le", killer{}}, "the attempt's timer comes at the node timeout, which is below the lease's validity, and then arms itself for the deadline"},
-	{mutant{"renewal-outlives-unlock", "lease.go", "a.engine.renewals.Remove(&le.renewing)", "_ = le", killer{}}, "a renewal that is due looks first whether its lease has ended; this only forgets it sooner"},
+	{mutant{"renewal-outlives-unlock", "lease.go", "\ta.engine.renewals.Remove(&le.renewing)\n\t}\n\ta.engine.leases", "\t_ = le\n\t}\n\ta.engine.leases", killer{}}, "a renewal that is due looks first whether its lease has ended; this only forgets it sooner"},
 	{mutant{"rests-for-ever", "pool/conn.go", "(rest > c.maxIdle || dead(c.Conn))", "dead(c.Conn)", killer{}}, "a timer closes what has rested for long (pool/connections.go, retire); this is for a process whose timers stood still"},
 	{mutant{"sent-again", "pool/dial.go", "o.MaxRetries = -1", "o.MaxRetries = 3", killer{}}, "each command forbids it by itself too (pool/client.go, NoRetry)"},
 	{mutant{"timer-not-stopped", "quorum.go", "a.stopTimer()\n\t\ta.abandon(0, nil)", "a.abandon(0, nil)", killer{}}, "a timer that comes after its attempt is over finds nothing to do"},
