@@ -238,7 +238,7 @@ type allResult struct {
 	err    error
 }
 
-// A lock that is lost while another is waited for is taken anew: the caller gets valid leases alone.
+// A lock that is lost while another is waited for is taken anew: the caller gets only valid leases.
 func TestALockLostWhileAnotherIsWaitedForIsTakenAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestOnlyValidLeasesAreReturned(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(5)
 			l := c.Locker(t)
-			for i, m := range c.Masters { // so that b takes two round trips, the second of which lasts
+			for i, m := range c.Masters { // so that b takes a second round trip, which lasts
 				m.SetFence("b", strconv.Itoa(4_000_000_000_000_000+i))
 			}
 			c.Slow(wire.Repair, 150*time.Millisecond)

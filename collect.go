@@ -10,7 +10,7 @@ import (
 // where they are free. Where one is not, it gives up what it has got behind that one, in the order
 // of the keys, and takes that one alone; then it asks for the rest. So nobody waits for a lock
 // while it holds one behind that, and callers cannot wait for one another in a circle, whatever
-// their sets: rule R33 of docs/safety.md.
+// their sets: rule R30 of docs/safety.md.
 type collection struct {
 	locker *Locker
 	parts  []part // in the order of their lock keys

@@ -16,7 +16,7 @@ row() { # model outcome [flags]: violations are looked for breadth first, which 
   (cd "$dir" && spin $flags -a m.pml && gcc -O2 -DSAFETY -DCOLLAPSE -DMEMLIM=4000 $search -o pan pan.c) >"$dir/log" 2>&1 ||
     { cat "$dir/log"; failed=1; return; }
   out=$(cd "$dir" && timeout "$limit" ./pan -m100000 -w22 2>&1)
-  if grep -q 'assertion violated' <<<"$out"; then got=violated
+  if grep -q -e 'assertion violated' -e 'invalid end state (' <<<"$out"; then got=violated
   elif grep -q 'errors: 0' <<<"$out" && ! grep -q -e 'depth too small' -e 'max states' -e 'out of memory' <<<"$out"; then got=holds; fi
   printf '%-6s want %-9s got %-10s %9s states  %s\n' "$model" "$want" "$got" \
     "$(awk '/states, stored/ {print $1; exit}' <<<"$out")" "$flags"
@@ -72,4 +72,7 @@ row lease violated "-DREVIVE"
 row lease violated "-DEARLY"
 row lease violated "-DRESTARTS=1"
 row lease violated "-DRESTARTS=1 -DGUARD=1"
+row sets  holds    ""
+row sets  violated "-DKEEP"
+row sets  violated "-DASGIVEN"
 exit $failed
