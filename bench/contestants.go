@@ -43,6 +43,8 @@ const (
 	etcd     = "etcd concurrency"
 	chain    = "ring of bare sockets"
 	watched  = "redlock, watched"
+	elected  = "redlock election"
+	etcdLead = "etcd election"
 	allNodes = 5
 )
 
@@ -59,7 +61,9 @@ var contestants = []contestant{
 	{bsm, "bsm/redislock over go-redis v9, LinearBackoff of 100 ms as in its README", 1, openBSM},
 	{watched, "the first, with an observer that counts", allNodes, openWatched},
 	{chain, "clients that pass the lock on in a fixed order over plain TCP connections: one notification and one round trip a turn, the limit of a fair lock", allNodes, nil},
+	{elected, "package election of this library", allNodes, openCandidate},
 	{etcd, "concurrency.Mutex of etcd's client, three members on this machine's disk", 0, openEtcd},
+	{etcdLead, "concurrency.Election, over the same", 0, openEtcdCandidate},
 }
 
 // named returns the contestants of these names.

@@ -189,7 +189,7 @@ func shared(c contestant) (contestant, func()) {
 	case chain:
 		c.open = (&ring{}).open
 		return c, func() {}
-	case etcd:
+	case etcd, etcdLead:
 	default:
 		return c, func() {}
 	}
@@ -202,7 +202,11 @@ func shared(c contestant) (contestant, func()) {
 			}
 			first = l.(*etcdLocker) //nolint:forcetypeassert // it is
 		}
-		return (&etcdLocker{}).connect(ctx, first.client.Endpoints())
+		l, err := (&etcdLocker{}).connect(ctx, first.client.Endpoints())
+		if err == nil && c.name == etcdLead {
+			return etcdCandidate{l}, nil
+		}
+		return l, err
 	}
 	return c, func() {
 		if first != nil {

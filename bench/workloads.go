@@ -118,7 +118,16 @@ var (
 		{"idle ms killed", "killed " + longestGap, "%.0f", 1e-3, ""},
 		{"frozen", longestGap, "%.0f", 1e-3, ""},
 	}
-	memoryTable = []column{
+	electionTable = []column{
+		{"terms/s", rate, "%.0f", 0, ""},
+		{"gap p50 ms", gapP50, "%.2f", 1e-3, ""},
+		{"gap p99 ms", gapP99, "%.1f", 1e-3, ""},
+		{"least / most terms", evenness, "%.2f", 0, ""},
+		{"reads", readsBare, "%.1f", 0, ""},
+		{"overlaps", overlaps, "%.0f", 0, ""},
+	}
+	candidateTable = []column{{perNode, perNode, "%.1f", 0, ""}}
+	memoryTable    = []column{
 		{"heap bytes", heapPerWaiter, "%.0f", 0, ""},
 		{"stack bytes beyond a parked goroutine's", stackPerWaiter, "%.0f", 0, ""},
 		{"further goroutines", goroutines, "%.1f", 0, ""},
@@ -146,6 +155,8 @@ var workloads = []workload{
 	{"turns-32-1ms", "32 processes, hold 1 ms", processes(32, time.Millisecond, 3*time.Second), passers, 1, passTable},
 	{"waiter-frozen", "32 processes, hold 5 ms: one is stopped while it waits", stricken(32, 4*time.Second, func(*child) error { return nil }), named(fenced, redsync, rueidis), 0.6, strickenTable},
 	{"waiter-killed", "32 processes, hold 5 ms: one is killed while it waits", stricken(32, 4*time.Second, (*child).kill), named(fenced, redsync, rueidis), 0.6, strickenTable},
+	{"elections", "8 processes that campaign, lead for 5 ms and resign", processes(8, hold, 3*time.Second), named(elected, fenced, etcdLead), 1, electionTable},
+	{"candidates", "100 processes that campaign while another leads", candidates(100, 20*time.Second), named(elected), 0.2, candidateTable},
 	{"memory", "1,000 waiters in one process", memory(1000), named(fenced, plain, redsync, rueidis, bsm), 0.2, memoryTable},
 }
 

@@ -6,14 +6,12 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/election"
-	"github.com/go-redlock/redlock/pool"
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
@@ -256,34 +254,6 @@ func TestALeaderIsNotToldAgainWhereTheNodesHaveLostItsToken(t *testing.T) {
 		}
 		if words := stop(); len(words) != 1 || words[0].leader.Fence != r.tokens()[0] {
 			t.Errorf("it was told %+v", words)
-		}
-		_ = leader()
-	})
-}
-
-// What an observer costs each node: a request each third of the TTL while somebody leads, and one a
-// second while nobody does.
-func TestAnObserverAsksEachNodeEveryThirdOfTheTTL(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		q, r := redlocktest.New(t, 5), &record{}
-		var asked atomic.Int64
-		watched := q.Locker(redlock.WithObserver(observer(func(e redlock.Event) {
-			if n, ok := e.(redlock.NodeEvent); ok && n.Verb == pool.Inspect {
-				asked.Add(1)
-			}
-		})))
-		const ttl = 15 * time.Second
-		_, stop := observed(t.Context(), election.New(watched, name, redlock.WithTTL(ttl)))
-		defer stop()
-		time.Sleep(time.Hour)
-		if n := asked.Swap(0) / 5; n < 3600*4/5 || n > 3600 {
-			t.Errorf("%d questions an hour while nobody leads", n)
-		}
-		leader := campaign(t.Context(), election.New(q.Locker(), name, redlock.WithTTL(ttl)), r.lead(""))
-		time.Sleep(time.Hour)
-		if n := asked.Swap(0) / 5; n < 720*4/5 || n > 721 {
-			t.Errorf("%d questions an hour of a leader", n)
 		}
 		_ = leader()
 	})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/election"
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
@@ -70,6 +71,31 @@ func TestAPaymentStopsWhenItsLockIsLost(t *testing.T) {
 		})
 		if err := billing.Pay(t.Context(), "42"); !errors.Is(err, redlock.ErrLost) {
 			t.Errorf("Pay says %v", err)
+		}
+	})
+}
+
+// An election is a lock too:
+
+func TestTheNextLeadsWhenTheLeaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 5)
+		first, second := q.Locker(), q.Locker()
+		ctx, stop := context.WithCancel(t.Context())
+		err := election.New(first, "scheduler").Lead(ctx, func(ctx context.Context, one *redlock.Lease) error {
+			rejoin := q.Isolate(first)
+			defer rejoin()
+			return election.New(second, "scheduler").Lead(t.Context(), func(_ context.Context, two *redlock.Lease) error {
+				if ctx.Err() == nil || two.Fence() <= one.Fence() {
+					t.Error("the first does not know, or its token is not the smaller one")
+				}
+				stop() // or the first would campaign again
+				return nil
+			})
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Error(err)
 		}
 	})
 }

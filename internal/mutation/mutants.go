@@ -246,6 +246,15 @@ var mutants = []mutant{
 	{"sets-minimum-hold", "all.go", "p.terms.wait, p.terms.maxHold, p.terms.minHold = Forever, Forever, 0", "p.terms.wait, p.terms.maxHold = Forever, Forever", test(".", "TestAMinimumHoldCountsFromTheReturnOfLockAll")},
 	{"sets-one-by-one", "internal/dispatch/line.go", "if ln.gathers == 0 && ln.trips < ln.limit()", "if ln.trips < ln.limit()", test("./internal/dispatch", "TestCallsSentTogetherShareARoundTrip")},
 	{"sets-closed", "lease.go", "case errors.Is(le.cause, ErrLost), errors.Is(le.cause, ErrReleased):\n", "case le.cause != nil, errors.Is(le.cause, ErrLost):\n", test(".", "TestCloseEndsLockAll")},
+	{"election-vacancy-by-silence", "election/observe.go", "if most+silent < in.Needed {", "if true || most+silent < in.Needed {", test("./election", "TestNodesThatDoNotAnswerMayBeTheLeaders")},
+	{"election-token-of-another", "election/observe.go", "in.OwnerFence, in.Left}", "in.Fence, in.Left}", test("./election", "TestObserveYieldsEachLeaderAndEachVacancy")},
+	{"election-silent-without-a-quorum", "election/observe.go", "case o.dark || clock.System{}.Now().Before(o.until):", "case true:", test("./election", "TestALostQuorumIsNoVacancy")},
+	{"election-alarm-at-each-lost-answer", "election/observe.go", "case o.dark || clock.System{}.Now().Before(o.until):", "case o.dark:", test("./election", "TestALostQuorumIsNoVacancy")},
+	{"election-leads-after-its-context", "election/election.go", "if ctx.Err() != nil { // it was elected too late", "if false {", test("./election", "TestLeadCallsNothingWhenItsContextEndsAtTheMomentOfElection")},
+	{"election-ends-with-a-loss", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case true:", test("./election", "TestALeaderThatWasPausedHasLostTheLeadAtItsNextLook")},
+	{"election-campaigns-on-anothers-loss", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case t.end == nil && brief > 99 || !errors.Is(err, redlock.ErrLost):", test("./election", "TestALeaderResignsWithAnErrorThatIsAnotherLocks")},
+	{"election-without-a-pause", "election/election.go", "pause(ctx, backoff(brief))", "pause(ctx, 0*backoff(brief))", test("./election", "TestTheLeadIsNotTakenWithoutAPauseWhereItIsLostAtOnce")},
+	{"inspect-token-of-others-nodes", "inspect.go", "same := term{r.Fingerprint, r.Token}", "same := term{\"\", r.Token}", test(".", "TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree")},
 }
 
 // idle are edits that change nothing anybody could see, and why.
