@@ -55,7 +55,10 @@ func (c *collection) take(ctx context.Context) error {
 func (c *collection) pass(ctx context.Context) error {
 	for at := 0; at < len(c.parts); at++ {
 		var verdict error
-		if at, verdict = c.ask(ctx, at); at == len(c.parts) {
+		if alone := at == len(c.parts)-1 && (c.waits || at == 0); !alone {
+			at, verdict = c.ask(ctx, at)
+		}
+		if at == len(c.parts) {
 			break
 		}
 		c.at = at
@@ -127,7 +130,7 @@ func (c *collection) settle(ctx context.Context, p *part) error {
 	return err
 }
 
-// obtain takes the lock of one part, which it was refused with that verdict. The locks that are
+// obtain takes the lock of one part alone. It was refused with that verdict, if any. The locks that are
 // there are renewed meanwhile; if one of them is lost the verdict is ErrTooLate.
 func (c *collection) obtain(ctx context.Context, at int, verdict error) error {
 	p := &c.parts[at]
