@@ -216,6 +216,9 @@ func (c *collection) check() error {
 
 // drop gives up all locks from that part on, and what was asked for.
 func (c *collection) drop(from int) {
+	if from == len(c.parts) {
+		return
+	}
 	c.locker.dispatch.Together(func() {
 		for i := from; i < len(c.parts); i++ {
 			c.parts[i].drop()

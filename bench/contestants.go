@@ -45,6 +45,10 @@ const (
 	watched  = "redlock, watched"
 	elected  = "redlock election"
 	etcdLead = "etcd election"
+	pair     = "redlock, two at once"
+	eight    = "redlock, eight at once"
+	inTurn   = "redlock, two in turn"
+	rsInTurn = "redsync, two in turn"
 	allNodes = 5
 )
 
@@ -62,6 +66,10 @@ var contestants = []contestant{
 	{watched, "the first, with an observer that counts", allNodes, openWatched},
 	{chain, "clients that pass the lock on in a fixed order over plain TCP connections: one notification and one round trip a turn, the limit of a fair lock", allNodes, nil},
 	{elected, "package election of this library", allNodes, openCandidate},
+	{pair, "this library's LockAll, two locks", allNodes, openSet(2)},
+	{eight, "this library's LockAll, eight locks", allNodes, openSet(8)},
+	{inTurn, "this library, two locks one after the other", allNodes, openInTurn(openFenced)},
+	{rsInTurn, "redsync, two locks one after the other", allNodes, openInTurn(openRedsync)},
 	{etcd, "concurrency.Mutex of etcd's client, three members on this machine's disk", 0, openEtcd},
 	{etcdLead, "concurrency.Election, over the same", 0, openEtcdCandidate},
 }

@@ -32,6 +32,7 @@ var (
 	everybody = named(fenced, plain, redsync, floor, bare, fenced1, plain1, rueidis, bsm, etcd)
 	alone     = named(fenced, plain, redsync, floor, quorum, bare, fenced1, plain1, rueidis, bsm, etcd)
 	passers   = named(fenced, plain, watched, redsync, chain)
+	setters   = named(fenced, pair, eight, inTurn, rsInTurn)
 	queuers   = named(fenced, plain, redsync, fenced1, rueidis, bsm, etcd)
 
 	timesRedsync = column{"× redsync", rate, "%.2f", 0, redsync}
@@ -52,6 +53,11 @@ var (
 		{"Lock p50 µs", lockP50, "%.0f", 0, ""},
 		{"Unlock p50 µs", unlockP50, "%.0f", 0, ""},
 	}, callerTable[3:]...)
+	setTable = append([]column{
+		{"p50 over one lock's", p50, "%.2f", 0, fenced},
+		{"over two in turn", p50, "%.2f", 0, inTurn},
+		{"over redsync's two", p50, "%.2f", 0, rsInTurn},
+	}, callerTable[2:]...)
 	faultTable = []column{
 		{"p50 ms healthy", "healthy " + p50, "%.3f", 1e-3, ""},
 		{"p50 ms", p50, "%.3f", 1e-3, ""},
@@ -138,6 +144,8 @@ var workloads = []workload{
 	{"one", "One caller", callers(1, 400*time.Millisecond), alone, 3, loneTable},
 	{"64", "64 callers, each its own lock", callers(64, time.Second), everybody, 1, callerTable},
 	{"1000", "1,000 callers, each its own lock", callers(1000, 2*time.Second), everybody, 1, callerTable},
+	{"sets", "One caller, several locks", callers(1, 400*time.Millisecond), setters, 3, setTable},
+	{"sets-16", "16 processes want the same two locks, hold 0", processes(16, 0, 3*time.Second), named(fenced, pair, inTurn, rsInTurn), 1, processTable},
 	{"one-frozen", "One caller, one of five nodes frozen", faulty(1, time.Second, frozen), named(fenced, plain), 1, faultTable},
 	{"one-refused", "One caller, one of five nodes refuses connections", faulty(1, time.Second, refused), named(fenced, plain, redsync), 1, faultTable},
 	{"1000-frozen", "1,000 callers, one of five nodes frozen", faulty(1000, 2*time.Second, frozen), named(fenced, plain), 1, faultTable},

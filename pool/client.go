@@ -271,11 +271,20 @@ func (cn *connection) batch(ctx context.Context, calls []call) {
 			b.words = c.words(b.words)
 			b.cmds = append(b.cmds, c.command(ctx, b.words[begin:]))
 		}
-		pipe := cn.Pipeline()
-		_ = pipe.BatchProcess(ctx, b.cmds...) // only queues them
-		_, _ = pipe.Exec(ctx)                 // each command has its own error
+		cn.send(ctx, b.cmds)
 		b.firsts = cn.settleAll(b.firsts)
 	}
+}
+
+// send sends commands in one round trip. Each has its own error.
+func (cn *connection) send(ctx context.Context, cmds []redis.Cmder) {
+	if len(cmds) == 1 { // which costs less alone
+		_ = cn.Process(ctx, cmds[0])
+		return
+	}
+	pipe := cn.Pipeline()
+	_ = pipe.BatchProcess(ctx, cmds...) // only queues them
+	_, _ = pipe.Exec(ctx)
 }
 
 // settleAll settles calls, and returns those that must be sent again.

@@ -71,8 +71,12 @@ func (d *Dispatcher) Lines() []*Line { return d.lines }
 func (d *Dispatcher) Together(f func()) {
 	for _, ln := range d.lines {
 		ln.gather()
-		defer ln.depart()
 	}
+	defer func() { // also where f panics
+		for _, ln := range d.lines {
+			ln.depart()
+		}
+	}()
 	f()
 }
 
