@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -75,7 +76,7 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 	}
 	defer end()
 	began := time.Now()
-	lease, err := r.lock(locks, why, signals, s)
+	leases, err := r.lock(locks, why, signals, s)
 	report.waited = time.Since(began)
 	if errors.Is(err, redlock.ErrHeld) {
 		report.conflict = true
@@ -85,9 +86,9 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 		return err
 	}
 	began = time.Now()
-	status, err := r.hold(command, grace, lease, renewed, signals, s)
+	status, err := r.hold(command, grace, leases, renewed, signals, s)
 	report.held, report.ran = time.Since(began), err == nil
-	if unlockErr := lease.Unlock(context.Background()); err == nil && errors.Is(unlockErr, redlock.ErrLost) {
+	if unlockErr := leases.Unlock(context.Background()); err == nil && errors.Is(unlockErr, redlock.ErrLost) {
 		err = unlockErr
 	}
 	if err != nil {
@@ -100,6 +101,14 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 func (r *runCmd) check() (grace time.Duration, err error) {
 	if r.TTL < minRunTTL {
 		return 0, usageError{fmt.Errorf("--ttl=%v: at least %v, for processes take their time to end", r.TTL, minRunTTL)}
+	}
+	for i, name := range r.Also {
+		if name == r.Name || slices.Contains(r.Also[:i], name) {
+			return 0, usageError{fmt.Errorf("--also=%s: the name is given twice", shown(name))}
+		}
+	}
+	if len(r.Also) >= redlock.MaxAll {
+		return 0, usageError{fmt.Errorf("--also: %d further locks; at most %d", len(r.Also), redlock.MaxAll-1)}
 	}
 	if r.Wait != nil && *r.Wait < 0 {
 		return 0, usageError{fmt.Errorf("--wait=%v: below zero", *r.Wait)}
@@ -157,8 +166,19 @@ func (r *runCmd) holder() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// lock takes the lock. A signal ends the wait; after a while it is said what it is for.
-func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Signal, s streams) (*redlock.Lease, error) {
+// names are those of all locks, in the order of the command line.
+func (r *runCmd) names() []string { return append([]string{r.Name}, r.Also...) }
+
+// subject is what an error is about.
+func (r *runCmd) subject() string {
+	if len(r.Also) == 0 {
+		return fmt.Sprintf("lock %q", r.Name)
+	}
+	return fmt.Sprintf("locks %q", r.names())
+}
+
+// lock takes the locks. A signal ends the wait; after a while it is said what it is for.
+func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Signal, s streams) (*redlock.Leases, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	taken, heard := make(chan struct{}), make(chan struct{})
@@ -180,26 +200,29 @@ func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Sig
 			}
 		}
 	}()
-	var lease *redlock.Lease
-	var err error
+	var opts []redlock.MutexOption
+	take := redlock.LockAll
 	switch {
 	case r.NoWait, r.Wait != nil && *r.Wait == 0:
-		lease, err = locks.TryLock(ctx, r.Name)
+		take = redlock.TryLockAll
 	case r.Wait != nil:
-		lease, err = locks.Lock(ctx, r.Name, redlock.WithWait(*r.Wait))
-	default:
-		lease, err = locks.Lock(ctx, r.Name)
+		opts = append(opts, redlock.WithWait(*r.Wait))
 	}
+	var ms []*redlock.Mutex
+	for _, name := range r.names() {
+		ms = append(ms, locks.Mutex(name, opts...))
+	}
+	leases, err := take(ctx, ms...)
 	close(taken)
 	<-heard
 	ended, interrupted := errors.AsType[code](context.Cause(ctx))
 	if interrupted {
 		if err == nil {
-			_ = lease.Unlock(context.Background())
+			_ = leases.Unlock(context.Background())
 		}
 		return nil, ended
 	}
-	return lease, err
+	return leases, err
 }
 
 // conflict says that another has the lock, unless that is no failure, and exits as
@@ -211,13 +234,24 @@ func (r *runCmd) conflict(err error, s streams) error {
 	return code(r.Conflict)
 }
 
-// hold runs the command while the lease lasts. Nothing of it is left when it returns.
-func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
-	c.Env = append(os.Environ(),
-		"REDLOCK_NAME="+r.Name,
-		fmt.Sprintf("REDLOCK_FENCE=%d", lease.Fence()),
-		"REDLOCK_UNTIL="+lease.Until().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-	c.Until, c.Grace, c.Slack = lease.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
+// environment is that of the command.
+func (r *runCmd) environment(leases *redlock.Leases) []string {
+	env := append(os.Environ(), "REDLOCK_UNTIL="+leases.Until().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	for i, name := range r.names() {
+		suffix := ""
+		if i > 0 {
+			suffix = fmt.Sprintf("_%d", i+1)
+		}
+		env = append(env, fmt.Sprintf("REDLOCK_NAME%s=%s", suffix, name),
+			fmt.Sprintf("REDLOCK_FENCE%s=%d", suffix, leases.Lease(name).Fence()))
+	}
+	return env
+}
+
+// hold runs the command while the leases last. Nothing of it is left when it returns.
+func (r *runCmd) hold(c leash.Command, grace time.Duration, leases *redlock.Leases, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
+	c.Env = r.environment(leases)
+	c.Until, c.Grace, c.Slack = leases.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
 	c.Foreground = leash.Interactive()
 	if c.Foreground {
 		// by the command too: if it were suspended the shell would not know
@@ -228,17 +262,17 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease
 		return 0, r.notRun(err, s)
 	}
 	lost, late, foreign, unstopped := false, l.Late(), l.Foreign(), false
-	for done := lease.Done(); ; {
+	for done := leases.Done(); ; {
 		select {
 		case sig := <-signals:
 			if n, ok := sig.(syscall.Signal); ok && errors.Is(l.Signal(n), syscall.EPERM) {
 				fmt.Fprintf(s.err, "redlock: %s cannot be passed on: the command is another user's\n", unix.SignalName(n))
 			}
 		case <-renewed:
-			l.Extend(lease.Until())
+			l.Extend(leases.Until())
 		case <-late:
 			lost, late = true, nil
-			fmt.Fprintf(s.err, "redlock: the lock %q cannot be renewed: stopping the command\n", r.Name)
+			fmt.Fprintf(s.err, "redlock: the %s cannot be renewed: stopping the command\n", r.subject())
 		case <-done:
 			lost, done = true, nil
 			l.Kill()
@@ -247,10 +281,10 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, lease *redlock.Lease
 			fmt.Fprintf(s.err, "redlock: cannot stop the command, or what it has left behind: it is another user's, and runs on\n")
 		case <-l.Gone():
 			if lost && unstopped {
-				return 0, fmt.Errorf("lock %q: %w, but %w", r.Name, redlock.ErrLost, errUnstopped)
+				return 0, fmt.Errorf("%s: %w, but %w", r.subject(), redlock.ErrLost, errUnstopped)
 			}
 			if lost {
-				return 0, fmt.Errorf("lock %q: %w, the command was stopped", r.Name, redlock.ErrLost)
+				return 0, fmt.Errorf("%s: %w, the command was stopped", r.subject(), redlock.ErrLost)
 			}
 			return l.ExitCode(), nil
 		}
