@@ -130,8 +130,8 @@ func (c *collection) settle(ctx context.Context, p *part) error {
 	return err
 }
 
-// obtain takes the lock of one part alone. It was refused with that verdict, if any. The locks that are
-// there are renewed meanwhile; if one of them is lost the verdict is ErrTooLate.
+// obtain takes the lock of one part alone. It was refused with that verdict, if any. The locks that
+// are there are renewed meanwhile; if one of them is lost the verdict is ErrTooLate.
 func (c *collection) obtain(ctx context.Context, at int, verdict error) error {
 	p := &c.parts[at]
 	last := verdictOf(verdict)

@@ -36,7 +36,7 @@ func TestTroubleshootingKnowsEveryMessage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"held by another owner", "the retention is below twice the TTL of …", "lease lost", "not host:port",
-		"guard: stale fencing token", "nobody to ask: say --yes", "the lock … cannot be renewed: stopping the command",
+		"guard: stale fencing token", "nobody to ask: say --yes", "the … cannot be renewed: stopping the command",
 	} {
 		if said[want] == "" {
 			t.Errorf("the messages were not all found: `%s` is missing", want)
