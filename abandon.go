@@ -23,9 +23,10 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	a.releases = make([]owedRelease, len(a.engine.lines))
 	request := a.request(wire.Release)
 	request.TTL = remainder
-	request.Queue, request.Reserve = a.queue, notify.Reservation(a.timeout)
-	// Without subscriptions no node has our channel in its queue, or the lock reserved for it.
-	if n := a.engine.notifier; n.Subscribed() {
+	request.Queue, request.Reserve = a.keys().Queue, notify.Reservation(a.timeout)
+	// Without subscriptions no node has our channel in its queue, or the lock reserved for it. That
+	// of a semaphore may wait for another permit.
+	if n := a.engine.notifier; n.Subscribed() && !a.permit {
 		request.Inbox = n.Channel()
 	}
 	now := clock.IO()
@@ -36,7 +37,7 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	}
 	// A waiter of this process tries as soon as a majority has released the lock. Not if another
 	// owner has won: it would lose again at once.
-	a.wakesWaiter = !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
+	a.wakesWaiter = !a.permit && !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
 	a.prepare(request)
 	for i := range a.releases {
 		own = a.free(i, now, vote != nil) // only a lone node returns one
@@ -48,6 +49,7 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 // waiter too. With mu held.
 func (a *attempt) prepare(request *wire.Request) {
 	quiet, told := a.quiet(request), 0
+	var every *wire.Request // for a node that may have any slot
 	for i := range a.releases {
 		r := request
 		if a.state.Holds(i) {
@@ -55,6 +57,12 @@ func (a *attempt) prepare(request *wire.Request) {
 		}
 		if told > secondTold {
 			r = quiet
+		}
+		if !a.state.Has(i) {
+			if every == nil {
+				every = a.everySlot(request)
+			}
+			r = every
 		}
 		a.releases[i].Pending = release.Pending{Attempt: &a.released, Backlog: a.engine.backlogs[i], Request: r}
 	}
@@ -66,7 +74,8 @@ const secondTold = 2
 
 // quiet returns the release for the other nodes. With mu held.
 func (a *attempt) quiet(loud *wire.Request) *wire.Request {
-	if loud.Inbox == "" || loud.TTL > 0 { // nobody has waited here, or nothing is passed on
+	// then nobody has waited here, or nothing is passed on
+	if !a.engine.notifier.Subscribed() || loud.TTL > 0 {
 		return loud
 	}
 	r := a.request(wire.Release)
@@ -104,8 +113,8 @@ func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 // pass on what it has reserved for it since: the lock has been had. With mu held.
 func (a *attempt) leaveQueue(i int) {
 	if a.leaves {
-		r := &a.acquire
-		place := notify.Place{Keys: wire.KeySet{Lock: r.Lock, Queue: r.Queue}, Inbox: r.Inbox, Ticket: r.Ticket}
+		r, slot := &a.acquire, a.state.Slot
+		place := notify.Place{Slots: a.slots[slot : slot+1], Inbox: r.Inbox, Ticket: r.Ticket}
 		a.engine.notifier.Leave(place, a.engine.lines[i:i+1], a.timeout)
 	}
 }
@@ -124,7 +133,7 @@ func (a *attempt) Confirmed(node int) {
 	freed := a.state.Freed()
 	a.unlock()
 	if freed {
-		en.notifier.Freed(a.acquire.Lock)
+		en.notifier.Freed(a.keys().Lock)
 	}
 }
 
@@ -147,7 +156,7 @@ type owedRelease struct {
 
 // error tells how the nodes have answered. With mu held.
 func (a *attempt) error(verdict error) *QuorumError {
-	e := lockError(a.name, verdict, a.engine.quorum, a.state.Standing())
+	e := lockError(opOf(a.permit), a.name, verdict, a.engine.quorum, a.state.Standing())
 	if !errors.Is(verdict, ErrTooLate) {
 		e.self = a.fingerprint()
 	}

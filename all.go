@@ -121,13 +121,13 @@ func partsOf(ms []*Mutex, renewal time.Duration) ([]part, error) {
 		if m.locker != ms[0].locker {
 			return nil, &OptionError{arg, m.name, "it is a mutex of another Locker than ms[0]"}
 		}
-		if j, twice := given[m.keys.Lock]; twice {
+		if j, twice := given[m.keys[0].Lock]; twice {
 			return nil, &OptionError{arg, m.name, fmt.Sprintf("its lock is that of ms[%d] too", j)}
 		}
-		given[m.keys.Lock] = i
+		given[m.keys[0].Lock] = i
 		parts[i] = newPart(m, renewal)
 	}
-	slices.SortFunc(parts, func(p, q part) int { return cmp.Compare(p.mutex.keys.Lock, q.mutex.keys.Lock) })
+	slices.SortFunc(parts, func(p, q part) int { return cmp.Compare(p.mutex.keys[0].Lock, q.mutex.keys[0].Lock) })
 	return parts, nil
 }
 

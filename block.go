@@ -45,7 +45,7 @@ func (a *attempt) reserve(ctx context.Context) (uint64, error) {
 	}
 	a.state.Reserve(v.top)
 	a.extend, a.rejoin = nil, nil // they tell the nodes the top
-	a.engine.tokens.observe(a.acquire.Lock, v.top)
+	a.engine.tokens.observe(a.keys().Lock, v.top)
 	return a.state.NextToken(), nil
 }
 

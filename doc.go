@@ -45,6 +45,11 @@
 // queues, and tell the next waiter when its turn has come. A wait ends with its context, or as
 // [WithWait] says. [Locker.TryLock] and [Locker.TryDo] do not wait.
 //
+// # Semaphores
+//
+// [Locker.Semaphore] is for names that several may hold at a time. A permit is a [Lease] of one of
+// its slots, and each slot is a lock of its own. All that is said of locks holds for slots.
+//
 // # Errors
 //
 // Use [errors.Is] to tell [ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost], [ErrReleased] and

@@ -51,7 +51,8 @@ type Verdict = pool.Verdict
 // the verdict ([ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that
 // ended the wait, and each node's own cause; [errors.AsType] finds a [*NodeError].
 type QuorumError struct {
-	Op      string // "lock", "extend", "unlock", "inspect", "check" or "bootstrap"
+	// "lock", "acquire" (a permit), "extend", "unlock", "inspect", "check" or "bootstrap"
+	Op      string
 	Name    string // the lock's name; empty for "check" and "bootstrap"
 	Needed  int    // the quorum
 	Granted int    // nodes that said yes
@@ -76,6 +77,8 @@ type QuorumError struct {
 	self    string // fingerprint of the attempt's own owner id
 	owner   string // of the one that has the lock on the most nodes
 	foreign bool   // another program has it, or may have the most of it
+	vacant  bool   // of a semaphore: some nodes have granted a slot
+	slot    int    // then: the one that is free on the most of them
 	cause   error  // what ended the wait, if anything did
 }
 
@@ -212,9 +215,9 @@ func ended(ctx context.Context) error {
 }
 
 // lockError reports how the nodes stand towards an attempt to take the lock.
-func lockError(name string, verdict error, needed int, s quorum.Standing) *QuorumError {
+func lockError(op, name string, verdict error, needed int, s quorum.Standing) *QuorumError {
 	return &QuorumError{
-		Op:         "lock",
+		Op:         op,
 		Name:       name,
 		Needed:     needed,
 		Granted:    s.Granted,
@@ -227,6 +230,8 @@ func lockError(name string, verdict error, needed int, s quorum.Standing) *Quoru
 		owned:      s.Owned,
 		owner:      s.Owner,
 		foreign:    s.Foreign,
+		vacant:     s.Vacant,
+		slot:       s.Slot,
 	}
 }
 

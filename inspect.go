@@ -56,8 +56,13 @@ func (m *Mutex) Inspect(ctx context.Context) (*Inspection, error) {
 	if err := m.bad(); err != nil {
 		return nil, err
 	}
+	return m.inspect(ctx, &m.keys[0])
+}
+
+// inspect asks all nodes who has the lock with those keys.
+func (m *Mutex) inspect(ctx context.Context, keys *wire.KeySet) (*Inspection, error) {
 	l := m.locker
-	replies, err := l.survey(ctx, "inspect", m.name, &wire.Request{Verb: wire.Inspect, Lock: m.keys.Lock, Fence: m.keys.Fence})
+	replies, err := l.survey(ctx, "inspect", m.name, &wire.Request{Verb: wire.Inspect, Lock: keys.Lock, Fence: keys.Fence})
 	if replies == nil {
 		return nil, err
 	}

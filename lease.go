@@ -69,11 +69,11 @@ func (le *Lease) arm() {
 // A leaseKey is the context key of a lease.
 type leaseKey struct {
 	engine *engine
-	name   string
+	key    string // of its queue
 }
 
 // key is the context key of the lease.
-func (le *Lease) key() leaseKey { return leaseKey{le.attempt.engine, le.attempt.name} }
+func (le *Lease) key() leaseKey { return leaseKey{le.attempt.engine, le.queue.key} }
 
 // FromContext returns the innermost lease of that name, taken by this Locker, that ctx carries: ctx
 // is, or derives from, a context that [Lease.Context] or [Lease.Bind] returned or that Do or TryDo
@@ -309,7 +309,7 @@ func (le *Lease) queueEvent(level slog.Level, text string, e Event) {
 // leaveQueue takes the lease out of its queue, if it is there.
 func (le *Lease) leaveQueue() {
 	if le.gone.CompareAndSwap(false, true) {
-		le.queue.next()
+		le.queue.left(le.attempt)
 	}
 }
 

@@ -15,11 +15,12 @@ import (
 // A Mutex is a name together with the options for locking it. It holds no state: any number of
 // goroutines may use it, each for its own lease.
 type Mutex struct {
-	locker *Locker
-	name   string
-	keys   wire.KeySet
-	terms  terms
-	err    error // of bad arguments, which each call returns
+	locker  *Locker
+	name    string
+	keys    [1]wire.KeySet
+	terms   terms
+	permits *permits // of a semaphore; nil: it is a lock
+	err     error    // of bad arguments, which each call returns
 }
 
 // Mutex returns the mutex of that name. If an argument is bad, such as a name that is empty or
@@ -29,11 +30,17 @@ func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 		return &Mutex{name: name, err: err}
 	}
 	m := &Mutex{locker: l, name: name, terms: l.terms}
-	m.keys, m.err = keysOf(l.prefix, name)
+	m.keys[0], m.err = keysOf(l.prefix, name)
+	m.set(opts)
+	return m
+}
+
+// set sets the options of m, or its error.
+func (m *Mutex) set(opts []MutexOption) {
 	for i, o := range opts {
 		switch {
 		case m.err != nil:
-			return m
+			return
 		case o == nil:
 			m.err = &OptionError{fmt.Sprintf("opts[%d]", i), nil, "the option is nil"}
 		default:
@@ -41,9 +48,8 @@ func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 		}
 	}
 	if len(opts) > 0 && m.err == nil {
-		m.err = m.terms.check(&l.config)
+		m.err = m.terms.check(&m.locker.config)
 	}
-	return m
 }
 
 // bad returns the error for bad arguments, or for a zero Mutex.
@@ -100,9 +106,9 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 // obtain takes the lock by acquire, for a call that began then. The lease is not renewed yet.
 func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began time.Time) (*Lease, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
+		return nil, fmt.Errorf("redlock: %s %q: %w", m.op(), m.name, ended(ctx))
 	}
-	q, err := m.locker.queues.join(m.name, t.plain)
+	q, err := m.locker.queues.join(m.key(), m.name, t.plain, m.permits.count())
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +125,12 @@ func (m *Mutex) hold(ctx context.Context, q *localQueue, t *terms, g grant, bega
 	le := newLease(ctx, q, t, g)
 	if !le.register() {
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
-		return nil, closedError("lock", m.name)
+		return nil, closedError(m.op(), m.name)
 	}
 	if len(l.observers) > 0 {
 		now := clock.Present(l.clock)
 		l.observe(le.Context(), AcquiredEvent{
-			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono),
+			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono), Slot: le.Slot(), Permits: le.Permits(),
 		})
 	}
 	return le, nil
@@ -154,13 +160,13 @@ func (m *Mutex) decided(ctx context.Context, a *attempt) error {
 	l := m.locker
 	err := a.wait(ctx)
 	if len(l.observers) > 0 {
-		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount()})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count()})
 	}
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
 		l.outage.over(&l.journal, l.clock.Now())
 	}
 	if err == nil && a.state.Token != 0 {
-		l.tokens.observe(m.keys.Lock, a.state.Token)
+		l.tokens.observe(a.keys().Lock, a.state.Token)
 	}
 	return err
 }

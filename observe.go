@@ -44,6 +44,7 @@ type AttemptEvent struct {
 	Err     error
 	Took    time.Duration // from before the first request to the decision
 	Repairs int           // nodes that needed a second request for the fencing token
+	Permits int           // of the semaphore; 0: it is a lock
 }
 
 // An AcquiredEvent reports that a call returned a lease; or has one of those for several locks,
@@ -53,6 +54,8 @@ type AcquiredEvent struct {
 	Fence    uint64        // 0 without fencing
 	Wait     time.Duration // from the call to the lease
 	Validity time.Duration // what is left of the lease
+	Slot     int           // of the semaphore that the lease has a permit of
+	Permits  int           // of that semaphore; 0: it is a lock
 }
 
 // A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease; or one of those for

@@ -2,6 +2,7 @@ package redlock
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -20,25 +21,29 @@ type queues struct {
 	done     <-chan struct{} // closed with the Locker
 
 	mu     sync.Mutex
-	byName map[string]*localQueue
+	byKey  map[string]*localQueue
 	closed bool
 }
 
 // A localQueue is where they meet over one name. One of them at a time contends for the lock on the
-// nodes, or holds it; the others wait in the order they came and cost the nodes nothing.
+// nodes, or holds it; the others wait in the order they came and cost the nodes nothing. Those that
+// hold permits of a semaphore are not in the way of the one that contends.
 type localQueue struct {
-	queues *queues
-	name   string
-	plain  bool
+	queues  *queues
+	key     string
+	name    string
+	plain   bool
+	permits int // of the semaphore; 0: it is a lock
 
 	// The queues' mu guards these.
 	refs    int // calls under way and leases in use: the queue goes with the last
 	active  int // goroutines that hold the lock, or contend for it: while there is one, others wait
 	first   *waiter
 	last    *waiter
-	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
-	refusal *QuorumError  // the latest that it got
-	holder  *attempt      // the attempt that was won by waiting, until its lock is released
+	entry   *notify.Entry       // in the queue that the nodes keep, of the goroutine that contends
+	refusal *QuorumError        // the latest that it got
+	holder  *attempt            // the attempt that was won by waiting, until its lock is released
+	holders map[string]*attempt // those for permits, by lock key
 }
 
 // A waiter is a goroutine in a queue.
@@ -49,20 +54,24 @@ type waiter struct {
 	queued     bool
 }
 
-// join brings a call into the queue of its name.
-func (s *queues) join(name string, plain bool) (*localQueue, error) {
+// join brings a call into the queue of that key, for the lock of that name, or for one of so many
+// permits.
+func (s *queues) join(key, name string, plain bool, permits int) (*localQueue, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
-		return nil, closedError("lock", name)
-	}
-	q := s.byName[name]
+	q := s.byKey[key]
 	if q == nil {
-		q = &localQueue{queues: s, name: name, plain: plain}
-		s.byName[name] = q
+		q = &localQueue{queues: s, key: key, name: name, plain: plain, permits: permits}
 	}
+	if s.closed {
+		return nil, closedError(opOf(q.permits > 0), name)
+	}
+	s.byKey[key] = q
 	if q.plain != plain {
 		return nil, &OptionError{"WithoutFencing", name, "locks of this name are in use both with and without fencing"}
+	}
+	if q.permits != permits {
+		return nil, &OptionError{"permits", permits, fmt.Sprintf("the semaphore is in use with %d permits in this process", q.permits)}
 	}
 	q.refs++
 	return q, nil
@@ -73,7 +82,7 @@ func (s *queues) join(name string, plain bool) (*localQueue, error) {
 func (s *queues) unused(lock string) (wire.KeySet, bool) {
 	name := strings.TrimPrefix(lock, s.prefix)
 	s.mu.Lock()
-	used := s.byName[name] != nil
+	used := s.byKey[name] != nil
 	s.mu.Unlock()
 	if used {
 		return wire.KeySet{}, false
@@ -83,18 +92,21 @@ func (s *queues) unused(lock string) (wire.KeySet, bool) {
 }
 
 // reserved is told that a node has reserved the lock with that lock key for this process, which has
-// it already or wants it. A holder that the node refused asks the node for it.
-func (s *queues) reserved(lock string, node int) {
+// it already or wants it. A holder that the node refused asks the node for it; reserved reports
+// whether one does.
+func (s *queues) reserved(lock string, node int) bool {
+	key, slot := wire.SemaphoreOf(lock)
+	if !slot {
+		key = strings.TrimPrefix(lock, s.prefix)
+	}
 	s.mu.Lock()
-	q := s.byName[strings.TrimPrefix(lock, s.prefix)]
+	q := s.byKey[key]
 	var holder *attempt
 	if q != nil {
-		holder = q.holder
+		holder = q.holding(lock)
 	}
 	s.mu.Unlock()
-	if holder != nil {
-		holder.complete(node)
-	}
+	return holder != nil && holder.complete(node)
 }
 
 // close has the queues take no more calls, and hand no lock over.
@@ -114,7 +126,7 @@ func (q *localQueue) leave() {
 // unref counts one user of the queue less. With mu held.
 func (q *localQueue) unref() {
 	if q.refs--; q.refs == 0 {
-		delete(q.queues.byName, q.name)
+		delete(q.queues.byKey, q.key)
 	}
 }
 
@@ -123,25 +135,32 @@ func (q *localQueue) unref() {
 func (q *localQueue) next() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	if q.active--; q.active == 0 {
-		q.holder = nil
-		if w := q.pop(); w != nil {
-			q.active++
-			w.turn <- grant{}
-		} else {
-			q.closeEntry(true)
-		}
-	}
+	q.passTurn(true)
 	q.unref()
+}
+
+// passTurn gives the turn of a goroutine that held the lock, or contended for it, to the next. If
+// there is none, the entry ends, and the nodes are told if tell is set. With mu held.
+func (q *localQueue) passTurn(tell bool) {
+	if q.active--; q.active != 0 {
+		return
+	}
+	q.holder = nil
+	if w := q.pop(); w != nil {
+		q.active++
+		w.turn <- grant{}
+	} else {
+		q.closeEntry(tell)
+	}
 }
 
 // openEntry returns the entry in the queue that the nodes keep, which the goroutine that contended
 // before may have left. If there is none and open is set, it opens one.
-func (q *localQueue) openEntry(keys wire.KeySet, open bool) *notify.Entry {
+func (q *localQueue) openEntry(slots []wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
-		q.entry = q.queues.notifier.Enter(keys)
+		q.entry = q.queues.notifier.Enter(slots...)
 	}
 	return q.entry
 }
@@ -158,16 +177,21 @@ func (q *localQueue) closeEntry(tell bool) {
 func (q *localQueue) acquired(a *attempt) {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	q.refusal, q.holder = nil, a
+	q.refusal = nil
 	q.closeEntry(false)
+	if q.hold(a); q.permits > 0 {
+		q.passTurn(false)
+	}
 }
 
 // overtake notes that a call that did not wait for its turn holds the lock.
 func (q *localQueue) overtake() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	q.active++
 	q.refusal = nil
+	if q.permits == 0 {
+		q.active++
+	}
 }
 
 // claim takes the turn if nobody has it. It returns false, and changes nothing, if somebody has.
@@ -236,7 +260,7 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	case g := <-w.turn:
 		return g, nil
 	case <-s.done:
-		err = closedError("lock", q.name)
+		err = closedError(opOf(q.permits > 0), q.name)
 	case <-ctx.Done():
 		err = q.refused(ctx)
 	}
@@ -258,7 +282,7 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 func (q *localQueue) refused(ctx context.Context) error {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	e := &QuorumError{Op: "lock", Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}
+	e := &QuorumError{Op: opOf(q.permits > 0), Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}
 	if q.refusal != nil {
 		*e = *q.refusal
 	}
@@ -279,7 +303,7 @@ func (q *localQueue) popCompatible(t *terms) *waiter {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	w := q.first
-	if q.queues.closed || q.active > 1 || w == nil || !t.interchangeable(w.terms) {
+	if q.queues.closed || q.active > 1 && q.permits == 0 || w == nil || !t.interchangeable(w.terms) {
 		return nil
 	}
 	q.unref()

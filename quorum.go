@@ -32,7 +32,8 @@ type attempt struct {
 	end     time.Time    // when it gives way to others, unless zero: see insist
 	acquire wire.Request
 	random  [16]byte         // of the owner id
-	queue   string           // key of the queue of waiters
+	slots   []wire.KeySet    // of a semaphore; of a lock: one
+	permit  bool             // it is for a slot of a semaphore
 	done    chan struct{}    // gets a value when the attempt is decided, and when its release is
 	timer   clock.Timer      // for what comes next in time: see onTimer
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
@@ -46,7 +47,8 @@ type attempt struct {
 	rounds      int
 	verdict     error // why it was lost
 	state       quorum.Acquisition
-	repair      *wire.Request // the further requests, made when first needed
+	picked      *wire.Request // the further requests, made when first needed
+	repair      *wire.Request
 	extend      *wire.Request
 	rejoin      *wire.Request
 	lease       wonLock // once won; nil while the lock is handed over
@@ -83,12 +85,14 @@ func (a *attempt) unlock() {
 // begin starts an attempt: it takes the time, and asks every node. If there is an entry, nodes that
 // refuse queue it. The caller goes on with wait.
 func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end time.Time) *attempt {
-	l := m.locker
+	l, slots := m.locker, m.slots()
+	keys := &slots[m.permits.first()]
 	a := &attempt{
 		engine:  &l.engine,
 		terms:   t,
 		name:    m.name,
-		queue:   m.keys.Queue,
+		slots:   slots,
+		permit:  m.permits != nil,
 		timeout: l.timeout(t),
 		end:     end,
 		done:    make(chan struct{}, 1),
@@ -96,15 +100,15 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 	}
 	a.acquire = wire.Request{
 		Verb:  wire.Acquire,
-		Lock:  m.keys.Lock,
+		Lock:  keys.Lock,
 		Owner: a.newOwner(t.holder),
 		TTL:   t.ttl,
 		Guard: l.guard,
 	}
 	if !t.plain {
-		a.acquire.Fence = m.keys.Fence
+		a.acquire.Fence = keys.Fence
 		a.acquire.Retention = t.fenceRetention()
-		a.acquire.Token = l.tokens.hint(m.keys.Lock, a.start)
+		a.acquire.Token = l.tokens.hint(keys.Lock, a.start)
 	}
 	if entry != nil {
 		entry.Stamp(&a.acquire, a.start)
@@ -115,7 +119,7 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 	a.until = a.start.Mono.Add(patience)
 	a.timer, a.timerAt = l.clock.AfterFunc(patience, a.onTimer), a.until
 	until := clock.IO().Add(a.timeout)
-	a.state.Start(len(l.lines), l.quorum)
+	a.aim(m.permits)
 	for i, _, more := a.state.Next(); more; i, _, more = a.state.Next() {
 		ln := l.lines[i]
 		until := until.Add(l.spare(t, ln))
@@ -128,11 +132,15 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 
 // request returns a further request of this attempt's, under the same owner id.
 func (a *attempt) request(v wire.Verb) *wire.Request {
-	first := &a.acquire
-	return &wire.Request{
-		Verb: v, Lock: first.Lock, Fence: first.Fence, Owner: first.Owner,
+	first, keys := &a.acquire, a.keys()
+	r := &wire.Request{
+		Verb: v, Lock: keys.Lock, Owner: first.Owner,
 		TTL: first.TTL, Retention: first.Retention, Token: a.state.Top, Guard: first.Guard,
 	}
+	if first.Fence != "" {
+		r.Fence = keys.Fence
+	}
+	return r
 }
 
 // wait returns nil if a majority has accepted the attempt, else the reason. It does not wait for
@@ -270,6 +278,9 @@ func (a *attempt) Answered(i int, r *wire.Request, reply wire.Reply) {
 func (a *attempt) decide() {
 	outcome := a.state.Decide()
 	a.sendNext()
+	if a.state.Phase() == quorum.Won { // what came late
+		a.returnStrays()
+	}
 	if outcome == quorum.Doubtful && !a.awaited() {
 		outcome = a.state.WithoutOpen()
 	}
@@ -292,20 +303,10 @@ func (a *attempt) decide() {
 	}
 }
 
-// complete asks a node that refused the attempt, which was won without it. The more nodes have the
-// lock, the more of them pass it on to the same waiter in the end.
-func (a *attempt) complete(node int) {
-	a.mu.Lock()
-	defer a.unlock()
-	if a.state.Phase() == quorum.Won && a.acquire.Queue != "" && a.state.AskAgain(node) {
-		a.sendNext()
-	}
-}
-
 // sendNext sends the requests that the attempt's state has ready. With mu held.
 func (a *attempt) sendNext() {
 	for i, v, more := a.state.Next(); more; i, v, more = a.state.Next() {
-		r := &a.acquire
+		r := a.one()
 		if v == wire.Repair {
 			if a.repair == nil {
 				a.repair = a.request(wire.Repair)
@@ -335,6 +336,7 @@ func (a *attempt) conclude(p quorum.Phase, verdict error) {
 	a.verdict = verdict
 	if p == quorum.Won {
 		a.state.Conclude(quorum.Won)
+		a.returnStrays()
 	} else {
 		a.stopTimer()
 		a.abandon(0, nil)

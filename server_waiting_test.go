@@ -3,6 +3,9 @@ package redlock_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,5 +83,47 @@ func TestFlushedMastersEndTheLeaseAndTheWait(t *testing.T) {
 	mustUnlock(t, r.lease)
 	if waited, held := r.at.Sub(flushed), time.Since(flushed); max(waited, held) > redlock.DefaultTTL*8/10 {
 		t.Errorf("the waiter had the lock after %v, and the holder learned of it after %v", waited, held)
+	}
+}
+
+func TestProcessesTakeTurnsAtASemaphoreOfRealMasters(t *testing.T) {
+	t.Parallel()
+	const k, processes, turns = 3, 8, 40
+	addrs := servers(t, 3).Addrs()
+	var held [k]atomic.Int32
+	var tokens [k]atomic.Uint64
+	var work sync.WaitGroup
+	for i := range processes {
+		l := dialed(t, addrs)
+		opts := []redlock.MutexOption{redlock.WithHolder(fmt.Sprint("process ", i))}
+		work.Go(func() {
+			for range turns {
+				le, err := l.Semaphore("jobs", k, opts...).Acquire(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := held[le.Slot()].Add(1); n != 1 {
+					t.Errorf("slot %d is held %d times", le.Slot(), n)
+				}
+				if last := tokens[le.Slot()].Swap(le.Fence()); last >= le.Fence() {
+					t.Errorf("slot %d: token %d after %d", le.Slot(), le.Fence(), last)
+				}
+				held[le.Slot()].Add(-1)
+				if err := le.Unlock(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	work.Wait()
+	slots, err := dialed(t, addrs).InspectSemaphore(t.Context(), "jobs", k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, in := range slots {
+		if in.Owner != "" || in.Fence < tokens[i].Load() {
+			t.Errorf("slot %d: %+v", i, in)
+		}
 	}
 }

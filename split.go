@@ -58,6 +58,19 @@ func (a *attempt) late(now time.Time) bool {
 	return now.Sub(a.start.Mono) >= maxInsist*a.timeout || !a.end.IsZero() && !now.Before(a.end)
 }
 
+// complete asks a node that refused the attempt, which was won without it. The more nodes have the
+// lock, the more of them pass it on to the same waiter in the end.
+// It returns false if it does not ask.
+func (a *attempt) complete(node int) bool {
+	a.mu.Lock()
+	defer a.unlock()
+	if a.state.Phase() != quorum.Won || a.acquire.Queue == "" || !a.state.AskAgain(node) {
+		return false
+	}
+	a.sendNext()
+	return true
+}
+
 // yield concludes an attempt that others keep from a majority. With mu held.
 func (a *attempt) yield() {
 	e := a.error(ErrHeld)

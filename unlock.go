@@ -138,6 +138,7 @@ func (v *releaseVote) count(r *owedRelease, reply *wire.Reply, vote bool) {
 	switch {
 	case !vote:
 		server = ""
+	case r.Request.Slots != nil: // it may have been another slot that the node had
 	case reply.Verdict == wire.OK:
 		side = quorum.Yes
 	case reply.Verdict == wire.Gone:

@@ -35,6 +35,12 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 		defer stop()
 	}
 	g, err := q.wait(ctx, t)
+	for err == nil && q.permits > 0 && g.attempt != nil {
+		if g.ready(ctx) {
+			return g, nil
+		}
+		g, err = q.wait(ctx, t) // it was not this call's turn to contend
+	}
 	if err != nil {
 		q.leave()
 		return grant{}, err
@@ -91,7 +97,8 @@ func lasts(ctx context.Context, at time.Time) bool {
 func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
 	// who has waited lately will wait again: queue from the first attempt on
-	entry := q.openEntry(m.keys, l.notifier.Subscribed())
+	m = m.anywhere()
+	entry := q.openEntry(m.slots(), l.notifier.Subscribed())
 	var last *QuorumError // the last verdict
 	splits := 0           // in a row
 	var dark time.Time    // since when attempts have found no quorum
@@ -111,7 +118,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			return grant{}, last
 		}
 		q.noteRefusal(last)
-		entry = q.openEntry(m.keys, true)
+		entry = q.openEntry(m.slots(), true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
 		switch {
 		case held:
@@ -124,6 +131,8 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 		}
 		var again bool
 		switch {
+		case held && m.permits.picked():
+			again = true // at once: another slot may be free
 		case held && queued:
 			rest := patience(last)
 			if unqueued(last) {
@@ -142,6 +151,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 		if !again {
 			return grant{}, m.stopped(ctx, last)
 		}
+		m = m.aimed(last, entry)
 	}
 }
 
@@ -159,6 +169,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}()
 	var own []string // fingerprints of earlier attempts, which a node may carry out late
 	began := l.clock.Now()
+	m = m.anywhere()
 	for n := 0; ; n++ {
 		a, err := m.runAttempt(ctx, t, nil, false, began.Add(maxSplit*l.timeout(t)))
 		if err == nil {
@@ -169,7 +180,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 		if last == nil || ctx.Err() != nil {
 			return grant{}, m.waitOver(ctx, last)
 		}
-		split := errors.Is(last, errSplit)
+		split := errors.Is(last, errSplit) || m.permits.picked()
 		if last.owned && slices.Contains(own, last.owner) {
 			split, last.verdict = true, errSplit
 		}
@@ -184,6 +195,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 			}
 		}
 		own = append(own, last.self)
+		m = m.aimed(last, nil)
 	}
 }
 
@@ -231,7 +243,7 @@ func verdictOf(err error) *QuorumError {
 // stopped is the error of a wait that was cut short: ctx ended, or else the Locker was closed.
 func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	if ctx.Err() == nil {
-		return closedError("lock", m.name)
+		return closedError(m.op(), m.name)
 	}
 	return m.waitOver(ctx, last)
 }
@@ -240,7 +252,7 @@ func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 // context's error.
 func (m *Mutex) waitOver(ctx context.Context, last *QuorumError) error {
 	if last == nil {
-		return fmt.Errorf("redlock: lock %q: %w", m.name, ended(ctx))
+		return fmt.Errorf("redlock: %s %q: %w", m.op(), m.name, ended(ctx))
 	}
 	e := *last // others may be looking at it
 	e.cause = ended(ctx)

@@ -322,7 +322,7 @@ func replyTo(r *wire.Request, err error, text string) wire.Reply {
 	if err != nil {
 		return failure(r, err)
 	}
-	if r.Verb == Acquire && r.Slots != nil {
+	if r.Verb == Acquire && r.Slots != nil && !r.Slots.Only {
 		return parsePermit(len(r.Slots.Keys), text)
 	}
 	return parse(r.Verb, text)

@@ -87,6 +87,15 @@ func (s *denial) plain() *wire.Request {
 	return r
 }
 
+// second are the keys of the second slot, where the lock is the first of two.
+func (s *denial) second() wire.KeySet { return keys(s.T, s.k.Lock+"2") }
+
+func (s *denial) permit() *wire.Request {
+	r := acquire(s.k, alice, now())
+	r.Lock, r.Slots = "", &wire.Slots{Keys: []wire.KeySet{s.k, s.second()}}
+	return r
+}
+
 // waits has a refusal of r queue alice's inbox.
 func (s *denial) waits(r *wire.Request) *wire.Request {
 	if s.ticket == 0 {
@@ -131,6 +140,16 @@ var deeds = []deed{
 	},
 	{"fenced, the second to wait", (*denial).another, func(s *denial) *wire.Request { return s.waits(acquire(s.k, alice, now())) }, pool.Held},
 	{"fenced, asked for twice", (*denial).taken, func(s *denial) *wire.Request { return acquire(s.k, alice, now()) }, pool.OK},
+	{"permit", func(*denial) {}, (*denial).permit, pool.OK},
+	{"permit, the second to wait", func(s *denial) {
+		s.another()
+		s.look.Set(s.Context(), s.second().Lock, bob, time.Minute)
+	}, func(s *denial) *wire.Request { return s.waits(s.permit()) }, pool.Held},
+	{"give any slot up", (*denial).taken, func(s *denial) *wire.Request {
+		r := release(s.k, alice)
+		r.Lock, r.Slots = "", &wire.Slots{Keys: []wire.KeySet{s.k, s.second()}}
+		return r
+	}, pool.OK},
 	{"repair", (*denial).taken, func(s *denial) *wire.Request { s.token++; return s.owner(pool.Repair) }, pool.OK},
 	{"extend", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Extend) }, pool.OK},
 	{"extend without a register", func(s *denial) {
@@ -169,13 +188,14 @@ var changed = map[string]map[string]pool.Verdict{
 		"fenced": pool.Refused, "fenced, once more": pool.Refused, "fenced, with a register": pool.Refused,
 		"fenced, with a register that was idle for long": pool.Refused, "fenced, the second to wait": pool.Refused, "fenced, asked for twice": pool.Refused,
 		"repair": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
-		"rejoin another's": pool.Refused, "release after a minimum hold": pool.Refused, "guarded": pool.Refused,
+		"rejoin another's": pool.Refused, "release after a minimum hold": pool.Refused, "guarded": pool.Refused, "permit": pool.Refused,
+		"permit, the second to wait": pool.Refused,
 	},
 	"get": {
 		"fenced, asked for twice": pool.Refused, "repair": pool.Refused, "extend": pool.Refused, "extend without a register": pool.Refused,
 		"extend another's": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused, "release": pool.Refused,
 		"release to a waiter": pool.Refused, "release after a minimum hold": pool.Refused, "release another's": pool.Refused, "leave": pool.Refused,
-		"inspect": pool.Refused,
+		"inspect": pool.Refused, "give any slot up": pool.Refused,
 	},
 	"pexpire": {
 		"extend": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
@@ -185,7 +205,7 @@ var changed = map[string]map[string]pool.Verdict{
 	"zrem":   {"leave": pool.Refused},
 	"time": {
 		"fenced": pool.Refused, "fenced, once more": pool.Refused, "fenced, with a register that was idle for long": pool.Refused,
-		"bootstrap": pool.Refused, "guarded": pool.Refused,
+		"bootstrap": pool.Refused, "guarded": pool.Refused, "permit": pool.Refused,
 	},
 	"info":  {"bootstrap": pool.Refused, "guarded": pool.Refused},
 	"hset":  {"bootstrap": pool.Refused},

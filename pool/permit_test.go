@@ -171,3 +171,57 @@ func TestABrokenAnswerToARequestForAPermitIsNoGrant(t *testing.T) {
 		}
 	}
 }
+
+// Nodes have passed two slots on to two waiters in different orders.
+func TestTwoWaitersExchangeTheSlotsThatAreReservedForThem(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	keys := slots(t, "jobs", 4)
+	client.Set(t.Context(), keys[0].Lock, "R:other", time.Minute)
+	client.Set(t.Context(), keys[1].Lock, "R:inbox", time.Minute)
+	client.Set(t.Context(), keys[2].Lock, "R:inbox", time.Minute)
+	client.Set(t.Context(), keys[3].Lock, bob, time.Minute)
+	client.ZAdd(t.Context(), keys[0].Queue, redis.Z{Score: 1, Member: "third"})
+	others, thirds := listen(t, n, "other"), listen(t, n, "third")
+	only := func(slot int) *wire.Request {
+		r := permit(keys, slot, alice)
+		r.Queue, r.Inbox, r.Ticket, r.Reserve, r.Slots.Only = keys[0].Queue, "inbox", now(), time.Minute, true
+		return r
+	}
+	expect(t, "only slot 0", do(t, n, only(0)), pool.OK)
+	if got := (<-others).Lock; got != keys[1].Lock {
+		t.Errorf("the other was told of %q", got)
+	}
+	if got := (<-thirds).Lock; got != keys[2].Lock { // which nobody wants any more
+		t.Errorf("the third was told of %q", got)
+	}
+	for i, want := range []string{alice, "R:other", "R:third", bob} {
+		if got := client.Get(t.Context(), keys[i].Lock).Val(); got != want {
+			t.Errorf("slot %d is %q's, want %q", i, got, want)
+		}
+	}
+	expect(t, "only a slot that is held", do(t, n, only(3)), pool.Held)
+	if client.ZScore(t.Context(), keys[0].Queue, "inbox").Err() != nil {
+		t.Error("it was not queued")
+	}
+}
+
+func TestAllSlotsOfASemaphoreAreInOneHashSlotOfACluster(t *testing.T) {
+	t.Parallel()
+	n, client := real(t, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+	ctx := t.Context()
+	if err := client.Do(ctx, "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for client.Set(ctx, "x", "y", 0).Err() != nil { // it takes a moment until it serves them
+		continue
+	}
+	for _, name := range []string{"jobs", "{jobs}:7", "a{b"} {
+		keys := slots(t, name, 5)
+		r := permit(keys, 2, alice)
+		r.Queue, r.Inbox, r.Ticket = keys[0].Queue, "inbox", now()
+		if reply := do(t, n, r); reply.Verdict != pool.OK || reply.Slot != 2 {
+			t.Errorf("%s: %+v", name, reply)
+		}
+	}
+}

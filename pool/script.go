@@ -21,6 +21,8 @@ var (
 	guardLua string
 	//go:embed lua/owner.lua
 	ownerLua string
+	//go:embed lua/owners.lua
+	ownersLua string
 	//go:embed lua/drop.lua
 	dropLua string
 	//go:embed lua/keep.lua
@@ -79,8 +81,11 @@ var scripts = map[Verb][2]*script{
 
 // slotScripts are those of requests that concern any slot of a semaphore.
 var slotScripts = map[Verb][2]*script{
-	Acquire: {newScript(noGuardLua, dropLua, takeLua, permitLua), newScript(guardLua, dropLua, takeLua, permitLua)},
-	Release: both(newScript(ownerLua, dropLua, passLua, giveLua, vacateLua)),
+	Acquire: {
+		newScript(noGuardLua, ownersLua, dropLua, passLua, takeLua, permitLua),
+		newScript(guardLua, ownersLua, dropLua, passLua, takeLua, permitLua),
+	},
+	Release: both(newScript(ownersLua, ownerLua, dropLua, passLua, giveLua, vacateLua)),
 	Leave:   scripts[Leave],
 }
 
@@ -286,7 +291,11 @@ func appendTerms(to []any, r *wire.Request) []any {
 	case Inspect, Bootstrap, Check:
 	}
 	if r.Verb == Acquire && r.Slots != nil {
-		to = append(to, len(r.Slots.Keys), r.Slots.Begin)
+		only := 0
+		if r.Slots.Only {
+			only = 1
+		}
+		to = append(to, len(r.Slots.Keys), r.Slots.Begin, only, r.Reserve.Milliseconds())
 	}
 	if r.Verb == Acquire && r.Queue != "" {
 		to = append(to, &r.Inbox, &r.Ticket, r.Age.Microseconds())

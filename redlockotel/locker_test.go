@@ -100,3 +100,25 @@ func TestNeitherTraceNorMetricsGiveAnOwnerAway(t *testing.T) {
 		}
 	})
 }
+
+func TestTheSpansOfAPermitTellItsSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		locks := redlocktest.New(t, 5).Locker(redlock.WithObserver(b))
+		permit, err := locks.Semaphore("jobs", 3).Acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := permit.Unlock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, name := range []string{"redlock.lock", "redlock.hold"} {
+			text := fmt.Sprint(b.span(t, name).Attributes())
+			if !strings.Contains(text, "\"redlock.slot\":") || !strings.Contains(text, "\"redlock.permits\":3") {
+				t.Errorf("%s: %s", name, text)
+			}
+		}
+	})
+}

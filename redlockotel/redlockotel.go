@@ -36,8 +36,9 @@
 //     events redlock.renewed, redlock.danger, redlock.lost and redlock.released;
 //   - an event redlock.attempt for each attempt, on the caller's own span.
 //
-// The spans have the lock's whole name, as redlock.lock, and the fencing token. A span that ended
-// in an error has the status Error; ErrHeld does not count as an error.
+// The spans have the lock's whole name, as redlock.lock, and the fencing token; those of a permit
+// also redlock.slot and redlock.permits. A span that ended in an error has the status Error;
+// ErrHeld does not count as an error.
 //
 // # Verdicts
 //
@@ -133,7 +134,7 @@ func (t *Telemetry) trace(ctx context.Context, e redlock.Event) {
 				name(e.Name), verdict(e.Err), seconds("redlock.duration", e.Took), attribute.Int("redlock.fence.repairs", e.Repairs)))
 		}
 	case redlock.AcquiredEvent:
-		t.waited(ctx, e.Wait, name(e.Name), fence(e.Fence), verdict(nil), seconds("redlock.validity", e.Validity)).End()
+		t.waited(ctx, e.Wait, append(slot(e), name(e.Name), fence(e.Fence), verdict(nil), seconds("redlock.validity", e.Validity))...).End()
 		t.begin(ctx, e)
 	case redlock.FailedEvent:
 		span := t.waited(ctx, e.Wait, name(e.Name), verdict(e.Err))
@@ -163,7 +164,7 @@ func (t *Telemetry) waited(ctx context.Context, d time.Duration, attrs ...attrib
 // begin starts the span of a lease, whose context is ctx. The span ends when the lease is released
 // or lost; no event reports that Close ended it.
 func (t *Telemetry) begin(ctx context.Context, e redlock.AcquiredEvent) {
-	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(name(e.Name), fence(e.Fence)))
+	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(append(slot(e), name(e.Name), fence(e.Fence))...))
 	if !span.IsRecording() {
 		return
 	}
@@ -202,6 +203,14 @@ func (t *Telemetry) end(ctx context.Context, err error) {
 func name(n string) attribute.KeyValue { return attribute.String("redlock.lock", n) }
 
 // fence fits: tokens are below 2^53.
+// slot is which permit of its semaphore a lease has; nothing for a lock.
+func slot(e redlock.AcquiredEvent) []attribute.KeyValue {
+	if e.Permits == 0 {
+		return nil
+	}
+	return []attribute.KeyValue{attribute.Int("redlock.slot", e.Slot), attribute.Int("redlock.permits", e.Permits)}
+}
+
 func fence(token uint64) attribute.KeyValue { return attribute.Int64("redlock.fence", int64(token)) }
 
 func verdict(err error) attribute.KeyValue {

@@ -44,6 +44,7 @@ var needs = []need{
 	{warning, "publish", []any{doctorChannel, ""}, "those who wait must poll"},
 	{warning, "hset", []any{nil, "x", "y"}, "the restart guard cannot be used"},
 	{warning, "hmget", []any{nil, "x"}, "the restart guard cannot be used"},
+	{remark, "mget", []any{nil}, "semaphores of many permits take longer"},
 	{remark, "del", []any{nil}, "locks go a millisecond after their release"},
 }
 

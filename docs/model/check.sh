@@ -75,4 +75,12 @@ row lease violated "-DRESTARTS=1 -DGUARD=1"
 row sets  holds    ""
 row sets  violated "-DKEEP"
 row sets  violated "-DASGIVEN"
+
+row sem holds    ""
+row sem holds    "-DPICK"
+row sem violated "-DCOUNTER"
+row sem violated "-DMIXED"
+row sem violated "-DANYFREE"
+row sem violated "-DSTRAY"
+row sem violated "-DVANISH"
 exit $failed

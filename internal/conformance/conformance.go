@@ -139,7 +139,7 @@ func (to *target) compare(t *testing.T, steps []step) string {
 // register numbers the fencing register that the answer is about.
 func (s step) register(reply wire.Reply) int {
 	switch {
-	case s.anySlot():
+	case s.anySlot() && !s.only:
 		return locks + int(reply.Slot)
 	case s.slot:
 		return locks + s.lock

@@ -39,14 +39,15 @@ type step struct {
 	// the lock is a slot of a semaphore, which has as many slots as there are locks
 	slot bool
 	any  bool // of any slot, where the verb has such a form
+	only bool // an acquire that says which
 }
 
 func (s step) text() string {
 	if s.set {
 		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
 	}
-	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v slot=%v any=%v",
-		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined, s.slot, s.any)
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v slot=%v any=%v only=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined, s.slot, s.any, s.only)
 }
 
 // inbox is that of a waiter. One of them is far away.
@@ -100,7 +101,7 @@ func (s step) request(prefix string) *wire.Request {
 	}
 	r.Quiet = s.quiet && r.TTL == 0 && (r.Inbox != "" || s.slot)
 	if s.anySlot() {
-		r.Slots = &wire.Slots{Keys: slots(prefix), Begin: s.lock}
+		r.Slots = &wire.Slots{Keys: slots(prefix), Begin: s.lock, Only: s.only}
 		if r.Lock = ""; s.verb == wire.Release {
 			r.Queue = keys.Queue
 		}
@@ -139,7 +140,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 	semaphore := random.IntN(3) == 0
 	for i := range steps {
 		s := step{
-			slot: semaphore && random.IntN(4) > 0, any: random.IntN(3) > 0,
+			slot: semaphore && random.IntN(4) > 0, any: random.IntN(3) > 0, only: random.IntN(3) == 0,
 			verb:  []wire.Verb{1, 1, 1, 1, 2, 3, 3, 4, 5, 5, 5, 6, 7, 8, 9}[random.IntN(15)],
 			lock:  random.IntN(locks),
 			owner: random.IntN(owners),

@@ -12,6 +12,10 @@ func (s *state) permit(r *wire.Request, now time.Time) wire.Reply {
 	if wait, _ := s.quarantine(r, now); wait > 0 {
 		return quarantined(wait)
 	}
+	if r.Slots.Only {
+		s.exchange(r, now)
+		return s.acquire(r.ForSlot(r.Slots.Begin), now)
+	}
 	slots, first, own := r.Slots.Keys, -1, -1
 	free := []byte(strings.Repeat("0", len(slots)))
 	for j := range slots {
@@ -39,6 +43,28 @@ func (s *state) permit(r *wire.Request, now time.Time) wire.Reply {
 		reply.Slot, reply.Free = uint8(slot), string(free)
 	}
 	return reply
+}
+
+// exchange gives another's reservation of the slot to the inbox, if that has one of a second slot,
+// which is the other's then. What else is reserved for the inbox is passed on.
+func (s *state) exchange(r *wire.Request, now time.Time) {
+	lock, mine := r.Slots.Keys[r.Slots.Begin].Lock, reservedPrefix+r.Inbox
+	for i, k := range r.Slots.Keys {
+		if owner, _ := s.get(k.Lock, now); i == r.Slots.Begin || r.Queue == "" || owner != mine {
+			continue
+		}
+		other, _ := s.get(lock, now)
+		if other == mine || !strings.HasPrefix(other, reservedPrefix) {
+			leave := r.ForSlot(i)
+			leave.Verb = wire.Leave
+			s.pass(leave, now)
+			continue
+		}
+		left := max(s.life(lock, now), time.Millisecond)
+		s.set(k.Lock, other, left, now)
+		s.set(lock, mine, left, now)
+		s.publish(strings.TrimPrefix(other, reservedPrefix), wire.Notice{Lock: k.Lock})
+	}
 }
 
 // full is the refusal of a semaphore that has no free slot.

@@ -24,11 +24,12 @@ const (
 	tryAtOnce = -1
 )
 
-// An Entry is this process's place in the queue that the nodes keep for one lock. The goroutines of
+// An Entry is this process's place in the queue that the nodes keep for one lock, or for all slots
+// of a semaphore. The goroutines of
 // a process pass it on to one another, and it ends when one of them gets the lock or none is left.
 type Entry struct {
 	notifier *Notifier
-	keys     wire.KeySet
+	slots    []wire.KeySet // of a lock: one
 	since    clock.Moment  // the wait began
 	ticket   uint64        // when that was, in microseconds, by the nodes' clocks if they are known
 	wake     chan struct{} // gets a value when it is time to try, or to look
@@ -40,19 +41,25 @@ type Entry struct {
 	misses   int           // attempts in a row for which no majority had notified us
 	timer    clock.Timer   // the next reason to wake
 	look     int           // the node to look at then, or tryAtOnce
+	slot     int           // the slot to look at there
+	told     []int         // by node that has notified us: the slot. For semaphores only
 }
 
-// Enter opens an entry for a lock: the nodes do not know of it yet.
-func (n *Notifier) Enter(keys wire.KeySet) *Entry {
+// Enter opens an entry for a lock with those keys, or for a semaphore with the keys of each of its
+// slots: the nodes do not know of it yet.
+func (n *Notifier) Enter(slots ...wire.KeySet) *Entry {
 	since := clock.Present(n.clock)
 	e := &Entry{
-		notifier: n, keys: keys, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
+		notifier: n, slots: slots, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
 		least: max(majorityGrace, n.distance()/dispatch.DueTrips),
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.entries[keys.Lock] = e
+	if _, semaphore := wire.SemaphoreOf(slots[0].Lock); semaphore {
+		e.told = make([]int, len(n.dispatcher.Lines()))
+	}
+	n.entries[entryKey(slots[0].Lock)] = e
 	if n.idle != nil {
 		n.idle.Stop()
 	}
@@ -73,7 +80,7 @@ func (e *Entry) end() Place {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e.stopTimer()
-	delete(n.entries, e.keys.Lock)
+	delete(n.entries, entryKey(e.slots[0].Lock))
 	if len(n.entries) == 0 && n.stop != nil {
 		if n.idle == nil {
 			n.idle = n.clock.AfterFunc(idleUnsubscribe, n.unsubscribeIfIdle)
@@ -81,7 +88,7 @@ func (e *Entry) end() Place {
 			n.idle.Reset(idleUnsubscribe)
 		}
 	}
-	return Place{e.keys, e.inbox, e.ticket}
+	return Place{e.slots, e.inbox, e.ticket}
 }
 
 // Ready reports whether the next attempt may queue: a majority of the nodes can tell us.
@@ -99,7 +106,7 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e.inbox = n.channel
-	if e.misses++; e.notified.Majority() {
+	if e.misses++; e.majority() {
 		e.misses = 0
 	}
 	e.notified.Clear()
@@ -109,7 +116,7 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	case <-e.wake:
 	default:
 	}
-	r.Queue, r.Inbox, r.Ticket = e.keys.Queue, e.inbox, e.ticket
+	r.Queue, r.Inbox, r.Ticket = e.slots[0].Queue, e.inbox, e.ticket
 	r.Age = max(now.Mono.Sub(e.since.Mono), 0)
 }
 
@@ -153,34 +160,43 @@ func (e *Entry) Wait(ctx context.Context, fallback time.Duration) bool {
 		case <-ctx.Done():
 			return false
 		}
-		if node := e.toLookAt(); node == tryAtOnce || !n.hooks.Occupied(ctx, node, e.keys) {
+		if node, slot := e.toLookAt(); node == tryAtOnce || !n.hooks.Occupied(ctx, node, e.slots[slot]) {
 			return true
 		}
 	}
 }
 
-// toLookAt is the node to look at, or tryAtOnce.
-func (e *Entry) toLookAt() int {
+// toLookAt is the node to look at, or tryAtOnce, and the slot there.
+func (e *Entry) toLookAt() (node, slot int) {
 	e.notifier.mu.Lock()
 	defer e.notifier.mu.Unlock()
-	return e.look
+	return e.look, e.slot
 }
 
-// heard counts a notice: that the lock is reserved for us there, or will be next in that time. With
-// mu held.
-func (e *Entry) heard(node int, next time.Duration) {
-	switch {
+// heard counts a notice: that the lock is reserved for us there, or will be next in that time. It
+// returns false if the entry has no use for it. With mu held.
+func (e *Entry) heard(node int, notice wire.Notice) bool {
+	slot := 0
+	if e.told != nil {
+		if slot = wire.SlotNumber(notice.Lock); slot >= len(e.slots) {
+			e.wakeAfter(e.grace(), tryAtOnce) // the node has taken us out of its queue
+			return false
+		}
+	}
+	switch next := notice.Next; {
 	case next > 0: // the one before us was notified; should it be dead its reservation ends then
 		if e.notified.Len() == 0 {
+			e.slot = slot
 			e.wakeAfter(next+e.least, node)
 		}
-	case e.notified.Add(node):
-		if e.notified.Majority() {
+	case e.hears(node, slot):
+		if e.majority() {
 			e.wakeAfter(0, tryAtOnce)
 		} else if e.notified.Len() == 1 {
 			e.wakeAfter(e.grace(), tryAtOnce)
 		}
 	}
+	return true
 }
 
 // grace is how long to wait for a majority after the first node has notified us. Two waiters that

@@ -43,11 +43,12 @@ type Hooks struct {
 	// Timeout is how long a node may take for a request.
 	Timeout func() time.Duration
 	// Unused returns the keys of the lock with that lock key if this process has nothing to do with
-	// it.
+	// it. It is not asked about slots of semaphores.
 	Unused func(lock string) (wire.KeySet, bool)
 	// Reserved is told that a node has reserved the lock with that lock key for this process, which
-	// does not wait for it any more, and has it or wants it.
-	Reserved func(lock string, node int)
+	// does not wait for it any more, and has it or wants it; or which has to do with the semaphore,
+	// if it is a slot of one. It returns true if who has the lock already asks that node for it.
+	Reserved func(lock string, node int) bool
 	// Occupied asks one node whether somebody has the lock there.
 	Occupied func(ctx context.Context, node int, keys wire.KeySet) bool
 }
@@ -65,7 +66,7 @@ type Notifier struct {
 	closed     chan struct{}
 
 	mu      sync.Mutex
-	entries map[string]*Entry  // by lock key
+	entries map[string]*Entry  // by entryKey
 	live    quorum.Set         // nodes with a confirmed subscription
 	changed chan struct{}      // closed, and made anew, when live has changed
 	channel string             // of the subscriptions
@@ -271,27 +272,40 @@ func (n *Notifier) confirm(round, node int, live bool) {
 
 // notice takes what a node tells to the entry it is for.
 func (n *Notifier) notice(node int, notice wire.Notice) {
+	_, slot := wire.SemaphoreOf(notice.Lock)
+	if slot && notice.Next == 0 && n.hooks.Reserved(notice.Lock, node) {
+		return
+	}
 	if n.heard(node, notice) || notice.Next != 0 {
 		return
 	}
-	keys, unused := n.hooks.Unused(notice.Lock)
+	keys, unused := wire.KeysOfSlot(notice.Lock), slot
+	if !slot {
+		keys, unused = n.hooks.Unused(notice.Lock)
+	}
 	if !unused {
 		n.hooks.Reserved(notice.Lock, node)
 		return
 	}
 	// A reservation that nobody wants any more: the next in line need not wait until it ends.
-	n.Leave(Place{keys, n.Channel(), 0}, n.dispatcher.Lines()[node:node+1], n.hooks.Timeout())
+	n.Leave(Place{[]wire.KeySet{keys}, n.Channel(), 0}, n.dispatcher.Lines()[node:node+1], n.hooks.Timeout())
 }
 
 // heard gives the notice to the entry it is for. It returns false if there is none.
 func (n *Notifier) heard(node int, notice wire.Notice) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e := n.entries[notice.Lock]
-	if e != nil {
-		e.heard(node, notice.Next)
+	e := n.entries[entryKey(notice.Lock)]
+	return e != nil && e.heard(node, notice)
+}
+
+// entryKey tells entries apart: it is the lock key, or what those of a semaphore's slots have in
+// common.
+func entryKey(lock string) string {
+	if semaphore, ok := wire.SemaphoreOf(lock); ok {
+		return semaphore
 	}
-	return e != nil
+	return lock
 }
 
 // Freed has the entry for the lock try: a majority of the nodes has just given the lock up for this
@@ -302,14 +316,14 @@ func (n *Notifier) Freed(lock string) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if e := n.entries[lock]; e != nil {
+	if e := n.entries[entryKey(lock)]; e != nil {
 		e.wakeAfter(0, tryAtOnce)
 	}
 }
 
-// A Place is one in the queue that the nodes keep for a lock.
+// A Place is one in the queue that the nodes keep for a lock, or for these slots of a semaphore.
 type Place struct {
-	Keys   wire.KeySet
+	Slots  []wire.KeySet // of a lock: one
 	Inbox  string
 	Ticket uint64 // zero: the node has taken the inbox out, and reserved the lock for it
 }
@@ -317,8 +331,11 @@ type Place struct {
 // Leave has nodes forget a place, and pass on what is reserved for its inbox. A place that the same
 // inbox takes later has another ticket.
 func (n *Notifier) Leave(p Place, lines []*dispatch.Line, timeout time.Duration) {
-	r := &wire.Request{
-		Verb: wire.Leave, Lock: p.Keys.Lock, Queue: p.Keys.Queue, Inbox: p.Inbox, Ticket: p.Ticket, Reserve: Reservation(timeout),
+	r := &wire.Request{Verb: wire.Leave, Queue: p.Slots[0].Queue, Inbox: p.Inbox, Ticket: p.Ticket, Reserve: Reservation(timeout)}
+	if len(p.Slots) == 1 {
+		r.Lock = p.Slots[0].Lock
+	} else {
+		r.Slots = &wire.Slots{Keys: p.Slots}
 	}
 	until := clock.IO().Add(timeout)
 	for _, ln := range lines {

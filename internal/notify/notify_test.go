@@ -116,7 +116,7 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harne
 		h.Notifier = notify.New(d, count/2+1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
 			Timeout:  func() time.Duration { h.probe(); return timeout },
 			Unused:   func(string) (wire.KeySet, bool) { h.probe(); return keys, !h.used },
-			Reserved: func(_ string, node int) { h.probe(); h.reserved = append(h.reserved, node) },
+			Reserved: func(_ string, node int) bool { h.probe(); h.reserved = append(h.reserved, node); return false },
 			Occupied: func(context.Context, int, wire.KeySet) bool {
 				h.probe()
 				h.occupied = append(h.occupied, time.Now())

@@ -46,7 +46,12 @@ type Acquisition struct {
 	Token   uint64 // the fencing token, once chosen
 	Top     uint64 // the greatest reserved token: see Reserve
 	Repairs int    // nodes that were sent a Repair
+	// Slot is the slot of a semaphore that the acquisition is for; zero for a lock. If it asks for
+	// any slot, this is the one that most nodes have granted, until it is chosen with the token.
+	Slot int
 
+	any    bool   // it asks for any slot
+	begin  int    // the first that is looked at
 	spent  uint64 // of the tokens up to Top
 	chosen bool
 	phase  Phase
@@ -69,6 +74,8 @@ const (
 
 // A node is what an acquisition has on one node.
 type node struct {
+	slot        int         // that it granted
+	free        string      // the slots that were free there when it granted one
 	token       uint64      // that it granted
 	server      string      // that granted it
 	refusal     *wire.Reply // the last answer, unless that was yes
@@ -76,6 +83,7 @@ type node struct {
 	ballot      ballot
 	settling    bool // a Repair is under way: the node may yet accept
 	inFlight    bool // a request that takes the lock is under way: its line has not answered
+	told        bool // the lock was ours there, as it has told
 	mayHold     bool // the lock is ours there, or may be
 	unconfirmed bool // such a request got no answer: it may be executed at any time
 	refused     bool // the node refused such a request with an error, and probably did nothing
@@ -87,9 +95,9 @@ type node struct {
 }
 
 // Start begins an acquisition at that many nodes, of which needed are a majority, and asks all of
-// them.
-func (a *Acquisition) Start(nodes, needed int) {
-	*a = Acquisition{needed: needed, nodes: make([]node, nodes)}
+// them, for a slot of a semaphore or for a lock, which is slot 0.
+func (a *Acquisition) Start(nodes, needed, slot int) {
+	*a = Acquisition{needed: needed, nodes: make([]node, nodes), Slot: slot}
 	for i := range a.nodes {
 		a.ask(i, wire.Acquire)
 	}
@@ -148,8 +156,9 @@ func (a *Acquisition) Acquired(i int, reply wire.Reply, vote bool) {
 // grant counts a grant.
 func (a *Acquisition) grant(i int, reply wire.Reply) {
 	n := &a.nodes[i]
-	n.ballot, n.token, n.server = granted, reply.Token, reply.Server
-	if a.chosen {
+	n.ballot, n.token, n.server, n.free = granted, reply.Token, reply.Server, reply.Free
+	a.lead(n.slot)
+	if a.chosen && !a.stray(n) {
 		a.match(i)
 	}
 }
@@ -203,7 +212,10 @@ func (a *Acquisition) landed(i int, reply *wire.Reply) {
 	n.inFlight = false
 	switch {
 	case reply.Verdict == wire.OK:
-		n.mayHold, n.refused = true, false
+		n.mayHold, n.refused, n.told, n.slot = true, false, true, a.Slot
+		if reply.Free != "" { // it was asked for any
+			n.slot = int(reply.Slot)
+		}
 	case reply.Verdict == wire.Unavailable && !reply.Unsent:
 		n.mayHold, n.unconfirmed, n.refused = true, true, false
 	case reply.Verdict == wire.Refused && !reply.Unsent && !errors.Is(reply.Err, wire.ErrBadFence):
@@ -216,13 +228,13 @@ func (a *Acquisition) landed(i int, reply *wire.Reply) {
 func (a *Acquisition) choose() {
 	a.chosen = true
 	for i := range a.nodes {
-		if a.nodes[i].ballot == granted {
-			a.Token = max(a.Token, a.nodes[i].token)
+		if n := &a.nodes[i]; n.ballot == granted && !a.stray(n) {
+			a.Token = max(a.Token, n.token)
 		}
 	}
 	a.Top, a.spent = a.Token, a.Token
 	for i := range a.nodes {
-		if a.nodes[i].ballot == granted {
+		if n := &a.nodes[i]; n.ballot == granted && !a.stray(n) {
 			a.match(i)
 		}
 	}
@@ -288,6 +300,10 @@ type Tally struct{ Open, Granted, Accepted, Settling, Held, Failed int }
 func (a *Acquisition) Tally() (t Tally) {
 	for i := range a.nodes {
 		n := &a.nodes[i]
+		if a.stray(n) {
+			t.Held++ // for another has this one, or is to have it
+			continue
+		}
 		switch n.ballot {
 		case open:
 			t.Open++
@@ -342,7 +358,7 @@ func (a *Acquisition) WithoutOpen() Outcome { return a.lost(a.Tally()) }
 
 // lost is the outcome if other owners keep the acquisition from a majority.
 func (a *Acquisition) lost(t Tally) Outcome {
-	if t.Granted > 0 && a.most() < a.needed {
+	if t.Granted > 0 && a.most() < a.needed && !a.any {
 		return Contested
 	}
 	return Outvoted

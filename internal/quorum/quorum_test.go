@@ -36,7 +36,7 @@ type world struct {
 
 func newWorld(mix []kind, repairs wire.Verdict) *world {
 	w := &world{needed: len(mix)/2 + 1, kinds: mix, repairs: repairs, has: make([]bool, len(mix)), register: make([]uint64, len(mix))}
-	w.a.Start(len(mix), w.needed)
+	w.a.Start(len(mix), w.needed, 0)
 	for i := range mix {
 		if n, v, more := w.a.Next(); !more || n != i || v != wire.Acquire {
 			panic("step 2: not every node was asked")
@@ -275,14 +275,14 @@ func TestNothingIsToBeSentOnceItIsLost(t *testing.T) {
 func TestAServerHasOneVote(t *testing.T) {
 	t.Parallel()
 	var a quorum.Acquisition
-	a.Start(3, 2)
+	a.Start(3, 2, 0)
 	for i := range 3 {
 		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: "one"}, true)
 	}
 	if o := a.Decide(); o != quorum.NoQuorum {
 		t.Errorf("a server at three addresses: %v", o)
 	}
-	a.Start(3, 2)
+	a.Start(3, 2, 0)
 	for i, server := range []string{"before a restart", "after it", ""} {
 		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: server, Again: i > 0}, true)
 	}
@@ -296,7 +296,7 @@ func TestAServerHasOneVote(t *testing.T) {
 	}
 	// Two lines to one server, of which the first votes: either is asked, and answers, first.
 	for _, c := range []struct{ asked, order []int }{{[]int{0, 1}, []int{0, 1}}, {[]int{1, 0}, []int{1, 0}}, {[]int{1, 0}, []int{0, 1}}} {
-		a.Start(3, 2)
+		a.Start(3, 2, 0)
 		for _, i := range append(c.order, 2) {
 			if o := a.Decide(); o != quorum.Undecided {
 				t.Errorf("%v, before node %d: %v", c, i, o)
@@ -307,7 +307,7 @@ func TestAServerHasOneVote(t *testing.T) {
 			t.Errorf("%v: %v", c, o)
 		}
 	}
-	a.Start(3, 2)
+	a.Start(3, 2, 0)
 	for i := range 3 {
 		a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: fmt.Sprint(i)}, i == 0)
 	}
@@ -386,7 +386,7 @@ func TestOnlyWhatAcceptedTheTokenAndKeptTheLockVouchesForABlock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var a quorum.Acquisition
-			a.Start(1, 1)
+			a.Start(1, 1, 0)
 			a.Acquired(0, wire.Reply{Verdict: wire.OK, Token: 7, Server: "0"}, true)
 			if o := a.Decide(); o != quorum.Accepted {
 				t.Fatal(o)

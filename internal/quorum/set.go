@@ -41,6 +41,9 @@ func (s *Set) Clear() {
 	s.count = 0
 }
 
+// Has reports whether the node is in the set.
+func (s *Set) Has(node int) bool { return s.has[node] }
+
 // Len returns how many nodes are in the set.
 func (s *Set) Len() int { return s.count }
 

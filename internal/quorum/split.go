@@ -96,11 +96,16 @@ type Standing struct {
 	Foreign    bool          // another program has it, or may have it on the most nodes
 	Holder     string        // label of an owner, if a node reported one
 	RetryAfter time.Duration // the earliest time after which a quorum may be free, if known
+	// The slot that is free on the most nodes, as far as those tell that granted one; false: none
+	// has. Of an acquisition of any slot.
+	Slot   int
+	Vacant bool
 }
 
 // Standing is how the nodes stand to the acquisition.
 func (a *Acquisition) Standing() Standing {
 	s := Standing{Tally: a.Tally()}
+	s.Slot, s.Vacant = a.Vacant()
 	owners, most, passing, foreign := make(map[string]int), 0, 0, false
 	waits := make([]time.Duration, 0, len(a.nodes))
 	for i := range a.nodes {
@@ -125,7 +130,8 @@ func (a *Acquisition) Standing() Standing {
 			foreign = foreign || r.Foreign
 		}
 	}
-	s.Owned = most+passing >= a.needed
+	// what a full node tells is about the slot that was to be looked at first
+	s.Owned = most+passing >= a.needed && (!s.Vacant || a.Slot == a.begin)
 	s.Foreign = s.Foreign || foreign && !s.Owned
 	if slices.Sort(waits); len(waits) >= a.needed {
 		s.RetryAfter = waits[a.needed-1]
@@ -133,11 +139,17 @@ func (a *Acquisition) Standing() Standing {
 	return s
 }
 
+// strayed is what the answer of a node amounts to that granted another slot.
+var strayed = wire.Reply{Verdict: wire.Held}
+
 // Denied returns the answer of a node that has not granted the lock; nil if it has not answered. It
 // returns false if the node has granted the lock.
 func (a *Acquisition) Denied(i int) (*wire.Reply, bool) {
 	n := &a.nodes[i]
-	if n.ballot == granted || n.ballot == accepted {
+	switch {
+	case a.stray(n):
+		return &strayed, true
+	case n.ballot == granted, n.ballot == accepted:
 		return nil, false
 	}
 	return n.refusal, true

@@ -62,7 +62,7 @@ func (p *Pending) resend(now time.Time) {
 	if !p.Hold.IsZero() {
 		r := p.Request
 		p.Request = &wire.Request{
-			Verb: r.Verb, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve, Quiet: r.Quiet,
+			Verb: r.Verb, Slots: r.Slots, Lock: r.Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Reserve: r.Reserve, Quiet: r.Quiet,
 			TTL: clock.CeilMillis(max(p.Hold.Sub(now), 0)),
 		}
 	}

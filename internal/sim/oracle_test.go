@@ -35,7 +35,7 @@ func (w *witness) ObserveContext(ctx context.Context, e redlock.Event) {
 // lasts notes that the lease of ctx lasts for d. If it was extended that must have been before its
 // end.
 func (w *witness) lasts(ctx context.Context, name string, d time.Duration, extended bool) {
-	le, ok := w.client.locks.FromContext(ctx, name)
+	le, ok := w.client.lease(ctx, name)
 	if !ok {
 		w.client.world.violate("client %d: a lease's event does not come with its context", w.client.number)
 		return

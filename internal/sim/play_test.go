@@ -173,19 +173,15 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 		ctx, cancel = context.WithTimeout(ctx, bound)
 	}
 	defer cancel()
-	w.mu.Lock()
-	above := w.top[name]
-	w.mu.Unlock()
+	above := w.marks()
 
 	began := time.Now()
-	var le *redlock.Lease
-	var err error
+	lock, tryLock := c.ways(name, opts)
 	try := random.IntN(4) == 0
 	if try {
-		le, err = c.locks.TryLock(ctx, name, opts...)
-	} else {
-		le, err = c.locks.Lock(ctx, name, opts...)
+		lock = tryLock
 	}
+	le, err := lock(ctx)
 	if err != nil {
 		took := time.Since(began)
 		switch {
@@ -196,7 +192,11 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 		return nil, false
 	}
 	h := &holding{le, c.number, len(opts) == len(w.terms)}
-	w.taken(name, h, above, c.alone)
+	if le.Permits() > 0 && le.Slot() >= c.permits {
+		w.violate("client %d has slot %d of %d", c.number, le.Slot(), c.permits)
+	}
+	what := exclusive(name, le)
+	w.taken(what, h, above[what], c.alone)
 	return h, true
 }
 
@@ -362,16 +362,15 @@ func (c *client) do(name string, random *rand.Rand) {
 	w := c.world
 	ctx, cancel := context.WithTimeout(w.ctx, 2*w.pace)
 	defer cancel()
-	w.mu.Lock()
-	above := w.top[name]
-	w.mu.Unlock()
-	_ = c.locks.Do(ctx, name, func(ctx context.Context, le *redlock.Lease) error {
+	above := w.marks()
+	_ = c.doing(ctx, name, func(ctx context.Context, le *redlock.Lease) error {
 		h := &holding{Lease: le, client: c.number}
-		w.taken(name, h, above, c.alone)
+		what := exclusive(name, le)
+		w.taken(what, h, above[what], c.alone)
 		h.rest(time.Duration(random.Int64N(int64(2 * w.pace))))
 		c.wait()
 		return ctx.Err()
-	}, w.terms...)
+	})
 }
 
 // race has a few goroutines of one client take the lock again and again. Then all registers are

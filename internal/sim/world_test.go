@@ -36,6 +36,8 @@ type regime struct {
 	hands  bool // one client hands one lock on, and all nodes lose it now and then
 	sets   bool // everybody takes several locks at once
 	turns  bool // one client takes up to 2,100 locks, and then all registers are lost
+	// everybody wants permits of a semaphore, of which not all clients allow the same number
+	permits bool
 }
 
 var regimes = []regime{
@@ -50,6 +52,7 @@ var regimes = []regime{
 	{name: "moves", exclusive: true, late: true, skew: true, moves: true},
 	{name: "hands", hands: true},
 	{name: "sets", exclusive: true, late: true, drift: true, skew: true, restarts: true, sets: true},
+	{name: "permits", exclusive: true, late: true, drift: true, skew: true, restarts: true, permits: true},
 	{name: "turns", exclusive: true, turns: true},
 }
 
@@ -127,9 +130,11 @@ type client struct {
 	random *rand.Rand
 	locks  *redlock.Locker
 	alone  bool // it has one goroutine: nothing is handed over
-	cut    []atomic.Bool
-	owner  atomic.Pointer[string] // of the latest attempt
-	tired  atomic.Int64           // for how long it is to stop when it has asked for an extension
+	// how many permits a semaphore has for it
+	permits int
+	cut     []atomic.Bool
+	owner   atomic.Pointer[string] // of the latest attempt
+	tired   atomic.Int64           // for how long it is to stop when it has asked for an extension
 }
 
 func newWorld(r regime, seed uint64) *world {
@@ -154,6 +159,9 @@ func newWorld(r regime, seed uint64) *world {
 	}
 	if r.hands {
 		w.budget, w.most = 3*w.budget, 3*w.most
+	}
+	if r.permits {
+		w.names, w.budget, w.most = w.names[:1], 2*w.budget, 2*w.most
 	}
 	if r.turns {
 		r.guard = random.IntN(2) == 0
@@ -195,6 +203,9 @@ func newWorld(r regime, seed uint64) *world {
 	}
 	for i := range clients {
 		w.life = append(w.life, newClient(w, i, random))
+	}
+	if r.permits {
+		w.permit(random)
 	}
 	w.plan(random)
 	return w
@@ -505,7 +516,7 @@ func (w *world) leftovers(excused func(node int) bool) (left []string) {
 		if excused(i) {
 			continue
 		}
-		for _, name := range w.names {
+		for _, name := range w.locks() {
 			if owner, life, found := n.Get(name); found && !strings.HasPrefix(owner, "R:") {
 				left = append(left, fmt.Sprintf("%s on node %d for %v", name, i, life))
 			}

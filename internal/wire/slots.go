@@ -13,6 +13,10 @@ const MaxSlots = 128
 type Slots struct {
 	Keys  []KeySet
 	Begin int // Acquire: the slot to look at first
+	// Only has an Acquire take no other slot than that at Begin. What is reserved for Inbox of the
+	// others is passed on; but if Begin is reserved for another waiter, that one gets it in
+	// exchange.
+	Only bool
 }
 
 // SlotKeys returns the keys of each slot of the semaphore of that name, which has at least one. All
@@ -55,10 +59,28 @@ func SemaphoreOf(lock string) (semaphore string, ok bool) {
 	return "", false
 }
 
+// SlotNumber returns the number of the slot with that lock key, or one that no semaphore has if the
+// key has none.
+func SlotNumber(lock string) int {
+	semaphore, _ := SemaphoreOf(lock)
+	n, err := strconv.ParseUint(lock[len(semaphore):], 10, 31)
+	if err != nil {
+		return MaxSlots
+	}
+	return int(n)
+}
+
 // KeysOfSlot returns the keys of the slot with that lock key.
 func KeysOfSlot(lock string) KeySet {
 	semaphore, _ := SemaphoreOf(lock)
 	return KeySet{Lock: lock, Fence: lock + ":" + fenceSuffix, Queue: semaphore + "queue"}
+}
+
+// Only returns r, which asks for any of several slots, for that one only.
+func (r *Request) Only(slot int) *Request {
+	one := r.ForSlot(slot)
+	one.Lock, one.Slots = "", &Slots{Keys: r.Slots.Keys, Begin: slot, Only: true}
+	return one
 }
 
 // ForSlot returns r, which concerns several slots, for one of them alone.

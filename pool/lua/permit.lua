@@ -1,8 +1,10 @@
--- Takes the first free one of the slots of a semaphore, each of which is a lock.
+-- Takes one of the slots of a semaphore, each of which is a lock: the first that is free; or only a certain one, for which what is
+-- reserved for the inbox of the others is exchanged, or passed on.
 --
 -- KEYS  the slots  [the fencing register of each]  [queue of waiters]  last: [restart marker]
 -- ARGV  1 owner  2 hint (token)  3 ttl (ms)  4 retention (ms; 0: without fencing)  5 how many slots  6 the first to look at (from 0)
---       [7 inbox  8 ticket (us)  9 age (us): a refusal queues the inbox]  [last: longest TTL]
+--       7 1: only that one; else 0  8 reservation for a waiter (ms)
+--       [9 inbox  10 ticket (us)  11 age (us): a refusal queues the inbox]  [last: longest TTL]
 -- Reply  as in take; but OK and AGAIN are followed by the slot, and by a digit for each slot: 1 if it was free, or the owner's, or
 --        reserved for the inbox, else 0; HELD and FOREIGN tell of the first slot, with the least life of any owner
 --        WAIT <ms>                         the node is kept out of new locks for that long
@@ -12,17 +14,45 @@ end
 local owner, hint, ttl, retention, count, begin = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local fenced = retention ~= '0'
 local queue = #KEYS - marked > (fenced and 2 or 1) * count and KEYS[#KEYS - marked] or nil
+local mine = queue and 'R:' .. ARGV[9]
+local owners = owners_of(count)
 
 local function take(slot)
   local fence = fenced and KEYS[count + slot] or nil
-  return acquire(KEYS[slot], fence, owner, hint, ttl, retention, floor, queue, ARGV[7], ARGV[8], ARGV[9])
+  return acquire(KEYS[slot], fence, owner, hint, ttl, retention, floor, queue, ARGV[9], ARGV[10], ARGV[11])
 end
 
-local owners, open, first, own = redis.call('MGET', unpack(KEYS, 1, count)), {}, nil, nil
+-- exchange gives another's reservation of the slot to the inbox, if that has one of a second slot, which is the other's then.
+-- Nodes may have told two waiters of the same two slots in different orders.
+local function exchange(slot)
+  local other = owners[slot]
+  for i = 1, count do
+    if i ~= slot and owners[i] == mine then
+      if other and other ~= mine and string.sub(other, 1, 2) == 'R:' then
+        local left = math.max(life(KEYS[slot]), 1)
+        redis.call('SET', KEYS[i], other, 'PX', left)
+        redis.call('SET', KEYS[slot], mine, 'PX', left)
+        redis.pcall('PUBLISH', string.sub(other, 3), 'go ' .. KEYS[i])
+        other = mine
+      else
+        pass(KEYS[i], queue, ARGV[8], ARGV[9], true)
+      end
+    end
+  end
+end
+
+if ARGV[7] == '1' then
+  if queue then
+    exchange(begin + 1)
+  end
+  return take(begin + 1)
+end
+
+local open, first, own = {}, nil, nil
 for i = 0, count - 1 do
   local slot = (begin + i) % count + 1
   local was = owners[slot]
-  local free = not was or queue and was == 'R:' .. ARGV[7]
+  local free = not was or was == mine
   first = first or free and slot
   own = was == owner and slot or own
   open[slot] = (free or was == owner) and '1' or '0'

@@ -1,0 +1,114 @@
+package redlock
+
+import (
+	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/notify"
+	"github.com/go-redlock/redlock/internal/release"
+	"github.com/go-redlock/redlock/internal/wire"
+)
+
+// aim begins the asking, for a lock or for a permit. With mu held.
+func (a *attempt) aim(p *permits) {
+	nodes, needed, slot := len(a.engine.lines), a.engine.quorum, p.first()
+	if p != nil && (p.any || p.only) {
+		a.acquire.Lock, a.acquire.Slots = "", &wire.Slots{Keys: a.slots, Begin: slot, Only: p.only}
+		a.acquire.Reserve = notify.Reservation(a.timeout)
+	}
+	if p != nil && p.any {
+		a.state.StartAny(nodes, needed, slot)
+	} else {
+		a.state.Start(nodes, needed, slot)
+	}
+}
+
+// keys are those of the slot that the attempt is for. With mu held, or once it is won.
+func (a *attempt) keys() *wire.KeySet { return &a.slots[a.state.Slot] }
+
+// one returns the request for the slot that the attempt is for, if the first was for any. With mu
+// held.
+func (a *attempt) one() *wire.Request {
+	if a.acquire.Slots == nil {
+		return &a.acquire
+	}
+	if a.picked == nil {
+		a.picked = a.acquire.Only(a.state.Slot)
+	}
+	return a.picked
+}
+
+// everySlot returns r, a release, for whichever slot a node may have. With mu held.
+func (a *attempt) everySlot(r *wire.Request) *wire.Request {
+	every := a.request(wire.Release)
+	every.Lock, every.Slots = "", &wire.Slots{Keys: a.slots}
+	every.TTL, every.Queue, every.Reserve, every.Quiet = r.TTL, r.Queue, r.Reserve, r.TTL == 0
+	return every
+}
+
+// returnStrays releases what nodes have granted of other slots than the one that was won. With mu
+// held.
+func (a *attempt) returnStrays() {
+	for i, slot, more := a.state.Stray(); more; i, slot, more = a.state.Stray() {
+		r := a.request(wire.Release)
+		r.Lock, r.TTL, r.Queue, r.Reserve = a.slots[slot].Lock, 0, a.slots[slot].Queue, notify.Reservation(a.timeout)
+		now := clock.IO()
+		p := &release.Pending{
+			Attempt: &release.Attempt{Owner: stray{}, Until: now.Add(a.terms.ttl), Timeout: a.timeout},
+			Backlog: a.engine.backlogs[i], Request: r,
+		}
+		p.Send(now, false)
+	}
+	a.sendNext()
+}
+
+// A stray is the owner of the release of one: nobody waits for that.
+type stray struct{}
+
+// Confirmed implements release.Owner.
+func (stray) Confirmed(int) {}
+
+// Released implements release.Owner.
+func (stray) Released(int, wire.Reply) {}
+
+// opOf is what calls do, for errors.
+func opOf(permit bool) string {
+	if permit {
+		return "acquire"
+	}
+	return "lock"
+}
+
+// hold notes an attempt that was won by waiting, until its lock is released. With mu held.
+func (q *localQueue) hold(a *attempt) {
+	if q.permits == 0 {
+		q.holder = a
+		return
+	}
+	if q.holders == nil {
+		q.holders = make(map[string]*attempt)
+	}
+	q.holders[a.keys().Lock] = a
+}
+
+// holding returns the attempt that has the lock with that lock key, if it was won by waiting. With
+// mu held.
+func (q *localQueue) holding(lock string) *attempt {
+	if q.permits == 0 {
+		return q.holder
+	}
+	return q.holders[lock]
+}
+
+// left takes a goroutine that held the lock out of the queue. The turn of one with a permit went on
+// when it got that.
+func (q *localQueue) left(a *attempt) {
+	if q.permits == 0 {
+		q.next()
+		return
+	}
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	if lock := a.keys().Lock; q.holders[lock] == a {
+		delete(q.holders, lock)
+	}
+	q.unref()
+}
