@@ -60,7 +60,7 @@ func TestAHundredCandidatesCostAtMostThirtyRequestsASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := fiveMasters(), &record{}
 		leader := campaign(context.WithoutCancel(t.Context()), election.New(c.Locker(t), name, redlock.WithTTL(costTTL)), r.lead(""))
-		synctest.Wait()
+		time.Sleep(time.Second)
 		ctx, stop := context.WithCancel(t.Context())
 		var stops []func() error
 		stand := func(e *election.Election) { stops = append(stops, campaign(ctx, e, r.lead(""))) }
@@ -68,7 +68,7 @@ func TestAHundredCandidatesCostAtMostThirtyRequestsASecond(t *testing.T) {
 		for range 100 {
 			stand(one)
 		}
-		wantRate(t, c, "a hundred candidates in one process, and a leader", 0.4, 0.7)
+		wantRate(t, c, "a hundred candidates in one process, and a leader", 0.4, 0.5)
 		for range 99 {
 			stand(election.New(c.Locker(t), name))
 		}

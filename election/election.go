@@ -19,7 +19,9 @@ type Election struct{ mutex *redlock.Mutex }
 
 // New returns the election of that name over the Locker's nodes. It is the lock of that name, so
 // nothing else should lock it. The options are those of the leases. [redlock.WithHolder], by which
-// observers know the leader, is host/pid if neither the options nor the Locker set a label. If an
+// observers know the leader, is host/pid if neither the options nor the Locker set a label. Two
+// options bound terms: under [redlock.WithRenewal] a term is lost when its maximum is over; under
+// [redlock.WithMinHold] the next one does not begin sooner, though the leader has resigned. If an
 // argument is bad, each call of the election returns the error.
 func New(locks *redlock.Locker, name string, opts ...redlock.MutexOption) *Election {
 	m := locks.Mutex(name, opts...)

@@ -282,6 +282,33 @@ func TestTheLeadIsNotTakenWithoutAPauseWhereItIsLostAtOnce(t *testing.T) {
 	})
 }
 
+func TestOptionsBoundTerms(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, r := redlocktest.New(t, 5), &record{}
+		first := campaign(t.Context(), election.New(q.Locker(), name, redlock.WithRenewal(time.Minute)), r.lead("ann"))
+		time.Sleep(time.Minute - time.Second)
+		if n := len(r.tokens()); n != 1 {
+			t.Errorf("%d terms within the maximum of one", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := len(r.tokens()); n < 9 || n > 11 {
+			t.Errorf("%d terms of a minute within eleven", n)
+		}
+		_ = first()
+		hold := election.New(q.Locker(), "hold", redlock.WithMinHold(time.Hour))
+		began := time.Now()
+		for range 2 {
+			if err := hold.Lead(t.Context(), func(context.Context, *redlock.Lease) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(began); d < time.Hour || d > time.Hour+time.Minute {
+			t.Errorf("the second term began after %v", d)
+		}
+	})
+}
+
 // A function that does not heed its context is waited for.
 func TestANewTermBeginsOnlyAfterTheLastOnesFunctionHasReturned(t *testing.T) {
 	t.Parallel()
