@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -20,6 +21,7 @@ type inspectCmd struct {
 	Watch bool          `help:"Look again and again, until interrupted." short:"w" xor:"watch"`
 	Every time.Duration `help:"How often to look with --watch (default ${default})." default:"500ms" placeholder:"TIME"`
 	JSON  bool          `name:"json" help:"Print JSON, one object a line."`
+	Slots *int          `help:"Look at a semaphore with this number of permits: one line for each slot." placeholder:"N"`
 
 	ExitCode bool `help:"Tell by the exit code whether the lock is held: 0, or else 1." xor:"watch"`
 }
@@ -43,6 +45,9 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer end()
+	if c.Slots != nil {
+		return c.slots(ctx, locks, s)
+	}
 	_, live := isTerminal(s.out)
 	live = live && c.Watch && !c.JSON
 	if live {
@@ -76,6 +81,48 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 		case <-time.After(c.Every):
 		}
 	}
+}
+
+// slots tells of the slots of a semaphore.
+func (c *inspectCmd) slots(ctx context.Context, locks *redlock.Locker, s streams) error {
+	if c.Watch || c.ExitCode {
+		return usageError{errors.New("--slots: neither with --watch nor with --exit-code")}
+	}
+	found, err := locks.InspectSemaphore(ctx, c.Name, *c.Slots)
+	if found == nil {
+		return err
+	}
+	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	if !c.JSON {
+		fmt.Fprintln(table, "SLOT\tSTATE\tHOLDER\tLEFT\tTOKEN\tNODES")
+	}
+	for i := range found {
+		if c.JSON {
+			j := inspectionJSON(&found[i])
+			j.Slot = &i
+			if err := writeJSON(s.out, j); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(table, "%d\t%s\n", i, columns(&found[i]))
+	}
+	return errors.Join(err, table.Flush())
+}
+
+// columns are the state, the holder, the remaining life, the token and the nodes of a lock in a
+// table.
+func columns(in *redlock.Inspection) string {
+	left, owner, nodes := "-", "-", 0
+	if in.Owner != "" {
+		left, owner = life(in.Left), label(in.Holder, in.Owner)
+	}
+	for _, n := range in.Nodes {
+		if n.Owner != "" && (n.Owner == in.Owner || in.Owner == "") {
+			nodes++
+		}
+	}
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d", state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
 }
 
 // show prints what the nodes said; live: over what was printed before.
@@ -179,7 +226,8 @@ func life(d time.Duration) string {
 // A lockJSON is an Inspection in JSON.
 type lockJSON struct {
 	Name   string     `json:"name"`
-	State  string     `json:"state"` // held, remnant, free or unknown
+	Slot   *int       `json:"slot,omitempty"` // of a semaphore
+	State  string     `json:"state"`          // held, remnant, free or unknown
 	Needed int        `json:"needed"`
 	Owner  string     `json:"owner,omitempty"`
 	Holder string     `json:"holder,omitempty"`

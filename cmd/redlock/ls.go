@@ -91,16 +91,7 @@ func (c *lsCmd) show(s streams, found []*redlock.Inspection) error {
 	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "NAME\tSTATE\tHOLDER\tLEFT\tTOKEN\tNODES")
 	for _, in := range found {
-		left, owner, nodes := "-", "-", 0
-		if in.Owner != "" {
-			left, owner = life(in.Left), label(in.Holder, in.Owner)
-		}
-		for _, n := range in.Nodes {
-			if n.Owner != "" && (n.Owner == in.Owner || in.Owner == "") {
-				nodes++
-			}
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d/%d\n", shown(in.Name), state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
+		fmt.Fprintf(table, "%s\t%s\n", shown(in.Name), columns(in))
 	}
 	return table.Flush() //nolint:wrapcheck // a write error speaks for itself
 }

@@ -22,6 +22,10 @@ func message(err error) string {
 	var b strings.Builder
 	switch {
 	case errors.Is(err, redlock.ErrHeld):
+		if q.Op == "acquire" {
+			fmt.Fprintf(&b, "no permit of %q is free", q.Name)
+			break
+		}
 		fmt.Fprintf(&b, "%q is held", q.Name)
 		for i := range q.Nodes {
 			if q.Nodes[i].Holder != "" {
@@ -51,7 +55,7 @@ func message(err error) string {
 // flags are those that set the library's options.
 var flags = map[string]string{
 	"WithTTL": "--ttl", "WithMinHold": "--min-hold", "WithHolder": "--holder", "WithNodeTimeout": "--node-timeout",
-	"WithRestartGuard": "--guard", "name": "the lock's name",
+	"WithRestartGuard": "--guard", "name": "the lock's name", "permits": "--slots",
 }
 
 // options are those that the errors of nodes name; --node-timeout sets both.

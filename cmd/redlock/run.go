@@ -10,6 +10,7 @@ type runCmd struct {
 	Command []string `arg:"" passthrough:"partial" help:"-- and then the command and its arguments."`
 
 	Also     []string       `help:"A further lock to hold with it; may be given several times. Runs that hold several never wait for each other in a circle." sep:"none" placeholder:"NAME" group:"Lock"`
+	Slots    *int           `help:"Take a permit of a semaphore with this number of them: so many runs of the name hold one at a time." placeholder:"N" group:"Lock"`
 	Wait     *time.Duration `help:"How long to wait for the lock (default: until it can be had)." xor:"wait" placeholder:"TIME" group:"Lock"`
 	NoWait   bool           `help:"Do not wait for the lock: if another has it, do not run the command." xor:"wait" group:"Lock"`
 	Conflict int            `name:"conflict-exit-code" help:"Exit code if another has the lock (default ${default})." default:"75" placeholder:"N" group:"Lock"`
@@ -33,12 +34,14 @@ running in its process group is stopped when it ends, before the lock is release
 
 The command finds in its environment REDLOCK_NAME; REDLOCK_FENCE, the fencing token, which rises with each holder of the lock;
 and REDLOCK_UNTIL, the time at which the lock would end if it were not renewed. With --also it finds the further names
-and tokens in REDLOCK_NAME_2, REDLOCK_FENCE_2 and so on.
+and tokens in REDLOCK_NAME_2, REDLOCK_FENCE_2 and so on. With --slots it finds the number of its slot, from 0, in REDLOCK_SLOT;
+then tokens rise slot by slot.
 
   redlock run --no-wait nightly -- /opt/backup.sh --all      run on one of many machines
   redlock run --wait 30s deploy -- make deploy               wait at most 30 s
   redlock run --shell report -- 'make report | mail ops'     a line for the shell
   redlock run --also account:bob account:ann -- ./transfer   two locks, in any order, without a deadlock
+  redlock run --slots 3 import -- ./import                   three at a time, on all machines
   redlock run --no-wait --min-hold 5m poll -- ./poll         cron on machines with skewed clocks
 
 Exit codes: the command's own, 128+n if signal n ended it; 64 bad usage, 69 no quorum of nodes, 70 other failures, 74 the lock was

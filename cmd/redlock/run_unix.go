@@ -76,7 +76,7 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 	}
 	defer end()
 	began := time.Now()
-	leases, err := r.lock(locks, why, signals, s)
+	h, err := r.lock(locks, why, signals, s)
 	report.waited = time.Since(began)
 	if errors.Is(err, redlock.ErrHeld) {
 		report.conflict = true
@@ -86,9 +86,9 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 		return err
 	}
 	began = time.Now()
-	status, err := r.hold(command, grace, leases, renewed, signals, s)
+	status, err := r.hold(command, grace, h, renewed, signals, s)
 	report.held, report.ran = time.Since(began), err == nil
-	if unlockErr := leases.Unlock(context.Background()); err == nil && errors.Is(unlockErr, redlock.ErrLost) {
+	if unlockErr := h.Unlock(context.Background()); err == nil && errors.Is(unlockErr, redlock.ErrLost) {
 		err = unlockErr
 	}
 	if err != nil {
@@ -109,6 +109,9 @@ func (r *runCmd) check() (grace time.Duration, err error) {
 	}
 	if len(r.Also) >= redlock.MaxAll {
 		return 0, usageError{fmt.Errorf("--also: %d further locks; at most %d", len(r.Also), redlock.MaxAll-1)}
+	}
+	if err := r.checkSlots(); err != nil {
+		return 0, err
 	}
 	if r.Wait != nil && *r.Wait < 0 {
 		return 0, usageError{fmt.Errorf("--wait=%v: below zero", *r.Wait)}
@@ -169,16 +172,9 @@ func (r *runCmd) holder() string {
 // names are those of all locks, in the order of the command line.
 func (r *runCmd) names() []string { return append([]string{r.Name}, r.Also...) }
 
-// subject is what an error is about.
-func (r *runCmd) subject() string {
-	if len(r.Also) == 0 {
-		return fmt.Sprintf("lock %q", r.Name)
-	}
-	return fmt.Sprintf("locks %q", r.names())
-}
-
-// lock takes the locks. A signal ends the wait; after a while it is said what it is for.
-func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Signal, s streams) (*redlock.Leases, error) {
+// lock takes the locks, or a permit. A signal ends the wait; after a while it is said what it is
+// for.
+func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Signal, s streams) (held, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	taken, heard := make(chan struct{}), make(chan struct{})
@@ -200,29 +196,17 @@ func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Sig
 			}
 		}
 	}()
-	var opts []redlock.MutexOption
-	take := redlock.LockAll
-	switch {
-	case r.NoWait, r.Wait != nil && *r.Wait == 0:
-		take = redlock.TryLockAll
-	case r.Wait != nil:
-		opts = append(opts, redlock.WithWait(*r.Wait))
-	}
-	var ms []*redlock.Mutex
-	for _, name := range r.names() {
-		ms = append(ms, locks.Mutex(name, opts...))
-	}
-	leases, err := take(ctx, ms...)
+	h, err := r.take(ctx, locks)
 	close(taken)
 	<-heard
 	ended, interrupted := errors.AsType[code](context.Cause(ctx))
 	if interrupted {
 		if err == nil {
-			_ = leases.Unlock(context.Background())
+			_ = h.Unlock(context.Background())
 		}
 		return nil, ended
 	}
-	return leases, err
+	return h, err
 }
 
 // conflict says that another has the lock, unless that is no failure, and exits as
@@ -234,24 +218,10 @@ func (r *runCmd) conflict(err error, s streams) error {
 	return code(r.Conflict)
 }
 
-// environment is that of the command.
-func (r *runCmd) environment(leases *redlock.Leases) []string {
-	env := append(os.Environ(), "REDLOCK_UNTIL="+leases.Until().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
-	for i, name := range r.names() {
-		suffix := ""
-		if i > 0 {
-			suffix = fmt.Sprintf("_%d", i+1)
-		}
-		env = append(env, fmt.Sprintf("REDLOCK_NAME%s=%s", suffix, name),
-			fmt.Sprintf("REDLOCK_FENCE%s=%d", suffix, leases.Lease(name).Fence()))
-	}
-	return env
-}
-
-// hold runs the command while the leases last. Nothing of it is left when it returns.
-func (r *runCmd) hold(c leash.Command, grace time.Duration, leases *redlock.Leases, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
-	c.Env = r.environment(leases)
-	c.Until, c.Grace, c.Slack = leases.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
+// hold runs the command while h lasts. Nothing of it is left when it returns.
+func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
+	c.Env = r.environment(h)
+	c.Until, c.Grace, c.Slack = h.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
 	c.Foreground = leash.Interactive()
 	if c.Foreground {
 		// by the command too: if it were suspended the shell would not know
@@ -262,14 +232,14 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, leases *redlock.Leas
 		return 0, r.notRun(err, s)
 	}
 	lost, late, foreign, unstopped := false, l.Late(), l.Foreign(), false
-	for done := leases.Done(); ; {
+	for done := h.Done(); ; {
 		select {
 		case sig := <-signals:
 			if n, ok := sig.(syscall.Signal); ok && errors.Is(l.Signal(n), syscall.EPERM) {
 				fmt.Fprintf(s.err, "redlock: %s cannot be passed on: the command is another user's\n", unix.SignalName(n))
 			}
 		case <-renewed:
-			l.Extend(leases.Until())
+			l.Extend(h.Until())
 		case <-late:
 			lost, late = true, nil
 			fmt.Fprintf(s.err, "redlock: the %s cannot be renewed: stopping the command\n", r.subject())
