@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Checks the models: each row must come out as it says. The violations are negative controls: a rule is left out, and the
-# checker must see it. Needs spin and gcc. About two minutes on an idle core.
+# Checks the models: each row must have the outcome that it names. The violations are negative
+# controls: a rule is left out, and the checker must notice. Needs spin and gcc. Takes about two
+# minutes on an idle core.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -8,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 limit=${MODEL_TIMEOUT:-300} # seconds for one row
 failed=0
 
-row() { # model outcome [flags]: violations are looked for breadth first, which finds the short ones soon
+row() { # model outcome [flags]: a search for violations goes breadth first, which soon finds short ones
   local model=$1 want=$2 flags=${3-} search='' dir out got=unfinished
   dir=$(mktemp -d "$work/row.XXXXXX")
   [ "$want" = violated ] && search=${SEARCH--DBFS}

@@ -1,21 +1,24 @@
 /* Mutual exclusion in time: validity, extending, winning nodes back, the restart guard.
  *
- * Two owners over three nodes; the first extends its lease. Time goes in ticks that all clocks agree on. A request
- * is carried out at any time after it was sent, or never; a reply comes at any later time. A key lives for TTL ticks from when
- * its node set it; a lease is valid for TTL ticks from when its owner began to ask. No two leases are ever valid at once:
- * ALONE.
+ * There are two owners and three nodes; the first owner extends its lease. Time goes in ticks that
+ * all clocks agree on. A request is carried out at any time after it was sent, or never; a reply
+ * comes at any later time. A key lives for TTL ticks after its node set it. A lease is valid for
+ * TTL ticks after its owner began to ask. ALONE checks that no two leases are ever valid at once.
  *
- * What happens   REJOIN      an extension also takes the lock on nodes that lost it (they count from the next one)
- *                RESTARTS=n  any nodes restart, n times in all, and have forgotten everything
- *                GUARD=n     a node that restarted grants nothing for n ticks
- *                EARLY       one key expires too early: a clock that stepped, an eviction, a DEL
- *                HASTY       a node that was won back counts at once
- * Rules left out FROMREPLY   the lease counts from the decision
- *                ANYOWNER    an extension does not look whose the lock is
- *                RECREATE    an extension takes the lock again where it is gone; FREED is violated
- *                LINGER      a lease is valid for as long as an extension is under way
- *                REVIVE      an extension that comes after the deadline counts
- *                EARLYREJOIN a node is won back although it is kept out of new locks
+ * What happens
+ *   REJOIN      an extension also takes the lock on nodes that lost it; they count from the
+ *               next extension on
+ *   RESTARTS=n  nodes restart, n times in all, and have then forgotten everything
+ *   GUARD=n     a node that restarted grants nothing for n ticks
+ *   EARLY       one key expires too early: a clock that stepped, an eviction, a DEL
+ *   HASTY       a node that was won back counts at once
+ * Rules left out
+ *   FROMREPLY   the lease counts from the decision
+ *   ANYOWNER    an extension extends the key whoever has the lock
+ *   RECREATE    an extension takes the lock again where it is gone; FREED is violated
+ *   LINGER      a lease is valid for as long as an extension is under way
+ *   REVIVE      an extension whose answers come after the deadline counts
+ *   EARLYREJOIN a node is won back while the guard keeps it out of new locks
  */
 #define N 3
 #ifndef TTL
@@ -46,7 +49,7 @@ byte restarts = RESTARTS;
 bit early;
 
 #define ALONE assert(now >= valid[0] || now >= valid[1])
-#define FREED(i) assert(!ON(freed, i)) /* what was released is not taken again */
+#define FREED(i) assert(!ON(freed, i)) /* a lock that was released is not taken again */
 
 #define TAKE(i)  L[i] = me + 1; until[i] = now + TTL
 #define ACQUIRE(i) \
@@ -89,7 +92,7 @@ proctype owner(byte me) {
   byte step;                   /* 0 idle, 1 asking, 2 holding, 3 over */
   byte start, ran, got, freed;
   byte left = EXTENDS;
-  bit extending;               /* an extension was sent; it may be carried out until the next one is */
+  bit extending;               /* an extension was sent; it can be carried out until the next */
   bit counting;                /* and its answers still count */
   byte estart, eran, ok;
   if :: me == 1 -> left = 0 :: else fi;
@@ -117,7 +120,7 @@ end:
 #endif
        counting = 0; step = 2; valid[me] = estart + TTL; estart = 0; ok = 0; ALONE }
 #ifndef LINGER
-  :: d_step { counting && !MAJORITY(ok) -> counting = 0; estart = 0; ok = 0 } /* unknown: the lease stands as it did */
+  :: d_step { counting && !MAJORITY(ok) -> counting = 0; estart = 0; ok = 0 } /* unknown */
 #endif
 
   :: d_step { step == 2 -> step = 3; valid[me] = 0;                       /* unlock */
@@ -125,7 +128,7 @@ end:
        counting = 0
 #endif
      }
-  :: d_step { step == 2 && now >= valid[me] -> step = 3; valid[me] = 0;   /* lost: what is left is released */
+  :: d_step { step == 2 && now >= valid[me] -> step = 3; valid[me] = 0; /* lost: release the rest */
 #ifndef REVIVE
        counting = 0
 #endif

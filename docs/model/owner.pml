@@ -1,18 +1,20 @@
-/* Mutual exclusion where no lock key expires: what the ids, the releases, the queue of waiters and the hand-over inside a
- * process owe to it. Time is in lease.pml.
+/* Mutual exclusion where no lock key expires: how it depends on the ids, the releases, the queue of
+ * waiters and the hand-over inside a process. Time is in lease.pml.
  *
- * Two clients over three nodes, of which the first makes two attempts and the second one. Requests and releases are
- * carried out at any time after they were sent, in any order, or never. A release deletes the key, or reserves it for the
- * other client, whether that waits or not: the queue is a hint. Reservations expire at any time.
+ * There are two clients and three nodes. The first client makes two attempts, the second one.
+ * Requests and releases are carried out at any time after they were sent, in any order, or never. A
+ * release deletes the key, or reserves it for the other client, whether or not that waits: the
+ * queue is a hint. Reservations expire at any time.
  *
- * Rules left out FEW        one node is enough, not a majority of them
- *                ONEID      a client's attempts share one owner id
- *                ANYRELEASE a release does not look whose the lock is
- *                ANYLEAVE   a waiter that leaves frees the lock whosever it is
- *                NOTICE     a waiter counts a reservation as a grant
- *                HANDLATE   the lock is handed on inside the process after a release of it was sent
- * and one that exclusion does not rest on:
- *                BARGE      a reservation keeps nobody out
+ * Rules left out
+ *   FEW        one node is enough, instead of a majority
+ *   ONEID      a client's attempts share one owner id
+ *   ANYRELEASE a release deletes the key whoever has the lock
+ *   ANYLEAVE   a waiter that leaves deletes the key whoever has the lock
+ *   NOTICE     a waiter counts a reservation as a grant
+ *   HANDLATE   the lock is handed on inside the process after a release of it was sent
+ * Not needed for exclusion
+ *   BARGE      a reservation does not keep others from taking the lock
  */
 #define N 3
 #define ON(set, i)   ((set) & (1 << (i)))
@@ -34,7 +36,7 @@
 #endif
 
 byte L[N];     /* the lock key: an owner's id, a reservation, or 0 */
-byte holders;  /* goroutines that believe to hold the lock */
+byte holders;  /* goroutines that believe that they hold the lock */
 
 #ifdef ANYRELEASE
 #define MINE(k, i)   L[i] != 0
@@ -72,7 +74,7 @@ end:
   :: d_step { step == 0 -> step = 1 }
   NODE(0) NODE(1) NODE(2)
   :: d_step { step == 1 && MAJORITY(got) -> step = 2; holders++; assert(holders <= 1) }
-  :: d_step { step == 2 && !handed -> handed = 1 } /* one goroutine ends, the next one holds: holders stays */
+  :: d_step { step == 2 && !handed -> handed = 1 } /* holders stays: one ends, one begins */
   :: d_step { step == 2 -> step = 3; holders--; freed[try] = 1; got = 0 }
   :: d_step { step == 1 && me == 0 && try == 0 -> freed[0] = 1; got = 0; try = 1 }
   :: d_step { step == 1 && try == 1 - me -> freed[try] = 1; got = 0; step = 3 }

@@ -1,16 +1,17 @@
-/* Several locks at once: nobody waits in a circle (R30 of safety.md).
+/* Several locks at once: callers never wait for one another in a circle (R30 of safety.md).
  *
- * Three callers want two of three names each: {0,1}, {1,2} and {0,2}, of which the last lists them the
- * other way round. A caller first asks for both names, one step each, so that others can come in
- * between. If the one that comes first in the order is taken it gives the other up, waits for the first,
- * and asks for the other again; if the other is taken it waits for that with the first in its hands.
- * What a single lock does is in the other models. An invalid end state is callers that wait in a circle.
+ * Three callers want two of three names each: {0,1}, {1,2} and {0,2}. The last caller lists its
+ * names in the opposite order. A caller first asks for both names, in one step each, so that others
+ * can come in between. If the name that comes first in the order is taken, the caller gives the
+ * other name up, waits for the first, and asks for the other again. If only the other is taken, the
+ * caller waits for it while it holds the first. The other models say what a single lock does. An
+ * invalid end state means that callers wait in a circle.
  *
- * Rules left out:
- *   KEEP     the name behind the one that is waited for is kept
- *   ASGIVEN  names are taken in the order in which the caller lists them
+ * Rules left out
+ *   KEEP     a caller keeps the later name while it waits for the first
+ *   ASGIVEN  a caller takes the names in the order in which it lists them
  */
-byte owner[3];  /* of each name: a caller's number and one, or 0 */
+byte owner[3];  /* of each name: a caller's number + 1, or 0 */
 
 #ifdef ASGIVEN
 #define FIRST  ((me == 2) -> 2 : me)
@@ -26,7 +27,7 @@ byte owner[3];  /* of each name: a caller's number and one, or 0 */
 
 proctype caller(byte me) {
 again:
-  ASK(SECOND);  /* at the same time: so in any order, and this one is the harder */
+  ASK(SECOND);  /* both at the same time, so in any order; this order is the harder one */
   ASK(FIRST);
   if
   :: HAS(FIRST)

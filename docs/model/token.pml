@@ -1,37 +1,44 @@
 /* Fencing tokens: unique, and rising over attempts that follow one another.
  *
- * Nothing is assumed of time or of the network. A request is carried out at any time after it was sent, also after its
- * attempt was given up, or never; a reply comes at any later time, or never; a lock key vanishes at any time, whatever
- * the cause: expiry under any clock, a release, a deletion. Only the fencing register F is kept, unless LOSE.
+ * Nothing is assumed about time or the network. A request is carried out at any time after it was
+ * sent, also after its attempt was given up, or never; a reply comes at any later time, or never. A
+ * lock key vanishes at any time, for any reason: expiry by any clock, a release, a deletion. Only
+ * the fencing register F is kept, unless LOSE is set.
  *
- * A node that refuses an acquire, because the lock is another's, changes nothing. So an attempt that asks it again is one
- * whose first request is carried out late: that is in every row.
+ * A node that refuses an acquire, because another attempt has the lock, changes nothing. So an
+ * attempt that asks the node again behaves like one whose first request is carried out late; every
+ * row contains that.
  *
- * An attempt asks N nodes, chooses the greatest token granted once a majority has granted, has the nodes that granted
- * less repaired, and wins with nodes that have accepted exactly that token. The checks are at RETURN.
+ * An attempt asks N nodes. When a majority has granted the lock, it chooses the greatest token
+ * granted and repairs the nodes that granted less. It wins when a majority has accepted exactly
+ * that token. RETURN makes the checks.
  *
- * What happens   A=n      attempts (2)
- *                TWICE    one acquire may be carried out twice (a client that repeats what it got no answer to)
- *                REJOIN   the first attempt takes the lock again on a node that lost it, and keeps F at its token at least
- *                WON      the first attempt has won with token 1 already, and lost its lock keys
- *                SERIAL   the third attempt begins after the second has won
- *                BLOCK=k  a winner reserves k more tokens, and hands them on
- *                TURNS=t  the first attempt has won with token 1, and has the lock of two nodes; it alone does so, up
- *                         to t times, and hands on the last token of each block
- *                AHEAD=k  a block ends no later than k after the true time (with CLOCKS)
- *                MOVES    the address of node i may lead to the next node for repairs and blocks
- *                GROW=m   the first attempt knows m of the N nodes, the others know all
- *                START=n  F of node 0 begins at n: histories differ
- *                CLOCKS   tokens grow from the clients' clocks, of which any may lag
- *                LOSE     node 0 loses L and F, once; WAIT=k: and k of the time passes before it serves again
- * Rules left out NOEQUAL     a majority of grants wins, whatever their tokens
- *                NORAISED    a repair is accepted although F is above the token
- *                NOOWNER     a repair is accepted although the lock is another's
- *                UNWRITTEN   a block counts nodes that did not accept the token before it, or were lost since
- *                NOBLOCKTOP  a block is used without a majority for its top
- *                NORULE      a node without F trusts any client's clock (NOKEEPRULE: when it keeps F for a lease)
- *                NODELAG     that node's own clock lags too
- *                NOSAMESERVER  a repair counts though another node carried it out; NOSAMEBLOCK: a block's does
+ * What happens
+ *   A=n      attempts (2)
+ *   TWICE    one acquire may be carried out twice (the client repeats a lost request)
+ *   REJOIN   the first attempt takes the lock again on a node that lost it; F is then at least its
+ *            token
+ *   WON      the first attempt has won with token 1 already, and lost its lock keys
+ *   SERIAL   the third attempt begins after the second has won
+ *   BLOCK=k  a winner reserves k more tokens, and hands them on
+ *   TURNS=t  the first attempt has won with token 1, and has the lock of two nodes; only it
+ *            reserves blocks, up to t times, and hands on the last token of each
+ *   AHEAD=k  a block ends no later than k after the true time (with CLOCKS)
+ *   MOVES    the address of node i may lead to the next node for repairs and blocks
+ *   GROW=m   the first attempt knows m of the N nodes, the others know all
+ *   START=n  F of node 0 begins at n: the registers of the nodes differ
+ *   CLOCKS   tokens grow from the clients' clocks, each of which may lag
+ *   LOSE     node 0 loses L and F, once; WAIT=k: k of the time passes before it serves again
+ * Rules left out
+ *   NOEQUAL     a majority of grants wins, whatever their tokens
+ *   NORAISED    a repair is accepted although F is above the token
+ *   NOOWNER     a repair is accepted although another attempt has the lock
+ *   UNWRITTEN   a block counts nodes that did not accept the token before, or lost the lock since
+ *   NOBLOCKTOP  a block is used although no majority has accepted its top
+ *   NORULE      a node without F trusts any client's clock (NOKEEPRULE: when it keeps F for a
+ *               lease)
+ *   NODELAG     the clock of the node without F lags too
+ *   NOSAMESERVER  a repair counts although another node carried it out; NOSAMEBLOCK: a block's does
  */
 #ifndef N
 #define N 3
@@ -66,8 +73,8 @@ byte L[N];      /* the lock key: attempt + 1, or 0 */
 byte F[N];      /* the fencing register */
 bit  gone[N];   /* F is missing */
 int  returned;  /* bit t: token t was returned */
-byte greatest;  /* of the tokens returned */
-byte begun;     /* attempts begin in their order */
+byte greatest;  /* the greatest token returned */
+byte begun;     /* how many attempts have begun; they begin in order */
 byte now;       /* the true time, for CLOCKS */
 bit  lost;
 
@@ -77,7 +84,7 @@ bit  lost;
 #define MIN(x, y)   ((x) < (y) -> (x) : (y))
 #define NEXT(i)     ((i + 1) % N)
 
-/* What a node without F trusts no hint below. */
+/* A node without F gives no token below this. */
 #if defined(NORULE) || defined(NODELAG)
 #define OWNCLOCK(i) 0
 #else
@@ -119,8 +126,8 @@ bit  lost;
   returned = returned | (1 << t); \
   greatest = MAX(greatest, t)
 
-/* The steps of one attempt on node i. ran and again: its acquire was carried out; heard: and answered, with val; low: with
- * less than the token, so that it needs a repair. */
+/* The steps of one attempt on node i. ran, again: its acquire was carried out, and then once more.
+ * heard: it was answered, with val. low: val was less than the token: the node needs a repair. */
 #define ACQUIRE(i) \
   :: d_step { step >= 1 && i < nodes && !ON(ran, i) && L[i] == 0 -> \
        ran = ran | (1 << i); L[i] = me + 1; TICK; \
@@ -130,7 +137,7 @@ bit  lost;
        again = again | (1 << i); L[i] = me + 1; F[i] = F[i] + 1; \
        if :: !ON(heard, i) && step <= HEARS -> val[i] = F[i] :: else fi } \
   :: d_step { RUNS == 2 && me == 0 && again == 0 && ON(ran, i) && L[i] == me + 1 && !ON(heard, i) && step <= HEARS -> \
-       again = again | (1 << i); val[i] = F[i] } /* it finds itself the owner */ \
+       again = again | (1 << i); val[i] = F[i] } /* it finds its own id */ \
   :: d_step { step >= 1 && step <= HEARS && ON(ran, i) && !ON(heard, i) -> \
        heard = heard | (1 << i); \
        if :: step >= 2 -> SORT(i) :: else fi }
@@ -139,7 +146,7 @@ bit  lost;
   if \
   :: val[i] == token -> accepted = accepted | (1 << i) \
   :: val[i] <  token -> low = low | (1 << i) \
-  :: else /* higher: it keeps others out, and counts for nothing else */ \
+  :: else /* greater: it keeps others out, but does not count otherwise */ \
   fi; val[i] = 0
 
 #define REPAIR(i) \
@@ -149,7 +156,7 @@ bit  lost;
        low = low & ~(1 << i); F[i] = token } /* its answer is lost */ \
   MOVED_REPAIR(i)
 
-/* What happens to a request that another node carries out. Its answer counts for nothing. */
+/* Another node carries out a request. Its answer does not count. */
 #ifdef NOSAMESERVER
 #define REPAIRED(i) accepted = accepted | (1 << i)
 #else
@@ -212,7 +219,7 @@ bit  lost;
 #define NODE(i) ACQUIRE(i) REPAIR(i) TAKE(i) RESERVE(i)
 
 proctype attempt(byte me) {
-  byte step;     /* 0 not begun, 1 asking, 2 token chosen, 3 won, 4 reserving a block, 5 its tokens are handed on */
+  byte step;   /* 0 not begun, 1 asking, 2 token chosen, 3 won, 4 reserving a block, 5 handing on */
   byte nodes = N, quorum = N / 2 + 1;
   byte before, hint, token, i;
   byte ran, again, heard, low, accepted, back, reserved;

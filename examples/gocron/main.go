@@ -66,7 +66,7 @@ const skew = 30 * time.Second
 // lock is renewed while the job runs.
 type Locker struct{ locks *redlock.Locker }
 
-// Lock implements [gocron.Locker]. It does not wait: who is late does not run the job.
+// Lock implements [gocron.Locker]. It does not wait: a machine that is late does not run the job.
 func (l Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	lease, err := l.locks.TryLock(ctx, job, redlock.WithRenewal(redlock.Forever), redlock.WithMinHold(skew))
 	if err != nil {
