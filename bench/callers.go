@@ -13,16 +13,16 @@ import (
 	"github.com/go-redlock/redlock/internal/redisserver"
 )
 
-// A bench is one run of this program.
+// A bench holds the settings of one run of this program.
 type bench struct {
 	servers *servers
-	scale   float64 // of all durations
+	scale   float64 // every duration is multiplied by it
 }
 
-// lasting scales a duration.
+// lasting returns the duration, scaled.
 func (b *bench) lasting(d time.Duration) time.Duration { return time.Duration(float64(d) * b.scale) }
 
-// opened runs use with the contestant's locker on fresh servers.
+// opened calls use with the contestant's locker on new servers.
 func (b *bench) opened(ctx context.Context, c contestant, use func(locker) error) error {
 	if err := b.servers.flush(ctx); err != nil {
 		return err
@@ -61,8 +61,8 @@ func callers(n int, lasts time.Duration) runner {
 	}
 }
 
-// faulty measures n callers with all nodes healthy, then from the moment on when a fault befalls
-// one node. The servers are of its own.
+// faulty measures n callers with all nodes healthy, and then from the moment on at which one node
+// has a fault. It has servers of its own.
 func faulty(n int, lasts time.Duration, befall fault) runner {
 	return func(ctx context.Context, b *bench, c contestant) (v values, _ []float64, _ error) {
 		masters, err := redisserver.Start(c.nodes)
@@ -84,12 +84,12 @@ func faulty(n int, lasts time.Duration, befall fault) runner {
 		for metric, was := range well.values() {
 			v["healthy "+metric] = was
 		}
-		_ = l.close() // which may say that the node did not answer
+		_ = l.close() // its error may say that the node did not answer
 		return v, nil, nil
 	}
 }
 
-// A fault is what may befall a node.
+// A fault is a way in which a node can fail.
 type fault func(*os.Process) error
 
 var (
@@ -97,9 +97,9 @@ var (
 	refused fault = (*os.Process).Kill
 )
 
-// A tally is what some callers did.
+// A tally records what some callers did.
 type tally struct {
-	both, locks, unlocks []float64 // how long they took
+	both, locks, unlocks []float64 // how long each took
 	last                 time.Time // when the last pair was done
 	took                 time.Duration
 	failed               int
@@ -108,11 +108,11 @@ type tally struct {
 
 func (t *tally) pairs() float64 { return float64(len(t.both)) }
 
-// patience is how long a caller may take to end what it has begun: redsync needs ten seconds where
-// a node is frozen, and rueidislock may wait for ever for a free lock, which counts as a failure.
+// patience is how long a caller may take to finish what it has begun. redsync needs ten seconds if
+// a node is frozen. rueidislock may wait forever for a free lock, which counts as a failure.
 const patience = 12 * time.Second
 
-// load has n callers lock and unlock locks of their own for that long, and to the end of what they
+// load has n callers lock and unlock locks of their own for that long, and then finish what they
 // have begun.
 func load(ctx context.Context, l locker, n int, lasts time.Duration) tally {
 	ctx, cancel := context.WithTimeout(ctx, lasts+patience)

@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// childVar names the environment variable that makes this program be one of its own children.
+// childVar names the environment variable that makes this program run as a child of itself.
 const childVar = "REDLOCK_BENCH_CHILD"
 
-// A child is this program again, in another process and another part. It ends when its parent does.
+// A child is this program in another process, with another task. It ends when its parent does.
 type child struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -49,9 +49,9 @@ func (c *child) kill() error {
 	if err := c.cmd.Process.Kill(); err != nil {
 		return fmt.Errorf("kill child: %w", err)
 	}
-	_ = c.cmd.Wait() // its error is that it was killed
+	_ = c.cmd.Wait() // the error only says that it was killed
 	return nil
 }
 
-// untilParentEnds returns when the parent closes our input, or has ended.
+// untilParentEnds returns when the parent closes this process's input, or has ended.
 func untilParentEnds() { _, _ = io.Copy(io.Discard, os.Stdin) }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// ttl is the life of every lock, and a default of redsync.
+// ttl is the TTL of every lock; it is redsync's default.
 const ttl = 8 * time.Second
 
-// A locker is a lock library at work, as one process would have it.
+// A locker is a lock library as one process uses it.
 type locker interface {
-	// lock takes the lock of that name, and waits for it while others have it.
+	// lock takes the lock of that name. It waits while others have it.
 	lock(ctx context.Context, name string) (held, error)
 	close() error
 }
@@ -20,15 +20,15 @@ type held interface {
 	unlock(ctx context.Context) error
 }
 
-// A contestant is a way to lock, in the settings that its documentation shows.
+// A contestant is a way to lock, with the settings that its documentation shows.
 type contestant struct {
 	name  string
 	about string
-	nodes int // how many of the servers it locks on; 0: it brings its own
+	nodes int // how many of the servers it locks on; 0: it starts its own
 	open  func(ctx context.Context, addrs []string) (locker, error)
 }
 
-// The names of those that marks speak of.
+// The names of the contestants that marks refer to.
 const (
 	fenced   = "redlock, fenced"
 	plain    = "redlock, plain"
@@ -53,18 +53,18 @@ const (
 )
 
 var contestants = []contestant{
-	{fenced, "this library as it comes: a fencing token with every lock", allNodes, openFenced},
+	{fenced, "this library with its defaults: a fencing token for every lock", allNodes, openFenced},
 	{plain, "this library with WithoutFencing", allNodes, openPlain},
 	{redsync, "redsync v4 over go-redis v9, defaults", allNodes, openRedsync},
-	{floor, "go-redis, a goroutine a node: SET NX PX to all, compare-and-delete to all, each time waiting for all", allNodes, openFloor},
-	{quorum, "the same two commands over go-redis, back at the quorum: what go-redis itself costs a lone caller", allNodes, openQuorum},
-	{bare, "the same two commands over plain TCP connections, back at the quorum: the limit", allNodes, openSockets},
+	{floor, "go-redis, one goroutine for each node: SET NX PX to all nodes, then compare-and-delete to all, each time waiting for all", allNodes, openFloor},
+	{quorum, "the same two commands over go-redis, which return at the quorum: what go-redis itself costs a lone caller", allNodes, openQuorum},
+	{bare, "the same two commands over plain TCP connections, which return at the quorum: the limit", allNodes, openSockets},
 	{fenced1, "this library with a single node", 1, openFenced},
 	{plain1, "this library with a single node and WithoutFencing", 1, openPlain},
 	{rueidis, "rueidislock, KeyMajority 1 and NoLoopTracking as in its README", 1, openRueidis},
 	{bsm, "bsm/redislock over go-redis v9, LinearBackoff of 100 ms as in its README", 1, openBSM},
-	{watched, "the first, with an observer that counts", allNodes, openWatched},
-	{chain, "clients that pass the lock on in a fixed order over plain TCP connections: one notification and one round trip a turn, the limit of a fair lock", allNodes, nil},
+	{watched, "redlock, fenced, with an observer that counts", allNodes, openWatched},
+	{chain, "clients that pass the lock on in a fixed order over plain TCP connections: one notification and one round trip for each turn, the limit of a fair lock", allNodes, nil},
 	{elected, "package election of this library", allNodes, openCandidate},
 	{pair, "this library's LockAll, two locks", allNodes, openSet(2)},
 	{eight, "this library's LockAll, eight locks", allNodes, openSet(8)},
@@ -74,7 +74,7 @@ var contestants = []contestant{
 	{etcdLead, "concurrency.Election, over the same", 0, openEtcdCandidate},
 }
 
-// named returns the contestants of these names.
+// named returns the contestants with these names.
 func named(names ...string) []contestant {
 	var found []contestant
 	for _, n := range names {

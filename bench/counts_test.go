@@ -10,8 +10,8 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// A pair of Lock and Unlock over five real servers keeps to its budget of allocations, all of this
-// process, and of requests.
+// A Lock and its Unlock on five real servers keep within a budget of allocations, counting the
+// whole process, and of requests.
 func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 	srv, err := startServers()
 	if errors.Is(err, redisserver.ErrNone) {
@@ -29,8 +29,8 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer l.close()       //nolint:errcheck // the servers go too
-			ours := l.(ourLocker) //nolint:errcheck,forcetypeassert // these two are
+			defer l.close()       //nolint:errcheck // the servers are stopped too
+			ours := l.(ourLocker) //nolint:errcheck,forcetypeassert // both are ours
 			pair := func() {
 				h, err := l.lock(ctx, "bench")
 				if err == nil {
@@ -39,12 +39,12 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for ours.Stats().Pending > 0 { // the next finds the lock free on all nodes
+				for ours.Stats().Pending > 0 { // so the next pair finds all nodes free
 					runtime.Gosched()
 				}
 			}
 			for range pairs {
-				pair() // connections, scripts
+				pair() // makes the connections, loads the scripts
 			}
 			before, err := srv.bill(ctx)
 			if err != nil {
@@ -60,8 +60,7 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 			if perPair > maxAllocs {
 				t.Errorf("%.0f allocations, want at most %d", perPair, maxAllocs)
 			}
-			// five nodes, twice; what the last pairs of the warm-up still had under way may fall
-			// into it
+			// five nodes, twice; requests of the last pairs of the warm-up may be counted too
 			if asked > 10.1 {
 				t.Errorf("%.2f requests, want 10", asked)
 			}
@@ -69,5 +68,5 @@ func TestAPairKeepsToItsAllocationsAndRequests(t *testing.T) {
 	}
 }
 
-// maxAllocs is what a pair may allocate: half as much again as it does.
+// maxAllocs is how many allocations a pair may make: half as many again as it makes.
 const maxAllocs = 45

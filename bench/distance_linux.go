@@ -28,16 +28,16 @@ import (
 //go:embed distance.md.tmpl
 var distanceText string
 
-// away are the contestants over masters that are some way off.
+// away are the contestants on distant masters.
 var away = map[string]dist.Open{
 	dist.Redlock: dist.OpenRedlock,
 	redsync:      openRedsyncAway,
 }
 
-// distanceChild does a scenario's part among the clients, if this process was started for that.
+// distanceChild runs the clients' part of a scenario, if this process was started for that.
 func distanceChild() { dist.Child(away) }
 
-// A distanceRun is the raw figures of all scenarios: by scenario, contestant and round.
+// A distanceRun holds the raw figures of all scenarios: by scenario, contestant and round.
 type distanceRun struct {
 	When    time.Time                              `json:"when"`
 	Machine string                                 `json:"machine"`
@@ -94,7 +94,7 @@ func benchDistance(ctx context.Context, s settings) error {
 	return errors.Join(os.WriteFile(raw, append(text, '\n'), 0o644), r.writePage(s.docs)) //nolint:gosec // for all to read
 }
 
-// add keeps what JSON can say: never is a word.
+// add keeps a figure in a form that JSON can express: infinity is written as a word.
 func (r *distanceRun) add(scenario, contestant string, f dist.Figures) {
 	one := map[string]any{}
 	for name, v := range f {
@@ -108,7 +108,7 @@ func (r *distanceRun) add(scenario, contestant string, f dist.Figures) {
 	r.Figures[scenario][contestant] = append(r.Figures[scenario][contestant], one)
 }
 
-// figures are a round's of one scenario and contestant.
+// figures returns the figures of one round of a scenario and a contestant.
 func (r *distanceRun) figures(scenario, contestant string, round int) dist.Figures {
 	f := dist.Figures{}
 	if all := r.Figures[scenario][contestant]; round < len(all) {
@@ -123,7 +123,8 @@ func (r *distanceRun) figures(scenario, contestant string, round int) dist.Figur
 	return f
 }
 
-// value is the mark's: of times the median over the rounds, of counts the worst.
+// value returns the figure that a mark bounds: for times the median over the rounds, for counts the
+// worst.
 func (r *distanceRun) value(m dist.Mark) float64 {
 	var all []float64
 	for round := range r.Figures[m.Scenario][dist.Redlock] {
@@ -144,7 +145,7 @@ func (r *distanceRun) value(m dist.Mark) float64 {
 	}
 }
 
-// write prints what was aimed at, in rows of that format.
+// write prints the goals, in rows of that format.
 func (r *distanceRun) write(w io.Writer, format string) error {
 	for _, m := range dist.Marks {
 		v := r.value(m)
@@ -165,7 +166,7 @@ func (r *distanceRun) write(w io.Writer, format string) error {
 	return nil
 }
 
-// table has a row for each scenario of these and each contestant, of medians.
+// table returns the medians: a row for each of the scenarios and each contestant.
 func (r *distanceRun) table(scenarios string, columns ...string) string {
 	rows := [][]string{append([]string{"", ""}, columns...)}
 	for name := range strings.SplitSeq(scenarios, ";") {
@@ -214,7 +215,7 @@ func (r *distanceRun) writePage(docs string) error {
 	return errors.Join(page.Execute(f, nil), f.Close())
 }
 
-// redsyncAway is redsync over go-redis, with the defaults of both.
+// redsyncAway opens redsync over go-redis, with the defaults of both.
 type redsyncAway struct {
 	clients
 	redsync *rs.Redsync

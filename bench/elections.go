@@ -12,7 +12,8 @@ import (
 	"github.com/go-redlock/redlock/election"
 )
 
-// A candidate is a process that campaigns: it locks by being elected, and unlocks by resigning.
+// A candidate is a process that campaigns. Its lock returns when it is elected, and its unlock
+// resigns.
 type candidate struct{ ourLocker }
 
 func openCandidate(_ context.Context, addrs []string) (locker, error) {
@@ -41,7 +42,7 @@ func (c candidate) lock(ctx context.Context, name string) (held, error) {
 	}
 }
 
-// A term is one that lasts until it is resigned from.
+// A term lasts until its leader resigns.
 type term struct {
 	resign chan struct{}
 	over   chan error
@@ -52,7 +53,7 @@ func (t *term) unlock(context.Context) error {
 	return <-t.over
 }
 
-// An etcdCandidate is one of etcd's.
+// An etcdCandidate campaigns in an election of etcd's.
 type etcdCandidate struct{ *etcdLocker }
 
 func (c etcdCandidate) lock(ctx context.Context, name string) (held, error) {
@@ -74,10 +75,11 @@ func openEtcdCandidate(ctx context.Context, addrs []string) (locker, error) {
 
 const (
 	perNode  = "requests a second on each node"
-	settling = 5 * time.Second // until all candidates wait
+	settling = 5 * time.Second // until then all candidates wait
 )
 
-// candidates measures what n processes that campaign cost the nodes while another leads.
+// candidates measures how many requests n processes that campaign send to the nodes while another
+// leads.
 func candidates(n int, lasts time.Duration) runner {
 	return func(ctx context.Context, b *bench, c contestant) (values, []float64, error) {
 		if err := b.servers.flush(ctx); err != nil {
@@ -86,7 +88,7 @@ func candidates(n int, lasts time.Duration) runner {
 		var lockers []locker
 		defer func() {
 			for _, l := range lockers {
-				_ = l.close() // what was measured stands
+				_ = l.close() // the figures stay valid
 			}
 		}()
 		for range n + 1 {
@@ -105,7 +107,7 @@ func candidates(n int, lasts time.Duration) runner {
 		for _, l := range lockers[1:] {
 			waiting.Go(func() {
 				if h, err := l.lock(campaign, "bench"); err == nil {
-					_ = h.unlock(ctx) // it was elected when all was over
+					_ = h.unlock(ctx) // it was elected after the measurement
 				}
 			})
 		}

@@ -18,8 +18,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// etcdLocker locks on an etcd cluster of three in a process of its own, with its defaults: each
-// write is on disk before it is acknowledged.
+// etcdLocker locks on an etcd cluster of three members in another process, with etcd's defaults:
+// each write is on disk before it is acknowledged.
 type etcdLocker struct {
 	cluster *child
 	dir     string // of the cluster's data
@@ -85,7 +85,8 @@ type etcdMutex concurrency.Mutex
 
 func (m *etcdMutex) unlock(ctx context.Context) error { return (*concurrency.Mutex)(m).Unlock(ctx) }
 
-// etcdMain is the process of the cluster: it prints the members' addresses once they are ready.
+// etcdMain is the main function of the cluster's process. It prints the members' addresses when
+// they are ready.
 func etcdMain(setup string) error {
 	var dir string
 	if err := json.Unmarshal([]byte(setup), &dir); err != nil {

@@ -10,7 +10,7 @@ import (
 type figure struct {
 	text     string
 	workload string
-	redsync  string // the workload that redsync had to itself; empty: the same
+	redsync  string // the workload of redsync alone; empty: the same workload
 	metric   string
 	format   string
 	scale    float64
@@ -29,7 +29,7 @@ var figures = []figure{
 
 const figuresBegin, figuresEnd = "<!-- figures: written by bench -->\n\n", "\n\n<!-- end of figures -->"
 
-// figuresTable is the table of README.
+// figuresTable returns the table of README.
 func figuresTable(r results) string {
 	rows := [][]string{{"", "redlock, with tokens", "redsync"}}
 	for _, f := range figures {
@@ -49,7 +49,7 @@ func figuresTable(r results) string {
 	return rowsOf(rows)
 }
 
-// withFigures returns the text of README with the table in its place.
+// withFigures returns the text of README with this table in it.
 func withFigures(readme string, r results) (string, error) {
 	before, rest, found := strings.Cut(readme, figuresBegin)
 	_, after, ended := strings.Cut(rest, figuresEnd)
@@ -69,7 +69,7 @@ func writeFigures(name string, r results) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, []byte(readme), 0o600); err != nil { //nolint:gosec // it exists, with the mode that it has
+	if err := os.WriteFile(name, []byte(readme), 0o600); err != nil { //nolint:gosec // it exists and keeps its mode
 		return fmt.Errorf("figures: %w", err)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// deleteIfMine is the release that "Distributed Locks with Redis" gives.
+// deleteIfMine is the release script of "Distributed Locks with Redis".
 const deleteIfMine = `if redis.call("get",KEYS[1]) == ARGV[1] then return redis.call("del",KEYS[1]) else return 0 end`
 
 var deleteScript = redis.NewScript(deleteIfMine)

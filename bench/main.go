@@ -1,5 +1,5 @@
-// Bench measures this library beside others that lock, on Redis masters that it starts itself, and
-// writes docs/benchmarks.md.
+// Bench measures this library beside other lock libraries, on Redis masters that it starts itself,
+// and writes docs/benchmarks.md.
 //
 //	go -C bench run .                       # everything, about twenty minutes; writes the page, its plots and the raw figures
 //	go -C bench run . -short                # a quick look, which writes nothing
@@ -132,7 +132,7 @@ func measure(ctx context.Context, s settings) (results, error) {
 	return r, stop()
 }
 
-// rounds puts the contestants to the workload, one after the other and all again.
+// rounds measures the workload with all contestants, one after the other, in each round.
 func (b *bench) rounds(ctx context.Context, w workload, s settings) (*run, error) {
 	r := &run{When: time.Now().UTC().Truncate(time.Second), Machine: machine()}
 	var only []string
@@ -141,7 +141,7 @@ func (b *bench) rounds(ctx context.Context, w workload, s settings) (*run, error
 	}
 	for round := range max(1, int(w.rounds*float64(s.rounds))) {
 		for i := range w.contestants {
-			c := w.contestants[(i+round)%len(w.contestants)] // nobody is always behind the same
+			c := w.contestants[(i+round)%len(w.contestants)] // so none always follows the same one
 			if only != nil && !slices.Contains(only, c.name) {
 				continue
 			}

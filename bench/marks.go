@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// A mark is what this library sets out to reach, as a bound on a figure of the results.
+// A mark is a goal of this library: a bound on a figure of the results.
 type mark struct {
 	text   string
 	figure func(results) float64
@@ -21,7 +21,7 @@ func atLeast(limit float64, text string, figure func(results) float64) mark {
 	return mark{text, figure, limit, true}
 }
 
-// reached reports whether the figure keeps to the limit.
+// reached reports whether the figure is within the limit.
 func (m mark) reached(figure float64) bool {
 	if m.least {
 		return figure >= m.limit

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// values are what one stint of one contestant came to, by metric.
+// values are the results of one turn of one contestant, by metric.
 type values map[string]float64
 
-// The metrics. Times are in microseconds; what is "per" something was counted over the whole stint.
+// The metrics. Times are in microseconds. A metric "per" something was counted over the whole turn.
 const (
 	rate      = "per second"
 	p50       = "p50"
@@ -28,7 +28,7 @@ const (
 	failures  = "failures"
 )
 
-// percentile returns the p-th percentile of what is sorted, NaN if that is nothing.
+// percentile returns the p-th percentile of sorted values, NaN if there are none.
 func percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
@@ -36,7 +36,7 @@ func percentile(sorted []float64, p float64) float64 {
 	return sorted[min(int(p/100*float64(len(sorted))), len(sorted)-1)]
 }
 
-// median of any number of values; those that are not numbers do not count.
+// median returns the median of the values that are numbers.
 func median(of []float64) float64 {
 	var sorted []float64
 	for _, v := range of {
@@ -51,7 +51,7 @@ func median(of []float64) float64 {
 	return percentile(sorted, 50)
 }
 
-// curve returns the percentiles 0 to 100 of what is sorted, for the plots.
+// curve returns the percentiles 0 to 100 of sorted values, for the plots.
 func curve(sorted []float64) []float64 {
 	var c []float64
 	for p := range 101 {

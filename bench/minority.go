@@ -8,11 +8,11 @@ import (
 	"github.com/go-redlock/redlock/internal/redisserver"
 )
 
-const longestGap = "longest gap" // for which nobody had the lock, though all want it
+const longestGap = "longest gap" // for which nobody had the lock though all wanted it
 
 // minority measures some lockers with some goroutines each, which all want one lock: with all nodes
-// healthy, with two of five killed, and with two of five frozen. Each time the servers are of its
-// own, and it counts from the fault on.
+// healthy, with two of five killed, and with two of five frozen. Each case has servers of its own,
+// and is measured from the fault on.
 func minority(lockers, each int, lasts time.Duration) runner {
 	return func(ctx context.Context, b *bench, c contestant) (values, []float64, error) {
 		all, curves := values{}, []float64(nil)
@@ -34,7 +34,7 @@ func minority(lockers, each int, lasts time.Duration) runner {
 	}
 }
 
-// contended has lockers take turns while two nodes are away.
+// contended lets lockers take turns while two nodes are away.
 func contended(ctx context.Context, c contestant, lockers, each int, lasts time.Duration, befall fault) (values, []float64, error) {
 	masters, err := redisserver.Start(c.nodes)
 	if err != nil {
@@ -54,7 +54,7 @@ func contended(ctx context.Context, c contestant, lockers, each int, lasts time.
 	begin := time.Now()
 	time.Sleep(lasts)
 	end := time.Now()
-	_ = p.end() // which may say that nodes did not answer
+	_ = p.end() // its error may say that nodes did not answer
 	turns := p.between(begin, end)
 	v := values{rate: float64(len(turns)) / lasts.Seconds(), failures: float64(p.failed.Load())}
 	if len(turns) == 0 {

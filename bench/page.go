@@ -53,7 +53,7 @@ func markdown(r results, name string) (string, error) {
 	return rowsOf(r.cells(w)), nil
 }
 
-// contestantsTable tells who takes part.
+// contestantsTable lists the contestants.
 func contestantsTable() string {
 	rows := [][]string{{"contestant", "nodes", "what it is"}}
 	for _, c := range contestants {
@@ -89,7 +89,7 @@ func rowsOf(rows [][]string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// runs tells when and on what the workloads were run, the same ones together.
+// runs says when and on which machine the workloads were run, those of one run together.
 func (r results) runs() []string {
 	var found []string
 	names := map[string][]string{}

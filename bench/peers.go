@@ -53,7 +53,7 @@ func (l redsyncLocker) lock(ctx context.Context, name string) (held, error) {
 		if err == nil {
 			return (*redsyncMutex)(m), nil
 		}
-		// It gives up after 32 tries, about five seconds: whoever wants the lock asks again.
+		// It gives up after 32 tries, about five seconds; then the caller tries again.
 		if ctx.Err() != nil || !errors.Is(err, rs.ErrFailed) && !errors.As(err, new(*rs.ErrTaken)) {
 			return nil, err
 		}

@@ -17,19 +17,19 @@ import (
 // hold is how long each process works under the lock.
 const hold = 5 * time.Millisecond
 
-// A turn is one time that somebody had the lock.
+// A turn is the time for which one process had the lock once.
 type turn struct {
 	who              int
 	asked, got, gave time.Time
 }
 
-// A journal has the turns of all.
+// A journal records the turns of all processes.
 type journal struct {
 	mu    sync.Mutex
 	turns []turn
 }
 
-// between returns the turns that were got in that time, in order.
+// between returns the turns that began in that time, in order.
 func (j *journal) between(begin, end time.Time) []turn {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -43,7 +43,7 @@ func (j *journal) between(begin, end time.Time) []turn {
 	return found
 }
 
-// A party is some independent lockers on one name, as that many processes would have them.
+// A party is a number of independent lockers on one name, as that many processes would use.
 type party struct {
 	journal
 	lockers []locker
@@ -154,7 +154,7 @@ func processes(n int, hold, lasts time.Duration) runner {
 	}
 }
 
-// judge looks at turns, in order, of n lockers.
+// judge computes the metrics of the turns of n lockers, which are in order.
 func judge(turns []turn, n int, hold time.Duration) (values, []float64) {
 	counts := make([]float64, n)
 	var waits, gaps []float64
@@ -182,8 +182,8 @@ func judge(turns []turn, n int, hold time.Duration) (values, []float64) {
 	return v, waits
 }
 
-// shared makes all lockers of a contestant that brings its own servers use the same, and those of a
-// ring know of each other.
+// shared makes all lockers of a contestant that starts its own servers use the same ones, and makes
+// the members of a ring know of each other.
 func shared(c contestant) (contestant, func()) {
 	switch c.name {
 	case chain:
@@ -215,11 +215,11 @@ func shared(c contestant) (contestant, func()) {
 	}
 }
 
-// A blow is what may befall a process.
+// A blow is a way to stop a process.
 type blow func(*child) error
 
-// stricken measures lockers of which one is a process of its own, first all well and then with that
-// process stopped, or dead, while it waits.
+// stricken measures lockers, one of them in a process of its own: first while all run, and then
+// while that process, which waits for the lock, is stopped or dead.
 func stricken(n int, lasts time.Duration, strike blow) runner {
 	return func(ctx context.Context, b *bench, c contestant) (values, []float64, error) {
 		if err := b.servers.flush(ctx); err != nil {
@@ -261,7 +261,7 @@ func stricken(n int, lasts time.Duration, strike blow) runner {
 	}
 }
 
-// A victim is a child that takes part and says what it does.
+// A victim is a child that takes part and reports what it does.
 type victim struct {
 	*child
 	state atomic.Value // of string: waits, holds
@@ -274,7 +274,7 @@ const (
 	holds = "h"
 )
 
-// victimSetup is what the child is told.
+// victimSetup is the child's task.
 type victimSetup struct {
 	Contestant string
 	Addrs      []string
@@ -304,7 +304,7 @@ func startVictim(c contestant, addrs []string) (*victim, error) {
 	return v, nil
 }
 
-// strike strikes the child while it waits, and returns when that was.
+// strike stops or kills the child while it waits, and returns when that happened.
 func (v *victim) strike(blow blow) (time.Time, error) {
 	for {
 		select {
@@ -317,7 +317,7 @@ func (v *victim) strike(blow blow) (time.Time, error) {
 			return time.Time{}, err
 		}
 		struck := time.Now()
-		time.Sleep(time.Millisecond) // for what it has written to be read
+		time.Sleep(time.Millisecond) // until what it has written has been read
 		if v.state.Load() == waits {
 			return struck, blow(v.child)
 		}
@@ -327,7 +327,7 @@ func (v *victim) strike(blow blow) (time.Time, error) {
 	}
 }
 
-// waiterMain is the process of its own.
+// waiterMain is the main function of that process.
 func waiterMain(setup string) error {
 	var s victimSetup
 	if err := json.Unmarshal([]byte(setup), &s); err != nil {

@@ -8,8 +8,8 @@ import (
 	"runtime/pprof"
 )
 
-// startProfile starts a CPU profile, and writes an allocation profile in the end, in that
-// directory; none if it is empty.
+// startProfile starts a CPU profile and, at the end, writes an allocation profile, both to that
+// directory. It does nothing if that is empty.
 func startProfile(dir string) (stop func() error, err error) {
 	if dir == "" {
 		return func() error { return nil }, nil

@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 )
 
-// cells returns a workload's table: a row for each contestant that was measured, of medians over
-// the rounds.
+// cells returns a workload's table: for each contestant that was measured a row with the medians
+// over the rounds.
 func (r results) cells(w *workload) [][]string {
 	head := []string{""}
 	for _, c := range w.columns {
@@ -39,7 +39,7 @@ func (r results) cells(w *workload) [][]string {
 	return rows
 }
 
-// verdict is a mark with what became of it.
+// A verdict is a mark and the figure that was measured.
 type verdict struct {
 	mark
 	figure float64
@@ -94,5 +94,5 @@ func printTable(to io.Writer, rows [][]string) {
 		}
 		fmt.Fprintln(t)
 	}
-	_ = t.Flush() // to where nothing can be told of an error
+	_ = t.Flush() // an error could not be reported anywhere
 }

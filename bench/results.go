@@ -32,7 +32,7 @@ type sample struct {
 	Curve      []float64 `json:"curve,omitempty"` // percentiles 0 to 100, µs
 }
 
-// MarshalJSON leaves out what is not a number.
+// MarshalJSON leaves out values that are not numbers.
 func (v values) MarshalJSON() ([]byte, error) {
 	clean := make(map[string]float64, len(v))
 	for metric, f := range v {
@@ -127,7 +127,7 @@ func compact(text []byte) []byte {
 	return []byte(out.String())
 }
 
-// machine tells what this runs on.
+// machine describes this machine.
 func machine() string {
 	cpu := "unknown processor"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -146,7 +146,7 @@ func machine() string {
 	return fmt.Sprintf("%s, %d cores, %s/%s, %s, %s", cpu, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(), server)
 }
 
-// versions tells what the contestants are built from.
+// versions lists the versions of the contestants.
 func versions() []string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

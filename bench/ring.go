@@ -12,14 +12,14 @@ import (
 	"sync"
 )
 
-// passOn is the release of a ring: it deletes the key and tells the next client, on one node.
+// passOn is the ring's release on one node: it deletes the key and notifies the next client.
 const passOn = `if redis.call("get",KEYS[1]) == ARGV[1] then redis.call("del",KEYS[1]) end redis.call("publish",ARGV[2],ARGV[3]) return 1`
 
-// A ring is the least that a fair lock over a quorum can do: bare sockets, one notification and one
-// round trip a turn. Its clients take turns in a fixed order. The holder's release deletes the key
-// and tells the next client in one script on each node; once a majority of the nodes has told it,
-// the next sets the key on all nodes, and holds the lock with a majority's OK. It stands still as
-// soon as one of them does not come back.
+// A ring is the limit for a fair lock over a quorum: bare sockets, with one notification and one
+// round trip for each turn. Its clients take turns in a fixed order. The holder's release deletes
+// the key and notifies the next client in one script on each node. When a majority of the nodes has
+// notified the next client, it sets the key on all nodes, and holds the lock when a majority has
+// answered OK. The ring stops as soon as one client does not take its turn.
 type ring struct{ clients []*ringLocker }
 
 // open adds a client. All are opened before the first locks.
@@ -50,7 +50,7 @@ type ringLocker struct {
 	turn  chan int // gets the number of each turn that is this client's
 
 	mu   sync.Mutex
-	told map[int]int // nodes that have told of a turn, by its number
+	told map[int]int // how many nodes have announced a turn, by its number
 }
 
 func (l *ringLocker) close() error {
@@ -84,7 +84,7 @@ func (l *ringLocker) listen(addr string) error {
 	return nil
 }
 
-// read notes what one node tells.
+// read counts one node's notification.
 func (l *ringLocker) read(r *bufio.Reader) {
 	for {
 		message, err := lines(r, 7) // *3, and of three words length and text
@@ -130,8 +130,8 @@ func (l *ringLocker) lock(ctx context.Context, name string) (held, error) {
 	select {
 	case turn := <-l.turn:
 		h := &ringLock{l, name, rand.Text(), turn}
-		// Without NX: on a node that is behind, the release before is to come yet, and finds that
-		// the key is another's.
+		// Without NX: a node that is behind carries out the previous release later, and then finds
+		// another owner's key.
 		if !ask(l.wires, command("SET", name, h.owner, "PX", ttlText)) {
 			return nil, errors.New("no majority said OK")
 		}

@@ -12,8 +12,7 @@ import (
 	"github.com/go-redlock/redlock/internal/redisserver"
 )
 
-// servers are the masters that the contestants lock on, and the means to count what that costs
-// them.
+// servers are the masters that the contestants lock on. They count what the locks cost them.
 type servers struct {
 	*redisserver.Servers
 	monitors []*redis.Client
@@ -35,7 +34,7 @@ func startServers() (*servers, error) {
 
 func (s *servers) stop() {
 	for _, m := range s.monitors {
-		_ = m.Close() // it is of no use any more
+		_ = m.Close() // it is no longer needed
 	}
 	s.Stop()
 }
@@ -50,14 +49,15 @@ func (s *servers) flush(ctx context.Context) error {
 	return nil
 }
 
-// A bill is what the servers have done so far, all together.
+// A bill is the work that the servers have done so far, all together.
 type bill struct {
-	reads    float64 // from sockets: a pipeline is one
-	commands float64 // those that scripts call as well
-	cpu      float64 // seconds, user and system
+	reads    float64 // from sockets; a pipeline counts once
+	commands float64 // those that scripts call included
+	cpu      float64 // in seconds, user and system time
 }
 
-// bill reads the counters of the servers that answer. That takes a read and a command of each.
+// bill reads the counters of the servers that answer. That costs each server one read and one
+// command.
 func (s *servers) bill(ctx context.Context) (b bill, err error) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func (s *servers) bill(ctx context.Context) (b bill, err error) {
 	return b, err
 }
 
-// minus returns what happened since an earlier bill. n bills have been read meanwhile, this one
+// minus returns the work since an earlier bill. n bills have been read meanwhile, this one
 // included.
 func (b bill) minus(earlier bill, n int) bill {
 	own := float64(n * allNodes)

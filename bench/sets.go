@@ -8,7 +8,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// setLocker is this library, with several locks for each that is asked for.
+// setLocker is this library, which takes several locks at once for each lock that is asked for.
 type setLocker struct {
 	ourLocker
 	many int
@@ -37,8 +37,8 @@ type ourLeases redlock.Leases
 
 func (l *ourLeases) unlock(ctx context.Context) error { return (*redlock.Leases)(l).Unlock(ctx) }
 
-// turnsLocker is a library that takes two locks for each that is asked for, one after the other, in
-// an order that all keep to.
+// turnsLocker is a library that takes two locks for each lock that is asked for, one after the
+// other. All its callers take them in the same order.
 type turnsLocker struct{ locker }
 
 func openInTurn(open func(context.Context, []string) (locker, error)) func(context.Context, []string) (locker, error) {

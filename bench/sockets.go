@@ -14,9 +14,9 @@ import (
 	"sync/atomic"
 )
 
-// socketLocker is the least that can be done with a quorum: one TCP connection a node, no client
-// library, back at the quorum. Commands that meet on a connection share writes. It has no timeouts,
-// no fencing, and no mercy for a node that fails.
+// socketLocker is the limit for a lock over a quorum: one TCP connection to each node, no client
+// library, and it returns at the quorum. Commands that are sent on a connection at the same time
+// share writes. It has no timeouts and no fencing, and does not cope with nodes that fail.
 type socketLocker struct{ wires []*wire }
 
 func openSockets(_ context.Context, addrs []string) (locker, error) {
@@ -86,7 +86,7 @@ type ballot struct {
 }
 
 func newBallot(nodes int) *ballot {
-	return &ballot{need: int32(nodes/2 + 1), spare: int32((nodes - 1) / 2), decided: make(chan bool, 1)} //nolint:gosec // small
+	return &ballot{need: int32(nodes/2 + 1), spare: int32((nodes - 1) / 2), decided: make(chan bool, 1)} //nolint:gosec // few nodes
 }
 
 func (b *ballot) count(yes bool) {
@@ -112,15 +112,15 @@ func command(words ...string) []byte {
 	return append(b, "\r\n"...)
 }
 
-// A wire is a connection to one node. Whoever finds it idle writes, and goes on writing what others
-// add meanwhile.
+// A wire is a connection to one node. A goroutine that finds it idle writes, and goes on writing
+// what others add meanwhile.
 type wire struct {
 	conn net.Conn
 
 	mu      sync.Mutex
 	writing bool
 	out     []byte    // waits to be written
-	spare   []byte    // the buffer before
+	spare   []byte    // the previous buffer
 	asked   []*ballot // in the order of the commands
 	failed  bool
 }
@@ -171,7 +171,7 @@ func (w *wire) send(command []byte, b *ballot) {
 	w.writing = false
 }
 
-// read hands out the answers: +OK and :1 are yes, $-1, :0 and errors are no.
+// read passes the answers to their ballots: +OK and :1 are yes, $-1, :0 and errors are no.
 func (w *wire) read(r *bufio.Reader) {
 	for {
 		line, err := r.ReadSlice('\n')

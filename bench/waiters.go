@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	leastTurns = "least turns" // of one waiter, over the mean or the median
+	leastTurns = "least turns" // one waiter's, divided by the mean or the median
 	mostTurns  = "most turns"
 	gapP50     = "gap p50" // from the call of unlock to the return of the next lock
 	gapP99     = "gap p99"
@@ -36,7 +36,7 @@ func crowd(n int, lasts time.Duration) runner {
 	}
 }
 
-// jostle has n goroutines take turns.
+// jostle lets n goroutines take turns.
 func (b *bench) jostle(ctx context.Context, l locker, n int, lasts time.Duration) (values, []float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, lasts)
 	defer cancel()
@@ -90,7 +90,7 @@ const (
 	goroutines     = "goroutines"
 )
 
-// memory measures what n waiters for one lock take besides a goroutine each.
+// memory measures how much memory n waiters for one lock take besides their goroutines.
 func memory(n int) runner {
 	return func(ctx context.Context, b *bench, c contestant) (v values, _ []float64, _ error) {
 		err := b.opened(ctx, c, func(l locker) error {
@@ -115,14 +115,14 @@ func memory(n int) runner {
 	}
 }
 
-// crowdSize returns what n goroutines in wait take, each.
+// crowdSize returns how much memory each of n goroutines in wait takes.
 func crowdSize(n int, wait func(), leave func()) values {
 	before := memoryNow()
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(wait)
 	}
-	time.Sleep(time.Second) // for all to have come to rest
+	time.Sleep(time.Second) // until all are idle
 	v := memoryNow()
 	for metric := range v {
 		v[metric] = (v[metric] - before[metric]) / float64(n)
@@ -134,7 +134,7 @@ func crowdSize(n int, wait func(), leave func()) values {
 
 func memoryNow() values {
 	runtime.GC()
-	runtime.GC() // what pools keep goes with the second
+	runtime.GC() // the second collection frees what pools keep
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return values{heapPerWaiter: float64(m.HeapAlloc), stackPerWaiter: float64(m.StackInuse), goroutines: float64(runtime.NumGoroutine())}

@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	vain = "failed attempts" // for each lock that was had
-	wide = "on four nodes"   // the part of the locks that were released on four nodes or more
+	vain = "failed attempts" // for each lock that was taken
+	wide = "on four nodes"   // the share of the locks that were released on four nodes or more
 
 	fourNodes = 4
 )
 
-// A watcher is an observer of one Locker that takes its locks one after the other: it counts the
-// attempts that failed, and on how many nodes each lock was when it was released.
+// A watcher is an observer of one Locker, which takes its locks one after the other. It counts the
+// failed attempts, and on how many nodes each lock was when it was released.
 type watcher struct {
 	mu     sync.Mutex
 	failed int
 	had    int
-	open   bool // the last lock is had, or was released, and no further attempt is over
+	open   bool // the last lock was taken or released, and no later attempt has ended
 	now    int  // nodes that have released it
 	many   int  // locks that were on four nodes or more
 }
@@ -49,7 +49,7 @@ func (w *watcher) Observe(e redlock.Event) {
 	}
 }
 
-// A watchedLocker is ours with a watcher.
+// A watchedLocker is this library with a watcher.
 type watchedLocker struct {
 	locker
 	*watcher
@@ -61,7 +61,7 @@ func openWatched(_ context.Context, addrs []string) (locker, error) {
 	return watchedLocker{l, w}, err
 }
 
-// watchers returns what the lockers that are watched have seen.
+// watchers returns what the watched lockers have counted.
 func watchers(lockers []locker) values {
 	var failed, had, many float64
 	for _, l := range lockers {

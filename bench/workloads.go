@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// A runner measures one contestant once. Beside the values it may return a curve: the percentiles 0
-// to 100 of the times that callers waited.
+// A runner measures one contestant once. It may also return a curve: the percentiles 0 to 100 of
+// the times that callers waited.
 type runner func(context.Context, *bench, contestant) (values, []float64, error)
 
-// A workload is what contestants are put to, side by side.
+// A workload is what is measured with each of its contestants.
 type workload struct {
 	name        string
 	title       string
 	run         runner
 	contestants []contestant
-	rounds      float64 // of all rounds, which part; at least one
+	rounds      float64 // the share of all rounds; at least one round
 	columns     []column
 }
 

@@ -1,17 +1,20 @@
 /* Semaphore: never more than K permits are held.
  *
- * Three attempts over three nodes, K = 2 slots; no key expires (each slot is a lock of its own, whose life in time is lease.pml). A
- * slot is a lock key; one request asks a node for the first slot that is free there, in an order that the attempt chooses, or, with
- * PICK, the third asks for one slot only, as an attempt does that follows one without a majority. A permit is a majority for one
- * and the same slot. What an attempt got of another slot, gets late, or got before it gave up, is released at any time or never. A
- * node that granted a holder another slot is asked once more, for the right one. Requests are carried out at any time after they
- * were sent, or never.
+ * There are three attempts, three nodes and K = 2 slots. No key expires: each slot is a lock of its
+ * own, and lease.pml covers its life in time. A slot is a lock key. One request asks a node for the
+ * first slot that is free there, in an order that the attempt chooses. With PICK the third attempt
+ * asks for one slot only, as an attempt does that follows one without a majority. A permit is a
+ * majority for one and the same slot. What an attempt got of another slot, got late, or got before
+ * it gave up, is released at any time or never. A node that granted a holder another slot is asked
+ * once more, for the right one. Requests are carried out at any time after they were sent, or
+ * never.
  *
- * Rules left out COUNTER  a node counts owners, of which it admits K, instead of naming slots: the usual design
- *                MIXED    a majority of grants wins, whatever their slots
- *                ANYFREE  a release of a slot does not look whose it is
- *                STRAY    what a client got of another slot is released by the slot alone, and it is the permit's that goes
- *                VANISH   one key goes too early (a clock that stepped, an eviction): as with the lock
+ * Rules left out
+ *   COUNTER  a node counts owners and admits K of them, instead of naming slots: the usual design
+ *   MIXED    a majority of grants wins, whatever their slots
+ *   ANYFREE  a release deletes the slot's key whoever has it
+ *   STRAY    a holder that releases what it got of another slot may delete its permit's key instead
+ *   VANISH   one key goes too early (a clock that stepped, an eviction), as with the lock
  */
 #define N 3
 #define K 2
@@ -67,7 +70,7 @@ proctype attempt(byte me) {
 end:
   do
   :: d_step { step == 0 -> step = 1 }
-#if !defined(COUNTER) /* there, which place of the two is taken does not matter */
+#if !defined(COUNTER) /* with COUNTER it does not matter which of the two places is taken */
   :: d_step { step == 0 && me != 0 -> step = 1; first = 1 }
 #endif
   NODE(0) NODE(1) NODE(2)
