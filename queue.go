@@ -37,13 +37,17 @@ type localQueue struct {
 
 	// The queues' mu guards these.
 	refs    int // calls under way and leases in use: the queue goes with the last
-	active  int // goroutines that hold the lock, or contend for it: while there is one, others wait
+	active  int // goroutines that hold the lock, or contend: while there is one, others wait
 	first   *waiter
 	last    *waiter
-	entry   *notify.Entry       // in the queue that the nodes keep, of the goroutine that contends
-	refusal *QuorumError        // the latest that it got
-	holder  *attempt            // the attempt that was won by waiting, until its lock is released
-	holders map[string]*attempt // those for permits, by lock key
+	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
+	refusal *QuorumError  // the latest that it got
+	holder  *attempt      // the attempt that was won by waiting, until its lock is released
+	// of a semaphore: such attempts, by lock key; the one who contends, while it waits to be told
+	// by the nodes; and whether that one has the place of one who was handed a permit
+	holders   map[string]*attempt
+	contender *waiter
+	inherited bool
 }
 
 // A waiter is a goroutine in a queue.
@@ -302,6 +306,9 @@ func (q *localQueue) noteRefusal(e *QuorumError) {
 func (q *localQueue) popCompatible(t *terms) *waiter {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
+	if w := q.popContender(t); w != nil {
+		return w
+	}
 	w := q.first
 	if q.queues.closed || q.active > 1 && q.permits == 0 || w == nil || !t.interchangeable(w.terms) {
 		return nil

@@ -470,6 +470,44 @@ func TestProcessesTakeTurnsAtASemaphore(t *testing.T) {
 	})
 }
 
+// The one of a process that contends is not overtaken by those behind it.
+func TestTheTurnsOfAllGoroutinesOfSeveralProcessesAreEven(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		const k, processes, each = 3, 4, 6
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		turns := make([]int, processes*each)
+		lockers := c.Lockers(t, processes)
+		var wg sync.WaitGroup
+		for i := range turns {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					le, err := lockers[i%processes].Semaphore("jobs", k).Acquire(ctx)
+					if err != nil {
+						continue
+					}
+					turns[i]++
+					time.Sleep(2 * time.Millisecond)
+					mustUnlock(t, le)
+				}
+			})
+		}
+		wg.Wait()
+		all := 0
+		for _, n := range turns {
+			all += n
+		}
+		t.Logf("%v turns, %.1f requests each", turns, float64(c.Sent())/float64(all))
+		if float64(slices.Min(turns)) < 0.9*float64(slices.Max(turns)) {
+			t.Errorf("from %d to %d turns", slices.Min(turns), slices.Max(turns))
+		}
+		if asked := float64(c.Sent()) / float64(all); asked > 5 {
+			t.Errorf("%.1f requests a turn", asked)
+		}
+	})
+}
+
 func TestSimultaneousTryAcquiresUseWhatIsFree(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, c *clustertest.Cluster) {

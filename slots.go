@@ -1,6 +1,9 @@
 package redlock
 
 import (
+	"context"
+	"time"
+
 	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/release"
@@ -96,6 +99,68 @@ func (q *localQueue) holding(lock string) *attempt {
 		return q.holder
 	}
 	return q.holders[lock]
+}
+
+// hear waits to be told by the nodes, as [notify.Entry.Wait] does. The one who contends for a
+// permit may be handed one of this process's meanwhile, for it has waited longest: the grant then
+// has an attempt, and the next contends in its place.
+func (q *localQueue) hear(ctx context.Context, t *terms, entry *notify.Entry, rest time.Duration) (g grant, again bool) {
+	g, again = q.listen(ctx, t, entry, rest)
+	if g.attempt == nil || !g.ready(ctx) {
+		return grant{}, again
+	}
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.inherited = true
+	q.passTurn(true)
+	return g, true
+}
+
+// inherit returns the verdict by which the nodes queued the call that contended before, if that was
+// handed a permit, so that its place is this call's now; else nil. This call then need not ask the
+// nodes to queue it.
+func (q *localQueue) inherit() *QuorumError {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	inherited := q.inherited
+	q.inherited = false
+	if !inherited || q.entry == nil || q.refusal == nil || !q.refusal.owned {
+		return nil
+	}
+	return q.refusal
+}
+
+// listen waits to be told by the nodes, or to be handed a permit.
+func (q *localQueue) listen(ctx context.Context, t *terms, entry *notify.Entry, rest time.Duration) (g grant, again bool) {
+	if q.permits == 0 {
+		return grant{}, entry.Wait(ctx, rest)
+	}
+	w := &waiter{terms: t, turn: make(chan grant, 1)}
+	q.queues.mu.Lock()
+	q.contender = w
+	q.queues.mu.Unlock()
+	again = entry.Wait(ctx, rest)
+	q.queues.mu.Lock()
+	offered := q.contender != w
+	q.contender = nil
+	q.queues.mu.Unlock()
+	if offered {
+		g = <-w.turn
+	}
+	return g, again
+}
+
+// popContender takes the one who contends for a permit, if it waits to be told by the nodes and a
+// permit held under t can be handed to it. With mu held.
+func (q *localQueue) popContender(t *terms) *waiter {
+	w := q.contender
+	if w == nil || q.queues.closed || !t.interchangeable(w.terms) {
+		return nil
+	}
+	q.contender = nil
+	q.queues.notifier.Freed(q.key)
+	q.unref()
+	return w
 }
 
 // left takes a goroutine that held the lock out of the queue. The turn of one with a permit went on

@@ -99,9 +99,17 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 	// who has waited lately will wait again: queue from the first attempt on
 	m = m.anywhere()
 	entry := q.openEntry(m.slots(), l.notifier.Subscribed())
-	var last *QuorumError // the last verdict
-	splits := 0           // in a row
-	var dark time.Time    // since when attempts have found no quorum
+	last := q.inherit() // the last verdict
+	if last != nil {
+		if g, again := q.hear(ctx, t, entry, patience(last)); g.attempt != nil {
+			return g, nil
+		} else if !again {
+			return grant{}, m.stopped(ctx, last)
+		}
+		m = m.aimed(last, entry)
+	}
+	splits := 0        // in a row
+	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := entry != nil && entry.Ready()
 		began := l.clock.Now()
@@ -141,7 +149,10 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			} else {
 				splits = 0
 			}
-			again = entry.Wait(ctx, rest)
+			var g grant
+			if g, again = q.hear(ctx, t, entry, rest); g.attempt != nil {
+				return g, nil
+			}
 			n = 0 // the backoff starts again
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
 			again = true // at once: now they can tell

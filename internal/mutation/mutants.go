@@ -180,6 +180,8 @@ var mutants = []mutant{
 	{"lua-no-exchange", "pool/lua/permit.lua", "if other and other ~= mine and string.sub(other, 1, 2) == 'R:' then", "if false then", test("./pool", "TestTwoWaitersExchangeTheSlotsThatAreReservedForThem")},
 	{"strays-count", "internal/quorum/slots.go", "return n.ballot == granted && n.slot != a.Slot", "return false", test("./internal/quorum", "TestAPermitIsAMajorityForOneAndTheSameSlot")},
 	{"permit-of-several-slots", "internal/quorum/slots.go", "return n.ballot == granted && n.slot != a.Slot", "return false", sim("permits")},
+	{"contender-is-overtaken", "slots.go", "if w == nil || q.queues.closed ||", "if true || w == nil || q.queues.closed ||", test(".", "TestTheTurnsOfAllGoroutinesOfSeveralProcessesAreEven")},
+	{"place-is-not-inherited", "slots.go", "if !inherited || q.entry == nil", "if !inherited || true || q.entry == nil", test(".", "TestTheTurnsOfAllGoroutinesOfSeveralProcessesAreEven")},
 	{"strays-are-kept", "slots.go", "p.Send(now, false)", "_ = p", test(".", "TestStrayGrantsOfOtherSlotsAreGivenBack")},
 	{"stray-nodes-are-not-asked-again", "internal/quorum/slots.go", "a.ask(i, wire.Acquire)\n\t\t\t\treturn i", "_ = wire.Acquire\n\t\t\t\treturn i", test("./internal/quorum", "TestWhatIsGrantedOfAnotherSlotIsGivenBackOnceAndTheNodeIsAskedAgain")},
 	{"unanswered-request-took-the-slot", "internal/quorum/slots.go", "&& !n.unconfirmed", "", test("./internal/quorum", "TestWhateverSlotANodeMayHaveIsReleased")},

@@ -24,8 +24,8 @@
 //	hands     one client, whose goroutines hand the lock on while a majority of the nodes loses it:
 //	          a loss that was told during a hand-over ends the lease that comes of it
 //	sets      as steady, but everybody takes several locks at once: nobody waits in a circle
-//	permits   as steady, but everybody wants permits of a semaphore: no slot has two valid leases, and
-//	          tokens rise slot by slot
+//	permits   as steady or as guarded, but everybody wants permits of a semaphore: no slot has two
+//	          valid leases, and tokens rise slot by slot
 //	turns     one client's short turns, hundreds to thousands of them, and then all registers are
 //	          lost: another client's token is above all of them. One schedule of it comes to a
 //	          hundred of the others

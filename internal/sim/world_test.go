@@ -162,6 +162,10 @@ func newWorld(r regime, seed uint64) *world {
 	}
 	if r.permits {
 		w.names, w.budget, w.most = w.names[:1], 2*w.budget, 2*w.most
+		if random.IntN(3) == 0 {
+			r.losses, r.guard, r.lag, r.drift, r.skew = true, true, true, false, false // as guarded
+			w.regime = r
+		}
 	}
 	if r.turns {
 		r.guard = random.IntN(2) == 0
