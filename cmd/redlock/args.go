@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// arrange puts a command line as the parser takes it: the subcommand first, though flags of its
-// stand before it; and --help in place of the word help.
+// arrange puts a command line into the order that the parser expects: the subcommand first, even if
+// its flags stand before it, and --help instead of the word help.
 func arrange(app *kong.Application, args []string) []string {
 	for i := 0; i < len(args); i++ {
 		switch arg := args[i]; {
@@ -35,7 +35,7 @@ func takesValue(app *kong.Application, arg string) bool {
 	})
 }
 
-// build is the version of this program, as far as it was told when it was built.
+// build is the version of this program, if it was set when the program was built.
 func build() string {
 	version := "(unknown version)"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

@@ -18,9 +18,10 @@ type bootstrapCmd struct {
 
 // Help implements kong.HelpProvider.
 func (*bootstrapCmd) Help() string {
-	return `Under the restart guard a node that is new waits for the longest TTL before it grants locks, as one does that has restarted and may have
-forgotten some. On the first start of a set of nodes, when no lock can have been forgotten, this ends the waiting at once. At any other time it
-takes away what the guard is for.
+	return `Under the restart guard a new node waits for the longest TTL before it grants locks, as does a node
+that has restarted and may have forgotten some. On the first start of a set of nodes no lock can
+have been forgotten, and this command ends the waiting at once. At any other time it removes the
+guard's protection.
 
 Exit codes: 0 all nodes serve, 1 not confirmed, 69 some do not.`
 }

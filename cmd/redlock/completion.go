@@ -31,7 +31,7 @@ func (c *completionCmd) Run(s streams, app *kong.Application) error {
 	default:
 		_, err = fmt.Fprint(s.out, bashScript(app))
 	}
-	return err //nolint:wrapcheck // a write error speaks for itself
+	return err //nolint:wrapcheck // a write error needs no context
 }
 
 // commands are the subcommands, and their flags.
@@ -44,7 +44,7 @@ func commands(app *kong.Application) (nodes []*kong.Node) {
 	return nodes
 }
 
-// common are the flags that may stand before any subcommand that takes nodes.
+// common returns the flags that may stand before any subcommand that takes nodes.
 func common(app *kong.Application) (flags []*kong.Flag) {
 	for _, n := range commands(app) {
 		for _, f := range n.Flags {
@@ -126,5 +126,5 @@ func fishScript(app *kong.Application) string {
 	return b.String()
 }
 
-// quote makes one word of a text, for a shell.
+// quote quotes a text as one word for a shell.
 func quote(s string) string { return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'" }

@@ -19,8 +19,9 @@ type demoCmd struct {
 
 // Help implements kong.HelpProvider.
 func (*demoCmd) Help() string {
-	return `Five nodes in this process, no set-up. Three contenders take turns at one lock while nodes freeze, die and come back. In the end one is paused
-while it holds the lock, and its stale write is stopped by its fencing token.`
+	return `Five nodes in this process, without set-up. Three contenders take turns at one lock while nodes
+freeze, die and come back. In the end one is paused while it holds the lock, and its stale write is
+stopped by its fencing token.`
 }
 
 const (
@@ -30,7 +31,7 @@ const (
 
 // Run plays the scenes.
 func (c *demoCmd) Run(ctx context.Context, s streams) error {
-	if !(c.Speed >= 0.1 && c.Speed <= 4) { // NaN is not
+	if !(c.Speed >= 0.1 && c.Speed <= 4) { // false for NaN
 		return usageError{fmt.Errorf("--speed=%v: from 0.1 to 4", c.Speed)}
 	}
 	masters, nodes := memnode.Cluster(5)
@@ -43,7 +44,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		defer locks.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing outlives the process
+		defer locks.Close(context.WithoutCancel(ctx)) //nolint:errcheck // the process ends anyway
 		cast.Go(func() error { return a.play(playing, locks, st) })
 	}
 	drawn := make(chan struct{})
@@ -64,7 +65,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	return err //nolint:wrapcheck // our own
 }
 
-// direct has the nodes fail and come back, and says what there is to see.
+// direct lets the nodes fail and come back, and explains what is shown.
 func (st *stage) direct(ctx context.Context, speed float64) {
 	wait := func(seconds float64) {
 		rest(ctx, time.Duration(seconds/speed*float64(time.Second)))
@@ -144,7 +145,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// work writes at the end of a turn, unless the lock is lost.
+// work writes to the ledger at the end of a turn, unless the lock is lost.
 func (a *actor) work(ctx context.Context, lease *redlock.Lease, st *stage) {
 	select {
 	case <-time.After(a.turn):
@@ -155,13 +156,13 @@ func (a *actor) work(ctx context.Context, lease *redlock.Lease, st *stage) {
 	}
 }
 
-// oversleep does nothing until well after the end of the lease, and writes all the same.
+// oversleep waits until well after the end of the lease, and writes nevertheless.
 func (a *actor) oversleep(ctx context.Context, lease *redlock.Lease, st *stage) {
 	st.set(a, sleeps)
 	if rest(ctx, 3*demoTTL) {
 		st.set(a, wakes)
 		st.write(a, lease.Fence())
-		rest(ctx, column) // to be seen
+		rest(ctx, column) // until the chart shows it
 	}
 	a.pause.Store(false)
 	close(a.paused)

@@ -17,22 +17,24 @@ import (
 type doctorCmd struct {
 	connection
 
-	TTL   time.Duration `name:"ttl" help:"The longest TTL in use: what restarts and round trips are judged by (default ${default})." default:"${ttl}" placeholder:"TIME"`
-	Guard bool          `name:"guard" help:"All users of the nodes have WithRestartGuard. Where a node has its marker the doctor knows by itself."`
-	JSON  bool          `name:"json" help:"Print JSON, one finding a line."`
+	TTL   time.Duration `name:"ttl" help:"The longest TTL in use, by which restarts and round trips are judged (default ${default})." default:"${ttl}" placeholder:"TIME"`
+	Guard bool          `name:"guard" help:"All users of the nodes have WithRestartGuard. If a node has its marker, the doctor knows that by itself."`
+	JSON  bool          `name:"json" help:"Print JSON, one finding on each line."`
 }
 
 // Help implements kong.HelpProvider.
 func (*doctorCmd) Help() string {
-	return `Reaches each node and looks at: its version; the round-trip time; its clock beside the others'; what it does when memory is full; whether it
-keeps locks over a restart; replicas and cluster mode; restarts; permissions, by what locks need under --key-prefix, and a lock of its
-own that it takes and releases; and over all nodes: addresses that are one
-server, an even number, a quorum.
+	return `Connects to each node and checks its version; the round-trip time; its clock, compared with the
+others; what it does when its memory is full; whether it keeps locks across a restart; replicas and
+cluster mode; restarts; the permissions that locks need under --key-prefix, and a lock that the
+doctor takes and releases. For all nodes together it checks whether two addresses are one server,
+whether the number is even, and whether there is a quorum.
 
-Exit codes: 0 nothing found, or remarks only; 1 warnings; 2 errors: locks can be lost, or not be had.`
+Exit codes: 0 nothing found, or remarks only; 1 warnings; 2 errors: locks can be lost, or cannot be
+taken.`
 }
 
-// A severity says how bad a finding is.
+// A severity says how serious a finding is.
 type severity int
 
 const (
@@ -44,33 +46,33 @@ const (
 func (s severity) String() string { return [...]string{"note", "warning", "error"}[s] }
 
 // MarshalText implements encoding.TextMarshaler.
-func (s severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // the interface has it
+func (s severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // never fails
 
-// A finding is something that is not as it should be.
+// A finding is a problem that the doctor reports.
 type finding struct {
-	Node     string   `json:"node,omitempty"` // empty: about all of them
+	Node     string   `json:"node,omitempty"` // empty: it is about all nodes
 	Check    string   `json:"check"`
 	Severity severity `json:"severity"`
 	Problem  string   `json:"problem"`
 	Mend     string   `json:"mend"`
 }
 
-// A patient is one node, and what the doctor sees of it.
+// A patient is one node, and what the doctor has found out about it.
 type patient struct {
 	server
-	node     pool.Node     // the same in lock verbs
+	node     pool.Node     // the same node, in lock verbs
 	prefix   string        // of keys
 	limit    time.Duration // the node timeout
 	info     map[string]string
 	runID    string
 	rtt      time.Duration
-	offset   time.Duration // of its clock from ours, within half the round trip
+	offset   time.Duration // of its clock from this machine's, known to half a round trip
 	reached  bool
-	guarded  bool // by the restart guard: told so, or the node has its marker
+	guarded  bool // under the restart guard: --guard was given, or the node has its marker
 	findings []finding
 }
 
-// find notes a finding.
+// find adds a finding.
 func (p *patient) find(s severity, check, problem, mend string) {
 	p.findings = append(p.findings, finding{p.addr, check, s, problem, mend})
 }
@@ -80,7 +82,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	if c.TTL < redlock.MinTTL || c.TTL > redlock.MaxTTL {
 		return usageError{fmt.Errorf("--ttl=%v: from %v to %v", c.TTL, redlock.MinTTL, redlock.MaxTTL)}
 	}
-	// it follows round trips so far
+	// the node timeout may rise that far with the round trips
 	limit := max(min(max(c.TTL/20, 20*time.Millisecond), 250*time.Millisecond), c.TTL/4)
 	if c.NodeTimeout != nil {
 		limit = *c.NodeTimeout
@@ -139,7 +141,7 @@ func (c *doctorCmd) report(s streams, patients []*patient, findings []finding) e
 			one.uptime(), shown(one.persistence()), shown(dash(one.info["maxmemory_policy"])))
 	}
 	if err := table.Flush(); err != nil {
-		return err //nolint:wrapcheck // a write error speaks for itself
+		return err //nolint:wrapcheck // a write error needs no context
 	}
 	for _, f := range merge(findings) {
 		colour := [...]string{blue, yellow, red}[f.Severity]
@@ -151,7 +153,7 @@ func (c *doctorCmd) report(s streams, patients []*patient, findings []finding) e
 	return nil
 }
 
-// merge makes one finding of those that say the same of several nodes, and puts the worst first.
+// merge joins findings that say the same about several nodes, and puts the worst first.
 func merge(findings []finding) (merged []finding) {
 	for _, f := range findings {
 		if f.Node == "" {
@@ -168,7 +170,7 @@ func merge(findings []finding) (merged []finding) {
 	return merged
 }
 
-// together finds what shows only when all nodes are looked at together.
+// together finds problems that concern several nodes together.
 func together(patients []*patient) (findings []finding) {
 	find := func(s severity, check, problem, mend string) {
 		findings = append(findings, finding{"", check, s, problem, mend})

@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// maxOffset is how far clocks may be apart. A node that has lost its fencing registers trusts a
+	// maxOffset is how far apart clocks may be. A node that has lost its fencing registers trusts a
 	// client's clock within a second.
 	maxOffset = time.Second
 	// samples is how many round trips are measured.
 	samples = 5
 )
 
-// examine looks at one node.
+// examine makes the checks of one node.
 func (p *patient) examine(ctx context.Context, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, 5*serverTimeout)
 	defer cancel()
@@ -58,7 +58,7 @@ func (p *patient) unreachable(err error) {
 	p.find(failure, "reach", "not reached: "+text, mend)
 }
 
-// clocks measures the round trip and the clock.
+// clocks measures the round trip and the offset of the clock.
 func (p *patient) clocks(ctx context.Context) {
 	var trips []time.Duration
 	for range samples {
@@ -85,7 +85,7 @@ func (p *patient) clocks(ctx context.Context) {
 	}
 }
 
-// readInfo reads what the node says of itself.
+// readInfo reads the node's INFO.
 func (p *patient) readInfo(ctx context.Context) {
 	text, err := p.Info(ctx).Result()
 	if err != nil {
@@ -102,13 +102,13 @@ func (p *patient) readInfo(ctx context.Context) {
 	p.runID = p.info["run_id"]
 }
 
-// readMarker looks for what the restart guard leaves on a node.
+// readMarker looks for the marker that the restart guard leaves on a node.
 func (p *patient) readMarker(ctx context.Context) {
 	marker, err := p.HMGet(ctx, markerKey, "run").Result()
 	p.guarded = p.guarded || err == nil && len(marker) == 1 && marker[0] != nil
 }
 
-// version is that of the server, with its name.
+// version returns the server's name and version.
 func (p *patient) version() string {
 	if v := p.info["valkey_version"]; v != "" {
 		return "Valkey " + v
@@ -141,7 +141,7 @@ func (p *patient) judgeMemory() {
 	}
 }
 
-// persistence says what the node keeps over a restart.
+// persistence reads what the node keeps across a restart.
 func (p *patient) persistence() string {
 	switch {
 	case p.info == nil:
@@ -152,7 +152,7 @@ func (p *patient) persistence() string {
 	return "no AOF"
 }
 
-// judgePersistence looks at what a restart forgets. Under the guard that harms no lock.
+// judgePersistence reports what a restart may lose. With the guard that harms no lock.
 func (p *patient) judgePersistence(ctx context.Context) {
 	s, guard := warning, "Or use WithRestartGuard: it keeps a restarted node out for the longest TTL."
 	if p.guarded {
@@ -201,16 +201,16 @@ func (p *patient) judgeUptime(ttl time.Duration) {
 	}
 }
 
-// number is a figure of INFO, 0 if it has none.
+// number returns a number of INFO, 0 if that is missing.
 func (p *patient) number(key string) int64 {
 	n, _ := strconv.ParseInt(p.info[key], 10, 64)
 	return n
 }
 
-// denied reports whether the node answered, but would not do as told.
+// denied reports whether the node answered that it refuses the command.
 func denied(err error) bool { return strings.HasPrefix(err.Error(), "NOPERM") }
 
-// reason is the error without what repeats it.
+// reason returns the error's text without repetitions.
 func reason(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	return text

@@ -18,11 +18,11 @@ import (
 
 func init() { programs["become"] = become }
 
-// nobody is a user without rights.
+// nobody is a user without privileges.
 const nobody = 65534
 
-// become is a program that belongs to root and that anybody may run as root: as sudo does, it
-// becomes root for good and executes a command.
+// become is a program that any user may run as root. Like sudo, it becomes root permanently and
+// executes a command.
 func become() {
 	if err := syscall.Setuid(0); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -36,7 +36,7 @@ func become() {
 	os.Exit(1)
 }
 
-// A servant is a call of redlock by nobody, and what it and its command say.
+// A servant is a call of redlock by nobody. It records what redlock and its command print.
 type servant struct {
 	*exec.Cmd
 	out, err *bufio.Reader
@@ -66,7 +66,7 @@ func (s *stand) servantOf(program string, args ...string) *servant {
 			s.t.Fatal(err)
 		}
 	}
-	check(os.Chmod(dir, 0o755)) //nolint:gosec // nobody must get at it
+	check(os.Chmod(dir, 0o755)) //nolint:gosec // so that nobody can read it
 	self, err := os.Executable()
 	check(err)
 	binary, err := os.ReadFile(self)
@@ -91,7 +91,7 @@ func (s *stand) servantOf(program string, args ...string) *servant {
 	return v
 }
 
-// says waits until redlock says that.
+// says waits until redlock prints that.
 func (v *servant) says(t *testing.T, want string) {
 	t.Helper()
 	for {
@@ -128,7 +128,7 @@ func TestACommandOfAnotherUserIsNotSaidToBeStopped(t *testing.T) {
 			v := s.servant("sh", "-c", shell, "sh", "echo ready; read line <"+end+"; echo ended")
 			lose(s)
 			v.says(t, "cannot stop the command")
-			_, _ = w.WriteString("go\n") // all the time it has run on
+			_, _ = w.WriteString("go\n") // the command has gone on all the time
 			await(t, v.out, "ended")
 			v.says(t, "could not be stopped")
 			if got := exitCodeOf(v.Cmd); got != exitUnstopped {
@@ -142,8 +142,8 @@ func TestTheLockIsKeptWhileSomethingOfAnotherUserIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	end, w := pipe(t)
-	// The command ends once what it leaves behind is another user's, and no sooner: until then it
-	// could be stopped.
+	// The command ends only when the process that it leaves behind has become another user's:
+	// before, redlock could stop that process.
 	const script = `d=$(mktemp -d); mkfifo "$d/up"; become sh -c "echo up >$d/up; $1" & read up <"$d/up"; rm -r "$d"; exit 3`
 	v := s.servant("sh", "-c", script, "sh", "echo ready; read line <"+end)
 	v.says(t, "cannot stop the command, or what it has left behind")
@@ -171,7 +171,7 @@ func TestASignalThatCannotBePassedOnIsTold(t *testing.T) {
 	}
 }
 
-// The way that the handbook recommends: redlock runs inside sudo.
+// This is what the handbook recommends: redlock runs inside sudo.
 func TestRedlockInsideSudoStopsItsCommand(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)

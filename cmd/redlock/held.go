@@ -12,14 +12,14 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// A held is what the command runs under: the leases of locks, or that of a permit.
+// A held is what the command runs under: the leases of its locks, or the lease of a permit.
 type held interface {
 	Until() time.Time
 	Done() <-chan struct{}
 	Unlock(ctx context.Context) error
 }
 
-// checkSlots looks at the flag --slots.
+// checkSlots checks the flag --slots.
 func (r *runCmd) checkSlots() error {
 	switch {
 	case r.Slots == nil:
@@ -56,7 +56,7 @@ func (r *runCmd) take(ctx context.Context, locks *redlock.Locker) (held, error) 
 	return redlock.LockAll(ctx, ms...)
 }
 
-// subject is what an error is about.
+// subject names what was to be taken, for errors.
 func (r *runCmd) subject() string {
 	switch {
 	case r.Slots != nil:
@@ -67,7 +67,7 @@ func (r *runCmd) subject() string {
 	return fmt.Sprintf("locks %q", r.names())
 }
 
-// environment is that of the command.
+// environment returns the command's environment variables.
 func (r *runCmd) environment(h held) []string {
 	env := append(os.Environ(), "REDLOCK_UNTIL="+h.Until().UTC().Format("2006-01-02T15:04:05.000Z07:00"))
 	for i, name := range r.names() {

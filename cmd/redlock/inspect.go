@@ -20,26 +20,29 @@ type inspectCmd struct {
 	Name  string        `arg:"" help:"The lock's name."`
 	Watch bool          `help:"Look again and again, until interrupted." short:"w" xor:"watch"`
 	Every time.Duration `help:"How often to look with --watch (default ${default})." default:"500ms" placeholder:"TIME"`
-	JSON  bool          `name:"json" help:"Print JSON, one object a line."`
+	JSON  bool          `name:"json" help:"Print JSON, one object on each line."`
 	Slots *int          `help:"Look at a semaphore with this number of permits: one line for each slot." placeholder:"N"`
 
-	ExitCode bool `help:"Tell by the exit code whether the lock is held: 0, or else 1." xor:"watch"`
+	ExitCode bool `help:"Exit with 0 if the lock is held, and with 1 if it is not." xor:"watch"`
 }
 
 // Help implements kong.HelpProvider.
 func (*inspectCmd) Help() string {
-	return `Changes nothing. The states of a lock: held, by an owner that has it on a quorum of the nodes; remnant, where nodes have an owner but none
-has a quorum: what is left of an attempt or of a holder that died, or an attempt under way; free. OWNER tells owners apart and cannot be turned into an owner id.
+	return `Changes nothing. A lock is held if one owner has it on a quorum of the nodes. It is a remnant if
+nodes have an owner but none has a quorum: an attempt is under way, or a failed attempt or a dead
+holder has left it. Otherwise it is free. OWNER tells owners apart; nobody can make an owner id from
+it.
 
-Exit codes: 0 whoever has the lock, or nobody (with --exit-code then 1, and for a remnant), 69 if fewer nodes than a quorum answered (what the others said is shown).`
+Exit codes: 0 whether or not the lock is held (with --exit-code 1 if it is free or a remnant), 69 if
+fewer nodes than a quorum answered (their answers are shown).`
 }
 
-// Run looks at the lock, once or until interrupted.
+// Run shows the lock, once or until it is interrupted.
 func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 	if c.Every < 10*time.Millisecond {
 		return usageError{fmt.Errorf("--every=%v: at least 10ms", c.Every)}
 	}
-	// connecting to masters that are far away included
+	// long enough to connect to distant masters
 	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
-// slots tells of the slots of a semaphore.
+// slots shows the slots of a semaphore.
 func (c *inspectCmd) slots(ctx context.Context, locks *redlock.Locker, s streams) error {
 	if c.Watch || c.ExitCode {
 		return usageError{errors.New("--slots: neither with --watch nor with --exit-code")}
@@ -110,8 +113,7 @@ func (c *inspectCmd) slots(ctx context.Context, locks *redlock.Locker, s streams
 	return errors.Join(err, table.Flush())
 }
 
-// columns are the state, the holder, the remaining life, the token and the nodes of a lock in a
-// table.
+// columns returns the columns of a lock in a table: state, holder, remaining time, token and nodes.
 func columns(in *redlock.Inspection) string {
 	left, owner, nodes := "-", "-", 0
 	if in.Owner != "" {
@@ -125,7 +127,7 @@ func columns(in *redlock.Inspection) string {
 	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d", state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
 }
 
-// show prints what the nodes said; live: over what was printed before.
+// show prints what the nodes said. If live is set, it overwrites what was printed before.
 func (c *inspectCmd) show(w io.Writer, in *redlock.Inspection, live bool) error {
 	if c.JSON {
 		return writeJSON(w, inspectionJSON(in))
@@ -135,10 +137,10 @@ func (c *inspectCmd) show(w io.Writer, in *redlock.Inspection, live bool) error 
 		text = home + strings.ReplaceAll(text, "\n", clearLine+"\n") + clearBelow
 	}
 	_, err := fmt.Fprint(w, text)
-	return err //nolint:wrapcheck // a write error speaks for itself
+	return err //nolint:wrapcheck // a write error needs no context
 }
 
-// state says how a lock is: held, remnant or free; unknown if too few nodes answered to tell.
+// state returns a lock's state: held, remnant or free, or unknown if too few nodes answered.
 func state(in *redlock.Inspection) string {
 	owners, silent := 0, 0
 	for _, n := range in.Nodes {
@@ -160,7 +162,7 @@ func state(in *redlock.Inspection) string {
 	return "free"
 }
 
-// inspectionText is a summary, and a table of the nodes.
+// inspectionText returns a summary and a table of the nodes.
 func inspectionText(in *redlock.Inspection, p paint) string {
 	var b strings.Builder
 	how := state(in)
@@ -190,11 +192,11 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", n.Node, n.Owner, dash(shown(n.Holder)), life(n.Left), token(n.Fence))
 		}
 	}
-	_ = table.Flush() // a strings.Builder takes all
+	_ = table.Flush() // a strings.Builder does not fail
 	return b.String()
 }
 
-// label is what to call an owner.
+// label returns the label or the fingerprint of an owner.
 func label(holder, owner string) string {
 	if holder != "" {
 		return shown(holder)

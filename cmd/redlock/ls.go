@@ -21,20 +21,21 @@ import (
 type lsCmd struct {
 	connection
 
-	Prefix string `help:"List the keys that begin with this, instead of those with a fencing register: shows locks without fencing too." placeholder:"TEXT"`
-	All    bool   `help:"Show those that nobody has, too." short:"a"`
-	JSON   bool   `name:"json" help:"Print JSON, one object a line."`
+	Prefix string `help:"List the keys that begin with this, instead of those with a fencing register. This shows locks without fencing too." placeholder:"TEXT"`
+	All    bool   `help:"Show free locks too." short:"a"`
+	JSON   bool   `name:"json" help:"Print JSON, one object on each line."`
 }
 
 // Help implements kong.HelpProvider.
 func (*lsCmd) Help() string {
-	return `Finds locks by their fencing registers, which the nodes keep for an hour or longer after a lock's last use. It reads the nodes' keys step by
-step (SCAN), so it does not stop them, but with millions of keys it takes a while.
+	return `Finds locks by their fencing registers, which the nodes keep for an hour or longer after a lock's
+last use. It reads the nodes' keys step by step (SCAN), so it does not block them, but with millions
+of keys it takes a while.
 
 Exit codes: 0, or 69 if fewer nodes than a quorum answered.`
 }
 
-// The ends of the keys that go with a lock; they are part of the wire format.
+// The suffixes of a lock's other keys; they are part of the wire format.
 const (
 	fenceSuffix = ":redlock:fence"
 	queueSuffix = ":redlock:queue"
@@ -42,8 +43,8 @@ const (
 )
 
 const (
-	scanCount    = 1000 // keys a step
-	inspectLimit = 16   // locks that are looked at at a time
+	scanCount    = 1000 // keys in one step
+	inspectLimit = 16   // locks that are inspected at the same time
 )
 
 // Run lists the locks.
@@ -52,7 +53,7 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	// connecting to masters that are far away included
+	// long enough to connect to distant masters
 	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 		looking.Go(func() (err error) {
 			found[i], err = locks.Inspect(ctx, name)
 			if _, foreign := errors.AsType[*redlock.OptionError](err); foreign {
-				return nil // a key that no lock can have
+				return nil // no lock can have this key
 			}
 			return err
 		})
@@ -93,7 +94,7 @@ func (c *lsCmd) show(s streams, found []*redlock.Inspection) error {
 	for _, in := range found {
 		fmt.Fprintf(table, "%s\t%s\n", shown(in.Name), columns(in))
 	}
-	return table.Flush() //nolint:wrapcheck // a write error speaks for itself
+	return table.Flush() //nolint:wrapcheck // a write error needs no context
 }
 
 // names finds the names of locks on all nodes that answer. They must be a quorum.
@@ -129,7 +130,7 @@ func (c *lsCmd) names(ctx context.Context, s streams) ([]string, error) {
 	return slices.SortedFunc(maps.Keys(names), cmp.Compare), nil
 }
 
-// scan tells the names of the locks on one node.
+// scan reports the names of the locks on one node.
 func (c *lsCmd) scan(ctx context.Context, one server, found func(name string)) error {
 	pattern := "*" + fenceSuffix
 	if c.Prefix != "" {
@@ -153,7 +154,7 @@ func (c *lsCmd) scan(ctx context.Context, one server, found func(name string)) e
 	}
 }
 
-// escape makes a glob pattern of a text.
+// escape returns a glob pattern that matches the text only.
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
 // nameOf returns the name of the lock that a key belongs to.
@@ -162,7 +163,7 @@ func (c *lsCmd) nameOf(key string) (name string, ok bool) {
 		return "", false
 	}
 	lock, fence := strings.CutSuffix(key, fenceSuffix)
-	if fence { // of {L}, or of a tagged L and a colon
+	if fence { // the rest is {L}, or an L with a hash tag and a colon
 		inner, braced := strings.CutPrefix(lock, "{")
 		inner, closed := strings.CutSuffix(inner, "}")
 		if lock, ok = strings.CutSuffix(lock, ":"); !ok {

@@ -1,5 +1,5 @@
-// Command redlock locks names across N Redis or Valkey masters for those who run things: cron jobs
-// that must run once, services of which one must be active, and the masters themselves.
+// Command redlock locks names across N Redis or Valkey masters. It is for operators: for cron jobs
+// that must run once, for services of which one must be active, and for the masters themselves.
 // docs/command.md is its handbook.
 package main
 
@@ -18,18 +18,18 @@ import (
 	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 )
 
-// The exit codes of redlock's own, from sysexits.h and the shell. `run` has those of its command
-// else, `doctor` 1 and 2.
+// redlock's own exit codes, from sysexits.h and the shell. Otherwise `run` has the exit code of its
+// command, and `doctor` 1 or 2.
 const (
 	exitUsage     = 64  // a bad flag, argument or address
 	exitNoQuorum  = 69  // too few nodes answered, or would serve
 	exitSoftware  = 70  // anything else
-	exitLost      = 74  // the lock was lost, and the command stopped
+	exitLost      = 74  // the lock was lost, and the command was stopped
 	exitHeld      = 75  // another has the lock
 	exitUnstopped = 77  // the lock was lost, and the command could not be stopped
 	exitNotRun    = 126 // the command cannot be executed
 	exitNotFound  = 127 // the command was not found
-	exitSignal    = 128 // and the signal's number: ended by a signal
+	exitSignal    = 128 // plus the number of the signal that ended it
 )
 
 // A cli is the command line.
@@ -39,7 +39,7 @@ type cli struct {
 	Ls        lsCmd            `cmd:"" name:"ls" help:"List locks."`
 	Release   releaseCmd       `cmd:"" help:"Take a lock from its holder."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
-	Doctor    doctorCmd        `cmd:"" help:"Examine the nodes, and say how to mend what is wrong."`
+	Doctor    doctorCmd        `cmd:"" help:"Examine the nodes, and say how to put right what is wrong."`
 	Demo      demoCmd          `cmd:"" help:"Show how it works, on five nodes in this process."`
 	Version   kong.VersionFlag `help:"Print the version."`
 
@@ -59,7 +59,7 @@ what stands on a command line others can read.
 func main() {
 	leash.Guard()
 	keepIgnored()
-	redis.SetLogger(silence{}) // errors say what there is to say
+	redis.SetLogger(silence{}) // the errors say it all
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -69,22 +69,22 @@ type silence struct{}
 // Printf prints nothing.
 func (silence) Printf(context.Context, string, ...any) {}
 
-// A code is an error that only is an exit code: what there was to say has been said.
+// A code is an error that is only an exit code: the message has been printed already.
 type code int
 
 // Error implements error.
 func (c code) Error() string { return fmt.Sprintf("exit status %d", int(c)) }
 
-// A usageError is one of the command line.
+// A usageError is an error in the command line.
 type usageError struct{ error }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the cause.
 func (e usageError) Unwrap() error { return e.error }
 
-// errUnstopped: the lock was lost while the command ran, and the command ran on.
+// errUnstopped says that the lock was lost while the command ran, and that the command went on.
 var errUnstopped = errors.New("the command could not be stopped and ran on")
 
-// A streams is where the output goes.
+// A streams holds the streams for output.
 type streams struct{ out, err io.Writer }
 
 // run runs redlock and returns its exit code.
@@ -115,7 +115,7 @@ func run(args []string, out, errOut io.Writer) (status int) {
 	return exitCode(err)
 }
 
-// exitCode is the exit code for an error.
+// exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	_, badOption := errors.AsType[*redlock.OptionError](err)
 	_, badUsage := errors.AsType[usageError](err)

@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// message says what an error means, in words for those who did not write the program.
+// message says what an error means, in words for the users of the command.
 func message(err error) string {
 	if o, ok := errors.AsType[*redlock.OptionError](err); ok {
 		return optionMessage(o)
@@ -44,7 +44,7 @@ func message(err error) string {
 	for i := range q.Nodes {
 		switch n := &q.Nodes[i]; n.Verdict {
 		case pool.Held: // see above
-		case pool.Unanswered: // nobody waited for it
+		case pool.Unanswered: // the call did not wait for it
 		default:
 			fmt.Fprintf(&b, "\n  %s", shown(inFlags(n)))
 		}
@@ -52,16 +52,16 @@ func message(err error) string {
 	return b.String()
 }
 
-// flags are those that set the library's options.
+// flags maps the library's options to the flags that set them.
 var flags = map[string]string{
 	"WithTTL": "--ttl", "WithMinHold": "--min-hold", "WithHolder": "--holder", "WithNodeTimeout": "--node-timeout",
 	"WithRestartGuard": "--guard", "name": "the lock's name", "permits": "--slots",
 }
 
-// options are those that the errors of nodes name; --node-timeout sets both.
+// options matches the options that errors of nodes name; --node-timeout sets both.
 var options = strings.NewReplacer("WithNodeTimeout", flags["WithNodeTimeout"], "Timeout of pool.Dialer", flags["WithNodeTimeout"])
 
-// inFlags is what an error says, with the flag for the option that it names.
+// inFlags returns an error's text with the flag in place of the option that it names.
 func inFlags(err error) string {
 	return options.Replace(err.Error())
 }

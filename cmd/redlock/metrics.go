@@ -14,7 +14,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// The results of a run, as its metrics have them.
+// The results of a run, as the metrics name them.
 const (
 	resultOK          = "ok"          // the command succeeded
 	resultFailed      = "failed"      // the command ran, and its exit code is not 0
@@ -28,7 +28,7 @@ const (
 
 var results = []string{resultOK, resultFailed, resultHeld, resultNoQuorum, resultLost, resultInterrupted, resultNotRun, resultError}
 
-// A report is what becomes of a run, for the textfile collector of node_exporter.
+// A report collects the metrics of a run, for the textfile collector of node_exporter.
 type report struct {
 	file, lock   string
 	waited, held time.Duration
@@ -55,23 +55,23 @@ func newReport(file, lock string) (*report, error) {
 	return r, r.fault(errors.Join(trial.Close(), os.Remove(trial.Name())))
 }
 
-// temporary makes the file that takes the place of the old one. Its name does not end in .prom.
+// temporary creates the file that replaces the old one. Its name does not end in .prom.
 func (r *report) temporary() (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(r.file), "."+filepath.Base(r.file)+".*") //nolint:wrapcheck // by fault
 }
 
-// fault names the flag, and what is wrong with the file.
+// fault returns an error that names the flag and says what is wrong with the file.
 func (r *report) fault(err error) error {
 	if err == nil {
 		return nil
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		err = e.Err // the temporary file's name says nothing
+		err = e.Err // the temporary file's name does not help
 	}
 	return fmt.Errorf("--metrics-file=%s: %w", shown(r.file), err)
 }
 
-// write puts the metrics of a run that ended with err in the file's place, in one step.
+// write replaces the file, in one step, by the metrics of a run that ended with err.
 func (r *report) write(ended error) error {
 	if r.file == "" {
 		return nil
@@ -91,7 +91,7 @@ func (r *report) write(ended error) error {
 	return nil
 }
 
-// text is the metrics, in Prometheus' text format.
+// text returns the metrics in Prometheus' text format.
 func (r *report) text(ended error, now time.Time) string {
 	var b strings.Builder
 	lock := labelValue.Replace(strings.ToValidUTF8(r.lock, "\ufffd"))
@@ -114,10 +114,10 @@ func (r *report) text(ended error, now time.Time) string {
 	return b.String()
 }
 
-// labelValue escapes what a label's value must not have as it is.
+// labelValue escapes the characters that a label's value must not contain.
 var labelValue = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// result is the word for how a run ended.
+// result returns the word for how a run ended.
 func (r *report) result(ended error) string {
 	status, isCode := errors.AsType[code](ended)
 	switch {

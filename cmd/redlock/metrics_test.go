@@ -11,8 +11,9 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// Prometheus itself tries the alerts of docs/command.md on a job of two machines: one has succeeded
-// on the first night, and finds the lock held on the second, when the other succeeds, or fails.
+// Prometheus itself evaluates the alerts of docs/command.md for a job on two machines. The first
+// machine succeeds in the first night. In the second night it finds the lock held, while the other
+// machine succeeds, or fails.
 func TestTheHandbooksAlertsOnRunsFire(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")

@@ -16,19 +16,19 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A connection says which nodes to use, and how. Secrets have no default in the help and are in no
-// error.
+// A connection says which nodes to use, and how. Secrets are shown neither in the help nor in
+// errors.
 type connection struct {
 	Nodes        string         `help:"Nodes, separated by commas: host:port, or redis://, rediss:// and unix:// URLs (env REDLOCK_NODES)." placeholder:"ADDR,…" group:"Nodes"`
-	NodesFile    string         `help:"File with the nodes, one a line; # begins a comment." placeholder:"FILE" group:"Nodes"`
+	NodesFile    string         `help:"File with the nodes, one on each line; # begins a comment." placeholder:"FILE" group:"Nodes"`
 	Username     string         `help:"User name, for nodes whose URL has none." placeholder:"NAME" group:"Nodes"`
 	PasswordFile string         `help:"File with the password, for nodes whose URL has none (env REDLOCK_PASSWORD: the password itself)." placeholder:"FILE" group:"Nodes"`
 	TLS          bool           `help:"Use TLS with all nodes." group:"Nodes"`
 	CACert       string         `name:"ca-cert" help:"File with the certificates of the authorities to trust, instead of the system's; implies --tls." placeholder:"FILE" group:"Nodes"`
-	Cert         string         `help:"File with our own certificate; implies --tls." placeholder:"FILE" group:"Nodes"`
+	Cert         string         `help:"File with the certificate of the client; implies --tls." placeholder:"FILE" group:"Nodes"`
 	Key          string         `help:"File with the key of --cert." placeholder:"FILE" group:"Nodes"`
-	KeyPrefix    string         `help:"Put before each name to make its key." placeholder:"PREFIX" group:"Nodes"`
-	NodeTimeout  *time.Duration `help:"How long one node may take over one request (default: 250ms, for inspect, ls and release 1s, for run a tenth of the TTL up to 1s)." placeholder:"TIME" group:"Nodes"`
+	KeyPrefix    string         `help:"Prefix of each name that makes its key." placeholder:"PREFIX" group:"Nodes"`
+	NodeTimeout  *time.Duration `help:"How long one node may take for one request (default: 250ms, for inspect, ls and release 1s, for run a tenth of the TTL up to 1s)." placeholder:"TIME" group:"Nodes"`
 }
 
 // addresses returns the nodes' addresses.
@@ -75,7 +75,7 @@ func (c *connection) dialer() (d pool.Dialer, err error) {
 		if err != nil {
 			return d, usageError{err}
 		}
-		// editors put that before a text
+		// editors put a byte order mark before the text
 		d.Password = strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), "\r\n")
 	}
 	if c.TLS || c.CACert != "" || c.Cert != "" {
@@ -123,7 +123,7 @@ func (c *connection) nodes() ([]pool.Node, error) {
 	return nodes, nil
 }
 
-// locker returns a Locker of the nodes, and what ends it.
+// locker returns a Locker of the nodes, and a function that closes it.
 func (c *connection) locker(opts ...redlock.Option) (*redlock.Locker, func(), error) {
 	nodes, err := c.nodes()
 	if err != nil {
@@ -140,17 +140,17 @@ func (c *connection) locker(opts ...redlock.Option) (*redlock.Locker, func(), er
 	return locks, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = locks.Close(ctx) // what a node that does not answer was left with ends by its TTL
+		_ = locks.Close(ctx) // what is left on a node that does not answer expires
 	}, nil
 }
 
-// A server is one node, in its own commands.
+// A server is one node, for Redis commands.
 type server struct {
 	addr string
 	*redis.Client
 }
 
-// servers returns clients of the nodes, for what has no lock verb, and what closes them.
+// servers returns clients of the nodes, for what has no lock verb, and a function that closes them.
 func (c *connection) servers() ([]server, func(), error) {
 	addrs, err := c.addresses()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// blocks are the blocks of a language in docs/once.md.
+// blocks returns the code blocks of a language in docs/once.md.
 func blocks(t *testing.T, language string) (all []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "once.md"))
@@ -30,12 +30,12 @@ func blocks(t *testing.T, language string) (all []string) {
 	return all
 }
 
-// A machinery is where the lines of docs/once.md are tried: masters with a password, the files that
-// the page has set up, and a job that notes that it has run.
+// A machinery is an environment for the lines of docs/once.md: masters with a password, the files
+// that the page sets up, and a job that records its runs.
 type machinery struct {
 	t    *testing.T
 	dir  string
-	here *strings.Replacer // from the page's paths, and times, to the test's
+	here *strings.Replacer // replaces the page's paths and times by the test's
 }
 
 func newMachinery(t *testing.T) *machinery {
@@ -55,7 +55,7 @@ func newMachinery(t *testing.T) *machinery {
 		"10.0.0.1:6379 10.0.0.2:6379 10.0.0.3:6379", strings.Join(servers.Addrs(), " "),
 		"/usr/bin/redlock", redlock, "/opt/report", job, "/etc/redlock", filepath.Join(dir, "etc"),
 		"${CREDENTIALS_DIRECTORY}/redis", filepath.Join(dir, "etc", "password"),
-		"--wait 2m", "--wait 500ms", // which all but one wait for
+		"--wait 2m", "--wait 500ms", // all but one machine wait so long
 	)}
 	if out := m.shell("PASSWORD='" + password + "'\n" + blocks(t, "sh")[0]); out != "" {
 		t.Fatal(out)
@@ -63,7 +63,7 @@ func newMachinery(t *testing.T) *machinery {
 	return m
 }
 
-// shell runs lines of the page, and returns what they say, and how they fail.
+// shell runs lines of the page, and returns their output and their error.
 func (m *machinery) shell(lines string) string {
 	out, err := exec.CommandContext(m.t.Context(), "/bin/sh", "-e", "-c", m.here.Replace(lines)).CombinedOutput()
 	if err != nil {
@@ -72,7 +72,8 @@ func (m *machinery) shell(lines string) string {
 	return string(out)
 }
 
-// onTen runs a line on ten machines, one of them late. None may complain, and one runs the job.
+// onTen runs a line on ten machines, one of them late. None may print anything, and one must run
+// the job.
 func (m *machinery) onTen(line string) {
 	m.t.Helper()
 	m.forget()
@@ -95,7 +96,7 @@ func (m *machinery) onTen(line string) {
 	}
 }
 
-// forget has all be as before the job.
+// forget restores the state before the job.
 func (m *machinery) forget() {
 	m.t.Helper()
 	_ = os.Remove(filepath.Join(m.dir, "ran"))
@@ -140,7 +141,7 @@ func TestSystemdTakesTheHandbooksUnits(t *testing.T) {
 	}
 	service, timer := filepath.Join(m.dir, "report.service"), filepath.Join(m.dir, "report.timer")
 	for name, text := range map[string]string{service: units[0], timer: units[1]} {
-		// its own path of the credentials stays: systemd knows it
+		// systemd's own path of the credentials stays
 		text = strings.NewReplacer("/usr/bin/redlock", "/bin/true", "/etc/redlock", filepath.Join(m.dir, "etc")).Replace(text)
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)

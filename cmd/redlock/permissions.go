@@ -16,16 +16,16 @@ import (
 
 const (
 	doctorChannel = "redlock:inbox:doctor"
-	trialLife     = time.Minute // of what the doctor writes, should it be stopped half way
+	trialLife     = time.Minute // of the doctor's keys, in case it is stopped half way
 )
 
-// A need is a command that locks are made with, and what becomes of them without it. It is tried on
-// a key of the doctor's own, which holds a string: a command for another type does nothing to it,
-// and is told apart from one that is not allowed.
+// A need is a command that locks use, and the consequence if it is not allowed. It is tried on a
+// key of the doctor's own, which holds a string. A command for another type changes nothing there,
+// and its error differs from that of a command that is not allowed.
 type need struct {
 	severity severity
 	command  string
-	args     []any // behind the command; nil stands for the key
+	args     []any // of the command; nil stands for the key
 	without  string
 }
 
@@ -48,7 +48,7 @@ var needs = []need{
 	{remark, "del", []any{nil}, "locks go a millisecond after their release"},
 }
 
-// permissions tries what locks need, under the prefix of the user's, and a lock in the end.
+// permissions tries the commands that locks need, under the user's prefix, and finally a lock.
 func (p *patient) permissions(ctx context.Context) {
 	name := "redlock:doctor:" + rand.Text()
 	keys, err := wire.Keys(p.prefix, name)
@@ -83,13 +83,13 @@ func (p *patient) permissions(ctx context.Context) {
 	}
 	for _, key := range []string{keys.Lock, keys.Fence} {
 		if p.Del(ctx, key).Err() != nil {
-			// it goes by itself within a minute
+			// it expires within a minute
 			_ = p.SetXX(ctx, key, "doctor", time.Millisecond).Err()
 		}
 	}
 }
 
-// touch tries whether the user may use a key. ZREM does nothing to one that is missing, or of
+// touch tries whether the user may use a key. ZREM changes nothing if the key is missing or has
 // another type.
 func (p *patient) touch(ctx context.Context, s severity, what, key, pattern string) {
 	if err := p.ZRem(ctx, key, "doctor").Err(); lacking(err) && access(err) {
@@ -99,7 +99,7 @@ func (p *patient) touch(ctx context.Context, s severity, what, key, pattern stri
 
 func (p *patient) subscription(ctx context.Context) {
 	sub := p.Subscribe(ctx)
-	defer sub.Close() //nolint:errcheck // it was only tried
+	defer sub.Close() //nolint:errcheck // it was only a trial
 	err := sub.Subscribe(ctx, doctorChannel)
 	if err == nil {
 		_, err = sub.ReceiveTimeout(ctx, serverTimeout)
@@ -139,7 +139,8 @@ func (p *patient) trial(ctx context.Context, keys wire.KeySet) {
 	}
 }
 
-// lacking reports whether the server has not done it for want of a permission, or of the command.
+// lacking reports whether the server refused a command because a permission is missing, or because
+// it does not know the command.
 func lacking(err error) bool {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return false
@@ -148,5 +149,5 @@ func lacking(err error) bool {
 	return denied(err) || strings.Contains(text, "unknown command") || strings.Contains(text, "not allowed")
 }
 
-// access reports whether what lacks is a key or a channel, and not a command.
+// access reports whether a permission for a key or a channel is missing, not one for a command.
 func access(err error) bool { return strings.Contains(err.Error(), " access ") }

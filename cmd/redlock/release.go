@@ -3,7 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha1" //nolint:gosec // a fingerprint, as the nodes make it
+	"crypto/sha1" //nolint:gosec // for fingerprints, as the nodes make them
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -30,22 +30,24 @@ type releaseCmd struct {
 
 // Help implements kong.HelpProvider.
 func (*releaseCmd) Help() string {
-	return `Deletes the lock from all nodes, whoever has it, and passes it on to those who wait. A holder that is alive finds out at its
-next renewal; until then its work overlaps with the next one's, unless the fencing token stops it. Better: end the holder, and it releases by itself;
-or wait until the lock runs out.
+	return `Deletes the lock from all nodes, whoever has it, and passes it on to its waiters. A holder that is
+alive notices at its next renewal; until then its work overlaps with the next holder's, unless the
+fencing token stops it. It is better to end the holder, which then releases the lock itself, or to
+wait until the lock runs out.
 
-It shows who has the lock and asks, unless --yes is given; where there is nobody to ask --yes is needed. If the lock changes hands meanwhile the
-new owner keeps it.
+It shows who has the lock and asks, unless --yes is given; without a terminal --yes is needed. If
+the lock changes hands meanwhile, the new owner keeps it.
 
-Exit codes: 0 released or free, 1 not confirmed, 64 bad usage, 69 if fewer nodes than a quorum answered or released.`
+Exit codes: 0 released or free, 1 not confirmed, 64 bad usage, 69 if fewer nodes than a quorum
+answered or released.`
 }
 
-// Run asks and releases.
+// Run asks for confirmation and releases.
 func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	if !c.Force {
 		return usageError{errors.New("a lock belongs to its holder: say --force to take it away")}
 	}
-	// connecting to masters that are far away included
+	// long enough to connect to distant masters
 	locks, end, err := c.locker(redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err
@@ -81,13 +83,13 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// confirm asks the user, who must be there.
+// confirm asks the user, and fails if there is no terminal.
 func confirm(s streams, question string) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
 		return usageError{errors.New("nobody to ask: say --yes")}
 	}
 	fmt.Fprintf(s.out, "%s [y/N] ", question)
-	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // nothing is no
+	answer, _ := bufio.NewReader(os.Stdin).ReadString('\n') // no answer means no
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil
@@ -95,7 +97,8 @@ func confirm(s streams, question string) error {
 	return code(1)
 }
 
-// release releases the lock for those owners, on all nodes at once, and returns on how many it was.
+// release releases the lock of those owners, on all nodes at once, and returns on how many nodes
+// that succeeded.
 func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]bool) (int, error) {
 	keys, err := wire.Keys(c.KeyPrefix, c.Name)
 	if err != nil {
@@ -124,8 +127,8 @@ func (c *releaseCmd) release(ctx context.Context, s streams, owners map[string]b
 	return released, nil
 }
 
-// releaseOn releases the lock on one node, as its owner would: so it is passed on to those who
-// wait.
+// releaseOn releases the lock on one node as its owner would, so the lock is passed on to its
+// waiters.
 func releaseOn(ctx context.Context, one server, keys wire.KeySet, owners map[string]bool) error {
 	owner, err := one.Get(ctx, keys.Lock).Result()
 	if errors.Is(err, redis.Nil) {

@@ -22,7 +22,7 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// A stand is where `redlock run` is tested: masters, and a file that the command and all its
+// A stand is an environment for `redlock run`: masters, and a file that the command and all its
 // descendants keep locked, by flock, as long as one of them lives.
 type stand struct {
 	t       *testing.T
@@ -38,14 +38,14 @@ func newStand(t *testing.T) *stand {
 	return &stand{t, startServers(t, 5), filepath.Join(t.TempDir(), "alive")}
 }
 
-// redlock prepares a call of redlock.
+// redlock returns a call of redlock that is ready to start.
 func (s *stand) redlock(args ...string) *exec.Cmd {
 	c := exec.CommandContext(s.t.Context(), "redlock", args...)
 	c.Env = append(os.Environ(), "REDLOCK_NODES="+strings.Join(s.servers.Addrs(), ","))
 	return c
 }
 
-// family is a command that has children and grandchildren, and says when they are there.
+// family is a command that starts children and grandchildren, and prints a line when they run.
 func (s *stand) family(before string) string {
 	return fmt.Sprintf("exec 9>%s; flock 9; %s sleep 1000 & (sleep 1000 & sleep 1000) & echo ready; wait", s.file, before)
 }
@@ -83,8 +83,8 @@ func (s *stand) awaitReady(r io.Reader) {
 	}
 }
 
-// second runs another command under the same lock, and fails the test if anything of the first is
-// left when it starts.
+// second runs another command under the same lock, and fails the test if any process of the first
+// is left when it starts.
 func (s *stand) second() {
 	s.t.Helper()
 	second, told := s.redlock("run", "job", "--", "flock", "--nonblock", s.file, "echo", "alone"), new(bytes.Buffer)
@@ -197,7 +197,7 @@ func TestInterruptFromTheTerminalReachesTheCommand(t *testing.T) {
 	}
 }
 
-// openTerminal opens a pseudo-terminal: its outer and its inner side.
+// openTerminal opens a pseudo-terminal and returns its two sides.
 func openTerminal(t *testing.T) (outer, inner *os.File) {
 	t.Helper()
 	outer, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -236,8 +236,8 @@ func TestASignalEndsTheWaitForTheLock(t *testing.T) {
 	s.first(s.family(""))
 	waiting := s.redlock("run", "job", "--", "true")
 	s.start(waiting)
-	// Once its client is connected to a node it is past its start, where a signal ends it all the
-	// same.
+	// When redlock is connected to a node, it is past its start, where a signal would end it
+	// anyway.
 	_ = waiting.Process.Signal(syscall.SIGTERM)
 	_ = waiting.Wait()
 	if status, ok := waiting.ProcessState.Sys().(syscall.WaitStatus); !ok || waiting.ProcessState.ExitCode() != 143 && status.Signal() != syscall.SIGTERM {
@@ -245,9 +245,9 @@ func TestASignalEndsTheWaitForTheLock(t *testing.T) {
 	}
 }
 
-// TestOneOfManyRunsAtOnceRunsTheCommand starts many at once, a thousand if REDLOCK_TEST_RUNS says
-// so. The command of the one that has the lock outlasts them all.
-func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) { //nolint:paralleltest // it takes the whole machine
+// TestOneOfManyRunsAtOnceRunsTheCommand starts many runs at once: 40, or as many as
+// REDLOCK_TEST_RUNS says. The command of the run that has the lock lasts longer than all others.
+func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) { //nolint:paralleltest // uses all processors
 	runs := 40
 	if text := os.Getenv("REDLOCK_TEST_RUNS"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -262,11 +262,11 @@ func TestOneOfManyRunsAtOnceRunsTheCommand(t *testing.T) { //nolint:paralleltest
 	if err := syscall.Mkfifo(end, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	gate, err := os.OpenFile(end, os.O_RDWR, 0) // so that neither side waits for the other
+	gate, err := os.OpenFile(end, os.O_RDWR, 0) // does not wait for a reader
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer gate.Close() //nolint:errcheck // it is only a gate
+	defer gate.Close() //nolint:errcheck // only its opening and closing matter
 	began := filepath.Join(dir, "began")
 	codes := make(chan int, runs)
 	var starting sync.WaitGroup

@@ -21,18 +21,18 @@ import (
 	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 )
 
-// maxExit is the greatest exit code there is.
+// maxExit is the greatest possible exit code.
 const maxExit = 255
 
-// minRunTTL is the least TTL for a command: a process takes its time to end.
+// minRunTTL is the least TTL for a command: a process needs time to end.
 const minRunTTL = time.Second
 
-// passed are the signals that are passed on to the command.
+// passed lists the signals that are passed on to the command.
 var passed = []os.Signal{
 	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGWINCH,
 }
 
-// Run takes the lock, runs the command, and releases; then it writes the metrics.
+// Run takes the lock, runs the command, and releases the lock. Then it writes the metrics.
 func (r *runCmd) Run(s streams) error {
 	grace, err := r.check()
 	if err != nil {
@@ -52,7 +52,7 @@ func (r *runCmd) Run(s streams) error {
 	return err
 }
 
-// run takes the lock, runs the command, and releases.
+// run takes the lock, runs the command, and releases the lock.
 func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 	command, err := r.command(s)
 	if err != nil {
@@ -63,8 +63,8 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 	defer signal.Stop(signals)
 
 	if r.NodeTimeout == nil {
-		// Longer than the library's own: many that cron starts at once take their time to begin. A
-		// node that does not answer costs none of it as long as a majority does.
+		// It is longer than the library's default, because many processes that cron starts at once
+		// begin slowly. As long as a majority answers, a node that does not answer costs no time.
 		wait := min(r.TTL/10, time.Second)
 		r.NodeTimeout = &wait
 	}
@@ -97,7 +97,7 @@ func (r *runCmd) run(grace time.Duration, report *report, s streams) error {
 	return code(status)
 }
 
-// check looks at the flags.
+// check checks the flags.
 func (r *runCmd) check() (grace time.Duration, err error) {
 	if r.TTL < minRunTTL {
 		return 0, usageError{fmt.Errorf("--ttl=%v: at least %v, for processes take their time to end", r.TTL, minRunTTL)}
@@ -135,9 +135,9 @@ func (r *runCmd) check() (grace time.Duration, err error) {
 	return grace, nil
 }
 
-// command finds what to run.
+// command returns the command to run.
 func (r *runCmd) command(s streams) (leash.Command, error) {
-	args := r.Command[1:] // after the --
+	args := r.Command[1:] // what follows the --
 	if r.Shell {
 		args = []string{"/bin/sh", "-c", strings.Join(args, " ")}
 	}
@@ -148,7 +148,7 @@ func (r *runCmd) command(s streams) (leash.Command, error) {
 	return leash.Command{Path: path, Args: args}, nil
 }
 
-// notRun says why the command cannot be run, and exits as a shell does.
+// notRun says why the command cannot be run, and returns the exit code that a shell would.
 func (r *runCmd) notRun(err error, s streams) error {
 	fmt.Fprintf(s.err, "redlock: %v\n", err)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
@@ -157,7 +157,7 @@ func (r *runCmd) notRun(err error, s streams) error {
 	return code(exitNotRun)
 }
 
-// holder is the label by which others see us.
+// holder returns the label that others see.
 func (r *runCmd) holder() string {
 	if r.Holder != nil {
 		return *r.Holder
@@ -169,10 +169,10 @@ func (r *runCmd) holder() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
-// names are those of all locks, in the order of the command line.
+// names returns the names of all locks, in the order of the command line.
 func (r *runCmd) names() []string { return append([]string{r.Name}, r.Also...) }
 
-// lock takes the locks, or a permit. A signal ends the wait; after a while it is said what it is
+// lock takes the locks, or a permit. A signal ends the wait. After a while it says what it waits
 // for.
 func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Signal, s streams) (held, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -209,8 +209,8 @@ func (r *runCmd) lock(locks *redlock.Locker, why *waiting, signals <-chan os.Sig
 	return h, err
 }
 
-// conflict says that another has the lock, unless that is no failure, and exits as
-// --conflict-exit-code says.
+// conflict says that another owner has the lock, unless that is no failure, and returns the exit
+// code of --conflict-exit-code.
 func (r *runCmd) conflict(err error, s streams) error {
 	if r.Conflict != 0 {
 		fmt.Fprintf(s.err, "redlock: %s\n", message(err))
@@ -218,13 +218,13 @@ func (r *runCmd) conflict(err error, s streams) error {
 	return code(r.Conflict)
 }
 
-// hold runs the command while h lasts. Nothing of it is left when it returns.
+// hold runs the command while h lasts. When hold returns, no process of the command is left.
 func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
 	c.Env = r.environment(h)
 	c.Until, c.Grace, c.Slack = h.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
 	c.Foreground = leash.Interactive()
 	if c.Foreground {
-		// by the command too: if it were suspended the shell would not know
+		// the command ignores it too: if it were suspended, the shell would not notice
 		signal.Ignore(syscall.SIGTSTP)
 	}
 	l, err := leash.Start(c)
@@ -261,7 +261,7 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed rene
 	}
 }
 
-// renewals is told of each renewal.
+// renewals is an observer that passes on the deadline of each renewal.
 type renewals chan struct{}
 
 // Observe implements redlock.Observer.
@@ -269,7 +269,7 @@ func (r renewals) Observe(e redlock.Event) {
 	if renewed, ok := e.(redlock.RenewedEvent); ok && renewed.Err == nil {
 		select {
 		case r <- struct{}{}:
-		default: // it has not got round to the one before, and will find the newest deadline
+		default: // an earlier one is still in the channel; its receiver reads the newest deadline
 		}
 	}
 }

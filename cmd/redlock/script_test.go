@@ -31,10 +31,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakChecked{m}, programs)
 }
 
-// programs are those that this binary is under their names.
+// programs are the programs that this binary acts as, by name.
 var programs = map[string]func(){"redlock": main}
 
-// leakChecked are tests that must leave no goroutine behind.
+// leakChecked runs the tests, and fails if they leave a goroutine behind.
 type leakChecked struct{ *testing.M }
 
 // Run implements testscript.TestingM.
@@ -48,9 +48,9 @@ func (m leakChecked) Run() int {
 	return status
 }
 
-// heed has programs that are started from here heed these signals, also where the shell that runs
-// the tests ignores them, as it does in the background of a script and under nohup: what is handled
-// here is not ignored there.
+// heed makes sure that programs started from here do not ignore these signals, even if the shell
+// that runs the tests ignores them, as in the background of a script or under nohup. A signal that
+// is handled in a process is not ignored in its children.
 func heed(signals ...os.Signal) {
 	for _, s := range signals {
 		if signal.Ignored(s) {
@@ -65,8 +65,8 @@ func startServers(t servertest.Test, n int, args ...string) *redisserver.Servers
 	return servertest.Start(t, n, args...)
 }
 
-// TestScripts runs the scripts: each shows what a subcommand prints and how it ends. Those of a
-// folder that needs masters find them in REDLOCK_NODES.
+// TestScripts runs the scripts. Each shows what a subcommand prints and how it ends. The scripts of
+// a folder that needs masters find them in REDLOCK_NODES.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "script"), Cmds: scriptCommands})
@@ -91,14 +91,14 @@ func TestScriptsOnMasters(t *testing.T) {
 // TestDoctorFindsEachFault has masters with one fault each.
 func TestDoctorFindsEachFault(t *testing.T) {
 	t.Parallel()
-	startServers(t, 1).Stop() // or skip
+	startServers(t, 1).Stop() // or skips the test
 	testscript.Run(t, testscript.Params{
 		Dir:  filepath.Join("testdata", "doctor"),
 		Cmds: scriptCommands,
 		Setup: func(e *testscript.Env) error {
 			servers, err := redisserver.Start(3, "--appendonly", "yes", "--appendfsync", "always")
 			if err != nil {
-				return err //nolint:wrapcheck // it says all
+				return err //nolint:wrapcheck // the error says it all
 			}
 			e.Defer(servers.Stop)
 			addrs := servers.Addrs()
@@ -125,14 +125,14 @@ func TestDoctorFindsEachFault(t *testing.T) {
 // TestScriptsOnMastersWithFaults has masters of its own, which it may freeze.
 func TestScriptsOnMastersWithFaults(t *testing.T) {
 	t.Parallel()
-	startServers(t, 1).Stop() // or skip
+	startServers(t, 1).Stop() // or skips the test
 	testscript.Run(t, testscript.Params{
 		Dir:  filepath.Join("testdata", "waiting"),
 		Cmds: scriptCommands,
 		Setup: func(e *testscript.Env) error {
 			servers, err := redisserver.Start(3)
 			if err != nil {
-				return err //nolint:wrapcheck // it says all
+				return err //nolint:wrapcheck // the error says it all
 			}
 			e.Defer(servers.Stop)
 			name(e, servers)
@@ -146,7 +146,7 @@ func TestScriptsOnMastersWithFaults(t *testing.T) {
 	})
 }
 
-// name tells a script of its masters.
+// name gives a script the addresses of its masters.
 func name(e *testscript.Env, servers *redisserver.Servers) {
 	addrs := servers.Addrs()
 	for i, addr := range addrs {
@@ -169,7 +169,8 @@ var (
 	timeReply = regexp.MustCompile(`\*2\r\n\$10\r\n\d{10}`)
 )
 
-// proxy stands before a server, does something to what that says, and returns its own address.
+// proxy changes what a server answers, and returns the address at which it stands in for the
+// server.
 func proxy(e *testscript.Env, server string, do func([]byte) []byte) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -194,7 +195,7 @@ func proxy(e *testscript.Env, server string, do func([]byte) []byte) string {
 				_ = back.Close()
 			})
 			all.Go(func() {
-				defer client.Close() //nolint:errcheck // it is over
+				defer client.Close() //nolint:errcheck // the test is over
 				for text := make([]byte, 1<<16); ; {
 					n, err := back.Read(text)
 					if err != nil {
@@ -210,7 +211,7 @@ func proxy(e *testscript.Env, server string, do func([]byte) []byte) string {
 	return l.Addr().String()
 }
 
-// scriptCommands are the commands of our own that scripts may use.
+// scriptCommands are additional commands for scripts.
 var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	// exits CODE COMMAND ARGS…: the command must end with that exit code.
 	"exits": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -226,7 +227,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Fatalf("exit code %d, not %s\n%s%s", got, want, ts.ReadFile("stdout"), ts.ReadFile("stderr"))
 		}
 	},
-	// allow RULE…: the handbook's user is made anew on the first server, with further rules.
+	// allow RULE…: creates the handbook's user anew on the first server, with further rules.
 	"allow": func(ts *testscript.TestScript, _ bool, args []string) {
 		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
 		ts.Check(err)

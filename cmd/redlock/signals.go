@@ -8,30 +8,29 @@ import (
 	"syscall"
 )
 
-// keepIgnored has the signals stay ignored that were ignored when redlock was started, here and in
-// the command, as they do under env or flock: nohup ignores SIGHUP; a script's shell ignores SIGINT
-// and SIGQUIT in what it runs in the background. Of SIGHUP and SIGINT Go sees to that itself. Where
-// it is not known how the others were found, SIGQUIT goes with SIGINT, and --ignore-signal names
-// the rest.
+// keepIgnored makes redlock and the command ignore the signals that were ignored when redlock was
+// started, as env and flock do: nohup ignores SIGHUP; a shell ignores SIGINT and SIGQUIT in what a
+// script runs in the background. Go itself does that for SIGHUP and SIGINT. If it is not known
+// which others were ignored, SIGQUIT is treated like SIGINT, and --ignore-signal names the rest.
 func keepIgnored() {
 	if signal.Ignored(syscall.SIGINT) {
 		signal.Ignore(syscall.SIGQUIT)
 	}
-	if found := foundIgnored(); len(found) > 0 { // none would stand for all
+	if found := foundIgnored(); len(found) > 0 { // no signals would mean all signals
 		signal.Ignore(found...)
 	}
 }
 
-// catch has the channel hear of those of the signals that are not ignored.
+// catch sends those of the signals that are not ignored to the channel.
 func catch(c chan<- os.Signal, signals ...os.Signal) {
 	signals = slices.DeleteFunc(slices.Clone(signals), signal.Ignored)
-	if len(signals) > 0 { // none would stand for all
+	if len(signals) > 0 { // no signals would mean all signals
 		signal.Notify(c, signals...)
 	}
 }
 
-// interruptible returns a context that ends with the first of the signals that is not ignored, and
-// what sets that right again.
+// interruptible returns a context that ends with the first signal that is not ignored, and a
+// function that stops the handling of the signals.
 func interruptible(parent context.Context, signals ...os.Signal) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	heard, over := make(chan os.Signal, 1), make(chan struct{})

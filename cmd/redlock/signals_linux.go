@@ -10,14 +10,14 @@ import (
 
 const (
 	sigIgnore   = 1  // SIG_IGN
-	signalCount = 65 // with the one that there is not, 0
+	signalCount = 65 // with 0, which is no signal
 )
 
-// foundIgnored returns the signals that were ignored when this process was started. Go's runtime
-// handles all but SIGHUP and SIGINT before main is called, and tells nobody how it found them; but
-// it notes that, in a variable that is looked up here. Where it is not found nothing is known: in a
-// program without a symbol table (built with -ldflags=-s), one that is loaded elsewhere than its
-// table says, on machines of 32 bits, or if Go should change.
+// foundIgnored returns the signals that were ignored when this process was started. Before main is
+// called, Go's runtime handles all signals but SIGHUP and SIGINT. It does not say which were
+// ignored, but keeps that in a variable, which foundIgnored reads. It returns nothing if it cannot
+// find the variable: in a program without a symbol table (built with -ldflags=-s), in one that is
+// loaded elsewhere than its table says, on 32-bit machines, or if Go changes.
 func foundIgnored() (ignored []os.Signal) {
 	program, err := elf.Open("/proc/self/exe")
 	if err != nil {
@@ -40,7 +40,7 @@ func foundIgnored() (ignored []os.Signal) {
 	}
 	for n := range signalCount {
 		s := syscall.Signal(n)
-		needed := s == syscall.SIGCHLD || s == syscall.SIGURG // by us, and by Go's runtime
+		needed := s == syscall.SIGCHLD || s == syscall.SIGURG // by leash, and by Go's runtime
 		if binary.NativeEndian.Uint64(handlers[n*8:]) == sigIgnore && !needed {
 			ignored = append(ignored, s)
 		}

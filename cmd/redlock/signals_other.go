@@ -4,5 +4,5 @@ package main
 
 import "os"
 
-// foundIgnored returns nothing: what was ignored at the start is not known here.
+// foundIgnored returns nothing: this system does not say which signals were ignored at the start.
 func foundIgnored() []os.Signal { return nil }

@@ -18,7 +18,7 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// An ignorance is a way to have signals ignored from the start. Each test sends those.
+// An ignorance is a way to start redlock with signals ignored. Each test sends those signals.
 type ignorance struct {
 	redlock string // the program
 	start   string // what a shell does before it executes redlock
@@ -33,8 +33,8 @@ var ignorances = map[string]ignorance{
 	"both, and an end to none": {"redlock", `trap "" HUP CHLD`, "--ignore-signal=term", []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM}},
 }
 
-// under prepares a call of redlock, which a shell executes once it ignores the signals. Like any,
-// the process may be sent signals as soon as it runs.
+// under returns a call of redlock, which a shell executes after it has ignored the signals. The
+// process may get signals as soon as it runs.
 func (s *stand) under(i ignorance, args ...string) *exec.Cmd {
 	args = append([]string{"-c", i.start + `; exec "$@"`, "sh", i.redlock}, args...)
 	c := exec.CommandContext(s.t.Context(), "sh", args...)
@@ -42,7 +42,7 @@ func (s *stand) under(i ignorance, args ...string) *exec.Cmd {
 	return c
 }
 
-// lines starts a call, and returns what it says, line by line.
+// lines starts a call, and returns its output line by line.
 func (s *stand) lines(c *exec.Cmd) *bufio.Reader {
 	s.t.Helper()
 	out, err := c.StdoutPipe()
@@ -53,7 +53,7 @@ func (s *stand) lines(c *exec.Cmd) *bufio.Reader {
 	return bufio.NewReader(out)
 }
 
-// await fails the test unless the next line is that one.
+// await fails the test unless this is the next line.
 func await(t *testing.T, out *bufio.Reader, want string) {
 	t.Helper()
 	if line, err := out.ReadString('\n'); strings.TrimSpace(line) != want {
@@ -61,7 +61,7 @@ func await(t *testing.T, out *bufio.Reader, want string) {
 	}
 }
 
-// pipe makes a named pipe that can be written to though nobody reads.
+// pipe makes a named pipe that can be written to even if nobody reads.
 func pipe(t *testing.T) (name string, w *os.File) {
 	t.Helper()
 	name = filepath.Join(t.TempDir(), "pipe")
@@ -80,8 +80,8 @@ func TestSignalsThatWereIgnoredStayIgnoredWhileTheCommandRuns(t *testing.T) {
 	t.Parallel()
 	for name, i := range ignorances {
 		s := newStand(t)
-		// Redlock ends if one of them reaches it, and so does the command, unless it ignores them
-		// too; the last one it answers.
+		// If redlock did not ignore one of them, it would end, and so would the command. The
+		// command answers the last one.
 		args := []string{"run", "job", "--", "sh", "-c", `trap "echo heard; exit 7" USR2; sleep 1000 & echo ready; wait`}
 		if i.flag != "" {
 			args = append([]string{"run", i.flag}, args[1:]...)
@@ -170,7 +170,7 @@ func TestSignalsThatWereIgnoredDoNotEndOtherSubcommands(t *testing.T) {
 	if out, err := s.redlock("run", "--min-hold", "1h", "job", "--", "true").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for state() != "held" { //nolint:revive // each line is read
+	for state() != "held" { //nolint:revive // every line is read
 	}
 	_ = c.Process.Signal(syscall.SIGTERM)
 	if got := exitCodeOf(c); got != 0 {
@@ -178,8 +178,7 @@ func TestSignalsThatWereIgnoredDoNotEndOtherSubcommands(t *testing.T) {
 	}
 }
 
-// monitor returns a function that waits until the first master is sent a command that is written
-// so.
+// monitor returns a function that waits until the first master gets this command.
 func (s *stand) monitor(command string) func() {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.servers.Addrs()[0])
@@ -206,8 +205,8 @@ func (s *stand) monitor(command string) func() {
 	}
 }
 
-// Go handles the others before main is called. Only a program with its symbol table tells how they
-// were, as `go install` makes it and `go test` does not.
+// Go handles the others before main is called. Only in a program with its symbol table can redlock
+// find out which were ignored. `go install` makes such a program, `go test` does not.
 func TestSignalsThatAShellTrapsToNothingStayIgnored(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" || strconv.IntSize != 64 {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ignore has signals ignored, here and in the command, that are named as env names them: TERM,
-// SIGTERM.
+// ignore makes redlock and the command ignore the signals of these names, which are written as env
+// writes them: TERM, SIGTERM.
 func ignore(names []string) error {
 	for _, name := range names {
 		s := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG"))

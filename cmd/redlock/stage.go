@@ -13,7 +13,7 @@ import (
 	"github.com/go-redlock/redlock/internal/memnode"
 )
 
-// A condition is how a node is.
+// A condition is the state of a node.
 type condition byte
 
 const (
@@ -22,7 +22,7 @@ const (
 	dead   condition = 'x'
 )
 
-// A posture is what an actor is doing.
+// A posture is the state of an actor.
 type posture byte
 
 const (
@@ -36,15 +36,16 @@ const (
 // An actor is one contender.
 type actor struct {
 	name    string
-	colour  string // of what is its
+	colour  string // of its marks
 	turn    time.Duration
-	pause   atomic.Bool   // it is to be paused in its next turn
-	paused  chan struct{} // closed once it was
+	pause   atomic.Bool   // it will be paused in its next turn
+	paused  chan struct{} // closed when it has been paused
 	posture posture
-	lease   *redlock.Lease // the latest
+	lease   *redlock.Lease // the latest lease
 }
 
-// A ledger is what the lock guards: it refuses a token smaller than the greatest it has seen.
+// A ledger is the resource that the lock protects. It refuses a token smaller than the greatest it
+// has seen.
 type ledger struct {
 	seen            uint64
 	writes, stopped int
@@ -53,11 +54,10 @@ type ledger struct {
 const (
 	column = 500 * time.Millisecond // of the chart
 	frame  = 100 * time.Millisecond
-	told   = 9 // lines of narration that are shown
+	told   = 9 // how many lines of narration are shown
 )
 
-// A stage is where the demo plays: the nodes, the actors, the ledger, and what has been seen of
-// them.
+// A stage holds the demo's nodes, actors and ledger, and what has happened so far.
 type stage struct {
 	out   io.Writer
 	live  bool
@@ -69,9 +69,10 @@ type stage struct {
 	conditions  []condition
 	actors      []*actor
 	ledger      ledger
-	turns, most int // the lock was taken, and by how many at once
+	turns, most int // how often the lock was taken, and by how many actors at once
 	lines       []string
-	// a row a node, then a row an actor: who had the lock there, or a condition or posture
+	// one row for each node, then one for each actor: who had the lock there, or a condition or
+	// posture
 	charts [][]byte
 }
 
@@ -93,7 +94,7 @@ func newStage(out io.Writer, nodes []*memnode.Node, names ...string) *stage {
 // say adds to the narration.
 func (st *stage) say(text ...string) { st.tell(bold, text) }
 
-// note adds something small to the narration.
+// note adds a short remark to the narration.
 func (st *stage) note(text ...string) { st.tell("", text) }
 
 func (st *stage) tell(style string, text []string) {
@@ -110,7 +111,7 @@ func (st *stage) tell(style string, text []string) {
 	}
 }
 
-// sumUp says what came of it all.
+// sumUp adds the result to the narration.
 func (st *stage) sumUp() {
 	st.mu.Lock()
 	most, turns, stopped := st.most, st.turns, st.ledger.stopped
@@ -139,14 +140,14 @@ func (st *stage) fail(i int, c condition) {
 	st.conditions[i] = c
 }
 
-// set notes what an actor is doing.
+// set records what an actor is doing.
 func (st *stage) set(a *actor, p posture) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	a.posture = p
 }
 
-// enter notes that an actor has the lock.
+// enter records that an actor has the lock.
 func (st *stage) enter(a *actor, lease *redlock.Lease) {
 	st.mu.Lock()
 	a.posture, a.lease = holds, lease
@@ -162,7 +163,7 @@ func (st *stage) enter(a *actor, lease *redlock.Lease) {
 	st.note(fmt.Sprintf("%s has the lock, token %d", a.name, lease.Fence()))
 }
 
-// write writes into the ledger, which may refuse.
+// write writes to the ledger, which may refuse it.
 func (st *stage) write(a *actor, token uint64) {
 	st.mu.Lock()
 	refused, seen := token < st.ledger.seen, st.ledger.seen
@@ -179,7 +180,7 @@ func (st *stage) write(a *actor, token uint64) {
 	}
 }
 
-// draw shows what happens, until ctx ends.
+// draw shows the demo until ctx ends.
 func (st *stage) draw(ctx context.Context) {
 	if st.live {
 		fmt.Fprint(st.out, hideCursor+clearScreen)
@@ -222,7 +223,7 @@ func (st *stage) sample() {
 	}
 }
 
-// owner is the initial of who has the lock on a node, or a point. With mu held.
+// owner returns the initial of the actor that has the lock on a node, or a dot. mu is held.
 func (st *stage) owner(node int) byte {
 	value, _, _ := st.nodes[node].Get(demoLock)
 	_, label, _ := strings.Cut(value, ":")
@@ -251,7 +252,7 @@ func (st *stage) show() {
 	fmt.Fprintf(st.out, "%s%s%s", home, strings.ReplaceAll(b.String(), "\n", clearLine+"\n"), clearBelow)
 }
 
-// chart draws who had the lock when, on each node and among the actors. With mu held.
+// chart draws who had the lock at which time, on each node and among the actors. mu is held.
 func (st *stage) chart(b *strings.Builder) {
 	width := 80
 	if w, ok := isTerminal(st.out); ok {
@@ -288,7 +289,7 @@ func (st *stage) chart(b *strings.Builder) {
 	}
 }
 
-// cell is one column of one row.
+// cell draws one column of one row.
 func (st *stage) cell(mark byte) string {
 	text := string(mark)
 	switch mark {
@@ -307,7 +308,7 @@ func (st *stage) cell(mark byte) string {
 	return text
 }
 
-// bow ends the show: the chart is what a log shows of it.
+// bow ends the demo. Without a terminal it prints the chart once.
 func (st *stage) bow() {
 	if st.live {
 		return

@@ -27,7 +27,8 @@ func isTerminal(w io.Writer) (width int, ok bool) {
 // A paint colours text, where colours can be shown.
 type paint bool
 
-// painter returns whether to colour what is written to w: see no-color.org.
+// painter returns the paint for output to w, which does nothing if that should not have colours:
+// see no-color.org.
 func painter(w io.Writer) paint {
 	_, ok := isTerminal(w)
 	return paint(ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb")
@@ -63,13 +64,13 @@ const (
 
 // writeJSON writes one value on one line.
 func writeJSON(w io.Writer, v any) error {
-	return json.NewEncoder(w).Encode(v) //nolint:wrapcheck // a write error speaks for itself
+	return json.NewEncoder(w).Encode(v) //nolint:wrapcheck // a write error needs no context
 }
 
-// millis is a duration in JSON.
+// millis returns a duration for JSON.
 func millis(d time.Duration) int64 {
 	if d == redlock.Forever {
-		return 0 // which is not printed
+		return 0 // 0 is not printed
 	}
 	return d.Milliseconds()
 }

@@ -7,5 +7,5 @@ import (
 	"os"
 )
 
-// terminalName is not known here.
+// terminalName is not implemented for this system.
 func terminalName(*os.File) (string, error) { return "", errors.ErrUnsupported }

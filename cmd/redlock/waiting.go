@@ -9,16 +9,15 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// tellEvery is how long a command waits for its lock before it says what for, and how often it says
-// so anew at most.
+// tellEvery is how long a command waits for its lock before it says what it waits for, and the
+// least time between two such messages.
 const tellEvery = time.Second
 
-// A waiting tells what a command waits for: the holder, or nodes. It says so once that has lasted,
-// and again only when another kind of thing is missing, so that a job which waits for hours does
-// not fill its mail.
+// A waiting says what a command waits for: the holder, or nodes. It does so after tellEvery, and
+// again only when the reason changes, so that a job which waits for hours does not fill its mail.
 type waiting struct {
-	latest atomic.Pointer[redlock.QuorumError] // what became of the latest attempt
-	told   error                               // the verdict that was told last
+	latest atomic.Pointer[redlock.QuorumError] // the outcome of the latest attempt
+	told   error                               // the last verdict that was reported
 }
 
 // Observe implements redlock.Observer.
@@ -30,7 +29,7 @@ func (w *waiting) Observe(e redlock.Event) {
 	}
 }
 
-// tell says what the latest attempt was told, unless it was the same the last time.
+// tell reports the outcome of the latest attempt, unless it has reported the same before.
 func (w *waiting) tell(s streams) {
 	why := w.latest.Load()
 	if why == nil || w.told != nil && errors.Is(why, w.told) {

@@ -1,5 +1,5 @@
-// Command ansisvg draws what a terminal shows in the end, read from standard input, as an SVG
-// picture. The picture of the demo in the README comes from it:
+// Command ansisvg reads a terminal's output from standard input, and draws the last screen as an
+// SVG picture. It makes the picture of the demo in the README:
 //
 //	script -qc 'stty cols 98; redlock demo' /dev/null | go run ./cmd/redlock/internal/ansisvg >docs/demo.svg
 package main
@@ -61,7 +61,7 @@ func draw(lines []string) string {
 `, w, h, w, h, body.String())
 }
 
-// drawLine draws the runs of one line that look alike.
+// drawLine draws the runs of equal style of one line.
 func drawLine(b *strings.Builder, line string, y float64) {
 	style, x := "", margin
 	for line != "" {
@@ -81,7 +81,7 @@ func drawLine(b *strings.Builder, line string, y float64) {
 	}
 }
 
-// drawRun draws a text in one style, and returns where the next begins.
+// drawRun draws a text in one style, and returns where the next run begins.
 func drawRun(b *strings.Builder, text, style string, x, y float64) float64 {
 	end := x + cellWidth*float64(utf8.RuneCountInString(text))
 	var attributes strings.Builder

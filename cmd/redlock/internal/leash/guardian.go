@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// guardianEnv is set in the environment of a guardian alone: grace and slack.
+// guardianEnv is an environment variable that only a guardian has: grace and slack.
 const guardianEnv = "REDLOCK_GUARDIAN"
 
 const (
-	poll  = 2 * time.Millisecond   // how often to look whether a group that was told to end has
-	watch = 100 * time.Millisecond // how often to look whether one has that cannot be stopped
-	// how often to look at the clock otherwise, for the machine may have been suspended.
+	poll  = 2 * time.Millisecond   // how often to check whether a stopped group has ended
+	watch = 100 * time.Millisecond // how often to check a group that cannot be stopped
+	// how often to look at the clock otherwise, because the machine may have been suspended.
 	tick = time.Second
 )
 
-// Guard makes this process the guardian of a process group if it was started as one, and then does
-// not return. A program that uses Start must call it first of all.
+// Guard makes this process the guardian of a process group if it was started as one; then it does
+// not return. A program that uses Start must call Guard before anything else.
 func Guard() {
 	text, ok := os.LookupEnv(guardianEnv)
 	if !ok {
@@ -47,14 +47,14 @@ func Guard() {
 // never is later than any deadline.
 const never = 1<<63 - 1
 
-// An order is a line from the holder of the leash.
+// An order is a line from the process that holds the leash.
 type order struct {
 	word  string
 	value int64
 }
 
-// hear passes on the orders, and closes the channel when the holder has closed the pipe or is no
-// more.
+// hear passes the orders on, and closes the channel when the holder has closed the pipe or has
+// ended.
 func hear(orders chan<- order) {
 	defer close(orders)
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
@@ -65,17 +65,17 @@ func hear(orders chan<- order) {
 	}
 }
 
-// A guardian stops a process group. Its times are those of clock.
+// A guardian stops a process group. Its times are readings of clock.
 type guardian struct {
 	grace, slack time.Duration
 	holder       int // process id
 	group        int
 	deadline     time.Duration
-	alone        bool // the holder has let go
+	alone        bool // the holder has closed the pipe
 
 	killAt  time.Duration // 0: not stopping
 	killed  bool
-	foreign bool // what is left of the group is another user's
+	foreign bool // what is left of the group belongs to another user
 }
 
 // run returns when the group is empty.
@@ -100,7 +100,8 @@ func (g *guardian) run(orders <-chan order) {
 	}
 }
 
-// act does what is due, and returns how long there is nothing to do; below zero: no more.
+// act does what is due, and returns how long there is nothing to do. Below zero means that
+// nothing is left to do.
 func (g *guardian) act() time.Duration {
 	if g.group == 0 {
 		if g.alone { // the command did not start
@@ -122,7 +123,7 @@ func (g *guardian) act() time.Duration {
 			fmt.Println("late")
 		}
 		_ = syscall.Kill(-g.group, syscall.SIGTERM)
-		_ = syscall.Kill(-g.group, syscall.SIGCONT) // one that is stopped could not end
+		_ = syscall.Kill(-g.group, syscall.SIGCONT) // a stopped process could not end
 		return poll
 	case !g.killed && now >= min(g.killAt, last):
 		g.killed = true
@@ -131,7 +132,7 @@ func (g *guardian) act() time.Duration {
 		g.foreign = true
 		fmt.Println("foreign")
 	}
-	// nobody waits for us, and perhaps nobody buries the dead
+	// the starter has ended: nobody waits for the guardian, and zombies may stay in the group
 	if g.killed && os.Getppid() != g.holder {
 		return -1
 	}

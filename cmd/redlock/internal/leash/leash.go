@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// A Command is what to run.
+// A Command is the command to run.
 type Command struct {
 	Path string   // the executable
 	Args []string // its arguments, the first being its name
 	Env  []string
 
-	Until time.Time     // the group is gone by then
+	Until time.Time     // the deadline: the group is gone by then
 	Grace time.Duration // from SIGTERM to SIGKILL
 	Slack time.Duration // from SIGKILL to the deadline
 
@@ -34,7 +34,7 @@ type Leash struct {
 	foreground    bool
 
 	mu     sync.Mutex
-	orders *os.File // to the guardian; nil once closed
+	orders *os.File // the pipe to the guardian; nil once closed
 
 	late    chan struct{} // closed when the guardian stops the group because of the deadline
 	foreign chan struct{} // closed when the guardian cannot stop what is left of the group
@@ -42,10 +42,10 @@ type Leash struct {
 	status  syscall.WaitStatus
 }
 
-// Start starts the command and its guardian. From then on all children of this process are waited
-// for here. Only one command can be on a leash at a time.
+// Start starts the command and its guardian. From then on the Leash waits for all children of this
+// process. Only one command can be on a leash at a time.
 func Start(c Command) (*Leash, error) {
-	// the kernel takes the end of the thread that started the command for the end of us
+	// for the kernel, the end of the thread that started the command is the end of this process
 	runtime.LockOSThread()
 	adoptOrphans()
 	l := &Leash{foreground: c.Foreground, late: make(chan struct{}), foreign: make(chan struct{}), gone: make(chan struct{})}
@@ -60,7 +60,7 @@ func Start(c Command) (*Leash, error) {
 	})
 	if err != nil {
 		_ = l.orders.Close()
-		return nil, err //nolint:wrapcheck // it names the command
+		return nil, err //nolint:wrapcheck // the error names the command
 	}
 	l.pid = p.Pid
 	_ = p.Release()
@@ -86,7 +86,7 @@ func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanne
 	p, err := os.StartProcess(self(), []string{os.Args[0], "(guardian)"}, &os.ProcAttr{
 		Env:   []string{fmt.Sprintf("%s=%v %v", guardianEnv, grace, slack)},
 		Files: []*os.File{hear, report, nil},
-		// out of reach of the terminal and of the job's signals
+		// so that signals to the terminal's job do not reach it
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -94,7 +94,7 @@ func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanne
 	}
 	l.orders, l.guardian = orders, p.Pid
 	_ = p.Release()
-	_ = report.Close() // so that the end of the guardian is the end of its reports
+	_ = report.Close() // so that its reports end when the guardian ends
 	reports = bufio.NewScanner(hearReports)
 	if !reports.Scan() {
 		return nil, errors.Join(io.ErrUnexpectedEOF, orders.Close())
@@ -102,12 +102,12 @@ func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanne
 	return reports, nil
 }
 
-// order tells the guardian something. It does not block: orders are short and few.
+// order sends an order to the guardian. It does not block: orders are short and few.
 func (l *Leash) order(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.orders != nil {
-		_, _ = fmt.Fprintf(l.orders, format, args...) // if the guardian is gone reap sees it
+		_, _ = fmt.Fprintf(l.orders, format, args...) // if the guardian is gone, reap notices
 	}
 }
 
@@ -117,11 +117,11 @@ func (l *Leash) Extend(until time.Time) {
 	l.order("until %d\n", now+time.Until(until))
 }
 
-// Signal sends a signal to the whole group. It returns EPERM if all that is left of it is another
-// user's.
+// Signal sends a signal to the whole group. It returns EPERM if all that is left of the group
+// belongs to another user.
 func (l *Leash) Signal(s syscall.Signal) error { return syscall.Kill(-l.pid, s) } //nolint:wrapcheck // it says all
 
-// Stop stops the group: SIGTERM, SIGKILL after the grace. It does not wait.
+// Stop stops the group: SIGTERM, and SIGKILL after the grace. It does not wait.
 func (l *Leash) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,15 +133,15 @@ func (l *Leash) Stop() {
 
 // Kill kills the group at once.
 func (l *Leash) Kill() {
-	_ = l.Signal(syscall.SIGKILL) // what cannot be stopped the guardian tells of
+	_ = l.Signal(syscall.SIGKILL) // the guardian reports what cannot be stopped
 	l.order("until 0\n")
 }
 
 // Late is closed when the group is being stopped because of the deadline.
 func (l *Leash) Late() <-chan struct{} { return l.late }
 
-// Foreign is closed when the group was to be stopped, and what is left of it cannot be: it has
-// become another user's.
+// Foreign is closed when the group was to be stopped, but what is left of it cannot be stopped: it
+// has become another user's.
 func (l *Leash) Foreign() <-chan struct{} { return l.foreign }
 
 // Gone is closed when the command has ended and nothing is left in its process group.
@@ -174,12 +174,12 @@ func (l *Leash) reap() {
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
-		case err != nil: // somebody else has waited for our children
+		case err != nil: // other code has waited for the children
 			command, guardian = false, false
 			l.Kill()
 		case pid == l.pid:
 			command, l.status = false, status
-			l.Stop() // what it has left in its group
+			l.Stop() // what the command has left in its group
 		case pid == l.guardian:
 			if guardian = false; status != 0 {
 				l.Kill()
@@ -198,6 +198,6 @@ func (l *Leash) reap() {
 	close(l.gone)
 }
 
-// probe returns ESRCH if nothing is left in a process group, and EPERM if all that is left is
-// another user's.
-func probe(group int) error { return syscall.Kill(-group, 0) } //nolint:wrapcheck // the callers look at it
+// probe returns ESRCH if a process group is empty, and EPERM if all that is left in it belongs to
+// another user.
+func probe(group int) error { return syscall.Kill(-group, 0) } //nolint:wrapcheck // as it is

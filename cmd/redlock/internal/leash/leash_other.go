@@ -2,5 +2,5 @@
 
 package leash
 
-// Guard does nothing: there are no process groups here, and so no guardians.
+// Guard does nothing: this system has no process groups, and so no guardians.
 func Guard() {}

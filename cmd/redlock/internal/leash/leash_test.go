@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// hold runs a shell script on a leash that lasts for life and is never extended.
+// hold runs a shell script on a leash that ends after life and is never extended.
 func hold(life string) {
 	d, err := time.ParseDuration(life)
 	if err != nil {
@@ -43,8 +43,8 @@ func hold(life string) {
 	os.Exit(l.ExitCode())
 }
 
-// A holder is a process that holds a script on a leash. The script and all that come from it have
-// out open: they are gone when it ends.
+// A holder is a process that holds a script on a leash. The script and all its descendants have out
+// open, so they are gone when out ends.
 type holder struct {
 	*exec.Cmd
 	out   *bufio.Reader
@@ -81,7 +81,8 @@ func (h *holder) await(t *testing.T, line string) {
 	}
 }
 
-// gone waits until nothing of the script is left, and returns how long after the start that was.
+// gone waits until nothing of the script is left, and returns how long after the start that
+// happened.
 func (h *holder) gone(t *testing.T) time.Duration {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, h.out); err != nil {
@@ -151,7 +152,7 @@ func TestGroupIsGoneOnceItsHolderIsKilled(t *testing.T) {
 	h := start(t, long, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	_ = h.Process.Kill()
-	h.gone(t) // else for 1000 s
+	h.gone(t) // otherwise it would take 1000 s
 }
 
 func TestGroupIsGoneBeforeTheDeadlineThoughItsHolderIsFrozen(t *testing.T) {

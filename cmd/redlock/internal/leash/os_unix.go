@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// self is this program.
+// self is the path of this program.
 func self() string {
 	path, err := os.Executable()
 	if err != nil {
@@ -19,15 +19,15 @@ func self() string {
 	return path
 }
 
-// adoptOrphans does nothing: there is no such thing here.
+// adoptOrphans does nothing: this system cannot do that.
 func adoptOrphans() {}
 
-// groupLeader starts a process as the leader of a group.
+// groupLeader makes a process the leader of a group.
 func groupLeader(foreground bool) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Foreground: foreground}
 }
 
-// clock is a time that all processes share.
+// clock reads a time that all processes share.
 func clock() time.Duration {
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)

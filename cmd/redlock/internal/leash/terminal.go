@@ -11,9 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// Interactive reports whether this process has the terminal to itself: its standard input and
-// output are the terminal, and its job is in the foreground. A command that is run in a group of
-// its own can then use the terminal only if its group becomes the foreground one.
+// Interactive reports whether this process uses the terminal: its standard input and output are the
+// terminal, and its job is in the foreground. Then a command in a group of its own can use the
+// terminal only if its group becomes the foreground group.
 func Interactive() bool {
 	in, out := int(os.Stdin.Fd()), int(os.Stdout.Fd())
 	if !term.IsTerminal(in) || !term.IsTerminal(out) {
@@ -23,8 +23,8 @@ func Interactive() bool {
 	return err == nil && group == syscall.Getpgrp()
 }
 
-// takeForeground makes our group the foreground one again.
+// takeForeground makes this process's group the foreground group again.
 func takeForeground() {
-	signal.Ignore(syscall.SIGTTOU) // else asking for it in the background would stop us
+	signal.Ignore(syscall.SIGTTOU) // it would stop this process, which is in the background
 	_ = unix.IoctlSetPointerInt(int(os.Stdin.Fd()), unix.TIOCSPGRP, syscall.Getpgrp())
 }
