@@ -47,6 +47,9 @@ const (
 	etcdLead = "etcd election"
 	pair     = "redlock, two at once"
 	eight    = "redlock, eight at once"
+	half     = "redlock, a permit of 16, half of them held"
+	last     = "redlock, a permit of 16, all others held"
+	four     = "redlock, 4 permits"
 	inTurn   = "redlock, two in turn"
 	rsInTurn = "redsync, two in turn"
 	allNodes = 5
@@ -68,6 +71,9 @@ var contestants = []contestant{
 	{elected, "package election of this library", allNodes, openCandidate},
 	{pair, "this library's LockAll, two locks", allNodes, openSet(2)},
 	{eight, "this library's LockAll, eight locks", allNodes, openSet(8)},
+	{half, "this library's Semaphore: half of the permits are held all the time", allNodes, openPermits(manyPermits, manyPermits/2)},
+	{last, "the same, but one permit is left", allNodes, openPermits(manyPermits, manyPermits-1)},
+	{four, "this library's Semaphore, of which four may hold a permit at a time", allNodes, openPermits(fewPermits, 0)},
 	{inTurn, "this library, two locks one after the other", allNodes, openInTurn(openFenced)},
 	{rsInTurn, "redsync, two locks one after the other", allNodes, openInTurn(openRedsync)},
 	{etcd, "concurrency.Mutex of etcd's client, three members on this machine's disk", 0, openEtcd},

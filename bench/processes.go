@@ -149,6 +149,7 @@ func processes(n int, hold, lasts time.Duration) runner {
 		v[clientCPU] = spent.cpu * 1e6 / float64(len(turns))
 		v[commands] = since.commands / float64(len(turns))
 		v[failures] = float64(p.failed.Load())
+		v.share(c, n, hold)
 		maps.Copy(v, watchers(p.lockers))
 		return v, curve(waits), nil
 	}

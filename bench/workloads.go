@@ -53,6 +53,22 @@ var (
 		{"Lock p50 µs", lockP50, "%.0f", 0, ""},
 		{"Unlock p50 µs", unlockP50, "%.0f", 0, ""},
 	}, callerTable[3:]...)
+	permitTable = append([]column{
+		{"p50 over a lock's", p50, "%.2f", 0, fenced},
+		{"Lock p50 µs", lockP50, "%.0f", 0, ""},
+		{"Unlock p50 µs", unlockP50, "%.0f", 0, ""},
+	}, callerTable[2:]...)
+	shareTable = []column{
+		{"hand-overs/s", rate, "%.0f", 0, ""},
+		{"in use", inUse, "%.2f", 0, ""},
+		{"gap of a slot ms", slotGap, "%.2f", 1e-3, ""},
+		{"p99 ms", p99, "%.0f", 1e-3, ""},
+		{"in turns of all", inAllTurns, "%.2f", 0, ""},
+		{"longest ms", longest, "%.0f", 1e-3, ""},
+		{"least turns / median", leastTurns, "%.2f", 0, ""},
+		{"reads", readsBare, "%.1f", 0, ""},
+		{"server µs", serverCPU, "%.0f", 0, ""},
+	}
 	setTable = append([]column{
 		{"p50 over one lock's", p50, "%.2f", 0, fenced},
 		{"over two in turn", p50, "%.2f", 0, inTurn},
@@ -146,6 +162,8 @@ var workloads = []workload{
 	{"1000", "1,000 callers, each its own lock", callers(1000, 2*time.Second), everybody, 1, callerTable},
 	{"sets", "One caller, several locks", callers(1, 400*time.Millisecond), setters, 3, setTable},
 	{"sets-16", "16 processes want the same two locks, hold 0", processes(16, 0, 3*time.Second), named(fenced, pair, inTurn, rsInTurn), 1, processTable},
+	{"permits", "One caller, permits of a semaphore", callers(1, 400*time.Millisecond), named(fenced, half, last), 3, permitTable},
+	{"permits-32", "32 processes, hold 5 ms: one lock, or four permits", processes(32, hold, 4*time.Second), named(fenced, four), 1, shareTable},
 	{"one-frozen", "One caller, one of five nodes frozen", faulty(1, time.Second, frozen), named(fenced, plain), 1, faultTable},
 	{"one-refused", "One caller, one of five nodes refuses connections", faulty(1, time.Second, refused), named(fenced, plain, redsync), 1, faultTable},
 	{"1000-frozen", "1,000 callers, one of five nodes frozen", faulty(1000, 2*time.Second, frozen), named(fenced, plain), 1, faultTable},
