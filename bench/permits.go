@@ -19,7 +19,8 @@ type permitLocker struct {
 	permits int
 	taken   int // which are held all the time
 
-	once sync.Once
+	once      sync.Once
+	semaphore *redlock.Semaphore // as a program keeps it
 }
 
 func openPermits(permits, taken int) func(context.Context, []string) (locker, error) {
@@ -35,6 +36,7 @@ func openPermits(permits, taken int) func(context.Context, []string) (locker, er
 func (l *permitLocker) lock(ctx context.Context, name string) (held, error) {
 	var err error
 	l.once.Do(func() {
+		l.semaphore = l.Semaphore(name, l.permits)
 		s := l.Semaphore(name, l.permits, redlock.WithTTL(time.Hour))
 		for range l.taken {
 			if _, err = s.Acquire(ctx); err != nil {
@@ -45,7 +47,7 @@ func (l *permitLocker) lock(ctx context.Context, name string) (held, error) {
 	if err != nil {
 		return nil, err
 	}
-	lease, err := l.Semaphore(name, l.permits).Acquire(ctx)
+	lease, err := l.semaphore.Acquire(ctx)
 	return (*ourLease)(lease), err
 }
 

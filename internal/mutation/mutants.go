@@ -175,7 +175,7 @@ var mutants = []mutant{
 	{"lua-release-any-owner", "pool/lua/give.lua", "if was ~= owner then", "if not was then", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
 	{"lua-register-falls", "pool/lua/take.lua", "math.max(token, f + 1, floor + 1)", "math.max(token, floor + 1)", test("./pool", "TestTokensRiseWhateverTheHint")},
 	{"lua-permit-twice", "pool/lua/permit.lua", "local slot = own or first", "local slot = first or own", test("./pool", "TestARequestForAPermitThatComesTwiceIsOne")},
-	{"lua-permit-reserved-for-others", "pool/lua/permit.lua", "local free = not was or was == mine", "local free = not was or string.sub(was, 1, 2) == 'R:'", test("./pool", "TestASlotThatIsReservedForAnotherIsPassedOver")},
+	{"lua-permit-reserved-for-others", "pool/lua/permit.lua", "if not was or was == mine then", "if not was or string.sub(was, 1, 2) == 'R:' then", test("./pool", "TestASlotThatIsReservedForAnotherIsPassedOver")},
 	{"lua-permit-first-life", "pool/lua/permit.lua", "if least then", "if false then", test("./pool", "TestASemaphoreThatIsFullTellsTheLeastLifeAndQueues")},
 	{"lua-no-exchange", "pool/lua/permit.lua", "if other and other ~= mine and string.sub(other, 1, 2) == 'R:' then", "if false then", test("./pool", "TestTwoWaitersExchangeTheSlotsThatAreReservedForThem")},
 	{"strays-count", "internal/quorum/slots.go", "return n.ballot == granted && n.slot != a.Slot", "return false", test("./internal/quorum", "TestAPermitIsAMajorityForOneAndTheSameSlot")},

@@ -49,14 +49,21 @@ if ARGV[7] == '1' then
 end
 
 local open, first, own = {}, nil, nil
-for i = 0, count - 1 do
-  local slot = (begin + i) % count + 1
-  local was = owners[slot]
-  local free = not was or was == mine
-  first = first or free and slot
-  own = was == owner and slot or own
-  open[slot] = (free or was == owner) and '1' or '0'
+local function look(from, to)
+  for slot = from, to do
+    local was = owners[slot]
+    open[slot] = '1'
+    if not was or was == mine then
+      first = first or slot
+    elseif was == owner then
+      own = slot
+    else
+      open[slot] = '0'
+    end
+  end
 end
+look(begin + 1, count)
+look(1, begin)
 local slot = own or first -- a request that comes twice is one request, whatever is free by now
 if slot then
   local reply = take(slot)
