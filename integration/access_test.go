@@ -150,9 +150,8 @@ func TestAClusterIsOneNode(t *testing.T) {
 	}
 }
 
-// cluster makes a client that finds the slots where the servers have them. It knows the addresses
-// beforehand, for containers cannot reach one another under those that this machine reaches them
-// by.
+// cluster makes a client that knows which server has which slots. It is told the addresses, because
+// containers cannot reach one another by the addresses that this machine uses.
 func cluster(t *testing.T, servers []*server) *redis.ClusterClient {
 	t.Helper()
 	slots := make([]redis.ClusterSlot, len(servers))

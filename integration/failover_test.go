@@ -37,7 +37,7 @@ func order(t *testing.T, c *redis.Client, words ...any) any {
 	return got
 }
 
-// role is what a server says it is.
+// role returns the role that a server reports.
 func role(c *redis.Client) string {
 	all, err := c.Do(context.Background(), "ROLE").Slice()
 	if err != nil || len(all) == 0 {
@@ -77,7 +77,7 @@ func newSentinelSet(t *testing.T) *sentinelSet {
 	return s
 }
 
-// startSentinel starts one that watches the master, and asks it more often than is usual.
+// startSentinel starts a sentinel that watches the master, and asks it more often than usual.
 func startSentinel(t *testing.T, host, port string) (addr string) {
 	t.Helper()
 	own := freePort(t)
@@ -98,8 +98,8 @@ func startSentinel(t *testing.T, host, port string) (addr string) {
 	return addr
 }
 
-// Each set has another master at the same moment, and the old one follows it: the nodes lead to the
-// new masters, and locks are had as before.
+// Each set gets another master at the same moment, and the old one becomes its replica. Then the
+// nodes lead to the new masters, and locks can be taken as before.
 func TestLocksAreHadAfterFailoversOfAllSentinelSetsAtOnce(t *testing.T) {
 	sets := []*sentinelSet{newSentinelSet(t), newSentinelSet(t), newSentinelSet(t)}
 	var nodes []pool.Node
@@ -199,14 +199,14 @@ func newCluster(t *testing.T) (addrs []string, replicas []*redis.Client) {
 	return addrs, all[3:]
 }
 
-// A lease on a whole cluster, as one node, is renewed over the failover of every shard.
+// A lease on a whole cluster, which is one node, is renewed across the failover of every shard.
 func TestALeaseOutlivesFailoversOfAllShardsOfACluster(t *testing.T) {
 	addrs, replicas := newCluster(t)
 	user := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	t.Cleanup(func() { user.Close() })
 	l := over(t, []pool.Node{pool.New(user)}, redlock.WithTTL(5*time.Second))
 	lease := lock(t, l, "job", redlock.WithRenewal(redlock.Forever))
-	for _, r := range replicas { // one after the other, for the masters vote once in an epoch
+	for _, r := range replicas { // one after the other, because the masters vote once in an epoch
 		order(t, r, "CLUSTER", "FAILOVER")
 		eventually(t, "the replica leads", func() bool { return role(r) == "master" })
 	}

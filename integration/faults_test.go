@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// The faults that one node, or some, can have.
+// The faults of one node, or of some nodes.
 var faults = map[string]struct{ begin, end []string }{
 	"frozen": {[]string{"pause"}, []string{"unpause"}},
 	"killed": {[]string{"kill"}, []string{"start"}},
@@ -26,7 +26,7 @@ func TestAMinorityOfFaultyNodesCostsNothing(t *testing.T) {
 				l := locker(t, servers)
 				unlock(t, lock(t, l, "warm"))
 				var healthy, faulty timings
-				for range rounds { // by turns, for the machine is not always equally busy
+				for range rounds { // by turns, because the machine is not always equally busy
 					healthy.measure(t, l, pairs)
 					for _, s := range servers[:n] {
 						s.do(t, fault.begin...)
@@ -39,8 +39,8 @@ func TestAMinorityOfFaultyNodesCostsNothing(t *testing.T) {
 				}
 				t.Logf("Lock takes %v with all nodes, %v with %d %s", median(healthy.lock), median(faulty.lock), n, name)
 				t.Logf("Unlock takes %v with all nodes, %v with %d %s", median(healthy.unlock), median(faulty.unlock), n, name)
-				// The bounds are for a machine that does other work as well; the benchmarks
-				// measure.
+				// The bounds allow for a machine that does other work too; the benchmarks measure
+				// exactly.
 				if median(faulty.lock) > 2*median(healthy.lock)+2*time.Millisecond {
 					t.Errorf("Lock takes %v, and %v with all nodes", median(faulty.lock), median(healthy.lock))
 				}
@@ -53,7 +53,7 @@ func TestAMinorityOfFaultyNodesCostsNothing(t *testing.T) {
 	}
 }
 
-// timings are how long some Locks and Unlocks took.
+// timings holds how long some Locks and Unlocks took.
 type timings struct{ lock, unlock []time.Duration }
 
 func (m *timings) measure(t *testing.T, l *redlock.Locker, pairs int) {
@@ -73,7 +73,7 @@ func median(took []time.Duration) time.Duration {
 	return took[len(took)/2]
 }
 
-// A node that was away counts again once it is back: without it there would be no majority.
+// A node that was away counts again when it is back: without it there would be no majority.
 func TestANodeThatComesBackCounts(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 			for _, s := range servers[:3] {
 				s.do(t, fault.begin...)
 			}
-			// by how much more than a bare timer is in the same moment
+			// how much later than a bare timer at the same moment
 			late := make([]time.Duration, 9)
 			for i := range late {
 				rang := make(chan time.Time, 1)
@@ -120,7 +120,7 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 				t.Errorf("TryLock took %v longer than the node timeout, want at most 20ms", m)
 			}
 
-			// to unlock on what has hardly come back
+			// to unlock on a node that has just come back
 			patient := locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
 			leases := lockLater(t, patient, "a")
 			for _, s := range servers[:3] {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// A lock stands on three of five nodes, and two of these restart without their data.
+// A lock is on three of five nodes, and two of these restart without their data.
 func TestTheRestartGuardKeepsASecondOwnerOut(t *testing.T) {
 	for _, guarded := range []bool{true, false} {
 		t.Run(map[bool]string{true: "with the guard", false: "without it two own the lock"}[guarded], func(t *testing.T) {

@@ -1,5 +1,5 @@
 // Package integration_test runs the library over containers of different Redis and Valkey versions,
-// and puts them through faults.
+// with faults.
 package integration_test
 
 import (
@@ -28,12 +28,12 @@ import (
 
 const (
 	size = 5
-	// prefix begins the names of all locks, for others may use the servers as well.
+	// prefix begins the names of all locks, because others may use the servers too.
 	prefix = "redlock-test:"
 	ttl    = 8 * time.Second
 	port   = "6379/tcp"
 
-	// patience is how long a test waits for what must come: far longer than it takes.
+	// patience is how long a test waits for something that must happen: far longer than it takes.
 	patience = 30 * time.Second
 )
 
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	)
 }
 
-// images are what the servers are made of, in turn.
+// images are the images of the servers, which are used in turn.
 func images() []string {
 	if list := os.Getenv("REDLOCK_TEST_IMAGES"); list != "" {
 		return strings.Split(list, ",")
@@ -57,7 +57,7 @@ func images() []string {
 	return []string{"redis:8", "valkey/valkey:9"}
 }
 
-// needDocker skips the test where there is no engine, and fails it where there must be one.
+// needDocker skips the test if there is no engine, or fails it if there must be one.
 func needDocker(t *testing.T) {
 	t.Helper()
 	if err := exec.Command("docker", "info").Run(); err == nil {
@@ -71,11 +71,11 @@ func needDocker(t *testing.T) {
 
 // A server is one master in a container, or one that runs already.
 type server struct {
-	testcontainers.Container // nil if it is not ours to break
+	testcontainers.Container // nil if the tests must not break it
 	addr                     string
 }
 
-// running are the servers that REDLOCK_TEST_ADDRS names.
+// running lists the servers that REDLOCK_TEST_ADDRS names.
 func running() []*server {
 	var servers []*server
 	for a := range strings.SplitSeq(os.Getenv("REDLOCK_TEST_ADDRS"), ",") {
@@ -86,8 +86,7 @@ func running() []*server {
 	return servers
 }
 
-// start starts n servers with these further arguments, all at once, or takes those that run
-// already.
+// start starts n servers with these further arguments, all at once, or uses those that run already.
 func start(t *testing.T, n int, args ...string) []*server {
 	t.Helper()
 	if there := running(); len(there) > 0 {
@@ -111,7 +110,7 @@ func startAll(t *testing.T, n int, args []string, files ...testcontainers.Contai
 	for i := range servers {
 		all.Go(func() {
 			var err error
-			for range 3 { // a port that was free may be taken by now
+			for range 3 { // a port that was free may have been taken meanwhile
 				if servers[i], err = startOne(t, images()[i%len(images())], args, files); err == nil {
 					return
 				}
@@ -207,7 +206,7 @@ func (s *server) docker(command ...string) error {
 	return nil
 }
 
-// ours skips the test if the server is not ours to break.
+// ours skips the test if the tests must not break the server.
 func (s *server) ours(t *testing.T) {
 	t.Helper()
 	if s.Container == nil {
@@ -215,8 +214,8 @@ func (s *server) ours(t *testing.T) {
 	}
 }
 
-// do runs a command of the Docker client's, which must succeed. A busy kernel may need more than
-// one try to freeze a server.
+// do runs a command of the Docker client, which must succeed. A busy kernel may need more than one
+// try to freeze a server.
 func (s *server) do(t *testing.T, command ...string) {
 	t.Helper()
 	s.ours(t)
@@ -245,7 +244,7 @@ func (s *server) client(t *testing.T) *redis.Client {
 	return c
 }
 
-// await waits until the server answers, with a word of refusal if need be.
+// await waits until the server answers, even if it refuses the command.
 func (s *server) await(t *testing.T) {
 	t.Helper()
 	eventually(t, s.addr+" answers", func() bool {
@@ -263,7 +262,7 @@ func (s *server) await(t *testing.T) {
 	})
 }
 
-// eventually waits until something is so.
+// eventually waits until the condition holds.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -308,7 +307,7 @@ func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Lock
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_ = l.Close(ctx) // a node may be gone for good
+		_ = l.Close(ctx) // a node may be gone permanently
 	})
 	return l
 }
@@ -321,7 +320,7 @@ func lock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOpt
 	if err != nil {
 		t.Fatal(err)
 	}
-	// where the test is skipped half-way
+	// in case the test is skipped half way
 	t.Cleanup(func() { _ = lease.Unlock(context.Background()) })
 	return lease
 }
@@ -333,7 +332,7 @@ func unlock(t *testing.T, lease *redlock.Lease) {
 	}
 }
 
-// wantNoLocks checks that no lock is left on any of the servers once the Locker has nothing under
+// wantNoLocks checks that no lock is left on any of the servers when the Locker has nothing under
 // way.
 func wantNoLocks(t *testing.T, l *redlock.Locker, servers []*server) {
 	t.Helper()
@@ -342,7 +341,7 @@ func wantNoLocks(t *testing.T, l *redlock.Locker, servers []*server) {
 		t.Errorf("%d releases were dropped", d)
 	}
 	for _, s := range servers {
-		// the keys that go with a lock begin with a brace
+		// a lock's other keys begin with a brace
 		keys := s.client(t).Scan(context.Background(), 0, prefix+"*", 1000).Iterator()
 		for keys.Next(context.Background()) {
 			t.Errorf("%s: lock %q is left", s.addr, keys.Val())

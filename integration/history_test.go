@@ -12,7 +12,7 @@ import (
 	"github.com/go-redlock/redlock/integration/history"
 )
 
-// What the holders went through, in a real run with faults, is what a single lock could have done.
+// The leases of a real run with faults are a possible history of a single lock.
 func TestTheHistoryOfRealRunsIsThatOfOneLock(t *testing.T) {
 	const lockers, workers, length = 4, 3, 6 * time.Second
 	servers := start(t, size)
@@ -32,7 +32,7 @@ func TestTheHistoryOfRealRunsIsThatOfOneLock(t *testing.T) {
 					h := history.Lease{Holder: holder, Name: fmt.Sprintf("history-%d", rand.N(3)), Called: now(), Freed: history.Unknown}
 					lease, err := l.Lock(ctx, h.Name)
 					if err != nil {
-						continue // it is as if it had never been
+						continue // it had no effect
 					}
 					h.Locked, h.Token = now(), lease.Fence()
 					pause(lease.Context(), rand.N(4*time.Millisecond))

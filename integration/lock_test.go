@@ -105,7 +105,7 @@ func lockLater(t *testing.T, l *redlock.Locker, name string) <-chan *redlock.Lea
 	return leases
 }
 
-// child is what this program does as a process of its own.
+// child is the work of this program as a child process.
 func child(name string) int {
 	if name != "adder" {
 		return 2

@@ -20,7 +20,7 @@ import (
 
 const ownNodes = 5 // how many nodes there are if none are named
 
-// runGoroutines plays all workers in this process.
+// runGoroutines runs all workers in this process.
 func (s scene) runGoroutines(ctx context.Context, out io.Writer) error {
 	nodes, err := s.someNodes()
 	if err != nil {
@@ -35,7 +35,7 @@ func (s scene) runGoroutines(ctx context.Context, out io.Writer) error {
 	})
 }
 
-// someNodes are those named, or nodes in this process.
+// someNodes returns the named nodes, or nodes in this process.
 func (s scene) someNodes() ([]pool.Node, error) {
 	if s.nodes != "" {
 		return pool.DialList(s.nodes)
@@ -44,7 +44,7 @@ func (s scene) someNodes() ([]pool.Node, error) {
 	return nodes, nil
 }
 
-// runProcesses plays each worker in a process of its own: this program, told which worker it is.
+// runProcesses runs each worker in a process of its own: this program, which is told its number.
 func (s scene) runProcesses(ctx context.Context, out io.Writer) error {
 	if s.nodes == "" {
 		servers, err := redisserver.Start(ownNodes)
@@ -58,7 +58,7 @@ func (s scene) runProcesses(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// one for all, so that what they say stays in the order they said it
+	// one pipe for all, so that their lines stay in order
 	said, say, err := os.Pipe()
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (s scene) runWorkers(ctx context.Context, self string, out *os.File) error 
 	cast, ctx := errgroup.WithContext(ctx)
 	for i := range workers {
 		p := exec.CommandContext(ctx, self, "-worker", strconv.Itoa(i+1), "-file", s.file, "-second", s.second.String())
-		// not an argument, which all users of the machine could read
+		// not as an argument, which all users of the machine can read
 		p.Env = append(os.Environ(), nodesEnv+"="+s.nodes)
 		p.Stdout, p.Stderr = out, os.Stderr
 		cast.Go(func() error {

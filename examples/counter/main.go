@@ -1,7 +1,7 @@
-// Command counter is the scene that a lock is for: three workers share one sum, which they keep in
-// a file. Each takes the lock, reads the sum, works on it for one, two and three seconds, writes
-// the sum plus 15, and releases. No work overlaps, so no addition is lost: the sum ends at 45,
-// after about six seconds.
+// Command counter shows what a lock is for: three workers share one sum, which they keep in a file.
+// Each takes the lock, reads the sum, works for one, two or three seconds, writes the sum plus 15,
+// and releases the lock. No work overlaps, so no addition is lost: the sum is 45 after about six
+// seconds.
 //
 //	go run ./examples/counter               # three goroutines, five nodes in this process
 //	go run ./examples/counter -processes    # three processes, five redis-servers that it starts
@@ -27,12 +27,12 @@ const (
 	workers = 3
 	step    = 15
 
-	nodesEnv = "REDLOCK_NODES" // what -nodes is if it is not given
+	nodesEnv = "REDLOCK_NODES" // the default of -nodes
 )
 
-// A scene is what the command line asks for.
+// A scene holds the settings of the command line.
 type scene struct {
-	nodes     string        // addresses; empty: nodes of our own
+	nodes     string        // addresses; empty: nodes in this process
 	processes bool          // workers are processes, not goroutines
 	second    time.Duration // how long a second of work lasts
 	worker    int           // set in a process that is a worker
@@ -60,7 +60,7 @@ func main() {
 	}
 }
 
-// run plays one worker, or the whole scene.
+// run runs one worker, or all of them.
 func (s scene) run(ctx context.Context, out io.Writer) (err error) {
 	if s.worker != 0 {
 		nodes, err := pool.DialList(s.nodes)
@@ -100,7 +100,7 @@ func (s scene) run(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// with lends fn a Locker of the nodes.
+// with calls fn with a Locker of the nodes.
 func with(ctx context.Context, nodes []pool.Node, fn func(*redlock.Locker) error) error {
 	locks, err := redlock.New(nodes)
 	if err != nil {
@@ -119,11 +119,11 @@ func (s scene) work(ctx context.Context, locks *redlock.Locker, worker int, out 
 		if err != nil {
 			return err
 		}
-		// the work: long enough for others to get in between the reading and the writing, if they
-		// could
+		// the work, which is long enough for others to come between the reading and the writing, if
+		// they could
 		select {
 		case <-time.After(hold):
-		case <-ctx.Done(): // the lock is lost, or we are to stop: leave the sum alone
+		case <-ctx.Done(): // the lock is lost, or the program stops: leave the sum alone
 			return context.Cause(ctx)
 		}
 		sum += step

@@ -17,7 +17,7 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// TestMain lets the test binary be a worker, for the workers are processes of this program.
+// TestMain lets the test binary be a worker, because workers are processes of this program.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-worker" {
 		main()

@@ -1,5 +1,5 @@
-// Command cron is a nightly report that every machine starts at the same time and one of them
-// makes.
+// Command cron is a nightly report. Every machine starts it at the same time, and one of them makes
+// it.
 //
 //	0 3 * * *  REDLOCK_NODES=10.0.0.1:6379,10.0.0.2:6379,10.0.0.3:6379 cron
 package main
@@ -36,11 +36,12 @@ func run(ctx context.Context) error {
 	return once(ctx, locks, "report:nightly", report)
 }
 
-// skew is more than the machines' schedules are apart, and less than the time between two runs. A
-// machine that is late finds the lock still in place, though the report may have taken a second.
+// skew is longer than the machines' schedules can differ, and shorter than the time between two
+// runs. A machine that is late finds the lock still in place, even if the report took only a
+// second.
 const skew = time.Minute
 
-// once runs job, unless another machine runs it, or ran it just now.
+// once runs job, unless another machine runs it or has just run it.
 func once(ctx context.Context, locks *redlock.Locker, name string, job func(context.Context) error) error {
 	err := locks.TryDo(ctx, name, func(ctx context.Context, _ *redlock.Lease) error {
 		return job(ctx)

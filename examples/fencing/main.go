@@ -1,6 +1,7 @@
 // Command fencing shows the classic accident: a holder pauses past its lease, another takes over,
-// and the first wakes and writes. A storage that knows fencing tokens refuses the stale write; one
-// that does not loses the newer one. The masters are in memory: it needs no server.
+// and the first wakes and writes. A storage that checks fencing tokens refuses the stale write. A
+// storage that does not check them loses the newer write. The masters are in memory, so the program
+// needs no server.
 package main
 
 import (
@@ -68,7 +69,7 @@ func accident(ctx context.Context, out io.Writer, s *storage) (err error) {
 		return err
 	}
 	fmt.Fprintln(out, "  alice locks, sees that her lease is valid, and is paused")
-	<-alice.Done() // whatever stops her stops her look at the lease too
+	<-alice.Done() // a paused holder does not look at its lease either
 
 	bob, err := locks.Lock(ctx, "file")
 	if err != nil {

@@ -58,8 +58,9 @@ func report(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// skew is more than the machines' schedules are apart, and less than the time between two runs of a
-// job. A machine that is late finds the lock still in place, though the job may have taken no time.
+// skew is longer than the machines' schedules can differ, and shorter than the time between two
+// runs of a job. A machine that is late finds the lock still in place, even if the job took no
+// time.
 const skew = 30 * time.Second
 
 // A Locker is a [gocron.Locker]: each job runs on the machine that is first to lock its name. The
@@ -70,27 +71,27 @@ type Locker struct{ locks *redlock.Locker }
 func (l Locker) Lock(ctx context.Context, job string) (gocron.Lock, error) {
 	lease, err := l.locks.TryLock(ctx, job, redlock.WithRenewal(redlock.Forever), redlock.WithMinHold(skew))
 	if err != nil {
-		return nil, err // and not a lease that is nil
+		return nil, err // not a Lock that holds a nil lease
 	}
 	return lease, nil
 }
 
-// Once is for a job that must stop when its lock is lost: gocron does not tell a job what becomes
-// of the lock of a [gocron.Locker]. So this one locks inside the task, in a scheduler without a
-// Locker, and the job's context ends with the lock. Whatever the job writes can carry the token.
+// Once is for a job that must stop when its lock is lost: gocron does not tell a job when the lock
+// of a [gocron.Locker] is lost. So Once locks inside the task, in a scheduler without a Locker, and
+// the job's context ends with the lock. The job can send the token with what it writes.
 func Once(locks *redlock.Locker, name string, job func(context.Context, *redlock.Lease) error) gocron.Task {
 	return gocron.NewTask(func(ctx context.Context) error {
 		err := locks.TryDo(ctx, name, job, redlock.WithMinHold(skew))
 		if errors.Is(err, redlock.ErrHeld) {
-			return nil // another machine runs it, or ran it just now
+			return nil // another machine runs it, or has just run it
 		}
 		return err
 	})
 }
 
 // An Elector is a [gocron.Elector]: the machine that leads runs all jobs, until it stops, crashes
-// or is cut off. A tick at which the leader changes can be run by two machines whose clocks differ,
-// or by none. Where that matters use a [Locker].
+// or is cut off. If the leader changes at a tick, two machines whose clocks differ may run the job,
+// or none. Where that matters, use a [Locker].
 type Elector struct{ lease atomic.Pointer[redlock.Lease] }
 
 // errFollower says that another machine leads.
@@ -105,7 +106,7 @@ func (e *Elector) IsLeader(context.Context) error {
 	return lease.Err() // which looks at the clock itself
 }
 
-// Campaign has this machine stand for leader until ctx ends.
+// Campaign makes this machine a candidate until ctx ends.
 func (e *Elector) Campaign(ctx context.Context, locks *redlock.Locker, name string) {
 	for ctx.Err() == nil {
 		err := locks.Do(ctx, name, func(ctx context.Context, lease *redlock.Lease) error {
@@ -115,7 +116,7 @@ func (e *Elector) Campaign(ctx context.Context, locks *redlock.Locker, name stri
 		})
 		if ctx.Err() == nil {
 			log.Printf("%s: %v; campaigning again", name, err)
-			pause(ctx, time.Second) // some errors come at once, and again
+			pause(ctx, time.Second) // some errors are returned at once, again and again
 		}
 	}
 }

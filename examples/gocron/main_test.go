@@ -17,7 +17,7 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// A late clock is behind the others.
+// A late clock is behind the other clocks.
 type late struct {
 	clockwork.Clock
 	by time.Duration
@@ -25,7 +25,7 @@ type late struct {
 
 func (l late) Now() time.Time { return l.Clock.Now().Add(-l.by) }
 
-// machine has a scheduler whose clock is late run the task each minute, until the test is over.
+// machine runs the task each minute in a scheduler whose clock is late, until the test ends.
 func machine(t *testing.T, behind time.Duration, task gocron.Task, opts ...gocron.SchedulerOption) gocron.Scheduler {
 	t.Helper()
 	opts = append(opts, gocron.WithClock(late{clockwork.NewRealClock(), behind}))
@@ -44,7 +44,7 @@ func machine(t *testing.T, behind time.Duration, task gocron.Task, opts ...gocro
 // behind is how far each machine's clock is behind.
 var behind = []time.Duration{0, 5 * time.Second, 20 * time.Second}
 
-// toHalf waits until it is half past the next minute, when all have run what they run.
+// toHalf waits until 30 s after the next minute, when all machines have run their jobs.
 func toHalf() {
 	now := time.Now()
 	time.Sleep(now.Truncate(time.Minute).Add(time.Minute + 30*time.Second).Sub(now))
@@ -136,11 +136,11 @@ func TestTheLeaderRunsTheJobsAndTheNextTakesOver(t *testing.T) {
 		toHalf()
 		toHalf()
 		runs(3, 0)
-		retire[0]() // as a machine that stops
+		retire[0]() // like a machine that stops
 		toHalf()
 		toHalf()
 		runs(3, 2)
-		q.Isolate(lockers[1]) // and one that is cut off
+		q.Isolate(lockers[1]) // and like one that is cut off
 		toHalf()
 		toHalf()
 		runs(3, 2)

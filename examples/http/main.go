@@ -1,5 +1,5 @@
-// Command http serves requests of which one per invoice may be worked on at a time, on any number
-// of machines. The others are told when to come back.
+// Command http serves requests on any number of machines. For each invoice one request at a time is
+// worked on; the others are told when to try again.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/http &
 //	curl -i -X POST localhost:8080/invoices/42/pay
@@ -47,8 +47,8 @@ func handler(locks *redlock.Locker, pay payment) http.Handler {
 	return mux
 }
 
-// reply answers 409 if another request works on the invoice, 503 if the locks are not to be had at
-// all or this one was lost, and says when it is worth trying again if the masters told.
+// reply answers 409 if another request works on the invoice, and 503 if no locks can be taken or
+// this one was lost. It says when to try again if the masters have said so.
 func reply(w http.ResponseWriter, err error) {
 	if refused, ok := errors.AsType[*redlock.QuorumError](err); ok && refused.RetryAfter > 0 {
 		seconds := math.Ceil(refused.RetryAfter.Seconds())

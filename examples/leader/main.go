@@ -1,4 +1,4 @@
-// Command leader runs on several machines, of which one at a time leads. The others tell who it is.
+// Command leader runs on several machines, of which one at a time leads. The others log who it is.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/leader
 package main
@@ -45,8 +45,8 @@ const ttl = 15 * time.Second
 
 // serve leads whenever this process is elected, and logs who leads, until ctx ends.
 //
-// A leader that ctx ends resigns, and the next one takes over at once. One that crashes is replaced
-// after the TTL.
+// When ctx ends, the leader resigns, and the next one takes over at once. A leader that crashes is
+// replaced after the TTL.
 func serve(ctx context.Context, locks *redlock.Locker, lead func(context.Context, *redlock.Lease) error) error {
 	leader := election.New(locks, "leader", redlock.WithTTL(ttl))
 	var watching sync.WaitGroup
@@ -72,8 +72,8 @@ func watch(ctx context.Context, e *election.Election) {
 	}
 }
 
-// tick is what the leader does. Whatever it writes goes out with the fencing token: a leader that
-// was paused, and does not know yet that there is another, is refused by it.
+// tick is the leader's work. It sends the fencing token with each write, so that the write of a
+// leader that was paused, and does not know yet that there is another one, is refused.
 func tick(ctx context.Context, lease *redlock.Lease) error {
 	for every := time.Tick(time.Second); ; {
 		select {

@@ -38,7 +38,7 @@ func (p *parliament) set(name string, leads bool) {
 	p.most = max(p.most, len(p.leading))
 }
 
-// leader returns the one that leads, or "".
+// leader returns the leader's name, or "".
 func (p *parliament) leader() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

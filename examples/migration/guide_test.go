@@ -14,7 +14,8 @@ import (
 	"github.com/go-redlock/redlock/examples/migration/work"
 )
 
-// whatThePaymentIs takes the place of the guides' pay, which is empty: it breaks if two are at it.
+// whatThePaymentIs replaces pay in the guides, which is empty. It fails if two processes run it at
+// the same time.
 const whatThePaymentIs = `package main
 
 import (
@@ -37,8 +38,8 @@ func pay(ctx context.Context) {
 }
 `
 
-// The programs before and after the move are those of the guides, word for word but for the
-// addresses and the payment. Two processes run the old one again and again, two the new one.
+// The programs before and after the move are copied from the guides, except for the addresses and
+// the payment. Two processes run the old program again and again, and two the new one.
 func TestTheProgramsOfTheGuidesExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	const rounds = 2
@@ -69,8 +70,7 @@ func TestTheProgramsOfTheGuidesExcludeEachOther(t *testing.T) {
 	}
 }
 
-// guide returns the two programs, before and after, in the guide for those who come from that
-// library.
+// guide returns the two programs, before and after, from the guide for that library.
 func guide(t *testing.T, from string) [2]string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/migration.md")
@@ -86,7 +86,7 @@ func guide(t *testing.T, from string) [2]string {
 	return [2]string{whole[0][1], whole[1][1]}
 }
 
-// build makes the programs, with the servers' addresses in place of 10.0.0.1:6379 and so on.
+// build builds the programs with the servers' addresses instead of 10.0.0.1:6379 and so on.
 func build(t *testing.T, programs [2]string, addrs []string) (bins []string) {
 	t.Helper()
 	for i, code := range programs {
@@ -116,8 +116,8 @@ func build(t *testing.T, programs [2]string, addrs []string) (bins []string) {
 const patience = 20 * time.Second
 
 // repeat runs the program rounds times, one after the other. rueidislock's waiters sleep until they
-// are told that the lock is free, and at times nobody tells them. So an old program that is late,
-// which has paid nothing, is run again; a new one must not be late.
+// are notified that the lock is free, and sometimes no notification comes. So an old program that
+// is late, which has paid nothing, is run again. A new one must not be late.
 func repeat(t *testing.T, rounds int, bin, dir string, old bool) error {
 	t.Helper()
 	for done, late := 0, 0; done < rounds; {

@@ -30,7 +30,7 @@ import (
 	_ "github.com/go-redlock/redlock/redlockprom" // for the snippets
 )
 
-// What the root module can check it does itself.
+// The root module checks the other snippets itself.
 func TestTheHandbooksSnippetsCompile(t *testing.T) {
 	t.Parallel()
 	all, err := snippets.Find("../../README.md", "../../docs/*.md")
@@ -50,8 +50,8 @@ func TestTheHandbooksSnippetsCompile(t *testing.T) {
 	}
 }
 
-// An old lock is one of the libraries that people come from: take it without waiting, and get the
-// function that releases it.
+// An old lock is a lock of a library that people migrate from: it is taken without waiting, and
+// returns the function that releases it.
 type oldLock func(ctx context.Context, name string) (unlock func() error, err error)
 
 func TestOldAndNewExcludeEachOther(t *testing.T) {
@@ -160,8 +160,8 @@ func useRedislock(t *testing.T, addrs []string) oldLock {
 	}
 }
 
-// Two processes that have been moved over by the guide, beside two that have not: each adds to one
-// sum, under the one lock.
+// Two processes that were migrated by the guide run beside two that were not. All add to one sum
+// under one lock.
 func TestAProgramMovedOverRunsBesideOneThatWasNot(t *testing.T) {
 	t.Parallel()
 	const rounds = 25

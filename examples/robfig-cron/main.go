@@ -58,8 +58,9 @@ func (r report) Run() { r.RunContext(context.Background()) }
 // RunContext implements [ContextJob].
 func (report) RunContext(ctx context.Context) { log.Printf("making the report: %v", ctx.Err()) }
 
-// skew is more than the machines' schedules are apart, and less than the time between two runs of a
-// job. A machine that is late finds the lock still in place, though the job may have taken no time.
+// skew is longer than the machines' schedules can differ, and shorter than the time between two
+// runs of a job. A machine that is late finds the lock still in place, even if the job took no
+// time.
 const skew = 30 * time.Second
 
 // A ContextJob is a job that can be told to stop: its context ends when its lock is lost.
@@ -68,8 +69,8 @@ type ContextJob interface {
 	RunContext(ctx context.Context)
 }
 
-// Once has a job run on the machine that is first to lock the name, and on no other. The lock is
-// renewed while the job runs. The job ends with ctx if it is a [ContextJob].
+// Once returns a wrapper that runs a job on the machine that is first to lock the name, and on no
+// other. The lock is renewed while the job runs. The job ends with ctx if it is a [ContextJob].
 func Once(ctx context.Context, locks *redlock.Locker, name string) cron.JobWrapper {
 	return func(job cron.Job) cron.Job {
 		return cron.FuncJob(func() {
@@ -81,7 +82,7 @@ func Once(ctx context.Context, locks *redlock.Locker, name string) cron.JobWrapp
 				}
 				return nil
 			}, redlock.WithMinHold(skew))
-			// who has the lock runs the job, or ran it just now
+			// the machine with the lock runs the job, or has just run it
 			if err != nil && !errors.Is(err, redlock.ErrHeld) {
 				log.Printf("%s: %v", name, err)
 			}

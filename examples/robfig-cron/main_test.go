@@ -14,7 +14,7 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// A late schedule is that of a machine whose clock is behind.
+// A late schedule is the schedule of a machine whose clock is behind.
 type late struct {
 	cron.Schedule
 	by time.Duration
@@ -22,7 +22,7 @@ type late struct {
 
 func (l late) Next(t time.Time) time.Time { return l.Schedule.Next(t.Add(-l.by)).Add(l.by) }
 
-// machines have schedulers run a job each minute, until the test is over, by clocks that differ.
+// machines run a job each minute in schedulers whose clocks differ, until the test ends.
 func machines(t *testing.T, q *redlocktest.Quorum, job cron.Job) {
 	t.Helper()
 	minutely, err := cron.ParseStandard("* * * * *")
@@ -37,7 +37,7 @@ func machines(t *testing.T, q *redlocktest.Quorum, job cron.Job) {
 	}
 }
 
-// toHalf waits until it is half past the next minute, when all have run what they run.
+// toHalf waits until 30 s after the next minute, when all machines have run their jobs.
 func toHalf() {
 	now := time.Now()
 	time.Sleep(now.Truncate(time.Minute).Add(time.Minute + 30*time.Second).Sub(now))

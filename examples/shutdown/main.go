@@ -1,4 +1,4 @@
-// Command shutdown works under locks until it is told to stop, finishes what it has begun, and
+// Command shutdown works under locks until it is told to stop. Then it finishes its work, and
 // leaves no lock behind.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/shutdown
@@ -39,18 +39,18 @@ func run() error {
 }
 
 // grace is how long work that has begun may go on after the signal, and closing how long the
-// releases may take. Together they must be less than what the system waits before it kills
-// (Kubernetes: 30 s).
+// releases may take. Together they must be shorter than the time after which the system kills the
+// process (Kubernetes: 30 s).
 const (
 	grace   = 20 * time.Second
 	closing = 5 * time.Second
 )
 
-// serve runs work under the lock of the ledger, again and again, until stop ends. Then it waits for
-// no further lock, lets work go on for the grace, and closes the Locker, which waits until its
-// releases are confirmed.
+// serve runs work under the lock of the ledger, again and again, until stop ends. Then it does not
+// wait for another lock, lets work go on for the grace, and closes the Locker, which waits until
+// its releases are confirmed.
 func serve(stop context.Context, locks *redlock.Locker, work func(context.Context) error) error {
-	// of the work: it outlives stop by the grace
+	// the context of the work, which ends a grace after stop
 	ctx, cancel := context.WithCancel(context.WithoutCancel(stop))
 	defer cancel()
 	context.AfterFunc(stop, func() {
@@ -65,7 +65,7 @@ func serve(stop context.Context, locks *redlock.Locker, work func(context.Contex
 		failed = turn(ctx, stop, locks, work)
 	}
 	if errors.Is(failed, context.Canceled) && stop.Err() != nil {
-		failed = nil // it was told to
+		failed = nil // it was told to stop
 	}
 
 	last, done := context.WithTimeout(context.WithoutCancel(stop), closing)

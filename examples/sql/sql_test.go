@@ -96,8 +96,8 @@ func TestPostgreSQLRefusesTheOlderToken(t *testing.T) {
 	check(t, db)
 }
 
-// check lets many pay at once with tokens of their own: each that was not refused has paid, and in
-// the end only the greatest token gets in.
+// check lets many pay at once, each with its own token. Each payment that was not refused was made,
+// and at the end only the greatest token is accepted.
 func check(t *testing.T, db *sql.DB) {
 	t.Helper()
 	defer db.Close()

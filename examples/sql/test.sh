@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the tests of this module against SQLite and a temporary PostgreSQL on 127.0.0.1. Needs Debian's postgresql. As root the
-# server runs as the user postgres, for it refuses to run as root.
+# Runs the tests of this module against SQLite and a temporary PostgreSQL on 127.0.0.1. Needs
+# Debian's postgresql. As root it runs the server as the user postgres, because the server refuses
+# to run as root.
 set -euo pipefail
 cd "$(dirname "$0")"
 bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1)

@@ -1,5 +1,5 @@
-// Command tenants does a job for each of many tenants, on several machines that share the work
-// without knowing of each other.
+// Command tenants does a job for each of many tenants. Several machines share the work without
+// knowing of each other.
 //
 //	REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/tenants ann bob cat
 package main
@@ -38,16 +38,16 @@ func run(ctx context.Context, tenants []string) error {
 	return round(ctx, locks, tenants, invoice)
 }
 
-// atOnce is for how many tenants a machine works at a time.
+// atOnce is the number of tenants that a machine works for at the same time.
 const atOnce = 8
 
-// period is how often a tenant's turn comes: its lock stays that long, though the job may be done
+// period is the time between two jobs for a tenant. Its lock stays that long, even if the job ends
 // sooner, so that no machine does it again in the same round.
 const period = time.Hour
 
-// round does the job for each tenant that no other machine has done it for in this period, in an
-// order of its own, so that the machines do not meet at every tenant. It goes on when one fails,
-// and returns all that went wrong.
+// round does the job for each tenant for which no other machine has done it in this period. The
+// order is random, so that the machines do not meet at every tenant. It goes on when a job fails,
+// and returns all errors.
 func round(ctx context.Context, locks *redlock.Locker, tenants []string, job func(ctx context.Context, tenant string) error) error {
 	var work errgroup.Group
 	work.SetLimit(atOnce)

@@ -49,8 +49,8 @@ func run(ctx context.Context, args []string) error {
 	})
 }
 
-// both runs fn under the locks of two accounts. Transfers that go opposite ways do not wait for
-// each other in a circle, whichever account they name first.
+// both runs fn under the locks of two accounts. Two transfers in opposite directions do not wait
+// for each other in a circle, whichever account they name first.
 //
 // The context that fn gets ends as soon as either lock is lost.
 func both(ctx context.Context, locks *redlock.Locker, a, b string, fn func(context.Context) error) error {

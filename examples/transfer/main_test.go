@@ -87,7 +87,7 @@ func TestTheLossOfEitherLockEndsTheWork(t *testing.T) {
 func TestATransferToOneselfNeedsOneLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		// who waits for his own lock waits for ever
+		// a caller that waits for its own lock waits forever
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		q := redlocktest.New(t, 5)

@@ -1,5 +1,5 @@
-// Command worker takes jobs from a queue that may deliver one twice, and does each once at a time,
-// however long it takes.
+// Command worker takes jobs from a queue that may deliver a job twice. It never does a job twice at
+// the same time, however long it takes.
 //
 //	seq 1 9 | REDLOCK_NODES=127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 go run ./examples/worker
 package main
@@ -54,9 +54,9 @@ type worker struct {
 	convert func(ctx context.Context, job string, token uint64) error
 }
 
-// handle does the job, which may take hours: the lease is renewed until then, though its TTL is
-// short, so that the job of a worker that crashes is soon another's. If the lease is lost the job's
-// context ends.
+// handle does the job, which may take hours. The lease has a short TTL and is renewed until the job
+// ends, so that another worker soon gets the job of a worker that crashes. If the lease is lost,
+// the job's context ends.
 func (w *worker) handle(ctx context.Context, job string) error {
 	err := w.locks.TryDo(ctx, "job:"+job, func(ctx context.Context, lease *redlock.Lease) error {
 		return w.convert(ctx, job, lease.Fence())
@@ -67,8 +67,8 @@ func (w *worker) handle(ctx context.Context, job string) error {
 	return err
 }
 
-// convert stores its result with the token, and the store refuses a lower one than it has seen: see
-// examples/fencing.
+// convert stores its result with the token, and the store refuses a token lower than one it has
+// seen: see examples/fencing.
 func convert(ctx context.Context, job string, token uint64) error {
 	log.Printf("job %s, token %d", job, token)
 	select {

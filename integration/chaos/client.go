@@ -24,7 +24,7 @@ const (
 	contenders = 2 // of each client process, for one name, while masters are frozen for long
 )
 
-// orders are what a client process is started with.
+// orders are the settings that a client process is started with.
 type orders struct {
 	ID    int
 	Seed  uint64
@@ -34,7 +34,7 @@ type orders struct {
 	Rate  float64       // of its clock
 }
 
-// A report is what a client process tells, one a line.
+// A report is what a client process reports, one on each line.
 type report struct {
 	What   string // see below
 	Lease  int    `json:",omitempty"`
@@ -46,15 +46,15 @@ type report struct {
 	Text   string `json:",omitempty"`
 }
 
-// What clients tell.
+// What clients report.
 const (
-	// a lease: Lock was Called, and returned At; it lasts Until, unless it renews itself.
+	// a lease: Lock was Called, and returned At; it lasts Until, unless it is renewed.
 	locked = "locked"
-	ended  = "ended"  // a lease: it ended At; released says how that went on
+	ended  = "ended"  // a lease: it ended At; freed says when it was released
 	freed  = "freed"  // a lease: a majority had released it At
-	write  = "write"  // to the resources, under Token
-	failed = "failed" // to get a lock: it was Called, and returned At; Text says why
-	broken = "broken" // something that must not be, and Text says what
+	write  = "write"  // a write to the resources, with Token
+	failed = "failed" // an attempt: Lock was Called, and returned At; Text says why
+	broken = "broken" // a promise, and Text says which
 )
 
 // A worker is one process of clients.
@@ -68,7 +68,7 @@ type worker struct {
 	out *json.Encoder
 }
 
-// work is what a client process does until its input ends. Its input are orders to its clock.
+// work is the work of a client process until its input ends. Its input is orders to its clock.
 func work(text string) error {
 	w := &worker{out: json.NewEncoder(os.Stdout)}
 	if err := json.Unmarshal([]byte(text), &w.orders); err != nil {
@@ -129,10 +129,10 @@ func (w *worker) obey(order string) {
 func (w *worker) tell(r report) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	_ = w.out.Encode(r) // it is over when nobody listens
+	_ = w.out.Encode(r) // the parent has ended if this fails
 }
 
-// loop takes locks and lets go of them.
+// loop takes locks and releases them.
 func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		name := fmt.Sprintf("shared-%d", random.IntN(names))
@@ -154,7 +154,7 @@ func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// contend takes a lock and lets go of it again and again, for a while: "name 3s".
+// contend takes a lock and releases it again and again, for a while: "name 3s".
 func (w *worker) contend(ctx context.Context, text string) {
 	name, length, _ := strings.Cut(text, " ")
 	d, err := time.ParseDuration(length)
@@ -184,7 +184,7 @@ func (w *worker) contend(ctx context.Context, text string) {
 	}
 }
 
-// keep takes a lock, tells so, and keeps it for as long as it lasts.
+// keep takes a lock, reports that, and keeps it for as long as it lasts.
 func (w *worker) keep(ctx context.Context, name string) {
 	called := clocks.Monotonic()
 	lease, err := w.locker.Lock(ctx, name, redlock.WithWait(w.TTL/4))
@@ -218,8 +218,8 @@ func (w *worker) take(ctx context.Context, name string, renews bool, random *ran
 	return w.locker.Lock(ctx, name, opts...)
 }
 
-// hold does what holders do: work a little, write, let go. Some hold for longer, some crash without
-// a word, and some look at their lease, pause for too long, and write.
+// hold does what holders do: work a little, write, release. Some hold for longer, some stop without
+// a release, and some look at their lease, pause for too long, and write.
 func (w *worker) hold(ctx context.Context, lease *redlock.Lease, renews bool, r report, random *rand.Rand) {
 	act := random.IntN(1000)
 	paused := act == 0 && !renews
@@ -242,7 +242,7 @@ func (w *worker) hold(ctx context.Context, lease *redlock.Lease, renews bool, r 
 	w.release(lease, r)
 }
 
-// release lets go of the lease.
+// release releases the lease.
 func (w *worker) release(lease *redlock.Lease, r report) {
 	r.What, r.At = ended, clocks.Monotonic()
 	r.At = min(r.At, w.clock.real(lease.Until()))
@@ -256,7 +256,7 @@ func (w *worker) release(lease *redlock.Lease, r report) {
 	}
 }
 
-// outcome is a word for why a lock was not had.
+// outcome returns a word for why a lock was not taken.
 func outcome(err error) string {
 	switch {
 	case errors.Is(err, redlock.ErrHeld):

@@ -23,7 +23,7 @@ type process struct {
 	id    int
 	cmd   *exec.Cmd
 	in    io.WriteCloser
-	heard chan struct{} // closed once all it said has been noted
+	heard chan struct{} // closed when all its reports have been recorded
 }
 
 // startClient starts a client in that place.
@@ -31,7 +31,7 @@ func (r *run) startClient(ctx context.Context, place int) error {
 	r.mu.Lock()
 	r.started++
 	o := orders{ID: r.started, Seed: r.random.Uint64(), Nodes: r.servers.addrs(), TTL: ttl, Rate: 1}
-	if !r.wild { // clocks that run at different rates, as far as that is allowed for
+	if !r.wild { // clocks run at different rates, within the assumption
 		o.Guard, o.Rate = ttl, 0.996+0.008*r.random.Float64()
 	}
 	r.mu.Unlock()
@@ -62,7 +62,7 @@ func (r *run) startClient(ctx context.Context, place int) error {
 	return nil
 }
 
-// listen notes what the client says.
+// listen records what the client reports.
 func (p *process) listen(out io.Reader, to *record) {
 	defer close(p.heard)
 	for in := json.NewDecoder(out); ; {
@@ -81,7 +81,7 @@ func (p *process) order(text string) error {
 	return err
 }
 
-// crash kills the client, and with it what it holds.
+// crash kills the client, which ends its leases.
 func (p *process) crash(to *record) {
 	_ = p.signal(syscall.SIGKILL)
 	at := clocks.Monotonic()
@@ -90,7 +90,7 @@ func (p *process) crash(to *record) {
 	to.died(p.id, at)
 }
 
-// stop has the client finish.
+// stop makes the client finish.
 func (p *process) stop() error {
 	_ = p.in.Close()
 	timer := time.AfterFunc(time.Minute, func() { _ = p.signal(syscall.SIGKILL) })
@@ -102,12 +102,12 @@ func (p *process) stop() error {
 	return nil
 }
 
-// A record is what the clients said.
+// A record holds what the clients reported.
 type record struct {
 	mu       sync.Mutex
 	leases   map[[2]int]*holding // by client and its number
 	over     []history.Lease
-	wants    []history.Want // that came to nothing
+	wants    []history.Want // attempts that got no lock
 	failures map[string]int
 	broken   []string
 	writes   int
@@ -165,7 +165,7 @@ func (r *record) holds(client int, name string) bool {
 	return false
 }
 
-// died notes that a client was killed: what it held ended then at the latest.
+// died records that a client was killed: its leases ended then at the latest.
 func (r *record) died(client int, at int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,7 +178,7 @@ func (r *record) died(client int, at int64) {
 	}
 }
 
-// history is what all of them went through.
+// history returns the leases of all clients.
 func (r *record) history() []history.Lease {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -189,13 +189,13 @@ func (r *record) history() []history.Lease {
 	return r.over
 }
 
-// A resource is what the locks protect. One checks tokens, as every resource should that must not
-// be harmed; one does not.
+// A resource is what the locks protect. One resource checks tokens, as each resource should that
+// must not be harmed; the other does not.
 type resource struct {
 	checks   bool
 	greatest map[string]uint64
 	refused  int // stale writes
-	let      int // stale writes that were let in
+	let      int // stale writes that were accepted
 }
 
 func (r *resource) write(name string, token uint64) {

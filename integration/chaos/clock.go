@@ -13,7 +13,7 @@ type skewed struct {
 	mu     sync.Mutex
 	rate   float64
 	offset time.Duration // of the wall clock
-	now    time.Time     // what it showed
+	now    time.Time     // what the clock showed
 	then   int64         // at this real time
 }
 
@@ -28,7 +28,7 @@ func (c *skewed) Now() time.Time {
 	return c.read(clocks.Monotonic())
 }
 
-// read is what the clock shows at a real time. With mu held.
+// read returns what the clock shows at a real time. mu is held.
 func (c *skewed) read(at int64) time.Time {
 	return c.now.Add(time.Duration(float64(at-c.then) * c.rate))
 }
@@ -45,21 +45,21 @@ func (c *skewed) AfterFunc(d time.Duration, f func()) redlock.Timer {
 	return &skewedTimer{time.AfterFunc(c.stretch(d), f), c}
 }
 
-// stretch is how long d by this clock takes.
+// stretch returns the real duration of d by this clock.
 func (c *skewed) stretch(d time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Duration(float64(d) / c.rate)
 }
 
-// real is the real time at which the clock showed, or will show, t.
+// real returns the real time at which the clock showed, or will show, t.
 func (c *skewed) real(t time.Time) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.then + int64(float64(t.Sub(c.now))/c.rate)
 }
 
-// run changes the rate.
+// run sets the rate.
 func (c *skewed) run(rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,19 +14,19 @@ import (
 	"github.com/go-redlock/redlock/integration/history"
 )
 
-// A fault is something that goes wrong with one server, or one client process.
+// A fault is a failure of one server, or of one client process.
 type fault struct {
 	name    string
-	client  bool // it strikes a client
+	client  bool // its victim is a client
 	wild    bool // the library's assumptions do not allow it
-	forgets bool // the server loses what it was told
-	refuses bool // it refuses connections meanwhile
-	// it strikes two servers for many node timeouts, and nothing else happens meanwhile: locks must
-	// go from hand to hand
+	forgets bool // the server loses its data
+	refuses bool // the server refuses connections meanwhile
+	// it has two servers as victims for many node timeouts, without any other fault: locks must
+	// still be handed over
 	long bool
 
-	// strike begins it, on the victim of that number, and returns what ends it, nil if it has no
-	// duration.
+	// strike begins the fault, on the victim with that number, and returns the function that ends
+	// it, nil if it has no duration.
 	strike func(ctx context.Context, r *run, victim int) (end func() error, err error)
 }
 
@@ -93,16 +93,16 @@ func freeze(ctx context.Context, r *run, victim int) (func() error, error) {
 	return func() error { _, err := docker(ctx, "unpause", s.id); return err }, s.pause(ctx)
 }
 
-// A blow is a fault with its victim.
+// A blow is a fault and its victim.
 type blow struct {
 	*fault
 	victim int
 	end    func() error
 }
 
-// blows chooses what is to go wrong at once: a few faults, each with one victim, or with most of
-// the servers, or a long one. Within the assumptions one server at most forgets, and the next only
-// when the restart guard has let it serve again.
+// blows chooses faults that happen at the same time: a few faults, each with one victim, or with
+// most of the servers, or a long one. Within the assumptions at most one server forgets, and the
+// next one only when the restart guard has let the first serve again.
 func (r *run) blows() []*blow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,7 +112,7 @@ func (r *run) blows() []*blow {
 	for range 1 + r.random.IntN(5) {
 		f := &faults[r.random.IntN(len(faults))]
 		if len(r.only) > 0 && !slices.Contains(r.only, f.name) || !r.wild && (f.wild || f.forgets && forgot) {
-			continue // a round with less is as good
+			continue // a round with fewer faults is good too
 		}
 		if f.long {
 			pair := r.random.Perm(size)
@@ -129,7 +129,7 @@ func (r *run) blows() []*blow {
 	return chosen
 }
 
-// victims chooses whom a fault strikes. With mu held.
+// victims chooses the victims of a fault. mu is held.
 func (r *run) victims(f *fault) []int {
 	if f.client {
 		return r.random.Perm(len(r.clients))[:1]
@@ -141,7 +141,7 @@ func (r *run) victims(f *fault) []int {
 	return all[:1]
 }
 
-// round lets some things go wrong at once, mends them, and takes the time until a fresh name can be
+// round begins some faults at once, ends them, and measures the time until a new name can be
 // locked.
 func (r *run) round(ctx context.Context) error {
 	blows := r.blows()
@@ -197,8 +197,8 @@ type orphan struct {
 	died time.Time
 }
 
-// orphan has a client take a lock that nobody else wants, and kills it. Where no lock can be had
-// just then it is only killed.
+// orphan makes a client take a lock that nobody else wants, and kills the client. If the lock
+// cannot be taken at that moment, the client is only killed.
 func (r *run) orphan(ctx context.Context, p *process) {
 	name := r.fresh()
 	if p.order("hold "+name) == nil {
@@ -215,9 +215,10 @@ func (r *run) orphan(ctx context.Context, p *process) {
 	}
 }
 
-// inherit takes the time until the locks of clients that were killed can be had: their TTL, or
-// until all was mended, and what a fresh name may take. A server in quarantine is one less, while
-// what was in the sockets of others that were frozen takes the lock there for another TTL.
+// inherit measures the time until the locks of killed clients can be taken. Allowed are their TTL,
+// or the time until the faults ended, and what a new name may take. One server fewer grants locks
+// while it is in quarantine, and requests that waited in the sockets of frozen servers take the
+// lock there for another TTL.
 func (r *run) inherit(ctx context.Context, mended time.Time, bound time.Duration) error {
 	for _, o := range r.orphans {
 		lease, err := r.prober.Lock(ctx, o.name, redlock.WithWait(time.Minute))
@@ -236,7 +237,7 @@ func (r *run) inherit(ctx context.Context, mended time.Time, bound time.Duration
 	return nil
 }
 
-// contend has all clients want one lock for that long.
+// contend makes all clients want one lock for that long.
 func (r *run) contend(ctx context.Context, lasts time.Duration) error {
 	s := span{from: clocks.Monotonic()}
 	order := fmt.Sprintf("contend %s %v", r.fresh(), lasts)
@@ -254,8 +255,8 @@ func (r *run) contend(ctx context.Context, lasts time.Duration) error {
 // A span is the time of a long fault, by the machine's monotonic clock.
 type span struct{ from, to int64 }
 
-// idle is for how long nobody had a lock that somebody wanted, at most, in each of the long faults.
-// A majority serves all the while.
+// idle computes, for each of the long faults, the longest time for which nobody had a lock that
+// somebody wanted. A majority serves all the time.
 func (r *run) idle(leases []history.Lease) (longest []recovery) {
 	for _, s := range r.long {
 		longest = append(longest, recovery{history.Idle(leases, r.record.wants, ttl, s.from, s.to), mostIdle})
@@ -263,10 +264,10 @@ func (r *run) idle(leases []history.Lease) (longest []recovery) {
 	return longest
 }
 
-// A recovery is how long it took until a fresh name could be locked, and how long it may take.
+// A recovery is the time until a new name could be locked, and the time that it may take.
 type recovery struct{ took, bound time.Duration }
 
-// recover is how long after a moment a fresh name could be locked.
+// recover measures how long after a moment a new name could be locked.
 func (r *run) recover(ctx context.Context, since time.Time) (time.Duration, error) {
 	for {
 		lease, err := r.prober.TryLock(ctx, r.fresh())
@@ -292,14 +293,14 @@ func together(blows []*blow, f func(int, *blow)) {
 	all.Wait()
 }
 
-// upTo is a random duration below d.
+// upTo returns a random duration below d.
 func (r *run) upTo(d time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return time.Duration(r.random.Int64N(int64(d)))
 }
 
-// shift is how far a clock is shifted: hours, or seconds, either way.
+// shift returns by how much a clock is shifted: hours or seconds, forward or back.
 func (r *run) shift() time.Duration {
 	d := r.upTo(10 * time.Second).Round(time.Second)
 	if r.upTo(2) == 0 {

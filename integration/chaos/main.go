@@ -1,5 +1,5 @@
-// Command chaos runs clients of the library over five masters in containers, and lets what can go
-// wrong go wrong at random. It ends with a report.
+// Command chaos runs clients of the library over five masters in containers, with random faults. It
+// ends with a report.
 //
 //	go run ./chaos -for 2m            # within the library's assumptions: exits with 1 if any promise was broken
 //	go run ./chaos -for 1h -wild      # beyond them: counts what happens
@@ -40,21 +40,21 @@ const (
 	ttl         = 2 * time.Second
 	nodeTimeout = ttl / 20
 
-	// longFault is how long two masters are frozen at least; twice that at most.
+	// longFault is the least time for which two masters are frozen; the greatest is twice that.
 	longFault = 20 * nodeTimeout
-	// mostIdle is how long a lock may be idle meanwhile though somebody wants it.
+	// mostIdle is how long a lock may be idle meanwhile although somebody wants it.
 	mostIdle = 6 * nodeTimeout
 
 	// settling is how long after the last client has gone a lock may still appear and expire.
 	settling = 20 * time.Second
-	// stuck is by how much a recovery is never late, however busy the machine.
+	// stuck is how late a recovery may be at most, however busy the machine is.
 	stuck = 5 * time.Second
 )
 
 // A run is one run of chaos.
 type run struct {
 	wild    bool
-	only    []string // the faults that may happen; all if there are none
+	only    []string // the faults that may happen; all if it is empty
 	servers *servers
 	clients []*process
 	prober  *redlock.Locker
@@ -67,7 +67,7 @@ type run struct {
 	orphans    []orphan
 	inherited  []recovery // of the locks of clients that were killed
 	long       []span     // the long faults
-	idled      []recovery // in each of them: for how long a lock was idle
+	idled      []recovery // how long a lock was idle in each of them
 	left       []string   // lock keys
 	lasted     time.Duration
 
@@ -77,7 +77,7 @@ type run struct {
 }
 
 func main() {
-	redis.SetLogger(silence{}) // it tells of each connection that fails
+	redis.SetLogger(silence{}) // it would report each connection that fails
 	if text := os.Getenv(environment); text != "" {
 		if err := work(text); err != nil {
 			fmt.Fprintln(os.Stderr, "client:", err)
@@ -128,7 +128,7 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// images are what the servers are made of, in turn.
+// images returns the images of the servers, which are used in turn.
 func images() []string {
 	if list := os.Getenv("REDLOCK_TEST_IMAGES"); list != "" {
 		return strings.Split(list, ",")
@@ -136,7 +136,7 @@ func images() []string {
 	return []string{"redis:8", "valkey/valkey:9"}
 }
 
-// live starts everything, lets things go wrong for that long, and ends everything.
+// live starts everything, makes faults for that long, and ends everything.
 func (r *run) live(ctx context.Context, length time.Duration) (err error) {
 	if r.servers, err = startServers(ctx, images(), r.wild); err != nil {
 		return err
@@ -186,10 +186,10 @@ func (r *run) openProber(ctx context.Context) error {
 	return r.prober.Bootstrap(ctx)
 }
 
-// fresh is a name that nobody has used.
+// fresh returns a name that nobody has used.
 func (r *run) fresh() string { return fmt.Sprintf("fresh-%d", r.probes.Add(1)) }
 
-// watch takes the longest time in which no lock could be had.
+// watch measures the longest time for which no lock could be taken.
 func (r *run) watch(ctx context.Context) {
 	last := time.Now()
 	for ctx.Err() == nil {
@@ -202,9 +202,9 @@ func (r *run) watch(ctx context.Context) {
 	}
 }
 
-// leftovers finds the lock keys that outlive everybody. A request that a server did not get to see
-// while it was frozen or cut off may be carried out long after its client has gone, when TCP sends
-// it once more; what it leaves then lasts for its TTL.
+// leftovers finds the lock keys that are left after all clients have ended. A server that was
+// frozen or cut off may carry out a request long after its client has ended, when TCP sends it
+// again; the key that it sets then lasts for its TTL.
 func (r *run) leftovers(ctx context.Context) error {
 	if err := r.prober.Close(ctx); err != nil {
 		return err
@@ -238,7 +238,7 @@ func (r *run) leftovers(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// locks are the locks on a server with the rest of their lives.
+// locks returns the locks on a server and how long they will last.
 func locks(ctx context.Context, c *redis.Client) (map[string]time.Duration, error) {
 	found := make(map[string]time.Duration)
 	keys := c.Scan(ctx, 0, "*", 1000).Iterator()
@@ -251,7 +251,7 @@ func locks(ctx context.Context, c *redis.Client) (map[string]time.Duration, erro
 		if err != nil {
 			return nil, err
 		}
-		if life != -2 { // it has gone meanwhile
+		if life != -2 { // it has expired meanwhile
 			found[k] = life
 		}
 	}
@@ -285,7 +285,8 @@ func (r *run) report(v *history.Verdict) {
 	fmt.Printf("lock keys left: %d, %v after the last client had gone\n", len(r.left), r.lasted.Round(time.Millisecond))
 }
 
-// judge returns what broke a promise of the library's. Beyond the assumptions little is promised.
+// judge returns the promises of the library that were broken. Beyond the assumptions little is
+// promised.
 func (r *run) judge(v *history.Verdict) error {
 	wrong := r.record.broken
 	if !r.wild {
@@ -303,8 +304,8 @@ func (r *run) judge(v *history.Verdict) error {
 	return errors.New("broken promises:\n" + strings.Join(wrong[:min(len(wrong), 20)], "\n"))
 }
 
-// late are the faults after which service was not back in time. A machine that does other work as
-// well is late now and then: so what counts is the median, and that nothing got stuck.
+// late returns the faults after which service was not back in time. A machine that does other work
+// too is late now and then, so the median counts, and that nothing got stuck.
 func (r *run) late() (wrong []string) {
 	for _, name := range sorted(r.recovered) {
 		took, bound := median(r.recovered[name])
@@ -325,7 +326,7 @@ func (r *run) late() (wrong []string) {
 	return wrong
 }
 
-// median is the median time, and the median bound.
+// median returns the median time and the median bound.
 func median(all []recovery) (took, bound time.Duration) {
 	sorted := slices.SortedFunc(slices.Values(all), func(a, b recovery) int { return cmp.Compare(a.took-a.bound, b.took-b.bound) })
 	m := sorted[len(sorted)/2]

@@ -13,7 +13,7 @@ import (
 // connections.
 type proxy struct {
 	addr  string
-	delay atomic.Int64 // of what goes either way
+	delay atomic.Int64 // in either direction
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -72,7 +72,7 @@ func (p *proxy) serve(l net.Listener) {
 	}
 }
 
-// carry connects a client with the server for as long as both want it.
+// carry connects a client with the server until one of them closes the connection.
 func (p *proxy) carry(client net.Conn) {
 	defer p.keep(client)()
 	p.mu.Lock()
@@ -91,7 +91,7 @@ func (p *proxy) carry(client net.Conn) {
 	p.pump(client, server)
 }
 
-// keep notes a connection. What it returns closes it.
+// keep records a connection, and returns a function that closes it.
 func (p *proxy) keep(c net.Conn) func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +104,7 @@ func (p *proxy) keep(c net.Conn) func() {
 	}
 }
 
-// pump copies, late if need be. What comes while it waits goes along.
+// pump copies data, with the delay. Data that arrives during the delay is sent with it.
 func (p *proxy) pump(to io.Writer, from io.Reader) {
 	buffer := make([]byte, 64<<10)
 	for {

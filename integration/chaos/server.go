@@ -33,7 +33,7 @@ type servers struct {
 	all []*server
 }
 
-// startServers starts five masters, of the images in turn. If their clocks are to be shifted this
+// startServers starts five masters from the images in turn. If their clocks will be shifted, this
 // machine needs gcc.
 func startServers(ctx context.Context, images []string, shifting bool) (*servers, error) {
 	dir, err := os.MkdirTemp("", "redlock-chaos-")
@@ -84,7 +84,7 @@ func (s *servers) stop() {
 	_ = os.RemoveAll(s.dir)
 }
 
-// create starts the container for the first time, with that library loaded, if any.
+// create starts the container for the first time, with that library preloaded, if any.
 func (s *server) create(ctx context.Context, library string) error {
 	if err := os.MkdirAll(s.dir, 0o777); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (s *server) create(ctx context.Context, library string) error {
 	return s.connect(ctx)
 }
 
-// connect finds out where the container is now, and lets clients through once it answers.
+// connect finds out the container's current address, and lets clients through when it answers.
 func (s *server) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -158,8 +158,7 @@ func (s *server) start(ctx context.Context) error {
 	return s.connect(ctx)
 }
 
-// pause freezes the server. A busy kernel may need more than one try to get hold of all its
-// threads.
+// pause freezes the server. A busy kernel may need more than one try to freeze all its threads.
 func (s *server) pause(ctx context.Context) error {
 	var err error
 	for range 5 {

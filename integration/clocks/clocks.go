@@ -1,5 +1,5 @@
 // Package clocks reads the clock that all processes of a machine share, and shifts the clocks of
-// single ones.
+// single processes.
 package clocks
 
 import (
@@ -28,30 +28,31 @@ func Preload() (string, error) {
 	return found[0], nil
 }
 
-// Environment has a server that starts with it shift its time of day by what [Shift] wrote into
-// that file. Its monotonic clock runs on.
+// Environment returns variables that make a server shift its time of day by the offset that [Shift]
+// wrote to that file. Its monotonic clock is not shifted.
 //
 // Debian's servers take jemalloc from a library, which reads the clock with its lock held.
-// libfaketime allocates when it first sees that, and would wait for the lock for ever: so it is
-// given the allocator of libc. Redis 7.0 takes that; Redis 8 and Valkey crash, see [Build].
+// libfaketime allocates when it first intercepts that, and would wait for the lock forever. So the
+// server gets the allocator of libc. That works with Redis 7.0; Redis 8 and Valkey crash, see
+// [Build].
 func Environment(library, file string) []string {
 	return []string{
 		"LD_PRELOAD=" + library + " libc.so.6",
 		"FAKETIME_TIMESTAMP_FILE=" + file,
-		"FAKETIME_NO_CACHE=1", // it sees a shift at once
+		"FAKETIME_NO_CACHE=1", // so that a shift takes effect at once
 		"FAKETIME_DONT_FAKE_MONOTONIC=1",
 	}
 }
 
-// Variable is the variable of the environment that tells the library of [Build] which file its
-// offset is in.
+// Variable is the environment variable that names the file with the offset for the library of
+// [Build].
 const Variable = "REDLOCK_CLOCK"
 
 //go:embed shift/clock.c
 var shifter []byte
 
-// Build makes a library that shifts the clock of a process it is preloaded into, whatever its
-// allocator. It needs gcc.
+// Build makes a library that shifts the clock of the process that preloads it, whatever allocator
+// the process uses. It needs gcc.
 func Build(ctx context.Context, library string) error {
 	gcc := exec.CommandContext(ctx, "gcc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", library, "-")
 	gcc.Stdin = bytes.NewReader(shifter)
@@ -61,8 +62,8 @@ func Build(ctx context.Context, library string) error {
 	return nil
 }
 
-// Shift sets the offset in that file, in whole seconds. The file stays the same and as long as it
-// was, for processes look into it.
+// Shift writes the offset to that file, in whole seconds. It keeps the file and its length, because
+// processes have it open.
 func Shift(file string, d time.Duration) error {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
@@ -76,7 +77,7 @@ func Shift(file string, d time.Duration) error {
 func Monotonic() int64 {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
-		panic(err) // no Linux is without it
+		panic(err) // every Linux has it
 	}
 	return t.Nano()
 }

@@ -1,5 +1,5 @@
-// Package distance_test holds what is aimed at over masters that are some way off, with tolerances
-// for a busy machine. The benchmarks measure the same.
+// Package distance_test checks the goals for distant masters, with tolerances for a busy machine.
+// The benchmarks measure the same.
 package distance_test
 
 import (
@@ -15,8 +15,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Each scenario is measured once, for all of its marks. None is skipped: without /dev/net/tun it
-// fails.
+// Each scenario is measured once, for all of its marks. No scenario is skipped: without
+// /dev/net/tun the test fails.
 func TestMarksOverMastersThatAreSomeWayOff(t *testing.T) {
 	for _, s := range marks.Scenarios {
 		todo := slices.DeleteFunc(slices.Clone(marks.Marks), func(m marks.Mark) bool { return m.Scenario != s.Name || m.Rival != "" })

@@ -1,6 +1,6 @@
-// Package history judges what the holders of locks went through: whether leases overlapped, whether
-// tokens were unique and rose, and whether there is an order of all events in which a single lock
-// could have done the same (porcupine finds it, or draws where it fails).
+// Package history judges the recorded leases of locks: whether leases overlapped, whether tokens
+// were unique and rising, and whether there is an order of all events that is possible for a single
+// lock (porcupine finds one, or draws where none exists).
 package history
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// Unknown is the time of what has no known end.
+// Unknown is the time of an end that is not known.
 const Unknown = math.MaxInt64
 
 // A Lease is one lease as its holder saw it. All times are nanoseconds of one clock that all
@@ -25,15 +25,15 @@ type Lease struct {
 
 	Called int64 // Lock was called
 	Locked int64 // and returned
-	// the holder let go or lost it: just before Unlock was called, or at the deadline; Unknown:
-	// never seen to end
+	// when the holder released or lost it: just before Unlock was called, or at the deadline;
+	// Unknown if no end was seen
 	Ended int64
-	Freed int64 // a majority is known to have released it; Unknown if nobody knows
+	Freed int64 // when a majority had released it; Unknown if nobody knows
 }
 
-// A Verdict is what is wrong with a history.
+// A Verdict lists what is wrong with a history.
 type Verdict struct {
-	Overlaps []string // two held one name at one time
+	Overlaps []string // two leases of one name at one time
 	// tokens that repeat, or are below one that was returned before their Lock was called
 	Tokens  []string
 	Illegal []porcupine.LinearizationInfo
@@ -50,7 +50,7 @@ func Check(leases []Lease) Verdict {
 	return v
 }
 
-// Draw writes the first history that no single lock could have had to an HTML file.
+// Draw writes the first history that is impossible for a single lock to an HTML file.
 func (v *Verdict) Draw(path string) error {
 	if len(v.Illegal) == 0 {
 		return nil
@@ -84,8 +84,8 @@ func overlaps(leases []Lease) (found []string) {
 	return found
 }
 
-// disorder finds tokens that repeat, or do not exceed one that was returned before their own Lock
-// began.
+// disorder finds tokens that repeat, or are not greater than one that was returned before their own
+// Lock began.
 func disorder(leases []Lease) (found []string) {
 	called := slices.SortedFunc(slices.Values(leases), func(a, b Lease) int { return cmp.Compare(a.Called, b.Called) })
 	seen := make(map[uint64]bool)
@@ -113,27 +113,27 @@ type step struct {
 	token uint64
 }
 
-// state is a lock.
+// state is the state of a lock.
 type state struct {
 	owner int // the lease that has it, or -1
 	token uint64
 }
 
 // model is one lock: it is taken when it is free, with a token above the last, and freed by its
-// owner. An attempt whose outcome nobody knows is left out, for it is always allowed to have done
-// nothing that others could see; a lease with no known end may end at any time after its holder let
-// go.
+// owner. An attempt with an unknown outcome is left out, because it may always have done nothing
+// that others could see. A lease with no known end may end at any time after its holder released
+// it.
 var model = porcupine.Model{
 	Init: func() any { return state{owner: -1} },
 	Step: func(s, input, _ any) (bool, any) {
-		at, do := s.(state), input.(step) //nolint:forcetypeassert // they are nothing else
+		at, do := s.(state), input.(step) //nolint:forcetypeassert // they have these types
 		if do.take {
 			return at.owner == -1 && (do.token == 0 || do.token > at.token), state{do.lease, max(do.token, at.token)}
 		}
 		return at.owner == do.lease, state{-1, at.token}
 	},
 	DescribeOperation: func(input, _ any) string {
-		do := input.(step) //nolint:forcetypeassert // it is nothing else
+		do := input.(step) //nolint:forcetypeassert // it has this type
 		if do.take {
 			return fmt.Sprintf("lock: token %d", do.token)
 		}
@@ -143,15 +143,15 @@ var model = porcupine.Model{
 }
 
 const (
-	// stretch is how many leases are put to porcupine at a time. Leaving out leases makes no
-	// history worse, so stretches can be judged by themselves; what lies between two of them,
-	// overlaps and disorder see.
+	// stretch is how many leases porcupine judges at a time. A possible history stays possible if
+	// leases are left out, so stretches can be judged separately; overlaps and disorder compare
+	// leases of different stretches.
 	stretch = 1000
-	// patience is how long it may look at one.
+	// patience is how long porcupine may take for one stretch.
 	patience = 30 * time.Second
 )
 
-// illegal finds stretches that no single lock could have had.
+// illegal finds stretches that are impossible for a single lock.
 func illegal(leases []Lease) (found []porcupine.LinearizationInfo) {
 	for some := range slices.Chunk(leases, stretch) {
 		if result, info := porcupine.CheckOperationsVerbose(model, operations(some), patience); result == porcupine.Illegal {

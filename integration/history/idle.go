@@ -12,8 +12,9 @@ type Want struct {
 	Called, Ended int64
 }
 
-// Idle is the longest time, between two moments, for which nobody had a lock though somebody wanted
-// it the whole time. What nobody is known to have released counts as held for another TTL.
+// Idle returns the longest time, between two moments, for which nobody had a lock although somebody
+// wanted it the whole time. A lease that is not known to have been released counts as held for
+// another TTL.
 func Idle(leases []Lease, wants []Want, ttl time.Duration, from, to int64) (longest time.Duration) {
 	changes := make(map[string][]change)
 	add := func(name string, begin, end int64, held, wanted int) {
@@ -38,13 +39,13 @@ func Idle(leases []Lease, wants []Want, ttl time.Duration, from, to int64) (long
 	return longest
 }
 
-// A change is how many more, or fewer, hold a lock and want it from a moment on.
+// A change says how many more, or fewer, hold a lock and want it from a moment on.
 type change struct {
 	at           int64
 	held, wanted int
 }
 
-// idle is the longest time for which nobody holds what somebody wants.
+// idle returns the longest time for which nobody holds the lock and somebody wants it.
 func idle(changes []change) (longest time.Duration) {
 	slices.SortFunc(changes, func(a, b change) int { return cmp.Compare(a.at, b.at) })
 	held, wanted, since := 0, 0, int64(-1)

@@ -1,6 +1,6 @@
-// Command minority measures contended locks while a minority of the masters is away: frozen, which
-// connections survive, beside killed, which refuses them, by turns. A frozen minority should cost
-// no more than a killed one.
+// Command minority measures contended locks while a minority of the masters is away, by turns
+// frozen (connections stay open) and killed (connections are refused). A frozen minority should
+// cost no more than a killed one.
 //
 //	go run ./minority -for 10s
 //
@@ -40,14 +40,14 @@ const (
 	stampede    = 10
 
 	// The marks.
-	keeps       = 0.9 // of the locks that are had with as many masters killed
+	keeps       = 0.9 // of the locks that are taken with as many masters killed
 	longestWait = 750 * time.Millisecond
 	longestIdle = 500 * time.Millisecond
 	lostRounds  = 1e-4 // in which no TryLock wins
-	tryTimeouts = 4    // that TryLock takes at most, but for one in a hundred
+	tryTimeouts = 4    // that TryLock takes at most, except one in a hundred
 )
 
-// A mode is how locks are taken.
+// A mode says how locks are taken.
 type mode struct {
 	plain bool
 	tries int // in a hundred that do not wait
@@ -101,10 +101,10 @@ func main() {
 	}
 }
 
-// away says what happens to a minority of the masters.
+// away says what happens to the minority of the masters.
 var away = []string{"frozen", "killed"}
 
-// begin starts masters of which the last few go away once settle was called.
+// begin starts masters, the last few of which go away when settle is called.
 func begin(count int) (s *redisserver.Servers, leave func(how string) error, err error) {
 	s, err = redisserver.Start(count)
 	if err != nil {
@@ -122,7 +122,7 @@ func begin(count int) (s *redisserver.Servers, leave func(how string) error, err
 	return s, leave, nil
 }
 
-// lockers makes Lockers with connections of their own, which have all been used once.
+// lockers makes Lockers with connections of their own, and uses each of them once.
 func lockers(addrs []string, count int, opts []redlock.Option, wrap func(wire.Node) wire.Node) (all []*redlock.Locker, err error) {
 	for range count {
 		nodes, err := pool.Dial(addrs...)
@@ -159,14 +159,14 @@ func closeAll(all []*redlock.Locker) {
 	}
 }
 
-// A turn is what a time under contention came to.
+// A turn is the result of a time under contention.
 type turn struct {
 	locks   int64
 	longest time.Duration // wait
 	idle    time.Duration // the longest time nobody had the lock
 }
 
-// contend has goroutines want the lock for that long.
+// contend makes goroutines want the lock for that long.
 func contend(all []*redlock.Locker, m mode, length time.Duration, held func(from, to time.Time)) (t turn) {
 	var mu sync.Mutex
 	var workers sync.WaitGroup
@@ -246,7 +246,7 @@ func contendedTurn(masters int, m mode, how string, length time.Duration) (t tur
 	return contend(all, m, length, func(_, _ time.Time) {}), nil
 }
 
-// be is one of several processes. It prints when it had the lock.
+// be is the work of one of several processes. It prints when it had the lock.
 func be(addrs []string, m mode, length time.Duration) error {
 	all, err := lockers(addrs, 1, m.options(), asItIs)
 	if err != nil {
@@ -268,7 +268,7 @@ func be(addrs []string, m mode, length time.Duration) error {
 	return nil
 }
 
-// apart measures processes, and for how long the lock was idle though they want it.
+// apart measures processes, and for how long the lock was idle although they wanted it.
 func apart(length time.Duration, _ int) (missed int, err error) {
 	fmt.Printf("%d processes × %d goroutines, %v of work, %v a turn\n", processes, goroutines, work, length)
 	for _, m := range modes() {
@@ -393,9 +393,9 @@ func stampedes(_ time.Duration, rounds int) (missed int, err error) {
 	return missed, nil
 }
 
-// outcomes are those of stampedes.
+// outcomes counts the outcomes of stampedes.
 type outcomes struct {
-	// wrong: told that the lock is held without a majority that says so
+	// wrong: it was reported as held although no majority said so
 	none, two, unsure, wrong int
 	took                     []time.Duration
 }
@@ -424,7 +424,7 @@ func stampedeTurn(how string, jitter time.Duration, rounds int) (o outcomes, err
 	return o, nil
 }
 
-// rush has all try at once.
+// rush makes all try at once.
 func (o *outcomes) rush(all []*redlock.Locker, name string) {
 	var mu sync.Mutex
 	var callers sync.WaitGroup

@@ -1,6 +1,6 @@
-// Command soak keeps one process of the library busy for long, on many names, and shows that it
-// grows no larger: goroutines, memory and connections at the end are those of the beginning. Then
-// many goroutines wait for one name, and each gets its turn.
+// Command soak keeps one process of the library busy for a long time, on many names, and shows that
+// it does not grow: at the end it has as many goroutines and connections and as much memory as at
+// the beginning. Then many goroutines wait for one name, and each gets its turn.
 //
 //	go run ./soak -for 1h
 //
@@ -31,7 +31,7 @@ const (
 	masters = 5
 	workers = 64
 	samples = 20
-	growth  = 1.3 // by which a figure may differ for no reason
+	growth  = 1.3 // by which a figure may differ by chance
 	spare   = 200 // goroutines and connections that may be there by chance
 )
 
@@ -86,7 +86,7 @@ func soak(length time.Duration, names, waiters int) error {
 	return errors.Join(errs...)
 }
 
-// work locks one name after the other, at random; some of them renew themselves.
+// work locks names at random, one after the other; some of the leases are renewed.
 func work(ctx context.Context, locks *redlock.Locker, names int, done *atomic.Int64) {
 	for ctx.Err() == nil {
 		name := fmt.Sprintf("name-%d", rand.IntN(names))
@@ -97,7 +97,7 @@ func work(ctx context.Context, locks *redlock.Locker, names int, done *atomic.In
 	}
 }
 
-// queue has many wait for one name, and returns an error if one does not get it.
+// queue makes many goroutines wait for one name, and returns an error if one does not get it.
 func queue(locks *redlock.Locker, waiters int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
@@ -121,7 +121,7 @@ func queue(locks *redlock.Locker, waiters int) error {
 	return nil
 }
 
-// figures are what must not grow.
+// figures are the figures that must not grow.
 type figures struct {
 	goroutines, connections int
 	memory                  uint64 // bytes on the heap, in use
@@ -144,7 +144,7 @@ func measure(watch *redis.Client) (figures, error) {
 	return f, err
 }
 
-// grown compares the end with the first third, after which all is in place.
+// grown compares the end of the run with its first third, in which the process reaches its size.
 func grown(seen []figures) error {
 	early, late := most(seen[:samples/3]), most(seen[samples-samples/3:])
 	switch {
@@ -156,7 +156,7 @@ func grown(seen []figures) error {
 	return fmt.Errorf("it grew from %v to %v", early, late)
 }
 
-// most is the greatest of each figure.
+// most returns the greatest value of each figure.
 func most(seen []figures) (m figures) {
 	for _, f := range seen {
 		m.goroutines, m.connections, m.memory = max(m.goroutines, f.goroutines), max(m.connections, f.connections), max(m.memory, f.memory)

@@ -15,8 +15,8 @@ import (
 type record struct {
 	name  string
 	token uint64
-	// no later than the attempt that won; 0 where the token may have been reserved before, by
-	// another's attempt
+	// not after the attempt that won; 0 if the token may have been reserved before, by another
+	// attempt
 	began    int64
 	returned int64
 }
@@ -26,7 +26,7 @@ func (r record) String() string {
 }
 
 func (r record) write(to io.Writer) {
-	// a record that is missed fails the run
+	// a missing record fails the run
 	_, _ = fmt.Fprintln(to, r.name, r.token, r.began, r.returned)
 }
 
@@ -51,7 +51,8 @@ func read(file string) ([]record, error) {
 	}
 }
 
-// A verdict is what is wrong with the records. Each entry names the two that do not go together.
+// A verdict lists what is wrong with the records. Each entry names two records that contradict each
+// other.
 type verdict struct {
 	repeated [][2]record
 	falling  [][2]record // the second began after the first had returned, and has the lower token
@@ -82,8 +83,8 @@ func repeated(of []record) (found [][2]record) {
 	return found
 }
 
-// falling goes through the beginnings in order, and knows the greatest token that had been returned
-// before each.
+// falling goes through the beginnings in order, and compares each with the greatest token that had
+// been returned before.
 func falling(of []record) (found [][2]record) {
 	began := slices.SortedFunc(slices.Values(of), func(a, b record) int { return cmp.Compare(a.began, b.began) })
 	returned := slices.SortedFunc(slices.Values(of), func(a, b record) int { return cmp.Compare(a.returned, b.returned) })

@@ -24,16 +24,16 @@ import (
 const environment = "REDLOCK_TOKENS_CLIENT"
 
 const (
-	private = 5 // workers of a client that have a Locker each
-	shared  = 2 // and that share one, so that tokens are handed over within it
+	private = 5 // workers of a client with a Locker each
+	shared  = 2 // workers that share a Locker, so that tokens are handed over within it
 	names   = 8 // they contend for
 
-	// retention outlasts all shifts together.
+	// retention is longer than all shifts together.
 	retention = 48 * time.Hour
 	pace      = 60 * time.Millisecond // between two acquisitions of a worker, at most
 )
 
-// orders are what a client process is started with.
+// orders are the settings that a client process is started with.
 type orders struct {
 	Seed    uint64
 	Nodes   []string
@@ -52,7 +52,7 @@ type client struct {
 	out io.Writer
 }
 
-// work is what a client process does until it has enough, or its input ends.
+// work is the work of a client process until it has enough acquisitions, or its input ends.
 func work(text string) error {
 	c := &client{}
 	if err := json.Unmarshal([]byte(text), &c.orders); err != nil {
@@ -113,7 +113,7 @@ func (c *client) open(w *worker) (*redlock.Locker, error) {
 	return redlock.New(nodes, redlock.WithTTL(ttl), redlock.WithFenceRetention(retention), redlock.WithClock(c.clock), redlock.WithObserver(w))
 }
 
-// A worker takes locks by a Locker and lets go of them.
+// A worker takes locks from a Locker and releases them.
 type worker struct {
 	*client
 	locker *redlock.Locker
@@ -121,8 +121,8 @@ type worker struct {
 	failed atomic.Int64
 }
 
-// Observe implements redlock.Observer. A Locker that one goroutine uses makes one attempt at a
-// time: what wins began after the last that failed.
+// Observe implements redlock.Observer. A Locker with one user makes one attempt at a time, so the
+// attempt that wins began after the last that failed.
 func (w *worker) Observe(e redlock.Event) {
 	if a, ok := e.(redlock.AttemptEvent); ok && a.Err != nil {
 		w.failed.Store(clocks.Monotonic())
@@ -141,7 +141,7 @@ func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 			}
 			w.note(r)
 			sleep(ctx, time.Duration(random.Int64N(int64(2*time.Millisecond))))
-			// it may have been lost, which is what the faults are for
+			// it may have been lost because of a fault
 			_ = lease.Unlock(context.Background())
 		}
 		sleep(ctx, time.Duration(random.Int64N(int64(pace))))
@@ -164,13 +164,13 @@ func (c *client) note(r record) {
 	c.left.Add(-1)
 }
 
-// A clock is a client's, whose time of day may be shifted.
+// A clock is a client's clock, whose time of day may be shifted.
 type clock struct {
 	offset *int64 // in seconds; the parent process writes it
 }
 
-// offset looks into the file with the offset, so that a shift is seen at once, even by a process
-// that was stopped meanwhile.
+// offset reads the offset from the mapped file, so that a shift takes effect at once, even in a
+// process that was stopped meanwhile.
 func offset(file string) (*int64, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// A fault goes wrong, and is mended again, before it returns.
+// A fault makes something go wrong, and has put it right when it returns.
 type fault struct {
 	name   string
 	strike func(ctx context.Context, r *run, random *rand.Rand) error
 }
 
-// modes are the faults of each mode. Those of one row happen one after the other; rows go on side
-// by side.
+// modes lists the faults of each mode. Those of one row happen one after the other; rows run at the
+// same time.
 var modes = map[string][][]fault{
 	"clocks": {
 		// one row: one clock at a time
@@ -31,7 +31,7 @@ var modes = map[string][][]fault{
 	},
 }
 
-// play lets the faults of the mode happen until ctx ends, or one of them cannot be had, and counts
+// play makes the faults of the mode until ctx ends, or one of them fails to happen, and counts
 // them.
 func (r *run) play(ctx context.Context) error {
 	ctx, quit := context.WithCancel(ctx)
@@ -48,7 +48,7 @@ func (r *run) play(ctx context.Context) error {
 				switch err := f.strike(ctx, r, random); {
 				case err == nil:
 					r.count(f.name)
-				case ctx.Err() == nil: // else it says no more than that it is over
+				case ctx.Err() == nil: // otherwise the error says only that ctx has ended
 					errs[i] = fmt.Errorf("%s: %w", f.name, err)
 					quit()
 				}

@@ -1,6 +1,6 @@
 // Command tokens shows that fencing tokens neither repeat nor fall. Client processes take locks
-// over five redis-servers while things go wrong; each writes down its tokens, and what they wrote
-// is checked at the end.
+// over five redis-servers while there are faults. Each records its tokens, and the records are
+// checked at the end.
 //
 //	go run ./tokens -count 100000 -mode clocks   # holders stopped, one clock at a time shifted by hours, lock keys deleted and expired
 //	go run ./tokens -count 100000 -mode losses   # one server at a time flushed or restarted empty; all clocks agree
@@ -52,7 +52,7 @@ type run struct {
 }
 
 func main() {
-	redis.SetLogger(silence{}) // it tells of each connection that fails
+	redis.SetLogger(silence{}) // it would report each connection that fails
 	do := command
 	if text := os.Getenv(environment); text != "" {
 		do = func() error { return work(text) }
@@ -123,8 +123,7 @@ func (r *run) judge(v *verdict, had, asked int) error {
 	return nil
 }
 
-// live starts everything, lets things go wrong until the clients have enough, and returns what they
-// wrote.
+// live starts everything, makes faults until the clients have enough, and returns their records.
 func (r *run) live(ctx context.Context, count int) ([]record, error) {
 	defer func() {
 		for _, s := range r.servers {
@@ -212,8 +211,8 @@ func (r *run) startClient(i, count int) error {
 	return nil
 }
 
-// shift sets the offset of the client's clock. The file stays the same, for the process looks into
-// it.
+// shift sets the offset of the client's clock. It keeps the file, because the process has it
+// mapped.
 func (p *process) shift(d time.Duration) error {
 	f, err := os.OpenFile(p.clock, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
@@ -230,8 +229,8 @@ func (p *process) signal(s os.Signal) error {
 	return nil
 }
 
-// await waits until the clients have enough, or has them finish once ctx ends, and reads what they
-// wrote.
+// await waits until the clients have enough, or makes them finish when ctx ends, and reads their
+// records.
 func (r *run) await(ctx context.Context) (all []record, err error) {
 	finish := context.AfterFunc(ctx, func() {
 		for _, p := range r.clients {

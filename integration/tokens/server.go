@@ -24,7 +24,7 @@ type server struct {
 	client *redis.Client
 }
 
-// newServer starts a master, with that library to shift its clock, if any.
+// newServer starts a master, with that library, if any, to shift its clock.
 func newServer(ctx context.Context, dir, library string, i int) (*server, error) {
 	s := &server{clock: filepath.Join(dir, fmt.Sprintf("server-%d.clock", i)), env: os.Environ()}
 	if library != "" {
@@ -46,7 +46,7 @@ func newServer(ctx context.Context, dir, library string, i int) (*server, error)
 	return s, s.obeys(ctx)
 }
 
-// start starts it, empty, and returns once it answers.
+// start starts the server, empty, and returns when it answers.
 func (s *server) start(ctx context.Context) error {
 	_, port, _ := net.SplitHostPort(s.addr)
 	s.cmd = exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
@@ -71,7 +71,7 @@ func (s *server) kill() {
 	_ = s.cmd.Wait()
 }
 
-// stop lets the server end by itself, for then libfaketime leaves nothing behind.
+// stop lets the server end by itself, because then libfaketime leaves nothing behind.
 func (s *server) stop() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
@@ -84,8 +84,8 @@ func (s *server) stop() {
 
 func (s *server) shift(d time.Duration) error { return clocks.Shift(s.clock, d) }
 
-// obeys checks that the clock of the server, which began an hour ahead, can be shifted: a run whose
-// faults do not happen has shown nothing.
+// obeys checks that the clock of the server, which began an hour ahead, can be shifted. A run whose
+// faults do not happen shows nothing.
 func (s *server) obeys(ctx context.Context) error {
 	for _, d := range []time.Duration{time.Hour, 0} {
 		if err := s.shift(d); err != nil {

@@ -36,7 +36,7 @@ func run(ctx context.Context, dir string, rounds int, addrs []string) error {
 		defer client.Close()
 		nodes = append(nodes, pool.New(client))
 	}
-	// the machine may be busy, with four such programs
+	// the machine may be busy: the test runs four such programs
 	locks, err := redlock.New(nodes, redlock.WithNodeTimeout(time.Second))
 	if err != nil {
 		return err

@@ -1,4 +1,5 @@
-// Package work is what the two programs do under their lock: it breaks if two do it at once.
+// Package work is the work of both programs under their lock. It fails if two processes do it at
+// the same time.
 package work
 
 import (
@@ -11,8 +12,8 @@ import (
 	"time"
 )
 
-// Add adds one to the number in dir/sum, by reading it and writing it back. It fails if somebody
-// else is at it.
+// Add adds one to the number in dir/sum: it reads the number and writes it back. It fails if
+// another process does the same at that time.
 func Add(dir string) (err error) {
 	busy := filepath.Join(dir, "busy")
 	mark, err := os.OpenFile(busy, os.O_CREATE|os.O_EXCL, 0o600)
@@ -25,7 +26,7 @@ func Add(dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	time.Sleep(time.Millisecond) // so that a second one would be caught
+	time.Sleep(time.Millisecond) // so that a second process would be noticed
 	return os.WriteFile(filepath.Join(dir, "sum"), []byte(strconv.Itoa(sum+1)), 0o600)
 }
 

@@ -1,5 +1,5 @@
-// Preloaded into a server, this shifts its time of day by the seconds in the file that REDLOCK_CLOCK names, a number of twelve characters. The
-// monotonic clock runs on.
+// Preloaded into a server, this shifts its time of day by the seconds in the file that
+// REDLOCK_CLOCK names, a number of twelve characters. The monotonic clock is not shifted.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
