@@ -95,13 +95,18 @@ func (le *Lease) extend(renewal bool) *extension {
 	}
 	a.timeout = a.engine.timeout(a.terms)
 	e.timeout = a.timeout
-	until := clock.IO().Add(a.timeout)
+	call := dispatch.Call{To: e, Until: clock.IO().Add(a.timeout), Within: a.timeout, Patient: renewal}
+	if renewal { // it is of use as long as the lease lasts
+		call.Until = clock.IO().Add(max(a.timeout, le.left()))
+	}
 	for i, ln := range a.engine.lines {
 		switch a.state.Extend(i, renewal) {
 		case wire.Rejoin:
-			ln.Send(dispatch.Call{To: e, Request: a.rejoin, Until: until, Within: a.timeout})
+			call.Request = a.rejoin
+			ln.Send(call)
 		case wire.Extend:
-			ln.Send(dispatch.Call{To: e, Request: a.extend, Until: until, Within: a.timeout})
+			call.Request = a.extend
+			ln.Send(call)
 		default: // the answer of the node is late
 			e.vote.Count(quorum.Neither, "")
 			e.replies[i] = wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: errAwaited}
@@ -253,6 +258,22 @@ const (
 	// retryDivisor: a renewal that failed is tried again after this part of the TTL, or later.
 	retryDivisor = 100
 )
+
+// hasRoom reports whether a renewal that is sent now is under way soon, to a majority of the nodes.
+// Otherwise it is put off: where the nodes or this machine cannot keep up with all renewals, they
+// would grow old in the lines, and be sent again, until none came in time. Put off, each comes
+// later, in the order in which they are due, and all come as long as one in a TTL can be had.
+func (en *engine) hasRoom() bool {
+	vote := quorum.NewVote(len(en.lines), en.quorum)
+	for _, ln := range en.lines {
+		side := quorum.No
+		if ln.HasRoom() {
+			side = quorum.Yes
+		}
+		vote.Count(side, "")
+	}
+	return vote.Outcome() == quorum.Yes
+}
 
 // startRenewal renews the lease until it ends: first after a third of the TTL, and if that fails
 // again and again until the deadline. Renewals that are due at about the same time are sent

@@ -51,8 +51,8 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 	}
 	l := &Locker{drained: make(chan struct{})}
 	l.config, l.quorum, l.closed = c, len(nodes)/2+1, make(chan struct{})
-	l.renewals = schedule.New(l.clock, renewalSlack)
 	l.dispatch = dispatch.New(masters, l.hooks())
+	l.renewals = schedule.New(l.clock, renewalSlack, schedule.Hooks{Ready: l.hasRoom, Ran: l.dispatch.Depart})
 	l.journal.logger, l.journal.spawn = l.logger, l.dispatch.Go
 	l.lines = l.dispatch.Lines()
 	l.health = make([]health, len(nodes))

@@ -343,3 +343,38 @@ func TestTenThousandLeasesRenewTogether(t *testing.T) { //nolint:paralleltest //
 		}
 	})
 }
+
+// Where renewals are due faster than the nodes can take them each comes late, and none is lost: as
+// long as every lease can be renewed once in a TTL. Meanwhile a free lock is to be had.
+func TestRenewalsThatAreDueTooFastComeLateAndNoneIsLost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const ttl, leases = 3 * time.Second, 6016 // each is due after a third of it: 6,000 a second
+		c := clustertest.New(3)
+		var seen recorder
+		l := c.Locker(t, redlock.WithTTL(ttl), redlock.WithNodeTimeout(400*time.Millisecond),
+			redlock.WithRenewal(redlock.Forever), redlock.WithoutFencing(), redlock.WithObserver(&seen))
+		var held []*redlock.Leases
+		for i := 0; i < leases; i += redlock.MaxAll {
+			var ms []*redlock.Mutex
+			for j := range redlock.MaxAll {
+				ms = append(ms, l.Mutex(fmt.Sprint("job:", i+j)))
+			}
+			held = append(held, mustLockAll(t, ms...))
+		}
+		c.Latency(80 * time.Millisecond)
+		c.Jitter(40 * time.Millisecond) // two trips of 256 in 100 ms: 5,120 a second
+		for range 8 {
+			time.Sleep(time.Second)
+			mustUnlock(t, mustTryLock(t, l, "free"))
+		}
+		if n := len(eventsOf[redlock.LostEvent](&seen)); n > 0 {
+			t.Errorf("%d of %d leases were lost", n, leases)
+		}
+		c.Latency(0)
+		c.Jitter(0)
+		for _, ls := range held {
+			mustUnlockAll(t, ls)
+		}
+	})
+}

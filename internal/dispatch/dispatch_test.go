@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -132,6 +133,53 @@ func TestCallsSentTogetherShareARoundTrip(t *testing.T) {
 			}
 		})
 		if !d.Drain(nil) || to.answers.Load() != 3 || len(trips) != 1 || trips[0] != 3 {
+			t.Errorf("%d answers to %v", to.answers.Load(), trips)
+		}
+		d.Retire()
+		d.Join()
+	})
+}
+
+// A patient call begins no round trip of its own: it goes with another, or when it is told to. And
+// its node may take the whole node timeout, however long the call has waited.
+func TestAPatientCallWaitsForCompanyAndHasItsTimeAfterwards(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const within = time.Second
+		var trips []int
+		node := memnode.New("node").Through(func(m memnode.Message) memnode.Fate {
+			trips = append(trips, len(m.Requests))
+			return memnode.Fate{DelayBack: within * 3 / 4}
+		})
+		d := dispatch.New([]wire.Node{node}, dispatch.Hooks{
+			Full:  func(int) bool { return false },
+			Alive: func(int) {},
+			Heard: func(_ int, _ wire.Verb, r *wire.Reply, _ time.Duration, _ time.Time) {
+				if r.Verdict == wire.Unavailable {
+					t.Errorf("a call failed: %v", r.Err)
+				}
+			},
+		})
+		to := &receiver{hook: func() {}}
+		send := func(patient bool) {
+			d.Lines()[0].Send(dispatch.Call{
+				To: to, Request: &wire.Request{Verb: wire.Inspect, Lock: "a"},
+				Until: clock.IO().Add(within), Within: within, Patient: patient,
+			})
+			synctest.Wait()
+		}
+		send(true)
+		send(true)
+		time.Sleep(within / 2)
+		if len(trips) != 0 {
+			t.Errorf("%v went alone", trips)
+		}
+		d.Depart()
+		time.Sleep(within)
+		send(true)
+		send(false)
+		time.Sleep(within)
+		if to.answers.Load() != 4 || !slices.Equal(trips, []int{2, 2}) {
 			t.Errorf("%d answers to %v", to.answers.Load(), trips)
 		}
 		d.Retire()

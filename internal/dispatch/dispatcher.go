@@ -27,6 +27,9 @@ type Call struct {
 	Until   time.Time     // when the call counts as unanswered
 	Within  time.Duration // the node timeout, from which Until was computed
 	Waits   bool          // the sender has nothing to do but wait for the answer: see Inline
+	// Patient: the call is sent with another, or once Depart is called; and then the node may take
+	// all of Within, however long the call has waited.
+	Patient bool
 }
 
 // Hooks are the functions through which a Dispatcher reports on the nodes, or asks about them, by
@@ -74,10 +77,17 @@ func (d *Dispatcher) Together(f func()) {
 	}
 	defer func() { // also where f panics
 		for _, ln := range d.lines {
-			ln.depart()
+			ln.gathered()
 		}
 	}()
 	f()
+}
+
+// Depart sends the calls that wait for others to go with.
+func (d *Dispatcher) Depart() {
+	for _, ln := range d.lines {
+		ln.depart()
+	}
 }
 
 // Retire ends the goroutines that wait for requests. Requests are carried also after that.

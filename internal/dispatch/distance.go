@@ -114,3 +114,21 @@ func (ln *Line) Connects() (sure, perhaps bool) {
 	sure = recent(ln.connecting) || far && ln.heard.IsZero() && recent(ln.asked)
 	return sure, far && !ln.probing && recent(ln.asked)
 }
+
+// nearRoom is how many calls may wait for a round trip to a near node before the line has no room
+// for those that need not be sent now. Each millisecond of distance adds as many, for a round trip
+// takes longer then: half of them would take a near server that long.
+const nearRoom = 64
+
+// HasRoom reports whether few calls wait for a round trip to the node: what is sent now is under
+// way soon.
+func (ln *Line) HasRoom() bool {
+	far := distance(ln.node)
+	if far == 0 {
+		far = ln.Due() / DueTrips
+	}
+	room := min(nearRoom*(1+int(far/time.Millisecond)), maxBatch)
+	ln.mu.Lock()
+	defer ln.mu.Unlock()
+	return len(ln.queue) < room
+}

@@ -100,7 +100,7 @@ func (ln *Line) Send(c Call) *Inline {
 		return &ln.inline
 	default:
 		ln.queue = append(ln.queue, c)
-		if ln.gathers == 0 && ln.trips < ln.limit() {
+		if ln.gathers == 0 && !c.Patient && ln.trips < ln.limit() {
 			ln.startWorker()
 		}
 	}
@@ -114,11 +114,19 @@ func (ln *Line) gather() {
 	ln.gathers++
 }
 
-// depart sends the calls that were gathered, unless others are still being gathered.
+// gathered ends gather.
+func (ln *Line) gathered() {
+	ln.mu.Lock()
+	ln.gathers--
+	ln.mu.Unlock()
+	ln.depart()
+}
+
+// depart sends the calls that wait, unless others are still being gathered.
 func (ln *Line) depart() {
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	if ln.gathers--; ln.gathers == 0 && len(ln.queue) > 0 && ln.trips < ln.limit() {
+	if ln.gathers == 0 && len(ln.queue) > 0 && ln.trips < ln.limit() {
 		ln.startWorker()
 	}
 }

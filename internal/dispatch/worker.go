@@ -102,8 +102,8 @@ func (w *worker) roundTrip() contact {
 		default:
 			kept = append(kept, c)
 			w.add(c.Request)
-			if c.Until.After(until) {
-				until = c.Until
+			if end := c.end(now); end.After(until) {
+				until = end
 			}
 		}
 	}
@@ -131,12 +131,20 @@ func (w *worker) roundTrip() contact {
 	return seen
 }
 
+// end is when the call counts as unanswered if it is sent now.
+func (c *Call) end(now time.Time) time.Time {
+	if c.Patient {
+		return now.Add(c.Within)
+	}
+	return c.Until
+}
+
 // deliver hands out an answer. The receiver gets it even if a hook panics, which may happen in a
 // caller's goroutine.
 func (ln *Line) deliver(c Call, reply *wire.Reply, took time.Duration, back time.Time) {
 	defer ln.dispatcher.End()
 	defer func() { c.To.Answered(ln.index, c.Request, *reply) }()
-	if reply.Verdict == wire.Unavailable && !reply.Unsent && !back.Before(c.Until) && timedOut(reply.Err) {
+	if reply.Verdict == wire.Unavailable && !reply.Unsent && !back.Before(c.end(back.Add(-took))) && timedOut(reply.Err) {
 		reply.Err = Silent(c.Within).Err
 	}
 	ln.dispatcher.hooks.Heard(ln.index, c.Request.Verb, reply, took, back)

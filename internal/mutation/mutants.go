@@ -245,6 +245,12 @@ var mutants = []mutant{
 	{"lua-guard-by-replication-id", "pool/lua/guard.lua", "'stats')\n  local run, read = string.match(info, 'run_id:(%w+)'), string.match(info, 'total_net_repl_input_bytes:(%d+)')", "'replication')\n  local run, read = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)'), string.match(info, 'master_replid:(%w+)')", test("./pool", "TestTheGuardTakesNoCopyForALoss")},
 	{"lua-guard-old-marker", "pool/lua/guard.lua", "local followed = m[4] and m[4] ~= read", "local followed = m[4] ~= read", test("./pool", "TestTheGuardGoesOnFromTheMarkerOfAnOlderProgram")},
 
+	{"renewals-not-put-off", "extend.go", "return vote.Outcome() == quorum.Yes\n}", "return true\n}", test(".", "TestRenewalsThatAreDueTooFastComeLateAndNoneIsLost")},
+	{"renewals-cut-short", "internal/dispatch/worker.go", "if c.Patient {\n\t\treturn now.Add(c.Within)\n\t}\n", "", test("./internal/dispatch", "TestAPatientCallWaitsForCompanyAndHasItsTimeAfterwards")},
+	{"renewals-one-by-one", "internal/dispatch/line.go", "ln.gathers == 0 && !c.Patient &&", "ln.gathers == 0 &&", test("./internal/dispatch", "TestAPatientCallWaitsForCompanyAndHasItsTimeAfterwards")},
+	{"renewals-without-room", "internal/schedule/schedule.go", "case !ready:\n\t\t\treturn busyPause", "case !ready && e.slot == 0:\n\t\t\treturn busyPause", test("./internal/schedule", "TestTasksWaitForRoomAndTheEarliestGoesFirst")},
+	{"renewals-again-and-again", "internal/schedule/schedule.go", " || s.due[0].pass == s.pass {", " {", test("./internal/schedule", "TestATaskThatIsDueAgainRunsOnceInAPass")},
+
 	// Several locks at once.
 	{"sets-as-given", "all.go", "slices.SortFunc(parts, func(p, q part) int { return cmp.Compare(p.mutex.keys[0].Lock, q.mutex.keys[0].Lock) })", "_, _ = cmp.Compare[int], slices.SortFunc[[]part]", sim("sets")},
 	{"sets-kept-behind", "collect.go", "p.attempt.giveUp(context.Canceled)\n\t\t_ = p.mutex.decided(ctx, p.attempt)\n\t}\n\tc.drop(at)", "_ = c.settle(ctx, p)\n\t}\n\tif at < to {\n\t\tc.parts[at].drop()\n\t}", test(".", "TestWhoWaitsForALockHoldsNoneBehindIt")},

@@ -17,15 +17,29 @@ type Task interface {
 	Run() (next clock.Moment, again bool)
 }
 
-// A Schedule runs tasks at their times. All methods may be called concurrently.
+// busyPause is how long tasks that are due wait until Ready is asked again.
+const busyPause = time.Millisecond
+
+// Hooks are what a Schedule asks those above. They are called with no lock held.
+type Hooks struct {
+	// Ready reports whether there is room for what the next task sends.
+	Ready func() bool
+	// Ran is called when tasks have run, and no other is to run now.
+	Ran func()
+}
+
+// A Schedule runs tasks at their times, or later while there is no room for what they send: then
+// those that are due first run first. All methods may be called concurrently.
 type Schedule struct {
 	clock clock.Clock
 	slack time.Duration // how much sooner than due a task may run, to run together with others
+	hooks Hooks
 
 	mu      sync.Mutex
 	due     entries
 	timer   clock.Timer
 	running bool // run is running, and will set the timer
+	pass    int  // how often run has been called
 }
 
 // An Entry is a task's place in a schedule. Its zero value may be added.
@@ -34,11 +48,14 @@ type Entry struct {
 	task    Task
 	at      clock.Moment
 	slot    int // in the heap, from 1; 0: not there
+	pass    int // in which its task ran last
 	removed bool
 }
 
 // New returns a schedule by that clock. A task may run up to slack sooner than it is due.
-func New(c clock.Clock, slack time.Duration) *Schedule { return &Schedule{clock: c, slack: slack} }
+func New(c clock.Clock, slack time.Duration, h Hooks) *Schedule {
+	return &Schedule{clock: c, slack: slack, hooks: h}
+}
 
 // Add schedules t for that time, unless the entry was removed before. Add an entry only once.
 func (s *Schedule) Add(e *Entry, t Task, at clock.Moment) {
@@ -49,7 +66,7 @@ func (s *Schedule) Add(e *Entry, t Task, at clock.Moment) {
 	}
 	e.task = t
 	s.push(e, at)
-	s.setTimer()
+	s.setTimer(0)
 }
 
 // Remove removes an entry. Its task may still be running, but is not run again.
@@ -68,12 +85,12 @@ func (s *Schedule) push(e *Entry, at clock.Moment) {
 	heap.Push(&s.due, e)
 }
 
-// setTimer sets the timer to the earliest entry. With mu held.
-func (s *Schedule) setTimer() {
+// setTimer sets the timer to the earliest entry, but not to less than the pause. With mu held.
+func (s *Schedule) setTimer(pause time.Duration) {
 	if s.running || len(s.due) == 0 {
 		return
 	}
-	wait := max(s.due[0].at.Until(clock.Present(s.clock)), 0)
+	wait := max(s.due[0].at.Until(clock.Present(s.clock)), pause)
 	if s.timer == nil {
 		s.timer = s.clock.AfterFunc(wait, s.run)
 		return
@@ -81,7 +98,7 @@ func (s *Schedule) setTimer() {
 	s.timer.Reset(wait)
 }
 
-// run runs the tasks that are due.
+// run runs the tasks that are due, as long as there is room.
 func (s *Schedule) run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,28 +106,52 @@ func (s *Schedule) run() {
 		return
 	}
 	s.running = true
-	for _, e := range s.pop() {
-		if e.removed { // by a task that ran before it
-			continue
-		}
-		s.mu.Unlock() // a task's locks are taken before mu
-		next, again := e.task.Run()
-		s.mu.Lock()
-		if e.removed = e.removed || !again; !e.removed {
-			s.push(e, next)
-		}
-	}
+	pause := s.runDue()
+	s.mu.Unlock()
+	s.hooks.Ran()
+	s.mu.Lock()
 	s.running = false
-	s.setTimer()
+	s.setTimer(pause)
 }
 
-// pop takes the entries that are due, or nearly so, out of the heap. With mu held.
-func (s *Schedule) pop() (due []*Entry) {
-	for now := clock.Present(s.clock); len(s.due) > 0 && s.due[0].at.Until(now) <= s.slack; {
-		due = append(due, s.due[0])
-		heap.Pop(&s.due)
+// runDue runs each task that is due now, once, and returns how long to pause. With mu held, but not
+// while a task runs: a task's locks are taken before mu.
+func (s *Schedule) runDue() (pause time.Duration) {
+	s.pass++
+	now := clock.Present(s.clock)
+	for e := s.first(now); e != nil; e = s.first(now) {
+		s.mu.Unlock()
+		ready := s.hooks.Ready()
+		s.mu.Lock()
+		switch {
+		case !ready:
+			return busyPause
+		case e.slot > 0: // or it was removed meanwhile
+			s.runTask(e)
+		}
 	}
-	return due
+	return 0
+}
+
+// first returns the entry that is due first, nil if none is, or its task has run in this pass. With
+// mu held.
+func (s *Schedule) first(now clock.Moment) *Entry {
+	if len(s.due) == 0 || s.due[0].at.Until(now) > s.slack || s.due[0].pass == s.pass {
+		return nil
+	}
+	return s.due[0]
+}
+
+// runTask runs an entry's task. With mu held, but not while the task runs.
+func (s *Schedule) runTask(e *Entry) {
+	heap.Remove(&s.due, e.slot-1)
+	e.pass = s.pass
+	s.mu.Unlock()
+	next, again := e.task.Run()
+	s.mu.Lock()
+	if e.removed = e.removed || !again; !e.removed {
+		s.push(e, next)
+	}
 }
 
 // entries is a heap with the earliest on top.

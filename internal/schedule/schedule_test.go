@@ -3,6 +3,7 @@ package schedule_test
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,12 +57,15 @@ func (l *log) want(t *testing.T, lines ...string) {
 	}
 }
 
+// free has room for all.
+var free = schedule.Hooks{Ready: func() bool { return true }, Ran: func() {}}
+
 func present() clock.Moment { return clock.Present(clock.System{}) }
 
 func TestTasksRunAtTheirTimesWhateverTheOrderInWhichTheyWereAdded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, l := schedule.New(clock.System{}, 0), &log{began: time.Now()}
+		s, l := schedule.New(clock.System{}, 0, free), &log{began: time.Now()}
 		for _, a := range []*task{
 			{name: "c", every: time.Second, left: 1},
 			{name: "a", every: time.Second, left: 2},
@@ -78,7 +82,7 @@ func TestTasksRunAtTheirTimesWhateverTheOrderInWhichTheyWereAdded(t *testing.T) 
 func TestWhatIsDueAtAboutTheSameTimeRunsTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, l := schedule.New(clock.System{}, 10*time.Millisecond), &log{began: time.Now()}
+		s, l := schedule.New(clock.System{}, 10*time.Millisecond, free), &log{began: time.Now()}
 		for i, name := range []string{"a", "b", "c"} {
 			a := &task{name: name, left: 1, log: l}
 			s.Add(&a.entry, a, present().Add(time.Second+time.Duration(i)*6*time.Millisecond))
@@ -91,7 +95,7 @@ func TestWhatIsDueAtAboutTheSameTimeRunsTogether(t *testing.T) {
 func TestATaskThatWasRemovedDoesNotRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, l := schedule.New(clock.System{}, 0), &log{began: time.Now()}
+		s, l := schedule.New(clock.System{}, 0, free), &log{began: time.Now()}
 		before := &task{name: "removed before it was added", left: 1, log: l}
 		s.Remove(&before.entry)
 		s.Add(&before.entry, before, present().Add(time.Second))
@@ -111,7 +115,7 @@ func TestATaskThatWasRemovedDoesNotRun(t *testing.T) {
 func TestTasksOfAScheduleRunOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, l := schedule.New(clock.System{}, 0), &log{began: time.Now()}
+		s, l := schedule.New(clock.System{}, 0, free), &log{began: time.Now()}
 		slow := &task{name: "slow", left: 1, log: l, run: func() { time.Sleep(5 * time.Second) }}
 		s.Add(&slow.entry, slow, present().Add(time.Second))
 		time.Sleep(2 * time.Second)
@@ -125,7 +129,7 @@ func TestTasksOfAScheduleRunOneAtATime(t *testing.T) {
 func TestATaskThatIsRemovedByOneThatIsDueWithItDoesNotRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, l := schedule.New(clock.System{}, 0), &log{began: time.Now()}
+		s, l := schedule.New(clock.System{}, 0, free), &log{began: time.Now()}
 		second := &task{name: "second", every: time.Second, left: 1, log: l}
 		first := &task{name: "first", left: 1, log: l, run: func() { s.Remove(&second.entry) }}
 		at := present().Add(time.Second)
@@ -133,5 +137,45 @@ func TestATaskThatIsRemovedByOneThatIsDueWithItDoesNotRun(t *testing.T) {
 		s.Add(&second.entry, second, at)
 		time.Sleep(time.Minute)
 		l.want(t, "1s first")
+	})
+}
+
+// Where there is no room the tasks that are due wait, and those that are due first go first.
+func TestTasksWaitForRoomAndTheEarliestGoesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var room, ran atomic.Int64
+		l := &log{began: time.Now()}
+		s := schedule.New(clock.System{}, 0, schedule.Hooks{
+			Ready: func() bool { return room.Add(-1) >= 0 },
+			Ran:   func() { ran.Add(1) },
+		})
+		for _, name := range []string{"c", "a", "b", "d"} {
+			a := &task{name: name, every: time.Minute, left: 1, log: l}
+			s.Add(&a.entry, a, present().Add(time.Duration(name[0]-'a')*time.Millisecond))
+		}
+		time.Sleep(time.Second)
+		l.want(t)
+		room.Store(2)
+		time.Sleep(10 * time.Millisecond)
+		l.want(t, "1.001s a", "1.001s b")
+		if n := ran.Load(); n == 0 {
+			t.Error("nobody was told that they ran")
+		}
+		room.Store(5)
+		time.Sleep(time.Second)
+		l.want(t, "1.001s a", "1.001s b", "1.011s c", "1.011s d")
+	})
+}
+
+// A task that is due again at once does not keep the others from their turn.
+func TestATaskThatIsDueAgainRunsOnceInAPass(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, l := schedule.New(clock.System{}, 10*time.Millisecond, free), &log{began: time.Now()}
+		often := &task{name: "often", every: 5 * time.Millisecond, left: 3, log: l}
+		s.Add(&often.entry, often, present().Add(time.Second))
+		time.Sleep(time.Minute)
+		l.want(t, "1s often", "1.005s often", "1.01s often")
 	})
 }
