@@ -260,7 +260,7 @@ var mutants = []mutant{
 	{"sets-all-give-way", "collect.go", "if at == 0 {\n\t\treturn last", "if at >= 0 {\n\t\treturn last", test(".", "TestOfTryLockAllsThatMeetOneSucceeds")},
 	{"sets-none-gives-way", "collect.go", "if at == 0 {\n\t\treturn last", "if at < 0 {\n\t\treturn last", test(".", "TestTryLockAllDoesNotWaitForAHolder")},
 	{"sets-minimum-hold", "all.go", "p.terms.wait, p.terms.maxHold, p.terms.minHold = Forever, Forever, 0", "p.terms.wait, p.terms.maxHold = Forever, Forever", test(".", "TestAMinimumHoldCountsFromTheReturnOfLockAll")},
-	{"sets-one-by-one", "internal/dispatch/line.go", "if ln.gathers == 0 && ln.trips < ln.limit()", "if ln.trips < ln.limit()", test("./internal/dispatch", "TestCallsSentTogetherShareARoundTrip")},
+	{"sets-one-by-one", "internal/dispatch/line.go", "if ln.gathers == 0 && !c.Patient && ln.trips < ln.limit()", "if !c.Patient && ln.trips < ln.limit()", test("./internal/dispatch", "TestCallsSentTogetherShareARoundTrip")},
 	{"sets-closed", "lease.go", "case errors.Is(le.cause, ErrLost), errors.Is(le.cause, ErrReleased):\n", "case le.cause != nil, errors.Is(le.cause, ErrLost):\n", test(".", "TestCloseEndsLockAll")},
 	{"election-vacancy-by-silence", "election/observe.go", "if most+silent < in.Needed {", "if true || most+silent < in.Needed {", test("./election", "TestNodesThatDoNotAnswerMayBeTheLeaders")},
 	{"election-token-of-another", "election/observe.go", "in.OwnerFence, in.Left}", "in.Fence, in.Left}", test("./election", "TestObserveYieldsEachLeaderAndEachVacancy")},
