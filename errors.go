@@ -17,8 +17,8 @@ import (
 
 // The verdicts of a call, for [errors.Is]. Details come with [QuorumError].
 var (
-	// ErrHeld: another owner has the lock. Once the background work is done, the attempt has left
-	// nothing behind.
+	// ErrHeld: another owner has the lock, or no permit of the semaphore is free. Once the
+	// background work is done, the attempt has left nothing behind.
 	ErrHeld = errors.New("held by another owner")
 
 	// ErrNoQuorum: too few nodes could be reached, or were willing to serve, to decide; or

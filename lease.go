@@ -78,7 +78,8 @@ func (le *Lease) key() leaseKey { return leaseKey{le.attempt.engine, le.queue.ke
 // FromContext returns the innermost lease of that name, taken by this Locker, that ctx carries: ctx
 // is, or derives from, a context that [Lease.Context] or [Lease.Bind] returned or that Do or TryDo
 // gave to its function. The lease may have ended; see [Lease.Err]. FromContext does not find leases
-// of other Lockers, which may lock the name on other nodes.
+// of other Lockers, which may lock the name on other nodes, nor permits: see
+// [Semaphore.FromContext].
 func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
 	le, ok := ctx.Value(leaseKey{&l.engine, name}).(*Lease)
 	return le, ok
@@ -95,11 +96,11 @@ func (le *Lease) Name() string {
 	return le.attempt.name
 }
 
-// Fence returns the fencing token. It is unique among all leases of the name, and greater than the
-// token of every lease that Lock had returned before the attempt that took this lease began. A
-// resource that keeps the greatest token it has seen and refuses smaller ones is safe from holders
-// that were paused past their lease. It is 0 under [WithoutFencing] and for a zero Lease, and stays
-// the same after the lease has ended.
+// Fence returns the fencing token. It is unique among all leases of the name (of a permit: among
+// those of its slot, see [Lease.Slot]), and greater than the token of every lease that Lock had
+// returned before the attempt that took this lease began. A resource that keeps the greatest token
+// it has seen and refuses smaller ones is safe from holders that were paused past their lease. It
+// is 0 under [WithoutFencing] and for a zero Lease, and stays the same after the lease has ended.
 func (le *Lease) Fence() uint64 {
 	if !le.held() {
 		return 0

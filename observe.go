@@ -58,8 +58,9 @@ type AcquiredEvent struct {
 	Permits  int           // of that semaphore; 0: it is a lock
 }
 
-// A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease; or one of those for
-// several locks, with the name of the one that could not be had.
+// A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease, or Acquire or
+// TryAcquire without a permit; or one of those for several locks, with the name of the one that
+// could not be had.
 type FailedEvent struct {
 	Name string
 	Err  error
