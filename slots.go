@@ -124,7 +124,7 @@ func (q *localQueue) inherit() *QuorumError {
 	defer q.queues.mu.Unlock()
 	inherited := q.inherited
 	q.inherited = false
-	if !inherited || q.entry == nil || q.refusal == nil || !q.refusal.owned {
+	if !inherited || q.entry == nil || !q.entry.Ready() || q.refusal == nil || !q.refusal.owned {
 		return nil
 	}
 	return q.refusal

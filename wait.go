@@ -96,8 +96,8 @@ func lasts(ctx context.Context, at time.Time) bool {
 // be told that the lock has been passed on to it, or for a while if they cannot tell.
 func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
-	// who has waited lately will wait again: queue from the first attempt on
 	m = m.anywhere()
+	// who has waited lately will wait again: queue from the first attempt on
 	entry := q.openEntry(m.slots(), l.notifier.Subscribed())
 	last := q.inherit() // the last verdict
 	if last != nil {
