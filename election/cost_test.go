@@ -12,12 +12,11 @@ import (
 	"github.com/go-redlock/redlock/internal/clustertest"
 )
 
-// These hold the figures of docs/operations.md.
+// These tests check the figures of docs/operations.md.
 
 const costTTL = 15 * time.Second
 
-// fiveMasters are some way off, so that all of them get each request before a majority has answered
-// one.
+// fiveMasters are distant, so that all of them get each request before a majority has answered it.
 func fiveMasters() *clustertest.Cluster {
 	c := clustertest.New(5)
 	c.Latency(time.Millisecond)
@@ -54,7 +53,7 @@ func TestALeaderAndAnObserverCostARequestEachThirdOfTheTTL(t *testing.T) {
 	})
 }
 
-// Those of one process wait in one queue there, and cost what one of them does.
+// The candidates of one process wait in one queue, and cost as much as one candidate.
 func TestAHundredCandidatesCostAtMostThirtyRequestsASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,8 +80,8 @@ func TestAHundredCandidatesCostAtMostThirtyRequestsASecond(t *testing.T) {
 	})
 }
 
-// A leader resigns and stands again: its release, an attempt of the next that wins, and one of its
-// own by which it joins the queue.
+// A leader resigns and campaigns again. That costs its release, the attempt of the next leader,
+// which wins, and its own attempt, by which it joins the queue.
 func TestAChangeOfTheLeaderCostsThreeRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

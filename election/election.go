@@ -99,25 +99,25 @@ func (e *Election) Lead(ctx context.Context, fn func(context.Context, *redlock.L
 type term struct {
 	campaign context.Context //nolint:containedctx // the caller's
 	stopped  error           // of that context, when the term was over
-	end      error           // how the lease stood then
+	end      error           // the lease's error at that time
 	lasted   time.Duration
 }
 
-// serve leads.
+// serve calls fn to lead for one term.
 func (t *term) serve(ctx context.Context, lease *redlock.Lease, fn func(context.Context, *redlock.Lease) error) error {
 	began := clock.System{}.Now()
 	defer func() {
 		t.lasted = clock.System{}.Now().Sub(began)
 		t.stopped, t.end = t.campaign.Err(), lease.Err()
 	}()
-	if ctx.Err() != nil { // it was elected too late
+	if ctx.Err() != nil { // it was elected after ctx had ended
 		return context.Cause(ctx)
 	}
 	return fn(ctx, lease)
 }
 
-// stopped is the error of a candidate whose context has ended, joined with what its function
-// returned.
+// stopped returns the error of a candidate whose context has ended, joined with the error of its
+// function.
 func (e *Election) stopped(ended, result error) error {
 	if errors.Is(result, ended) {
 		return result
@@ -127,7 +127,7 @@ func (e *Election) stopped(ended, result error) error {
 
 const minPause, maxPause = 100 * time.Millisecond, 5 * time.Second
 
-// backoff is how long to pause after that many brief terms and one more.
+// backoff returns how long to pause after that many brief terms and one more.
 func backoff(brief int) time.Duration {
 	d := min(minPause<<min(brief, 16), maxPause)
 	return d/2 + jitter.N(d/2)

@@ -11,7 +11,7 @@ import (
 	"github.com/go-redlock/redlock/internal/memnode"
 )
 
-// newLocks is a Locker over masters in memory, so that the examples run anywhere.
+// newLocks returns a Locker over masters in memory, so that the examples run anywhere.
 func newLocks() *redlock.Locker {
 	_, nodes := memnode.Cluster(5)
 	locks, err := redlock.New(nodes)
@@ -65,7 +65,7 @@ func ExampleElection_Leader() {
 	// true <nil>
 }
 
-// A proxy sends requests to whoever leads.
+// A proxy sends requests to the leader.
 func ExampleElection_Observe() {
 	locks := newLocks()
 	defer locks.Close(ctx)

@@ -15,8 +15,8 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// Four processes campaign while masters freeze, die, are slow and restart, and processes are cut
-// off, resign and campaign again.
+// Four processes campaign. Meanwhile masters freeze, die, are slow and restart, and processes are
+// cut off, resign and campaign again.
 func TestUnderFaultsAtMostOneLeadsAndTokensRise(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -75,7 +75,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 	return w
 }
 
-// step lets something happen, and some time pass.
+// step makes something happen, and lets time pass.
 func (w *world) step() {
 	i, p := w.random.IntN(masters), w.random.IntN(processes)
 	switch w.random.IntN(8) {
@@ -115,7 +115,7 @@ func (w *world) check() {
 	}
 }
 
-// finish ends it, and looks at what the observer was told: tokens that rise too.
+// finish ends the run, and checks that the tokens that the observer saw rise too.
 func (w *world) finish() {
 	for i := range masters {
 		w.quorum.Thaw(i)

@@ -13,7 +13,7 @@ import (
 	"github.com/go-redlock/redlock/election"
 )
 
-// A record has the terms of an election, as the leaders see them.
+// A record lists the terms of an election, as the leaders see them.
 type record struct {
 	mu    sync.Mutex
 	terms []*served
@@ -27,7 +27,7 @@ type served struct {
 	over  bool
 }
 
-// begin notes that a term begins.
+// begin records that a term begins.
 func (r *record) begin(ctx context.Context, who string, le *redlock.Lease) *served {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -42,7 +42,7 @@ func (r *record) end(s *served) {
 	s.over = true
 }
 
-// leading returns those who lead, by what they themselves know.
+// leading returns the processes that believe that they lead.
 func (r *record) leading() (who []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,7 +54,7 @@ func (r *record) leading() (who []string) {
 	return who
 }
 
-// tokens returns those of all terms, in order.
+// tokens returns the tokens of all terms, in order.
 func (r *record) tokens() (all []uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,7 +95,7 @@ func campaign(ctx context.Context, e *election.Election, fn func(context.Context
 	})
 }
 
-// wantLeader fails the test if not just this one leads.
+// wantLeader fails the test unless this process, and no other, leads.
 func wantLeader(t *testing.T, r *record, who ...string) {
 	t.Helper()
 	if got := r.leading(); !slices.Equal(got, who) {
@@ -103,12 +103,12 @@ func wantLeader(t *testing.T, r *record, who ...string) {
 	}
 }
 
-// upTo draws a duration below d.
+// upTo returns a random duration below d.
 func upTo(random *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(random.Int64N(int64(d)))
 }
 
-// A word is what an observer was told.
+// A word is one pair of values that an observer was given.
 type word struct {
 	leader election.Leader
 	err    error
@@ -140,7 +140,8 @@ func observed(ctx context.Context, e *election.Election) (so, stop func() []word
 	}
 }
 
-// holders tells in short what an observer was told: "" for a vacancy, "?" where nobody knew.
+// holders returns the holders that an observer was given: "" for a vacancy, "?" if the leader was
+// unknown.
 func holders(words []word) (all []string) {
 	for _, w := range words {
 		if errors.Is(w.err, redlock.ErrNoQuorum) {
@@ -152,7 +153,7 @@ func holders(words []word) (all []string) {
 	return all
 }
 
-// A leapingClock is one of a process that may be paused.
+// A leapingClock is the clock of a process that may be paused.
 type leapingClock struct {
 	mu    sync.Mutex
 	ahead time.Duration

@@ -60,7 +60,7 @@ func TestALeaderResignsWithAnErrorThatIsAnotherLocks(t *testing.T) {
 	}
 }
 
-// What passes between two terms is what passes between two locks.
+// The gap between two terms is the gap between two locks.
 func TestAfterAResignationTheNextLeadsAsSoonAsAWaiterLocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -109,8 +109,8 @@ func TestAfterAResignationTheNextLeadsAsSoonAsAWaiterLocks(t *testing.T) {
 	})
 }
 
-// A leader that was paused past its term finds its lease lost at its next look; its context ends
-// too, and when its function has returned it campaigns again.
+// A leader that was paused past its term finds that its lease is lost when it next looks. Its
+// context ends too, and when its function has returned, it campaigns again.
 func TestALeaderThatWasPausedHasLostTheLeadAtItsNextLook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestALeaderThatWasPausedHasLostTheLeadAtItsNextLook(t *testing.T) {
 		})
 		synctest.Wait()
 		next := campaign(t.Context(), election.New(q.Locker(), name), r.lead("bob"))
-		rejoin := q.Isolate(paused) // which renews nothing
+		rejoin := q.Isolate(paused) // so nothing is renewed
 		time.Sleep(redlock.DefaultTTL)
 		clock.leap(redlock.DefaultTTL)
 		rejoin()
@@ -183,8 +183,7 @@ func TestLeadCallsNothingUnderAContextThatHasEnded(t *testing.T) {
 	})
 }
 
-// The context may end when the lock has been taken and before fn is called: an observer ends it
-// there.
+// The context may end after the lock was taken and before fn is called: an observer ends it there.
 func TestLeadCallsNothingWhenItsContextEndsAtTheMomentOfElection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -241,8 +240,8 @@ func TestAPanicResignsAndGoesOn(t *testing.T) {
 	_ = election.New(q.Locker(), name).Lead(t.Context(), func(context.Context, *redlock.Lease) error { panic("no more") })
 }
 
-// A lead that is lost at once, again and again, is campaigned for after pauses that grow to five
-// seconds. A term that lasted begins them anew.
+// If the lead is lost at once, again and again, the pauses before the next campaign grow to five
+// seconds. After a longer term they begin anew.
 func TestTheLeadIsNotTakenWithoutAPauseWhereItIsLostAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -309,7 +308,7 @@ func TestOptionsBoundTerms(t *testing.T) {
 	})
 }
 
-// A function that does not heed its context is waited for.
+// Lead waits for a function that ignores its context.
 func TestANewTermBeginsOnlyAfterTheLastOnesFunctionHasReturned(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

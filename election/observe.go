@@ -96,12 +96,12 @@ func (e *Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 type observer struct {
 	election *Election
 	yield    func(Leader, error) bool
-	last     *Leader   // what was yielded last; nil: nothing or an error
-	until    time.Time // when that is over
+	last     *Leader   // the Leader that was yielded last; nil: nothing, or an error
+	until    time.Time // when its Left is over
 	dark     bool      // an error was yielded last
 }
 
-// ask asks who leads, and yields what is new. It returns false if the loop is over.
+// ask asks who leads, and yields the answer if it is new. It returns false if the loop is over.
 func (o *observer) ask(ctx context.Context) bool {
 	now, err := o.election.Leader(ctx)
 	switch {
@@ -120,10 +120,10 @@ func (o *observer) ask(ctx context.Context) bool {
 	}
 }
 
-// heard takes note of an answer.
+// heard records an answer.
 func (o *observer) heard(now Leader) bool {
 	same := o.last != nil && o.last.Owner == now.Owner
-	if same && now.Fence == 0 { // the nodes do not agree for the moment
+	if same && now.Fence == 0 { // the nodes do not agree at the moment
 		now.Fence = o.last.Fence
 	}
 	news := !same || o.last.Fence != now.Fence
@@ -134,7 +134,7 @@ func (o *observer) heard(now Leader) bool {
 // leastInterval is the least time between two questions.
 const leastInterval = time.Second
 
-// interval is how long to wait before the next question.
+// interval returns how long to wait before the next question.
 func (o *observer) interval() time.Duration {
 	left := max(o.until.Sub(clock.System{}.Now()), leastInterval)
 	d := min(left, max(o.election.mutex.TTL()/3, leastInterval))

@@ -29,7 +29,7 @@ func TestLeaderTellsTheTokenThatTheLeaderHas(t *testing.T) {
 		if err != nil || len(leader.Owner) != 16 || leader.Left != redlock.DefaultTTL || leader.Holder != "ann" || leader.Fence != r.tokens()[0] {
 			t.Errorf("%+v leads, %v; its token is %d", leader, err, r.tokens())
 		}
-		// whoever has taken more of the tokens meanwhile, in vain
+		// even if failed attempts have taken tokens meanwhile
 		q.Restart(4)
 		_, _ = q.Locker().TryLock(t.Context(), name)
 		if leader, err := e.Leader(t.Context()); err != nil || leader.Fence != r.tokens()[0] {
@@ -72,7 +72,7 @@ func TestObserveYieldsEachLeaderAndEachVacancy(t *testing.T) {
 	})
 }
 
-// Terms and vacancies are of any length, also too short to be seen.
+// Terms and vacancies have any length, and may be too short to be seen.
 func TestWhatObserveYieldsIsASubsequenceOfWhatWas(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,7 +106,7 @@ func TestWhatObserveYieldsIsASubsequenceOfWhatWas(t *testing.T) {
 	})
 }
 
-// Without a quorum who leads is unknown, which is neither a vacancy nor silence.
+// Without a quorum the leader is unknown. That is reported, and it is not a vacancy.
 func TestALostQuorumIsNoVacancy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -141,8 +141,8 @@ func TestALostQuorumIsNoVacancy(t *testing.T) {
 	})
 }
 
-// An observer that starts without a quorum is told so at once, and a short loss of the quorum is
-// nothing to tell while the leader's term lasts.
+// An observer that starts without a quorum gets the error at once. A short loss of the quorum is
+// not reported while the leader's term lasts.
 func TestAnObserverIsToldOfALostQuorumIfItNeedsToKnow(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestAnObserverIsToldOfALostQuorumIfItNeedsToKnow(t *testing.T) {
 	})
 }
 
-// Four of five nodes answer, which is a quorum; but the leader's lock is on two of them and may be
+// Four of five nodes answer, which is a quorum. But the leader's lock is on two of them, and may be
 // on the fifth.
 func TestNodesThatDoNotAnswerMayBeTheLeaders(t *testing.T) {
 	t.Parallel()
@@ -235,8 +235,8 @@ func TestObserveEndsWithItsContextItsLoopAndItsLocker(t *testing.T) {
 	})
 }
 
-// A rolling restart of masters that keep nothing leaves the leader in place, and no quorum that
-// knows its token. That is no change of the leader.
+// After a rolling restart of masters that keep nothing the leader still leads, but no quorum knows
+// its token. That is no change of the leader.
 func TestALeaderIsNotToldAgainWhereTheNodesHaveLostItsToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

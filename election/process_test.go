@@ -21,11 +21,11 @@ import (
 // candidateVar names the environment variable that makes this program a candidate over these nodes.
 const candidateVar = "REDLOCK_TEST_CANDIDATE"
 
-// processTTL is that of elections over real masters.
+// processTTL is the TTL of elections over real masters.
 const processTTL = 2 * time.Second
 
-// candidate campaigns until its input ends. It says when it leads, with its token, and when it has
-// lost the lead.
+// candidate campaigns until its input ends. It prints when it leads, with its token, and when it
+// has lost the lead.
 func candidate(addrs string) int {
 	nodes, err := pool.DialList(addrs)
 	if err != nil {
@@ -55,7 +55,7 @@ func candidate(addrs string) int {
 // A rival is a candidate in a process of its own.
 type rival struct {
 	process *os.Process
-	says    chan string // a line each; closed at its end
+	says    chan string // its lines; closed when it ends
 }
 
 func campaigner(t *testing.T, s *redisserver.Servers) *rival {
@@ -139,14 +139,14 @@ func TestTheNextLeadsSoonAfterTheLeaderWasKilled(t *testing.T) {
 	}
 }
 
-// A rolling restart leaves the leader in place, though the masters keep nothing: its renewals take
-// the lock again on each.
+// A rolling restart does not end the term, although the masters keep nothing: renewals take the
+// lock again on each.
 func TestTheLeaderOutlivesThreeRollingRestarts(t *testing.T) {
 	t.Parallel()
 	s := servertest.Start(t, 3)
 	first := campaigner(t, s)
 	token := first.token(t)
-	campaigner(t, s) // who would lead
+	campaigner(t, s) // which would lead
 	nodes, err := pool.Dial(s.Addrs()...)
 	if err != nil {
 		t.Fatal(err)

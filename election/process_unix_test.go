@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// A leader that is stopped past its term, and goes on, learns that it has lost the lead and
+// A leader that is stopped past its term, and goes on, notices that it has lost the lead, and
 // campaigns again.
 func TestALeaderThatWasStoppedCampaignsAgain(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"github.com/go-redlock/redlock/guard"
 )
 
-// The whole file, by a later holder and then by one that was paused.
+// A later holder writes the whole file, and then one that was paused tries.
 func ExampleWriteFile() {
 	dir, _ := os.MkdirTemp("", "guard")
 	defer os.RemoveAll(dir)
@@ -26,7 +26,8 @@ func ExampleWriteFile() {
 	// true
 }
 
-// Who reads first registers its token before that: what an older holder writes then is refused.
+// A holder that reads first registers its token before it reads. Then writes of an older holder are
+// refused.
 func ExampleRegisterFile() {
 	dir, _ := os.MkdirTemp("", "guard")
 	defer os.RemoveAll(dir)
@@ -47,7 +48,7 @@ func ExampleRegisterFile() {
 	// <nil>
 }
 
-// A transaction under the lock: the token first, then whatever it reads and writes. The module
+// A transaction under the lock registers the token first, and then reads and writes. The module
 // examples/sql runs this on PostgreSQL and SQLite.
 func ExampleRegister() {
 	var db *sql.DB // in which guard.Schema was executed once
@@ -68,7 +69,7 @@ func ExampleRegister() {
 	_ = pay // for locks.Do(ctx, "account:7", pay)
 }
 
-// A value in Redis that was read under the lock, and is written back.
+// A value in Redis is read under the lock, and written back.
 func ExampleRegisterRedis() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	defer client.Close()
@@ -85,7 +86,7 @@ func ExampleRegisterRedis() {
 	_ = double // for locks.Do(ctx, "account:7", double)
 }
 
-// A value in Redis that is written without having been read.
+// A value in Redis is written without being read.
 func ExampleSetRedis() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	defer client.Close()

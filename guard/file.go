@@ -50,7 +50,7 @@ func underFlock(path string, token uint64, f func() error) (err error) {
 		return err
 	case token < seen:
 		return stale(path, token)
-	case token > seen: // first: after a crash in between, the older holder stays out
+	case token > seen: // first: after a crash in between, the older holder is refused
 		if err := replace(path+".fence", strconv.AppendUint(nil, token, 10)); err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func TestFileRefusesTheOlderTokenAndKeepsTheGreatest(t *testing.T) {
 	}
 }
 
-// What a crash leaves between the token and the contents: a token with the contents of before.
+// A crash after the token was registered leaves the new token and the old contents.
 func TestFileThatAHolderDiedOverKeepsTheOlderOneOut(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "f")
@@ -157,8 +157,8 @@ func TestRedisWithAForeignTokenIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Many write at once, each with a token of its own: what is there in the end belongs to the
-// greatest.
+// Many write at once, each with its own token: at the end the contents are those of the greatest
+// token.
 func TestRedisKeepsTheValueOfTheGreatestToken(t *testing.T) {
 	t.Parallel()
 	servers := servertest.Start(t, 1)

@@ -1,8 +1,9 @@
 -- Registers a fencing token in a hash and, if there is a value, stores that with it.
 --
--- KEYS  1 hash {token, value}
--- ARGV  1 token  [2 value]
--- Reply  1 | 0 (a greater token is registered) | an error, where the field holds what is no token: 'nan' would let everybody in
+-- KEYS   1 hash {token, value}
+-- ARGV   1 token  [2 value]
+-- Reply  1 | 0 (a greater token is registered)
+--        | an error if the field does not hold a token, because 'nan' would let every token in
 local seen = redis.call('HGET', KEYS[1], 'token')
 if seen and (#seen > 16 or not string.find(seen, '^%d+$')) then
   return redis.error_reply('the field holds no fencing token')

@@ -45,7 +45,7 @@ func Example() {
 	// redlock.hold
 }
 
-// With the global providers, which the program has set up, there is nothing to say.
+// With the global providers, which the program has set up, no options are needed.
 func ExampleNew() {
 	telemetry, err := redlockotel.New()
 	if err != nil {

@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A bench is Telemetry on the real SDKs, which keep what they get.
+// A bench is Telemetry with the real SDKs, which record what they get.
 type bench struct {
 	*redlockotel.Telemetry
 	reader *sdkmetric.ManualReader
@@ -58,7 +58,7 @@ func (b *bench) total(t *testing.T, name string, attrs ...attribute.KeyValue) (s
 	return sum
 }
 
-// series are the values of a metric's series that have all those attributes.
+// series returns the values of a metric's series that have all those attributes.
 func (b *bench) series(t *testing.T, name string, attrs ...attribute.KeyValue) (values []int64) {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -150,7 +150,7 @@ func TestEveryEventIsCounted(t *testing.T) {
 	}
 }
 
-// No rise is seen in a series that begins with its first event.
+// A backend sees no rise in a series that begins with its first event.
 func TestWhatAlertsRestOnBeginsAtZero(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]func() (*bench, []attribute.KeyValue){

@@ -103,7 +103,7 @@ func TestWhatAlertsRestOnBeginsAtZero(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		opts  []redlockprom.Option
-		event redlock.Event // after which the series are there
+		event redlock.Event // which begins the series
 		want  map[string]int
 	}{
 		"a Locker, without names": {
@@ -158,7 +158,7 @@ func TestALeaseCountsUntilItsContextEnds(t *testing.T) {
 		metrics.ObserveContext(lease, redlock.AcquiredEvent{Name: "job"})
 		want(t, metrics, "redlock_leases", 1)
 		end()
-		synctest.Wait() // the count falls in a goroutine of its own
+		synctest.Wait() // another goroutine lowers the count
 		want(t, metrics, "redlock_leases", 0)
 	})
 }

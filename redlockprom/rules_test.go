@@ -20,7 +20,7 @@ var (
 	grouping = regexp.MustCompile(`by \(([^)]*)\)`)
 )
 
-// A rule that names a metric or a label which there is not is silent for ever.
+// A rule that names an unknown metric or label would never fire.
 func TestTheRulesNameMetricsAndLabelsThatThereAre(t *testing.T) {
 	t.Parallel()
 	rules, err := os.ReadFile("../deploy/prometheus/redlock.rules.yml")
@@ -64,7 +64,7 @@ func TestTheRulesNameMetricsAndLabelsThatThereAre(t *testing.T) {
 	})
 }
 
-// labelsOf are the names of the labels of each metric.
+// labelsOf returns the names of the labels of each metric.
 func labelsOf(t *testing.T, c prometheus.Collector) map[string][]string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()

@@ -10,13 +10,13 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// t is what your test function gets: the examples are the insides of one.
+// t is the parameter of a test function: each example is the body of one.
 var t *testing.T
 
 func noPayment(context.Context, string, uint64) error { return nil }
 
-// Real locks, with somebody else at it. A Billing locks the invoice that it pays, by the TryDo of
-// whatever Locker it was given.
+// Real locks, one of them held by another process. A Billing locks the invoice that it pays with
+// the TryDo of the Locker that it was given.
 func ExampleNew() {
 	q := redlocktest.New(t, 5)
 	billing := &Billing{locks: q.Locker(), pay: noPayment}
@@ -46,7 +46,7 @@ func ExampleQuorum_Locker() {
 	}
 }
 
-// A program that makes its Locker by itself can be given the masters instead.
+// A program that makes its Locker itself can be given the masters instead.
 func ExampleQuorum_Nodes() {
 	q := redlocktest.New(t, 3)
 	locks, err := redlock.New(q.Nodes(), redlock.WithTTL(time.Minute))
@@ -94,7 +94,7 @@ func ExampleQuorum_Held() {
 	}
 }
 
-// Time passes in no time inside synctest.Test.
+// Inside synctest.Test time passes at once.
 func ExampleQuorum_Freeze() {
 	q := redlocktest.New(t, 5)
 	time.AfterFunc(time.Minute, func() {
@@ -148,7 +148,7 @@ func ExampleQuorum_Restart() {
 	}
 }
 
-// A lock outlives the restart of a majority that writes each change to its disk.
+// A lock survives the restart of a majority that writes each change to its disk.
 func ExampleQuorum_RestartWithData() {
 	q := redlocktest.New(t, 3)
 	lease, err := q.Locker().Lock(t.Context(), "job")
@@ -162,7 +162,7 @@ func ExampleQuorum_RestartWithData() {
 	}
 }
 
-// A slow minority is not waited for.
+// Locks do not wait for a slow minority.
 func ExampleQuorum_Slow() {
 	q := redlocktest.New(t, 3)
 	q.Slow(2, time.Second)
@@ -190,7 +190,7 @@ func ExampleQuorum_Isolate() {
 	}
 }
 
-// A service has a prefix before its keys.
+// A service puts a prefix before its keys.
 func ExampleQuorum_WithPrefix() {
 	q := redlocktest.New(t, 3).WithPrefix("billing:")
 	lease, err := q.Locker().Lock(t.Context(), "invoice:42")
@@ -203,8 +203,8 @@ func ExampleQuorum_WithPrefix() {
 	}
 }
 
-// No locks at all: a Billing asks for an interface with one method, and a fake has it. What the
-// fake needs is a lease.
+// No locks at all: a Billing takes an interface with one method, which a fake implements. The fake
+// needs only a lease.
 func ExampleLease() {
 	lease, lose := redlocktest.Lease(t, "invoice:42", 7)
 	billing := &Billing{

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 )
 
-// What the examples show is true.
+// The examples pass as tests.
 func TestTheExamplesPass(tt *testing.T) { //nolint:paralleltest // the examples share t
 	for name, example := range map[string]func(){
 		"New": ExampleNew, "Locker": ExampleQuorum_Locker, "Nodes": ExampleQuorum_Nodes, "Hold": ExampleQuorum_Hold,

@@ -23,7 +23,7 @@ func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose
 	if fence > maxFence {
 		tb.Fatalf("redlocktest: Lease: %d cannot be a fencing token", fence)
 	}
-	// Without a register the token comes from the clocks.
+	// The node has no register, so the token comes from the clock.
 	token := time.UnixMicro(int64(fence)) // at most maxFence
 	master := memnode.New("redlocktest", memnode.WithTime(func() time.Time { return token }))
 	opts := []redlock.Option{redlock.WithTTL(redlock.MaxTTL), redlock.WithClock(stopped{token})}
@@ -41,11 +41,11 @@ func Lease(tb testing.TB, name string, fence uint64) (lease *redlock.Lease, lose
 	}
 	return lease, func() {
 		master.Delete(name)
-		_ = lease.Extend(context.Background()) // which finds the lock lost
+		_ = lease.Extend(context.Background()) // it notices that the lock is lost
 	}
 }
 
-// stopped is the system's clock with a time of day that stands still.
+// stopped is the system's clock with a fixed time of day.
 type stopped struct{ wall time.Time }
 
 func (stopped) Now() time.Time    { return time.Now() }

@@ -53,7 +53,7 @@ import (
 type Quorum struct {
 	*cluster
 	prefix string                 // of the keys
-	other  func() *redlock.Locker // somebody else's, for Hold
+	other  func() *redlock.Locker // another process, for Hold
 }
 
 // A cluster is what all views of a Quorum share.
@@ -68,13 +68,13 @@ type cluster struct {
 	cables map[*redlock.Locker]*cable
 }
 
-// A held lease, and the key of its lock.
+// A held is a lease and the key of its lock.
 type held struct {
 	lease *redlock.Lease
 	key   string
 }
 
-// A cable is what leads from one Locker to all masters.
+// A cable connects one Locker with all masters.
 type cable struct{ cut atomic.Bool }
 
 // New makes n masters, which are up and empty.
@@ -284,7 +284,7 @@ func (q *Quorum) Lose(name string) {
 	q.mu.Unlock()
 	for _, h := range leases {
 		if h.key == q.prefix+name {
-			_ = h.lease.Extend(context.Background()) // which finds the lock lost
+			_ = h.lease.Extend(context.Background()) // it notices that the lock is lost
 		}
 	}
 }

@@ -218,7 +218,7 @@ func TestTheLeaseOfAFakeHasItsNameAndToken(t *testing.T) {
 	}
 }
 
-// A failing is a test that notes how it fails.
+// A failing is a test that records how it fails.
 type failing struct {
 	testing.TB
 	failed bool
@@ -229,7 +229,7 @@ func (f *failing) Fatalf(string, ...any) { f.failed = true; panic(f) }
 
 func TestMistakesFailTheTest(t *testing.T) {
 	t.Parallel()
-	//nolint:thelper // the functions are the mistakes themselves
+	//nolint:thelper // the functions are mistakes, not helpers
 	for name, mistake := range map[string]func(testing.TB){
 		"no masters":       func(tb testing.TB) { redlocktest.New(tb, 0) },
 		"no such master":   func(tb testing.TB) { redlocktest.New(tb, 3).Freeze(3) },

@@ -12,8 +12,8 @@ import (
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// A Billing is a service as yours might be: it needs one method of the Locker, so that is all it
-// asks for.
+// A Billing is an example of your service: it needs one method of the Locker, and takes an
+// interface with that method.
 type Billing struct {
 	locks interface {
 		TryDo(context.Context, string, func(context.Context, *redlock.Lease) error, ...redlock.MutexOption) error
@@ -54,7 +54,7 @@ func TestAnInvoiceIsPaidByOneAtATime(t *testing.T) {
 
 func TestAPaymentStopsWhenItsLockIsLost(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // in which an hour takes no time
+	synctest.Test(t, func(t *testing.T) { // here an hour takes no time
 		q := redlocktest.New(t, 5)
 		billing := &Billing{locks: q.Locker(), pay: func(ctx context.Context, _ string, _ uint64) error {
 			select {
@@ -90,7 +90,7 @@ func TestTheNextLeadsWhenTheLeaderIsCutOff(t *testing.T) {
 				if ctx.Err() == nil || two.Fence() <= one.Fence() {
 					t.Error("the first does not know, or its token is not the smaller one")
 				}
-				stop() // or the first would campaign again
+				stop() // otherwise the first would campaign again
 				return nil
 			})
 		})
@@ -100,7 +100,7 @@ func TestTheNextLeadsWhenTheLeaderIsCutOff(t *testing.T) {
 	})
 }
 
-// Without any, through the interface:
+// Without locks, through the interface:
 
 type fakeLocks struct {
 	lease *redlock.Lease

@@ -47,29 +47,29 @@ type graph struct {
 	queries                  []query
 }
 
-// A figure is one number at the top, which is red from 1 on if it counts trouble.
+// A figure is one number at the top. If it counts problems, it is red from 1 on.
 type figure struct {
 	title, description, unit, expr string
 	trouble                        bool
 }
 
-// Selectors of what the variables at the top of the dashboard choose.
+// Selectors for the variables at the top of the dashboard.
 const (
 	locks = `{job=~"$job",lock=~"$lock"}`
 	nodes = `{job=~"$job",node=~"$node"}`
 )
 
-// rate is how often something happens, by labels.
+// rate returns the query for how often something happens, by labels.
 func rate(by, metric, selector string) string {
 	return "sum by (" + by + ") (rate(" + metric + selector + "[$__rate_interval]))"
 }
 
-// quantile is of a histogram, by a label.
+// quantile returns the query for a quantile of a histogram, by a label.
 func quantile(q, by, metric, selector string) string {
 	return "histogram_quantile(" + q + ", sum by (" + by + ", le) (rate(" + metric + "_bucket" + selector + "[$__rate_interval])))"
 }
 
-// quantiles are the median and the slowest hundredth.
+// quantiles returns the queries for the median and the 99th percentile.
 func quantiles(by, metric, selector string) []query {
 	return []query{
 		{quantile("0.5", by, metric, selector), "p50 {{" + by + "}}"},
@@ -77,7 +77,7 @@ func quantiles(by, metric, selector string) []query {
 	}
 }
 
-// figures are what is looked at first.
+// figures are at the top, to be looked at first.
 var figures = []figure{
 	{"Leases held", "Now.", "short", "sum(redlock_leases" + locks + ")", false},
 	{"Leases lost", "Ended under their holders: work may have overlapped.", "short", "sum(increase(redlock_leases_lost_total" + locks + "[$__range]))", true},
@@ -87,7 +87,7 @@ var figures = []figure{
 	{"Releases given up", "Their keys last until the TTL.", "short", "sum(increase(redlock_dropped_releases_total" + nodes + "[$__range]))", true},
 }
 
-// rows are the graphs below, by what they are about.
+// rows are the graphs below, by subject.
 var rows = []struct {
 	title  string
 	graphs []graph
@@ -118,7 +118,7 @@ var rows = []struct {
 	}},
 }
 
-// build makes the dashboard, in the schema that older Grafanas import too.
+// build makes the dashboard in the schema that older versions of Grafana can import too.
 func build() (dashboard.Dashboard, error) { //nolint:staticcheck // the newer schema needs a newer Grafana
 	board := dashboard.NewDashboardBuilder("Redlock"). //nolint:staticcheck // likewise
 								Uid("redlock").
@@ -140,16 +140,16 @@ func build() (dashboard.Dashboard, error) { //nolint:staticcheck // the newer sc
 			board.WithPanel(g.panel())
 		}
 	}
-	return board.Build() //nolint:wrapcheck // render says what of
+	return board.Build() //nolint:wrapcheck // render adds the context
 }
 
-// source is the data source that the dashboard's first variable chooses.
+// source is the data source, which the dashboard's first variable chooses.
 func source() common.DataSourceRef {
 	return common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
 
-// variable chooses among the values that a label has in a metric. All of them are any value: a
-// Locker without names has an empty label.
+// variable returns a variable that chooses among the values of a metric's label. All matches any
+// value, because a Locker without names has an empty label.
 func variable(label, title, metric string) *dashboard.QueryVariableBuilder {
 	all := dashboard.VariableOption{
 		Selected: new(true),

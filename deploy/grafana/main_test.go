@@ -35,10 +35,10 @@ func TestTheFileIsWhatTheProgramMakes(t *testing.T) {
 	}
 }
 
-// A target is a query as it stands in the file.
+// A target is a query in the file.
 type target struct{ panel, expr, legend string }
 
-// targets are the queries in the file, with a value for each of Grafana's variables.
+// targets returns the queries in the file, with a value for each of Grafana's variables.
 func targets(t *testing.T) (all []target) {
 	t.Helper()
 	for _, p := range read(t).Panels {
@@ -52,7 +52,7 @@ func targets(t *testing.T) (all []target) {
 	return all
 }
 
-// choices are the queries of the variables, by name.
+// choices returns the queries of the variables, by name.
 func choices(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -67,7 +67,7 @@ func choices(t *testing.T) map[string]string {
 	return all
 }
 
-// A file is what the tests look at of redlock.json.
+// A file is the part of redlock.json that the tests read.
 type file struct {
 	Panels []struct {
 		Title   string
@@ -90,12 +90,12 @@ func read(t *testing.T) (f file) {
 	return f
 }
 
-// fill puts a value in the place of each variable.
+// fill replaces each variable by a value.
 func fill(expr string) string {
 	return strings.NewReplacer("$__rate_interval", "1m", "$__range", "1m", "$job", ".*", "$lock", ".*", "$node", ".*").Replace(expr)
 }
 
-// live has everything happen that redlockprom tells of.
+// live makes every event happen that redlockprom counts.
 func live(t *testing.T, metrics *redlockprom.Metrics) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { observertest.Live(t, metrics) })
@@ -106,7 +106,7 @@ func live(t *testing.T, metrics *redlockprom.Metrics) {
 	metrics.ObserveContext(t.Context(), redlock.AcquiredEvent{Name: "job:held"})
 }
 
-// seen are the values of a label in a metric.
+// seen returns the values of a label in a metric.
 func seen(t *testing.T, c client.Collector, metric, label string) map[string]bool {
 	t.Helper()
 	values := make(map[string]bool)
@@ -122,7 +122,7 @@ func seen(t *testing.T, c client.Collector, metric, label string) map[string]boo
 	return values
 }
 
-// A query that names a metric, a label or a value which there is not shows an empty panel for ever.
+// A query that names an unknown metric, label or value would always show an empty panel.
 func TestTheQueriesNameWhatRedlockpromExports(t *testing.T) {
 	t.Parallel()
 	metrics := redlockprom.New(redlockprom.WithNames(observertest.Kind))
@@ -160,7 +160,7 @@ func TestTheQueriesNameWhatRedlockpromExports(t *testing.T) {
 	}
 }
 
-// checkSelector holds the matchers of a selector to the labels and values that the metric has.
+// checkSelector checks that the metric has the labels and values that a selector matches.
 func checkSelector(t *testing.T, q target, s *parser.VectorSelector, exported map[string]map[string][]string) {
 	t.Helper()
 	metric := strings.TrimSuffix(s.Name, "_bucket")
@@ -178,7 +178,7 @@ func checkSelector(t *testing.T, q target, s *parser.VectorSelector, exported ma
 	}
 }
 
-// checkLabels holds what a query groups by to the labels that the metric has.
+// checkLabels checks that the metric has the labels by which a query groups.
 func checkLabels(t *testing.T, q target, s *parser.VectorSelector, grouped []string, exported map[string]map[string][]string) {
 	t.Helper()
 	metric, bucket := strings.CutSuffix(s.Name, "_bucket")
@@ -189,7 +189,7 @@ func checkLabels(t *testing.T, q target, s *parser.VectorSelector, grouped []str
 	}
 }
 
-// exportedLabels are the labels of each metric, with the values that they have.
+// exportedLabels returns the labels of each metric, with their values.
 func exportedLabels(t *testing.T, c client.Collector) map[string]map[string][]string {
 	t.Helper()
 	all := make(map[string]map[string][]string)

@@ -24,8 +24,8 @@ import (
 	"github.com/go-redlock/redlock/redlockprom"
 )
 
-// Everything happens twice, before the eyes of a Prometheus: what began with its first event has
-// risen then.
+// Everything happens twice while a Prometheus scrapes, so that also a series that began with its
+// first event has risen.
 func TestEveryQueryTellsOfARunThatPrometheusHasScraped(t *testing.T) {
 	t.Parallel()
 	metrics := redlockprom.New(redlockprom.WithNames(observertest.Kind))
@@ -43,7 +43,7 @@ func TestEveryQueryTellsOfARunThatPrometheusHasScraped(t *testing.T) {
 	server := startPrometheus(t, target.Listener.Addr().String())
 	for range 2 {
 		live(t, metrics)
-		for range 3 { // one may have begun before, and one that is answered may not be stored yet
+		for range 3 { // one scrape may have begun before, and an answered one may not be stored yet
 			select {
 			case <-scrapes:
 			case <-server.gone:
@@ -88,7 +88,7 @@ type promServer struct {
 	gone chan struct{} // closed when it has ended
 }
 
-// startPrometheus has one scrape the target. It ends with the test.
+// startPrometheus starts a Prometheus that scrapes the target. It ends with the test.
 func startPrometheus(t *testing.T, target string) promServer {
 	t.Helper()
 	program, err := exec.LookPath("prometheus")
@@ -128,7 +128,7 @@ func startPrometheus(t *testing.T, target string) promServer {
 	return server
 }
 
-// ask asks its interface for something.
+// ask sends a request to its HTTP interface.
 func (s promServer) ask(t *testing.T, path string, data any) {
 	t.Helper()
 	resp, err := http.Get("http://" + s.addr + "/api/v1/" + path)
@@ -153,7 +153,7 @@ func (s promServer) ask(t *testing.T, path string, data any) {
 	}
 }
 
-// gather is what a scrape gets.
+// gather returns what a scrape gets.
 func gather(t *testing.T, c client.Collector) []*model.MetricFamily {
 	t.Helper()
 	registry := client.NewPedanticRegistry()

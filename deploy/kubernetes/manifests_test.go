@@ -22,8 +22,7 @@ import (
 	"github.com/go-redlock/redlock/internal/servertest"
 )
 
-// read decodes the objects of a file strictly: an unknown field is an error, and so is one that
-// stands there twice.
+// read decodes the objects of a file strictly: an unknown or repeated field is an error.
 func read(t *testing.T, file string, objects ...any) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -58,7 +57,7 @@ func readAll(t *testing.T) (m manifests) {
 	return m
 }
 
-// pods are the pods that the manifests make.
+// pods returns the pods that the manifests make.
 func (m *manifests) pods() map[string]corev1.PodSpec {
 	return map[string]corev1.PodSpec{
 		"once":   m.once.Spec.JobTemplate.Spec.Template.Spec,
@@ -106,7 +105,7 @@ func TestTheManifestsAreStrictlyWhatTheAPITakes(t *testing.T) {
 	}
 }
 
-// sources are the objects that a pod refers to, with the key if there is one.
+// sources returns the objects that a pod refers to, with the key if there is one.
 func sources(t *testing.T, pod corev1.PodSpec) (all []string) {
 	t.Helper()
 	for _, v := range pod.Volumes {
@@ -133,7 +132,7 @@ func sources(t *testing.T, pod corev1.PodSpec) (all []string) {
 	return all
 }
 
-// flag is the value of a flag in a command.
+// flag returns the value of a flag in a command.
 func flag(t *testing.T, command []string, name string) string {
 	t.Helper()
 	for _, arg := range command {
@@ -157,17 +156,17 @@ func TestTheHandbookHasTheJobsCommand(t *testing.T) {
 	}
 }
 
-// A cluster is where the containers of the manifests run, as processes.
+// A cluster runs the containers of the manifests as processes.
 type cluster struct {
 	t        *testing.T
 	dir      string
 	nodes    string
 	password string
-	here     *strings.Replacer // from the containers' paths to the test's
+	here     *strings.Replacer // replaces the containers' paths by the test's
 }
 
-// newCluster has masters, the mounted files, and programs that stand for the images' own: a report,
-// and a service that runs until it is stopped. Each notes that it has begun.
+// newCluster starts masters, makes the mounted files, and makes programs in place of those in the
+// images: a report, and a service that runs until it is stopped. Each records that it has begun.
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), password: "open sesame"}
@@ -195,7 +194,7 @@ func newCluster(t *testing.T) *cluster {
 
 func (c *cluster) path(name string) string { return filepath.Join(c.dir, name) }
 
-// process is a command in a container of a pod.
+// process returns the command of a container of a pod.
 func (c *cluster) process(pod string, container corev1.Container, command []string) *exec.Cmd {
 	var args []string
 	env := []string{"PATH=" + os.Getenv("PATH")}
@@ -295,7 +294,7 @@ func TestAReplicaIsReadyWhileAMajorityAnswers(t *testing.T) {
 	}
 }
 
-// The settings of the servers are not the handbook's, so there are warnings.
+// The settings of the servers are not those of the handbook, so there are warnings.
 func TestTheDoctorReachesTheMasters(t *testing.T) {
 	t.Parallel()
 	m, c := readAll(t), newCluster(t)

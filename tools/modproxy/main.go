@@ -21,7 +21,7 @@ import (
 
 const root = "github.com/go-redlock/redlock"
 
-// modules are the directories of those that users import; the root's is the empty one.
+// modules are the directories of the modules that users import; the root's is empty.
 var modules = []string{"", "redlockotel", "redlockprom"}
 
 func main() {
