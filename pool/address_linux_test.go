@@ -12,10 +12,10 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A name may have two addresses, of which the first, an AAAA record, leads nowhere: Go tries the
-// other one 300 ms later. That must have its time, however little is allowed for connecting.
+// A name may have two addresses, and the first, an AAAA record, may lead nowhere. Go then tries the
+// other one 300 ms later. There must be time for that, however short the time for connecting is.
 //
-//nolint:paralleltest // it says for the whole process what names mean
+//nolint:paralleltest // it changes how the whole process resolves names
 func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
 	f := newFake(t, granted)
 	_, port, _ := net.SplitHostPort(f.addr)
@@ -36,8 +36,8 @@ func TestANameWhoseFirstAddressLeadsNowhereConnects(t *testing.T) {
 	t.Error("it never connected")
 }
 
-// swallow has connections to a port of ::1 neither made nor refused: its listener has no room for
-// them.
+// swallow makes sure that connections to a port of ::1 are neither made nor refused: its listener
+// has no room for them.
 func swallow(t *testing.T, port int) {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -65,7 +65,7 @@ func swallow(t *testing.T, port int) {
 	t.Fatal("the listener has room for all")
 }
 
-// nameserver is one by which every name leads to ::1 and to 127.0.0.1.
+// nameserver starts a name server that resolves every name to ::1 and 127.0.0.1.
 func nameserver(t *testing.T) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	t.Helper()
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -89,7 +89,7 @@ func nameserver(t *testing.T) func(ctx context.Context, network, addr string) (n
 	}
 }
 
-// record is the answer to a query of the domain name system, by RFC 1035 and 3596.
+// record returns the answer to a DNS query, by RFC 1035 and 3596.
 func record(query []byte) []byte {
 	end := 12 // of the question: a name, a type and a class
 	for query[end] != 0 {

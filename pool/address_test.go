@@ -31,7 +31,7 @@ func TestAddressesLeadWhereTheySay(t *testing.T) {
 		"redis://a@h":                "tcp h:6379 a p 0 h", // the name alone
 		"redis://a:b@h":              "tcp h:6379 a b 0 h",
 		"redis://:b@h":               "tcp h:6379 u b 0 h", // the password alone
-		"redis://a:@h":               "tcp h:6379 a  0 h",  // no password, it says
+		"redis://a:@h":               "tcp h:6379 a  0 h",  // it has no password
 		"redis://@h":                 "tcp h:6379 u p 0 h",
 		"redis://a:%40%2F@h":         "tcp h:6379 a @/ 0 h",
 		"unix:///run/redis.sock":     "unix /run/redis.sock u p 0 ",
@@ -76,7 +76,7 @@ func TestWhatIsNoAddressIsNamedSoThatItCanBeSeen(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]string{
 		"a,\ufeffb":          `"\ufeffb"`,
-		"a\u200b:1":          `"a\u200b:1"`, // a blank of no width
+		"a\u200b:1":          `"a\u200b:1"`, // a space of no width
 		"a\u00a0:1":          `"a\u00a0:1"`,
 		"a\x1b[2J":           `"a\x1b[2J"`,
 		"a\xff":              `"a\xff"`,
@@ -142,7 +142,7 @@ func TestAServerThatDeniesTheClientsNameIsANode(t *testing.T) {
 	}
 }
 
-// opened opens a node for a test.
+// opened returns an open node for a test.
 func opened(t *testing.T, n wire.Node) wire.Node {
 	t.Helper()
 	closeNode := n.Open()

@@ -11,8 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A proxy without a server behind it accepts connections and hangs up, at once or when it is to
-// pass on a request; a server that is full says why before.
+// A proxy without a server behind it accepts connections and hangs up, at once or when it gets a
+// request. A server that is full says why before it hangs up.
 func TestAServerThatHangsUpAtOnceIsDialledFiftyTimesASecondAtMost(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ hello, info string }{
@@ -43,7 +43,7 @@ func TestAServerThatHangsUpAtOnceIsDialledFiftyTimesASecondAtMost(t *testing.T) 
 	}
 }
 
-// A resting connection costs both ends something, and what is in between may forget it.
+// An idle connection costs both ends something, and the network may forget it.
 func TestAConnectionThatHasRestedForLongIsClosedThoughNoRequestComes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -22,13 +22,13 @@ type countingConn struct {
 
 // Write implements net.Conn.
 func (c countingConn) Write(b []byte) (int, error) {
-	if len(b) > 1<<10 { // a request alone is far below that
+	if len(b) > 1<<10 { // one request is far smaller
 		c.writes.Add(1)
 	}
 	return c.Conn.Write(b) //nolint:wrapcheck // it is the network's
 }
 
-// A batch that left in pieces would cost a system call, and the server a read, for each of them.
+// A batch in pieces would cost a system call, and the server a read, for each piece.
 func TestABatchLeavesInOneWrite(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, func([]string) string { return "+OK\r\n" })
@@ -40,7 +40,7 @@ func TestABatchLeavesInOneWrite(t *testing.T) {
 	}})
 	defer client.Close()
 	n := nodeOf(client)
-	do(t, n, acquire(keys(t, "first"), alice, 0)) // which connects
+	do(t, n, acquire(keys(t, "first"), alice, 0)) // makes the connection
 	calls := make([]wire.Call, 64)
 	for i := range calls {
 		calls[i].Request = &wire.Request{

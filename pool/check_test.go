@@ -11,8 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Check is refused where a lock would be: out of memory, on a replica, in quarantine; and it is no
-// write.
+// Check is refused when a lock would be refused: out of memory, on a replica, in quarantine. It
+// writes nothing.
 func TestCheckTellsWhatALockWouldMeet(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
@@ -53,7 +53,7 @@ func TestCheckTellsWhatALockWouldMeet(t *testing.T) {
 	}
 }
 
-// The user that the handbook recommends may call it, whatever keys it may touch beside the guard's.
+// The handbook's user may call it, whatever other keys than the guard's it may use.
 func TestTheHandbooksUserMayCheck(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/operations.md")

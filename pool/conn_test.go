@@ -14,7 +14,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A deadlined notes what deadline each Write had.
+// A deadlined is a connection that records the deadline of each Write.
 type deadlined struct {
 	net.Conn
 	mu     sync.Mutex
@@ -58,7 +58,7 @@ func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
 	}
 	// sooner than the client allows by itself
 	in := func(ms int) time.Time { return time.Now().Add(time.Duration(ms) * time.Millisecond) }
-	// goes out with the greeting, whose deadline is another
+	// is sent with the greeting, which has another deadline
 	release(in(10000))
 	for _, ms := range []int{300, 400, 250, 251, 252, 400, 300} {
 		until := in(ms)
@@ -80,8 +80,8 @@ func TestEachRequestHasItsOwnDeadlineOnAConnectionThatManyUse(t *testing.T) {
 	}
 }
 
-// A pause of the process may let a request's time run out just before it is sent. The connections
-// that rest are alive all the same.
+// A pause of the process may let a request's time run out just before it is sent. The idle
+// connections are still good.
 func TestARequestThatComesTooLateCostsOneConnectionAtMost(t *testing.T) {
 	t.Parallel()
 	const many = 8

@@ -24,7 +24,7 @@ const ms = time.Millisecond
 
 func granted([]string) string { return bulk("OK 1") }
 
-// A master may be so far away that no request has the time to connect.
+// A master may be so far away that connecting takes longer than a request may.
 func TestAConnectionIsMadeInATimeOfItsOwn(t *testing.T) {
 	t.Parallel()
 	for _, trip := range []time.Duration{90 * ms, 200 * ms, 600 * ms} {
@@ -33,7 +33,7 @@ func TestAConnectionIsMadeInATimeOfItsOwn(t *testing.T) {
 			n := l.open(t, redis.Options{})
 			k := keys(t, "lock")
 			began := time.Now()
-			for time.Since(began) < 2*trip { // it takes no request as long as this
+			for time.Since(began) < 2*trip { // no request takes that long
 				own := trip / 4
 				reply, took := in(t, n, own, acquire(k, alice, 1))
 				expect(t, "while connecting", reply, pool.Unavailable)
@@ -92,8 +92,8 @@ func TestARequestWithTimeEnoughWaitsForItsConnection(t *testing.T) {
 	}
 }
 
-// The answer could not come in time: the request would cost the connection, and be given up though
-// it is carried out.
+// The answer could not come in time. The request would cost the connection, and would be given up
+// although it is carried out.
 func TestARequestIsNotSentOverAConnectionThatComesTooLateForIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestOneRequestThatWaitsForLongIsNotLeftToOneAttempt(t *testing.T) {
 	})
 }
 
-// The first answer may be late by itself: a packet was lost, or the server did something else.
+// Only the first answer may be late: a packet was lost, or the server was busy.
 func TestAConnectionThatWasSlowOnceServesThoseThatWaitForOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestAConnectionThatWasSlowOnceServesThoseThatWaitForOne(t *testing.T) {
 		expect(t, "the first", reply, pool.OK)
 		l.trip = 20 * ms
 		var all sync.WaitGroup
-		for range 40 { // more than there may be connections
+		for range 40 { // more than the pool may have connections
 			all.Go(func() {
 				reply, _ := in(t, n, 250*ms, acquire(keys(t, "lock"), alice, 1))
 				expect(t, "a later one", reply, pool.OK)
@@ -165,7 +165,7 @@ func TestAConnectionThatWasSlowOnceServesThoseThatWaitForOne(t *testing.T) {
 	})
 }
 
-// A proxy, a balancer or a NAT forgets connections that rest, without a word to either side.
+// A proxy, a balancer or a NAT forgets idle connections, and tells neither side.
 func TestTheFirstRequestAfterARestGoesOverAConnectionThatIsAlive(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -223,7 +223,7 @@ func TestClosingANodeEndsWhatIsConnecting(t *testing.T) {
 	})
 }
 
-// tls.DialWithDialer, by which go-redis dials, heeds its timeout alone.
+// tls.DialWithDialer, which go-redis uses, respects only its timeout.
 func TestClosingANodeEndsAHandshake(t *testing.T) {
 	t.Parallel()
 	secured := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -276,7 +276,7 @@ func TestClosingANodeEndsAHandshake(t *testing.T) {
 	}
 }
 
-// go-redis dials for such a client, and heeds the client's own timeout alone.
+// go-redis dials for such a client, and respects only the client's own timeout.
 func TestAFailoverClientsHandshakeEndsWithItsDialTimeout(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never shakes hands
@@ -331,8 +331,7 @@ func TestAFailoverClientsHandshakeEndsWithItsDialTimeout(t *testing.T) {
 	}
 }
 
-// A node may be so far away that a connection rests longer than it may while it waits for the
-// answer.
+// A node may be so far away that a connection waits for the answer for longer than it may be idle.
 func TestARoundTripIsNoRest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -352,7 +351,7 @@ func TestARoundTripIsNoRest(t *testing.T) {
 	})
 }
 
-// A proxy may take a subscription, and owe the answer for ever.
+// A proxy may accept a subscription and never answer.
 func TestASubscriptionThatIsNotConfirmedEndsInTheTimeOfConnecting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -368,7 +367,7 @@ func TestASubscriptionThatIsNotConfirmedEndsInTheTimeOfConnecting(t *testing.T) 
 	})
 }
 
-// A stuck connection does not close before it may.
+// A stuck connection is not closed too early.
 type stuck struct {
 	net.Conn
 	closes chan<- struct{}
@@ -419,7 +418,7 @@ func TestRequestsShareTheConnectionsThatThereMayBe(t *testing.T) {
 		l, _ := newFar(t, trip, granted)
 		n := l.open(t, redis.Options{})
 		var all sync.WaitGroup
-		for range 40 { // more than there may be connections
+		for range 40 { // more than the pool may have connections
 			all.Go(func() {
 				reply, _ := in(t, n, time.Second, acquire(keys(t, "lock"), alice, 1))
 				expect(t, "acquire", reply, pool.OK)
@@ -441,7 +440,8 @@ func TestRequestsShareTheConnectionsThatThereMayBe(t *testing.T) {
 	})
 }
 
-// A proxy may know no HELLO: go-redis then sends AUTH, and not what was sent ahead.
+// A proxy may not know HELLO. Then go-redis sends AUTH, but does not send the request again that
+// was sent ahead.
 func TestAServerThatKnowsNoGreetingIsAskedOneByOne(t *testing.T) {
 	t.Parallel()
 	in := newFake(t, func(command []string) string {
@@ -464,8 +464,8 @@ func TestAServerThatKnowsNoGreetingIsAskedOneByOne(t *testing.T) {
 	}
 }
 
-// Where it is not yet known what a server is, because it was full, or the password wrong, it is no
-// server that knows no greeting.
+// A server may be unknown because it was full, or because the password was wrong. It does not count
+// as a server that does not know the greeting.
 func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -482,7 +482,7 @@ func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 		expect(t, "refused", reply, pool.Refused)
 		f.hello = greeting
 		for _, flights := range []int{4, 3} {
-			// longer than the failure answers for further requests, or a connection may rest
+			// longer than a failure is kept, and than a connection may be idle
 			time.Sleep(time.Minute)
 			reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
 			if expect(t, "greeted", reply, pool.OK); took > time.Duration(flights)*trip {
@@ -492,7 +492,7 @@ func TestAServerThatRefusedAGreetingOnceIsGreetedInOneTripAgain(t *testing.T) {
 	})
 }
 
-// A server may say why it hangs up before it was asked anything.
+// A server may say why it hangs up before it gets a request.
 func TestAServerThatHangsUpWithAReasonIsQuoted(t *testing.T) {
 	t.Parallel()
 	for reason, want := range map[string]pool.Verdict{

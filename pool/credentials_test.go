@@ -11,7 +11,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A stream tells credentials, and newer ones when there are.
+// A stream provides credentials, and later newer ones.
 type stream struct {
 	mu        sync.Mutex
 	password  string

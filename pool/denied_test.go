@@ -16,7 +16,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// handbookUser is what the handbook has an administrator allow a user: the words behind ACL
+// handbookUser is what the handbook lets an administrator allow a user: the arguments of ACL
 // SETUSER.
 func handbookUser(t *testing.T) []string {
 	t.Helper()
@@ -52,7 +52,7 @@ func scriptCommands(t *testing.T) (all []string) {
 	return slices.Compact(all)
 }
 
-// A deed is something that a user does to a lock, once an administrator has prepared it.
+// A deed is an operation of a user on a lock that an administrator has prepared.
 type deed struct {
 	name    string
 	prepare func(s *denial)
@@ -60,7 +60,7 @@ type deed struct {
 	want    pool.Verdict
 }
 
-// A denial is a server, one of whose users lacks a command.
+// A denial is a server with a user who lacks a command.
 type denial struct {
 	*testing.T
 
@@ -73,12 +73,12 @@ type denial struct {
 	ticket uint64 // of alice's wait
 }
 
-// taken has alice hold the lock.
+// taken makes alice hold the lock.
 func (s *denial) taken() {
 	s.token = do(s.T, s.admin, acquire(s.k, alice, now())).Token
 }
 
-// another has bob hold it.
+// another makes bob hold it.
 func (s *denial) another() { do(s.T, s.admin, acquire(s.k, bob, now())) }
 
 func (s *denial) plain() *wire.Request {
@@ -87,7 +87,7 @@ func (s *denial) plain() *wire.Request {
 	return r
 }
 
-// second are the keys of the second slot, where the lock is the first of two.
+// second returns the keys of the second slot of two, the first of which is the lock.
 func (s *denial) second() wire.KeySet { return keys(s.T, s.k.Lock+"2") }
 
 func (s *denial) permit() *wire.Request {
@@ -96,7 +96,7 @@ func (s *denial) permit() *wire.Request {
 	return r
 }
 
-// waits has a refusal of r queue alice's inbox.
+// waits makes a refusal of r queue alice's inbox.
 func (s *denial) waits(r *wire.Request) *wire.Request {
 	if s.ticket == 0 {
 		s.ticket = now()
@@ -107,7 +107,7 @@ func (s *denial) waits(r *wire.Request) *wire.Request {
 
 func (s *denial) owner(v pool.Verb) *wire.Request { return by(v, s.k, alice, s.token) }
 
-// queued has somebody who listens wait for the lock.
+// queued puts a waiter that listens into the queue of the lock.
 func (s *denial) queued() {
 	r := acquire(s.k, bob, now())
 	r.Queue, r.Inbox, r.Ticket = s.k.Queue, "redlock:inbox:bob", now()
@@ -181,7 +181,7 @@ var deeds = []deed{
 	}, pool.OK},
 }
 
-// changed is what comes of a deed where a command is denied, if it is not the same.
+// changed lists the results of a deed that change if a command is denied.
 var changed = map[string]map[string]pool.Verdict{
 	"set": {
 		"plain": pool.Refused, "plain, the second to wait": pool.Refused, "plain, of what is reserved for it": pool.Refused,
@@ -212,7 +212,7 @@ var changed = map[string]map[string]pool.Verdict{
 	"hmget": {"guarded": pool.Refused},
 }
 
-// A user who lacks a command gets what can be had without it, or is told; and leaves nothing
+// A user who lacks a command gets what is possible without it, or an error; and nothing is left
 // behind.
 func TestScriptsWithoutACommandDoTheRestOrTakeBackWhatTheyDid(t *testing.T) {
 	t.Parallel()
@@ -257,7 +257,7 @@ func words(rule []string) (all []any) {
 	return all
 }
 
-// check does the deed, and looks at the answer and at what is left on the server.
+// check does the deed, and checks the answer and what is left on the server.
 func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 	s.Helper()
 	ctx := s.Context()
@@ -288,7 +288,7 @@ func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 		if text := reply.Err.Error(); lacks != "" && !regexp.MustCompile("permission|can't run this command|foreign").MatchString(text) {
 			s.Errorf("-%s: %s: the reason is %q", lacks, d.name, text)
 		}
-		if r.Verb == pool.Acquire { // nothing is there that was not, after a millisecond at most
+		if r.Verb == pool.Acquire { // after a millisecond at most, nothing new is there
 			for key, was := range before {
 				if left := s.later(key); left != was {
 					s.Errorf("-%s: %s: %s is %q, and was %q", lacks, d.name, key, left, was)
@@ -305,7 +305,7 @@ func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 	}
 }
 
-// later returns the value of the key once what has a moment to live is gone.
+// later returns the value of the key after keys with a short life have expired.
 func (s *denial) later(key string) string {
 	s.Helper()
 	for {

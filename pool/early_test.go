@@ -17,8 +17,8 @@ import (
 
 const wrongPassword = "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
 
-// What the server says to the request does not count where the greeting has come to nothing; and
-// who asks is told that it may have been carried out.
+// The server's answer to the request does not count if the greeting has failed. The caller is told
+// that the request may have been carried out.
 func TestARequestThatWentOutWithAGreetingIsJudgedAfterIt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -62,7 +62,7 @@ func TestARequestThatWentOutWithAGreetingIsJudgedAfterIt(t *testing.T) {
 	}
 }
 
-// A server that is too old would grant it by its own command, before it has told how old it is.
+// A server that is too old would grant a plain lock with SET before its version is known.
 func TestAPlainLockThatIsAskedForWithAGreetingIsAskedForByScript(t *testing.T) {
 	t.Parallel()
 	for version, want := range map[string]pool.Verdict{"7.0.0": pool.OK, "6.0.16": pool.Refused} {
@@ -128,12 +128,12 @@ func TestARequestWaitsUntilItsUserAndItsDatabaseAreGranted(t *testing.T) {
 				}
 				return bulk("OK 1")
 			}
-			flights := []int{4, 2, 2} // which of the greetings is in one is told elsewhere
+			flights := []int{4, 2, 2} // another test shows which greetings are sent in one
 			if name == "a limiter" {
 				flights = []int{3, 3, 3}
 			}
 			for _, most := range flights {
-				time.Sleep(time.Minute) // longer than a connection may rest
+				time.Sleep(time.Minute) // longer than a connection may be idle
 				reply, took := in(t, n, 10*time.Second, acquire(keys(t, "lock"), alice, 1))
 				if expect(t, name, reply, pool.OK); took > time.Duration(most)*trip || took < time.Duration(min(most, 3))*trip {
 					t.Errorf("%s: %v, not %d round trips", name, took, most)
@@ -143,13 +143,13 @@ func TestARequestWaitsUntilItsUserAndItsDatabaseAreGranted(t *testing.T) {
 	}
 }
 
-// A free limiter sets no limit.
+// A free limiter limits nothing.
 type free struct{}
 
 func (free) Allow() error       { return nil }
 func (free) ReportResult(error) {}
 
-// The password may be another by then.
+// The password may have changed by then.
 func TestARequestThatWentOutWithARefusedPasswordIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestARequestThatWentOutWithARefusedPasswordIsNotSentAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 			reply, _ := in(t, n, time.Second, acquire(keys(t, "lock"), bob, 1))
 			expect(t, "refused", reply, pool.Refused)
-			// the server does not come to read the other
+			// the server does not read the other one
 			if c := len(f.commands("evalsha")); reply.Unsent != unsent || c != 1 {
 				t.Errorf("request %d: %+v, %d were sent", i, reply, c)
 			}
@@ -175,8 +175,8 @@ func TestARequestThatWentOutWithARefusedPasswordIsNotSentAgain(t *testing.T) {
 	})
 }
 
-// A proxy may take no greeting in one any more: another connection is made then, over which the
-// request must not be sent again.
+// A proxy may no longer accept a greeting and a request together. Then another connection is made,
+// over which the request must not be sent again.
 func TestARequestIsNotSentAgainOverTheConnectionThatIsMadeInsteadOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestARequestIsNotSentAgainOverTheConnectionThatIsMadeInsteadOfItsOwn(t *tes
 		f.hello = "-ERR unknown command 'hello'\r\n"
 		reply, _ = in(t, n, time.Second, acquire(keys(t, "lock"), bob, 1))
 		expect(t, "after the change", reply, pool.Unavailable)
-		// which the server does not come to read
+		// which the server does not read
 		if c := len(f.commands("evalsha")); reply.Unsent || errors.Is(reply.Err, pool.ErrBadReply) || c != 1 {
 			t.Errorf("%+v, %d requests were read", reply, c)
 		}
@@ -244,7 +244,7 @@ func TestTheAnswerToARequestThatHasLeftIsNoneToTheNext(t *testing.T) {
 	}
 }
 
-// Several connections are made then, each with a request.
+// Then several connections are made, each with a request.
 func TestRequestsThatComeTogetherEachGoOutWithAGreeting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -254,7 +254,7 @@ func TestRequestsThatComeTogetherEachGoOutWithAGreeting(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 3 {
 			all.Go(func() {
-				// while the one before connects, or waits for its answer
+				// while the previous one connects, or waits for its answer
 				time.Sleep(time.Duration(i) * trip * 3 / 4)
 				reply, took := in(t, n, time.Second, acquire(keys(t, "lock"), alice, 1))
 				if expect(t, "acquire", reply, pool.OK); took > 2*trip {
@@ -269,7 +269,7 @@ func TestRequestsThatComeTogetherEachGoOutWithAGreeting(t *testing.T) {
 	})
 }
 
-// They may be put together where the server says who it is, and one by one elsewhere.
+// The requests may be sent together if the server tells its run id, and otherwise one by one.
 func TestRequestsThatShareARoundTripWaitForTheGreeting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestRequestsThatShareARoundTripWaitForTheGreeting(t *testing.T) {
 		n := l.open(t, redis.Options{})
 		calls := []wire.Call{{Request: acquire(keys(t, "a"), alice, 1)}, {Request: acquire(keys(t, "b"), bob, 1)}}
 		began := time.Now()
-		// which is too soon for another round trip
+		// which is too short for another round trip
 		n.Do(deadline{t.Context(), began.Add(250 * ms)}, calls)
 		for i := range calls {
 			if r := calls[i].Reply; !r.Unsent || !errors.Is(r.Err, pool.ErrConnecting) || len(f.commands("evalsha")) != 0 {

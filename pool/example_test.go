@@ -44,7 +44,7 @@ func ExampleDialer_Dial() {
 	// Output: 3 <nil>
 }
 
-// Clients that you have already do as well. They stay yours to close.
+// Your existing clients work too. You still have to close them.
 func ExampleNew() {
 	client := redis.NewClient(&redis.Options{Addr: "10.0.0.1:6379", ContextTimeoutEnabled: true})
 	defer client.Close()
@@ -65,7 +65,7 @@ func ExampleWithAddr() {
 	// Output: cluster-eu
 }
 
-// A client of your own, over a network that is slow to connect and forgets connections that rest.
+// A client of your own, over a network that is slow to connect and forgets idle connections.
 func ExampleWithTimeout() {
 	client := redis.NewClient(&redis.Options{Addr: "10.0.0.1:6379"})
 	defer client.Close()
@@ -123,7 +123,7 @@ func ExampleDialer_Options() {
 		fmt.Println(err)
 		return
 	}
-	client := redis.NewClient(options) // for commands of one's own
+	client := redis.NewClient(options) // for your own commands
 	defer client.Close()
 	fmt.Println(options.Addr, options.Username, options.Password, options.DB)
 	// Output: 10.0.0.1:6379 locks secret 1

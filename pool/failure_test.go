@@ -19,7 +19,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A breaking connection fails with err once the request for a lock is written: before it is sent,
+// A breaking connection fails with err when the request for a lock is written: before it is sent,
 // or in place of the answer.
 type breaking struct {
 	net.Conn
@@ -93,7 +93,7 @@ func TestAnAnswerThatCannotBeReadIsNotTakenForABrokenConnection(t *testing.T) {
 	}
 }
 
-// What one side does not accept of the other's certificate it will not accept the next time.
+// If one side refuses the other's certificate, it will refuse it the next time too.
 func TestACertificateThatIsNotAcceptedIsRefusedForGood(t *testing.T) {
 	t.Parallel()
 	https := httptest.NewTLSServer(nil)

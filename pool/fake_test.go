@@ -14,15 +14,15 @@ import (
 	"time"
 )
 
-// A fake is a server that says what a test wants it to.
+// A fake is a server that answers what a test says.
 type fake struct {
 	addr   string
 	listen net.Listener
 	answer func(command []string) string // RESP; "" hangs up
-	info   string                        // what it says of itself, besides its run id
+	info   string                        // the rest of its INFO, besides the run id
 	run    string                        // its run id
 	hello  string                        // what it answers to HELLO
-	late   time.Duration                 // how long it takes over INFO
+	late   time.Duration                 // how long it takes for INFO
 
 	mu      sync.Mutex
 	secret  string     // the error by which INFO is refused; "": it is not
@@ -33,13 +33,14 @@ type fake struct {
 	serving sync.WaitGroup
 }
 
-// greeting is an answer to HELLO that go-redis takes for one.
+// greeting is an answer to HELLO that go-redis accepts.
 const greeting = "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$5\r\nproto\r\n:3\r\n"
 
-// hangsUp is the info of a fake that answers no INFO.
+// hangsUp is the info of a fake that does not answer INFO.
 const hangsUp = "-"
 
-// newFake starts a fake that greets, tells its run id, and gives all other commands to answer.
+// newFake starts a fake that answers HELLO and INFO itself, and calls answer for all other
+// commands.
 func newFake(t testing.TB, answer func(command []string) string) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +50,7 @@ func newFake(t testing.TB, answer func(command []string) string) *fake {
 	return newFakeAt(t, l, answer)
 }
 
-// newFakeAt is newFake on a listener of the test's.
+// newFakeAt is newFake on the test's listener.
 func newFakeAt(t testing.TB, l net.Listener, answer func(command []string) string) *fake {
 	t.Helper()
 	f := &fake{addr: l.Addr().String(), listen: l, answer: answer, run: "f00d", hello: greeting}
@@ -119,7 +120,7 @@ func (f *fake) serve(c net.Conn) {
 	}
 }
 
-// refuse has INFO answered with an error, or not if that is empty.
+// refuse makes the fake answer INFO with that error, or not if it is empty.
 func (f *fake) refuse(text string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,7 +136,7 @@ func (f *fake) refusal() string {
 	return "-" + f.secret + "\r\n"
 }
 
-// commands are those read so far whose first word is one of names.
+// commands returns the commands so far whose first word is one of names.
 func (f *fake) commands(names ...string) [][]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -14,14 +14,14 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A far listener is a round trip away from those who dial it.
+// A far listener is a round trip away from its clients.
 type far struct {
 	trip   time.Duration
 	conns  chan net.Conn
 	closed chan struct{}
 	dials  atomic.Int64
-	lost   atomic.Int64 // so many dials lead nowhere
-	forget atomic.Bool  // what is sent vanishes, as where a proxy has forgotten a connection
+	lost   atomic.Int64 // how many dials lead nowhere
+	forget atomic.Bool  // what is sent is lost, as when a proxy has forgotten a connection
 }
 
 // newFar starts a fake at that distance, in the bubble of the test.
@@ -64,12 +64,12 @@ func (l *far) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// A delayed connection answers a round trip after it was asked.
+// A delayed connection delivers an answer a round trip after its request.
 type delayed struct {
 	net.Conn
 	far  *far
 	came atomic.Int64 // when it was asked, in nanoseconds
-	old  bool         // it was there when it was forgotten
+	old  bool         // it was open when connections were forgotten
 }
 
 func (d *delayed) Read(b []byte) (int, error) {
@@ -90,7 +90,7 @@ func (d *delayed) Write(b []byte) (int, error) {
 	return d.Conn.Write(b)
 }
 
-// open makes a node that dials l, and has it closed.
+// open makes a node that dials l, and closes it when the test ends.
 func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) wire.Node {
 	t.Helper()
 	o.Addr, o.Dialer = l.Addr().String(), l.dial
@@ -106,8 +106,8 @@ func (l *far) open(t *testing.T, o redis.Options, opts ...pool.Option) wire.Node
 	return n
 }
 
-// in makes the request in a time of its own, which only its context's deadline tells, as with a
-// Locker.
+// in makes the request with a time limit, which only its context's deadline gives, as a Locker
+// does.
 func in(t *testing.T, n wire.Node, d time.Duration, r *wire.Request) (reply wire.Reply, took time.Duration) {
 	t.Helper()
 	began := time.Now()

@@ -14,7 +14,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A pair is a master and another server that may follow it, or be followed.
+// A pair is a master and another server, each of which may be a replica of the other.
 type pair struct {
 	t       *testing.T
 	addrs   []string
@@ -34,7 +34,7 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-// follow has server i follow the other, and waits until it has its data.
+// follow makes server i a replica of the other, and waits until it has its data.
 func (p *pair) follow(i int) {
 	p.t.Helper()
 	host, port, err := net.SplitHostPort(p.addrs[1-i])
@@ -45,10 +45,10 @@ func (p *pair) follow(i int) {
 	p.await(i, "master_link_status", "up")
 }
 
-// lead has server i follow nobody.
+// lead makes server i a master.
 func (p *pair) lead(i int) { p.clients[i].Do(p.t.Context(), "replicaof", "no", "one") }
 
-// await waits until INFO replication of server i says that.
+// await waits until INFO replication of server i contains that.
 func (p *pair) await(i int, field, value string) {
 	p.t.Helper()
 	for end := time.Now().Add(patience); infoOf(p.t, p.clients[i], "replication", field) != value; {
@@ -84,8 +84,7 @@ func TestTheGuardKeepsAMasterThatFollowedAnotherOutUntilItIsToldOtherwise(t *tes
 		if v := p.guarded("lost"); v != pool.OK {
 			t.Errorf("%s: before the failover: %v", name, v)
 		}
-		// the second has all that the first has, which goes on from there without a transfer of all
-		// data
+		// the second has all data of the first, which can go on from there without a full transfer
 		if !lags {
 			if err := p.clients[0].Wait(t.Context(), 1, patience).Err(); err != nil {
 				t.Fatal(err)
@@ -110,7 +109,7 @@ func TestTheGuardKeepsAMasterThatFollowedAnotherOutUntilItIsToldOtherwise(t *tes
 	}
 }
 
-// Whatever copies a master takes nothing from it.
+// Copying a master does not look like having followed another.
 func TestTheGuardTakesNoCopyForALoss(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
@@ -135,7 +134,7 @@ func TestTheGuardTakesNoCopyForALoss(t *testing.T) {
 	still("a backup")
 	replid = infoOf(t, p.clients[0], "replication", "master_replid")
 	for end := time.Now().Add(patience); infoOf(t, p.clients[0], "replication", "master_replid") == replid && time.Now().Before(end); {
-		// until the backlog for replicas is given up, and the id with it
+		// until the master gives up the backlog for replicas, and its replication id with it
 		p.clients[0].Do(t.Context(), "blpop", "nothing", "0.1")
 	}
 	still("without replicas for long")
@@ -167,7 +166,7 @@ func TestTheGuardGoesOnFromTheMarkerOfAnOlderProgram(t *testing.T) {
 	}
 }
 
-// backup copies the server's data as backup programs do: it poses as a replica.
+// backup copies the server's data as backup programs do, by acting as a replica.
 func backup(t *testing.T, addr string) {
 	t.Helper()
 	c, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", addr)
@@ -192,7 +191,7 @@ func backup(t *testing.T, addr string) {
 	}
 }
 
-// infoOf is a field of INFO.
+// infoOf returns a field of INFO.
 func infoOf(t *testing.T, c *redis.Client, section, name string) string {
 	t.Helper()
 	fields := c.InfoMap(context.Background(), section).Val()

@@ -67,7 +67,7 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-// confusable are names that look like one another's keys, or like keys with a hash tag.
+// confusable lists names that look like one another's keys, or like keys with a hash tag.
 var confusable = []string{
 	"a", "{a}", "{{a}", "{{a}}", "{a}}", "{a}b", "x{a}", "x{a}y{b}", "{", "}", "{}", "{}a", "{}{a}", "a{", "a}", "a{b", "{a{b}", "a:", "{a}:", "{a:}", "{a}::",
 	":", "::", "{:}", "a:redlock", "{a}:redlock", "a:redlock:", "a:redlock:fence", "a:redlock:queue", "{a}:redlock:fence", "{a}::redlock:queue", "{a:redlock:fence}",
@@ -125,8 +125,8 @@ func hashTag(key string) string {
 	return key
 }
 
-// Whatever a server says, through a real socket: no panic, no grant but to the answers that say so,
-// and no owner id in errors.
+// Whatever a server answers, through a real socket, there is no panic, no grant except for the
+// answers that grant, and no owner id in errors.
 func FuzzAHostileServer(f *testing.F) {
 	for _, s := range []string{
 		"+OK 1\r\n", "$4\r\nOK 1\r\n", "$-1\r\n", ":1\r\n", "*2\r\n$2\r\nOK\r\n:1\r\n", "-ERR x\r\n", "-NOSCRIPT\r\n", "-MOVED 1 127.0.0.1:1\r\n", "_\r\n",
@@ -147,7 +147,7 @@ func FuzzAHostileServer(f *testing.F) {
 		n := dialWith(t, pool.Dialer{Timeout: 20 * time.Millisecond, PoolSize: 1}, server.addr)
 		request := by(v, k, alice, 1)
 		if plain && v != pool.Repair && v != pool.Inspect {
-			// an Acquire is then a command of the server's own
+			// an Acquire is then a plain SET
 			request.Fence, request.Retention = "", 0
 		}
 		reply := within(t, n, request, 20*time.Millisecond)

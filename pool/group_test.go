@@ -15,7 +15,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// send makes all the requests in one round trip, once a connection is there.
+// send makes all the requests in one round trip, when there is a connection.
 func send(t testing.TB, n wire.Node, requests ...*wire.Request) []wire.Reply {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -38,7 +38,7 @@ func release(k wire.KeySet, owner string) *wire.Request {
 	return &wire.Request{Verb: pool.Release, Lock: k.Lock, Queue: k.Queue, Owner: owner, Reserve: 15 * time.Millisecond}
 }
 
-// several are the keys of n locks.
+// several returns the keys of n locks.
 func several(t testing.TB, n int) []wire.KeySet {
 	t.Helper()
 	all := make([]wire.KeySet, n)
@@ -48,7 +48,7 @@ func several(t testing.TB, n int) []wire.KeySet {
 	return all
 }
 
-// scriptCalls is how often the server was asked to run a script.
+// scriptCalls returns how often the server was asked to run a script.
 func scriptCalls(t testing.TB, client *redis.Client) (calls int) {
 	t.Helper()
 	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
@@ -96,7 +96,7 @@ func TestRequestsAlikeShareACommand(t *testing.T) {
 			t.Errorf("%d locks are left", left)
 		}
 	}
-	if calls := scriptCalls(t, client); calls != 2+2+2 { // of 64 and of 36, and two looks
+	if calls := scriptCalls(t, client); calls != 2+2+2 { // of 64 and of 36, and two checks
 		t.Errorf("%d scripts were run for a hundred locks", calls)
 	}
 }
@@ -109,7 +109,7 @@ func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
 	expect(t, "another's", do(t, n, acquire(locks[1], bob+":"+label, 1)), pool.OK)
 	client.HSet(ctx, locks[2].Lock, "a", "b")
 	client.Set(ctx, locks[3].Fence, "foreign", 0)
-	// ahead of our hint
+	// ahead of the hint
 	client.Set(ctx, locks[4].Fence, strconv.FormatUint(now()+5_000_000, 10), time.Hour)
 	var take, give []*wire.Request
 	hint := now()
@@ -124,7 +124,7 @@ func TestEachOfAGroupHasItsOwnAnswer(t *testing.T) {
 			t.Errorf("lock %d: nobody knows which server answered", i)
 		}
 	}
-	if calls := scriptCalls(t, client); calls != 2+1 { // a look, with a script that is unknown
+	if calls := scriptCalls(t, client); calls != 2+1 { // a check, with an unknown script
 		t.Errorf("%d scripts were run", calls)
 	}
 	if r := replies[1]; r.Holder != "two lines " || r.TTL <= 0 || len(r.Fingerprint) != 16 {
@@ -340,7 +340,7 @@ func TestAnAttemptThatFailsHalfWayIsNotTheOthersInItsGroup(t *testing.T) {
 	n, client := real(t)
 	ctx, locks := t.Context(), several(t, 3)
 	expect(t, "take", do(t, n, acquire(locks[0], alice, now())), pool.OK)
-	// A register that is missing begins at the server's time, which may not be told.
+	// A missing register begins at the server's time, which the user may not ask for.
 	if err := client.Do(ctx, "acl", "setuser", "default", "-time").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -402,7 +402,7 @@ func TestEachAnswerTellsWhichServerGaveIt(t *testing.T) {
 	for _, r := range plain {
 		r.Fence = ""
 	}
-	// the last is of a script, for the lock is taken
+	// the last one runs a script, because the lock is taken
 	replies := append(send(t, n, plain...), send(t, n, plain[0])...)
 	replies = append(replies, send(t, n, acquire(keys(t, "c"), alice, 1))...)
 	for i, reply := range replies {
@@ -461,7 +461,7 @@ func TestAServerOfAClusterIsAskedLockByLock(t *testing.T) {
 	if err := client.Do(ctx, "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for { // it takes a moment until it serves them
+	for { // it takes a moment until it serves the slots
 		if err := client.Set(ctx, "x", "y", 0).Err(); err == nil {
 			break
 		} else if !strings.HasPrefix(err.Error(), "CLUSTERDOWN") {

@@ -18,7 +18,7 @@ const (
 	bob   = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"
 )
 
-// patience is what a busy machine may take to connect.
+// patience is how long connecting may take on a busy machine.
 const patience = 10 * time.Second
 
 // dial makes an open node of an address.
@@ -48,7 +48,7 @@ func nodeOf(user redis.UniversalClient, opts ...pool.Option) wire.Node {
 	return wire.NodeOf(pool.New(user, opts...))
 }
 
-// do makes one request, with time enough.
+// do makes one request, with enough time.
 func do(t testing.TB, n wire.Node, r *wire.Request) wire.Reply {
 	t.Helper()
 	return within(t, n, r, 10*time.Second)
@@ -63,7 +63,7 @@ func within(t testing.TB, n wire.Node, r *wire.Request, d time.Duration) wire.Re
 	return calls[0].Reply
 }
 
-// real starts a real master and returns a node of it, and a client to look at it with.
+// real starts a real master, and returns a node of it and a client to inspect it.
 func real(t testing.TB, args ...string) (wire.Node, *redis.Client) {
 	t.Helper()
 	s := servers(t, args...)
@@ -78,7 +78,7 @@ func servers(t testing.TB, args ...string) *redisserver.Servers {
 	return servertest.Start(t, 1, args...)
 }
 
-// keys of the lock that most tests are about.
+// keys returns the keys of the lock of that name.
 func keys(t testing.TB, name string) wire.KeySet {
 	t.Helper()
 	k, err := wire.Keys("", name)
@@ -96,7 +96,7 @@ func acquire(k wire.KeySet, owner string, hint uint64) *wire.Request {
 	}
 }
 
-// by is the request of an owner, who has the token, for another verb.
+// by is the request of an owner with that token for another verb.
 func by(v pool.Verb, k wire.KeySet, owner string, token uint64) *wire.Request {
 	r := acquire(k, owner, token)
 	r.Verb = v
@@ -106,7 +106,7 @@ func by(v pool.Verb, k wire.KeySet, owner string, token uint64) *wire.Request {
 	return r
 }
 
-// expect fails the test unless the verdict is the one wanted.
+// expect fails the test unless the reply has that verdict.
 func expect(t testing.TB, what string, got wire.Reply, want pool.Verdict) {
 	t.Helper()
 	if got.Verdict != want {

@@ -12,13 +12,13 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// announcing are answers of a few bytes that claim to go on for a gigabyte, or nearly.
+// announcing lists answers of a few bytes that announce about a gigabyte more.
 var announcing = []string{
 	"$1000000000\r\n", "!1000000000\r\n", "=1000000000\r\n", "$+1000000000\r\n", "$" + strings.Repeat("0", 100) + "1000000000\r\n",
 	"*60000000\r\n", "~60000000\r\n", "%30000000\r\n", ">60000000\r\n", "+x\r\n$1000000000\r\n", "$1\r\n\n\r\n*60000000\r\n",
 }
 
-//nolint:paralleltest // it counts what all allocate
+//nolint:paralleltest // counts what the process allocates
 func TestAnAnswerTakesNoMoreMemoryThanItHasBytes(t *testing.T) {
 	for _, text := range announcing {
 		before := allocated()
@@ -33,7 +33,7 @@ func TestAnAnswerTakesNoMoreMemoryThanItHasBytes(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // it counts what all allocate
+//nolint:paralleltest // counts what the process allocates
 func TestASubscriptionTakesNoMoreMemoryThanItHasBytes(t *testing.T) {
 	for _, text := range announcing[:6] {
 		before := allocated()
@@ -52,7 +52,7 @@ func TestASubscriptionTakesNoMoreMemoryThanItHasBytes(t *testing.T) {
 
 func TestALongAnswerThatMeansItIsRead(t *testing.T) {
 	t.Parallel()
-	text := strings.Repeat("x\r\n$1000000000\r\n", 1000) // what looks like a length in it is none
+	text := strings.Repeat("x\r\n$1000000000\r\n", 1000) // what looks like a length in it is text
 	server := newFake(t, func(command []string) string {
 		if command[0] == "evalsha" && strings.Contains(strings.Join(command, " "), "first") {
 			return bulk(text)
@@ -69,7 +69,7 @@ func TestALongAnswerThatMeansItIsRead(t *testing.T) {
 	}
 }
 
-// allocated is how much memory was ever asked for.
+// allocated returns how much memory was allocated so far.
 func allocated() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -14,9 +14,9 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// An address may lead to another server from one connection to the next: behind a balancer, after a
-// failover, or where an IP address was given away. What came over the older connection is no vote
-// of the server that the newer one leads to, whichever of them is made first.
+// Two connections to one address may lead to different servers: behind a balancer, after a
+// failover, or when an IP address has moved. An answer over the older connection is no vote of the
+// server of the newer one, whichever of them is made first.
 func TestAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	for name, late := range map[string]bool{"the older is made first": false, "the older is made last": true} {
@@ -54,7 +54,7 @@ func testAnAnswerIsNeverTakenForThatOfAnotherServer(t *testing.T, madeLast bool)
 	defer client.Close()
 	n := nodeOf(client)
 	closeNode := n.Open()
-	defer closeNode() //nolint:errcheck // not what is tested
+	defer closeNode() //nolint:errcheck // not part of this test
 
 	early := make(chan wire.Reply)
 	go func() { early <- do(t, n, acquire(keys(t, "lock"), alice, 1)) }()
@@ -94,9 +94,9 @@ func (c heldConn) Read(b []byte) (int, error) {
 	return n, err //nolint:wrapcheck // it is the network's
 }
 
-// A connection on which INFO is refused may lead anywhere: what comes over it is not signed with
-// the run id that another connection told, and what comes over one that tells it is no answer of a
-// server that nobody knows.
+// A connection on which INFO is refused may lead to any server. Its answers do not count as answers
+// of the run id that another connection gave, and answers with a run id do not count as those of an
+// unknown server.
 func TestAnAnswerOfAServerThatDoesNotSayWhichItIsHasNoRunID(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"BUSY Redis is busy running a script.", "NOPERM User default has no permissions to run the 'info' command"} {

@@ -13,9 +13,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// newOldFake starts a fake that answers as Redis 6.0 does, word for word, and says whether INFO is
-// allowed: it takes a plain lock by its own command, and lacks what the scripts need. It is a whole
-// cluster too.
+// newOldFake starts a fake that answers exactly as Redis 6.0 does, with or without INFO. It grants
+// a plain lock with SET, but lacks what the scripts need. It can be a whole cluster too.
 func newOldFake(t *testing.T, info bool) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -46,7 +45,7 @@ func newOldFake(t *testing.T, info bool) *fake {
 	return f
 }
 
-// refusalOfRedis60 is what Redis 6.0.16 says of a script.
+// refusalOfRedis60 is the answer of Redis 6.0.16 to a script.
 func refusalOfRedis60(script string) string {
 	switch {
 	case strings.HasPrefix(script, "#!"):
@@ -104,7 +103,7 @@ func TestAServerThatTellsItsVersionTakesAPlainLockByItsOwnCommand(t *testing.T) 
 	plain := acquire(keys(t, "plain"), alice, 0)
 	plain.Fence = ""
 	n := dial(t, f.addr)
-	// goes out before the server has told its version
+	// is sent before the server has told its version
 	do(t, n, by(pool.Release, keys(t, "plain"), bob, 0))
 	expect(t, "plain", do(t, n, plain), pool.OK)
 }

@@ -81,7 +81,7 @@ func TestASemaphoreThatIsFullTellsTheLeastLifeAndQueues(t *testing.T) {
 	if reply.TTL < 4*time.Second || reply.TTL > 5*time.Second {
 		t.Errorf("the first owner's life ends in %v", reply.TTL)
 	}
-	// whichever slot is given up, it is for the first of the one queue
+	// any slot that is given up is for the first waiter of the one queue
 	notices := listen(t, n, "inbox")
 	give := by(pool.Release, keys[1], bob, 0)
 	give.Queue, give.Reserve = keys[1].Queue, time.Minute
@@ -89,7 +89,7 @@ func TestASemaphoreThatIsFullTellsTheLeastLifeAndQueues(t *testing.T) {
 	if got := <-notices; got.Lock != keys[1].Lock {
 		t.Errorf("told of %q", got.Lock)
 	}
-	expect(t, "another", do(t, n, permit(keys, 0, bob)), pool.OK) // who has slot 0 already
+	expect(t, "another", do(t, n, permit(keys, 0, bob)), pool.OK) // bob has slot 0 already
 	r = permit(keys, 2, alice)
 	r.Queue, r.Inbox, r.Ticket = keys[0].Queue, "inbox", now()
 	if reply = do(t, n, r); reply.Verdict != pool.OK || reply.Slot != 1 || reply.Free != "010" {
@@ -192,7 +192,7 @@ func TestTwoWaitersExchangeTheSlotsThatAreReservedForThem(t *testing.T) {
 	if got := (<-others).Lock; got != keys[1].Lock {
 		t.Errorf("the other was told of %q", got)
 	}
-	if got := (<-thirds).Lock; got != keys[2].Lock { // which nobody wants any more
+	if got := (<-thirds).Lock; got != keys[2].Lock { // which no waiter wants any more
 		t.Errorf("the third was told of %q", got)
 	}
 	for i, want := range []string{alice, "R:other", "R:third", bob} {
@@ -213,7 +213,7 @@ func TestAllSlotsOfASemaphoreAreInOneHashSlotOfACluster(t *testing.T) {
 	if err := client.Do(ctx, "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
 		t.Fatal(err)
 	}
-	for client.Set(ctx, "x", "y", 0).Err() != nil { // it takes a moment until it serves them
+	for client.Set(ctx, "x", "y", 0).Err() != nil { // it takes a moment until it serves the slots
 		continue
 	}
 	for _, name := range []string{"jobs", "{jobs}:7", "a{b"} {

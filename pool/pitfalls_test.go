@@ -17,7 +17,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Each test is named for a trap in go-redis.
+// Each test is named for a pitfall of go-redis.
 
 func TestALostReplyDoesNotSendTheRequestAgain(t *testing.T) {
 	t.Parallel()
@@ -86,7 +86,7 @@ func TestANodeThatDoesNotAnswerLeavesRoomInTheUsersPool(t *testing.T) {
 
 func TestARefusedNodeIsBackInAMoment(t *testing.T) {
 	t.Parallel()
-	for range 10 { // another may take the port meanwhile
+	for range 10 { // another process may take the port meanwhile
 		if backSoon(t) {
 			return
 		}
@@ -119,7 +119,7 @@ func backSoon(t *testing.T) bool {
 	t.Cleanup(func() { l.Close(); f.hangUp(); f.serving.Wait() })
 	back := time.Now()
 	reply := do(t, n, acquire(keys(t, "lock"), alice, 1))
-	// the failure before answers for a moment
+	// for a moment the previous failure is the answer
 	for reply.Verdict == pool.Unavailable && time.Since(back) < time.Second/2 {
 		reply = do(t, n, acquire(keys(t, "lock"), alice, 1))
 	}
@@ -203,7 +203,7 @@ func TestAnUnknownScriptIsSentInFullOnce(t *testing.T) {
 	}
 }
 
-// passingErrors are what servers and proxies say while they cannot serve, each in words of its own.
+// passingErrors are what servers and proxies answer while they cannot serve, each in its own words.
 var passingErrors = []string{
 	// Redis and Valkey
 	"LOADING Redis is loading the dataset in memory", "READONLY You can't write against a read only replica.",
@@ -224,7 +224,7 @@ var passingErrors = []string{
 	"ERR " + alice + " " + strings.Repeat("x", 4096), "",
 }
 
-// lastingErrors are what servers and proxies say that will say so for ever.
+// lastingErrors are the answers of servers and proxies that will always give them.
 var lastingErrors = []string{
 	"NOAUTH Authentication required.", "WRONGPASS invalid username-password pair or user is disabled.", "ERR invalid password",
 	"ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
@@ -261,7 +261,7 @@ func TestErrorsOfServersAreToldApart(t *testing.T) {
 	}
 }
 
-// What happens to one of several locks in a script is told in a line of the answer.
+// The answer to a script for several locks has a line for each of them.
 func TestErrorsOfOneLockOfAGroupAreToldApart(t *testing.T) {
 	t.Parallel()
 	for want, texts := range map[pool.Verdict][]string{pool.Unavailable: passingErrors, pool.Refused: lastingErrors} {
@@ -329,7 +329,7 @@ func TestAFailedHandshakeSaysWhy(t *testing.T) {
 	}
 }
 
-//nolint:paralleltest // it counts what the process allocates
+//nolint:paralleltest // it counts what the whole process allocates
 func TestACallAllocatesLittle(t *testing.T) {
 	n, _ := real(t)
 	calls := []wire.Call{{Request: acquire(keys(t, "lock"), alice, 1)}}

@@ -13,7 +13,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Who waits for the node itself cannot wait for a connection that takes its time.
+// A caller that makes the round trip itself cannot wait for a slow connection.
 func TestDoEndsWithItsContextThoughAConnectionIsBeingMade(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never shakes hands
@@ -34,7 +34,7 @@ func TestDoEndsWithItsContextThoughAConnectionIsBeingMade(t *testing.T) {
 	expect(t, "acquire", calls[0].Reply, pool.Unavailable)
 }
 
-// A user's function may take no notice of its context.
+// A user's function may ignore its context.
 func TestANodeThatCallsAUsersFunctionsIsNotPrompt(t *testing.T) {
 	t.Parallel()
 	credentials := func(context.Context) (username, password string, err error) { return "", "", nil }
@@ -66,7 +66,7 @@ type limiter struct{}
 func (limiter) Allow() error       { return nil }
 func (limiter) ReportResult(error) {}
 
-// A deaf connection is one of a user's making.
+// A deaf connection is of a user's own type.
 type deaf struct{ net.Conn }
 
 func (deaf) SetDeadline(time.Time) error { return nil }

@@ -11,8 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// What a user's functions wait for ends with the node timeout, though it hangs: else nothing ends
-// it, and Close leaves it behind.
+// A user's function that hangs gets a context that ends with the node timeout. Otherwise nothing
+// would end it, and Close would leave it behind.
 func TestUsersFunctionsAreEndedByTheNodeTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, func([]string) string { return bulk("OK 1") })

@@ -100,10 +100,10 @@ func TestAHolderWhoseRegisterIsLostBeginsItAtTheNodesClock(t *testing.T) {
 	n, client := real(t)
 	for i, verb := range []pool.Verb{pool.Extend, pool.Rejoin, pool.Rejoin} {
 		k := keys(t, "lock"+strconv.Itoa(i))
-		client.Set(t.Context(), k.Fence, "5", 0) // as low as a clock's that was never set
+		client.Set(t.Context(), k.Fence, "5", 0) // as low as a clock that was never set
 		token := do(t, n, acquire(k, alice, 1)).Token
 		client.Del(t.Context(), k.Fence)
-		if i == 2 { // the node had lost the lock as well
+		if i == 2 { // the node had lost the lock too
 			client.Del(t.Context(), k.Lock)
 		}
 		began := int64(now())
@@ -187,8 +187,8 @@ func TestAnotherOwnersLockIsNotTouched(t *testing.T) {
 	}
 }
 
-// A register that is lost between grant and repair may have held more than the late repair's token:
-// a block's top, for instance.
+// A register that was lost between grant and repair may have been greater than the late repair's
+// token: the top of a block, for instance.
 func TestARepairDoesNotBeginALostRegister(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
@@ -218,7 +218,7 @@ func TestExtendNeverShortensAndAMinimumHoldLetsTheLockLive(t *testing.T) {
 		t.Errorf("%v left", left)
 	}
 	client.Persist(t.Context(), k.Lock)
-	// has no end, which is more
+	// has no end, which is longer
 	expect(t, "extend", do(t, n, by(pool.Extend, k, alice, f)), pool.OK)
 	hold := by(pool.Release, k, alice, 0)
 	hold.TTL = 2 * time.Second
@@ -253,7 +253,7 @@ func TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise(t *testing.T) {
 	expect(t, "but not taken", do(t, n, guarded(pool.Rejoin)), pool.Quarantined)
 }
 
-// Older data that a restart has brought back does not show its age.
+// Old data that came back with a restart looks like any other.
 func TestTheGuardsFloorIsAboveOlderRegisters(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
@@ -334,8 +334,8 @@ func TestAWaiterThatHasLeftIsPassedOver(t *testing.T) {
 	}
 }
 
-// Reservations last for as long as the release says, or as the waiter needs, which is part of its
-// inbox's name. Of two that wait both are told, unless the release is quiet.
+// A reservation lasts as long as the release says, or as long as the waiter needs, which is part of
+// its inbox's name. Two waiters are notified, unless the release is quiet.
 func TestALockIsReservedForAsLongAsTheFirstWaiterNeeds(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
@@ -404,8 +404,8 @@ func TestScriptsSurviveScriptFlush(t *testing.T) {
 	expect(t, "after", do(t, n, by(pool.Release, k, alice, 0)), pool.OK)
 }
 
-// A release under a minimum hold leaves the lock in place. What its owner sent before, and comes
-// after it, must find it gone.
+// A release with a minimum hold leaves the lock in place. Requests that the owner sent before, and
+// that arrive after it, must not find the owner's lock.
 func TestALockThatIsLeftToLiveIsItsOwnersNoMore(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)

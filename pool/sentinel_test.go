@@ -20,7 +20,7 @@ func sentinelSet(t *testing.T, trip time.Duration) *redis.Client {
 	t.Helper()
 	master, f := newFar(t, trip, func(command []string) string {
 		if strings.Contains(strings.Join(command, " "), ":fence") {
-			return bulk("OK 1") // the others release
+			return bulk("OK 1") // the other commands release
 		}
 		return "+OK\r\n"
 	})
@@ -47,8 +47,8 @@ func sentinelSet(t *testing.T, trip time.Duration) *redis.Client {
 	return user
 }
 
-// To connect takes three round trips to a sentinel and two to the master. TryLock waits a second
-// for that, Lock for as long as it takes.
+// Connecting takes three round trips to a sentinel and two to the master. TryLock waits a second
+// for that, Lock as long as it takes.
 func TestTheFirstLockOverSentinelsThatAreFarAwayIsHad(t *testing.T) {
 	t.Parallel()
 	for trip, first := range map[time.Duration]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){
@@ -64,7 +64,7 @@ func TestTheFirstLockOverSentinelsThatAreFarAwayIsHad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer locks.Close(context.Background()) //nolint:errcheck // the fakes forget nothing
+			defer locks.Close(context.Background()) //nolint:errcheck // the fakes keep the keys
 			began := time.Now()
 			lease, err := first(locks, t.Context(), "job")
 			if d := time.Since(began); err != nil || d > 20*trip {
@@ -85,7 +85,7 @@ func TestASentinelThatIsNotReachedIsNamed(t *testing.T) {
 	}
 	addr := refused.Addr().String()
 	refused.Close()
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // it answers nothing
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it never answers
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestASentinelThatIsNotReachedIsNamed(t *testing.T) {
 		})
 		n := nodeOf(user)
 		end := n.Open()
-		for again := true; again; { // until an attempt has failed, if it does
+		for again := true; again; { // until an attempt fails, if one does
 			reply := within(t, n, acquire(keys(t, "lock"), alice, 1), 200*ms)
 			expect(t, sentinel, reply, pool.Unavailable)
 			again = want == addr && errors.Is(reply.Err, pool.ErrConnecting) && !strings.Contains(reply.Err.Error(), "last attempt")

@@ -13,8 +13,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A server closes connections that are idle for long, and all of them when it restarts. The next
-// lock must not pay for that.
+// A server closes connections that are idle for a long time, and all connections when it restarts.
+// That must not delay the next lock.
 func TestConnectionsThatTheServerClosedCostNoVote(t *testing.T) {
 	t.Parallel()
 	for name, requests := range map[string]int{"alone": 1, "in a batch": 2} {
@@ -49,7 +49,7 @@ func TestConnectionsThatTheServerClosedCostNoVote(t *testing.T) {
 	}
 }
 
-// TLS says that it hangs up before the connection ends.
+// TLS announces the end before the connection ends.
 func TestConnectionUnderTLSThatTheServerClosedCostsNoVote(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewTLSServer(nil) // for its certificate
@@ -79,7 +79,7 @@ func TestARequestThatFindsItsConnectionClosedIsNotSentTwice(t *testing.T) {
 	t.Parallel()
 	k := keys(t, "lock")
 	f := newFake(t, func(command []string) string {
-		// the acquire is read, and not answered
+		// the acquire is read but not answered
 		if strings.Contains(strings.Join(command, " "), k.Fence) {
 			return ""
 		}

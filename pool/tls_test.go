@@ -18,7 +18,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// certified is what a server shows, and what a client trusts, under TLS of that version alone.
+// certified returns the settings of a server with a certificate and of a client that trusts it, for
+// that version of TLS alone.
 func certified(t *testing.T, version uint16) (server, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,14 +42,14 @@ func certified(t *testing.T, version uint16) (server, client *tls.Config) {
 	roots.AddCert(parsed)
 	server = &tls.Config{
 		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		// a ticket is told unasked, for which a pipe has no room
+		// a ticket is sent without a request, and a pipe has no room for it
 		MinVersion: version, MaxVersion: version, SessionTicketsDisabled: true,
 	}
 	return server, &tls.Config{RootCAs: roots, ServerName: "master", MinVersion: version}
 }
 
-// TLS 1.3 takes a round trip to shake hands, TLS 1.2 two: before them goes one of TCP, and behind
-// them the greeting and the request.
+// The handshake of TLS 1.3 takes one round trip, that of TLS 1.2 two. Before it comes one of TCP,
+// and after it the greeting and the request.
 func TestAMasterThatIsFarAwayIsReachedOverTLS(t *testing.T) {
 	t.Parallel()
 	for version, trips := range map[uint16]int{tls.VersionTLS12: 5, tls.VersionTLS13: 4} {
@@ -73,7 +74,7 @@ func TestAMasterThatIsFarAwayIsReachedOverTLS(t *testing.T) {
 				end := n.Open()
 				defer end() //nolint:errcheck // nothing to lose
 				began := time.Now()
-				for { // no request has the time to connect
+				for { // connecting takes longer than one request may
 					reply, took := in(t, n, trip+trip/8, acquire(keys(t, "lock"), alice, 1))
 					if reply.Verdict == pool.OK {
 						if d := time.Since(began); d > time.Duration(trips)*trip+trip/2 || took > trip || f.connections() > 1+int(d/time.Second) {

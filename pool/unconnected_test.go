@@ -11,8 +11,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A server that takes connections and says nothing, as one does that speaks no TLS where TLS is
-// asked for, is told of with the limit that was over and the option that sets it.
+// A server may accept connections and never answer, for instance because it does not speak TLS. The
+// error names the limit that was over, and the option that sets it.
 func TestAConnectionThatIsNotMadeInTimeNamesTheOption(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

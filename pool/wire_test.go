@@ -14,9 +14,9 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// golden compares what the package sends and stores with testdata: programs of other versions and
-// languages rely on it. It changes in a major version only; then delete the file and run the test
-// to write it anew.
+// golden compares what the package sends and stores with testdata. Programs of other versions and
+// languages rely on it, so it changes in a major version only. Then delete the file and run the
+// test, which writes it anew.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	file = "testdata/" + file
@@ -123,7 +123,7 @@ func TestTheCommandsOfSemaphoresAreTheWireFormat(t *testing.T) {
 	golden(t, "slot_commands.golden", b.String())
 }
 
-// spelled is a command as it goes out.
+// spelled returns a command as it is sent.
 func spelled(command []any) string {
 	var b strings.Builder
 	for i, arg := range command {
@@ -141,8 +141,8 @@ func spelled(command []any) string {
 	return b.String()
 }
 
-// A script whose text changes has to be looked at: is it still what older programs expect of the
-// keys?
+// If the text of a script changes, check that the script still does with the keys what older
+// programs expect.
 func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
@@ -208,7 +208,8 @@ func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 	}
 }
 
-// FuzzReplies: whatever a server says, no panic, and a grant only for the words that grant.
+// FuzzReplies: whatever a server answers, there is no panic, and a grant only for the words that
+// grant.
 func FuzzReplies(f *testing.F) {
 	for _, text := range []string{"OK", "OK 1", "HELD 7 0123456789abcdef host/1", "FOREIGN 7 0123456789abcdef", "WAIT 5", "FREE 0", "OWNED 1 2 0123456789abcdef x", "RAISED", "BADFENCE", "GONE"} {
 		f.Add(byte(Acquire), text)

@@ -1,10 +1,11 @@
 -- Takes locks, each for its owner if it is free, and raises their fencing registers F.
 --
--- KEYS  1 lock  [fencing register]  [queue of waiters]; or lock and register of each of several; last: [restart marker]
--- ARGV  owner and hint (token) of each lock; then ttl (ms)  retention (ms; 0: without fencing)
---       [inbox  ticket (us)  age (us): a refusal queues the inbox]  [last: longest TTL]
--- Reply  as in take; or WAIT <ms>, if the node is kept out of new locks for that long
---        and for several locks a line for each: one of these, or "-" and an error
+-- KEYS   1 lock  [fencing register]  [queue of waiters]; or lock and register of each of several
+--        last: [restart marker]
+-- ARGV   owner and hint (token) of each lock; then ttl (ms)  retention (ms; 0: without fencing)
+--        [inbox  ticket (us)  age (us): a refusal queues the inbox]  [last: longest TTL]
+-- Reply  as in take; or WAIT <ms> if the node is kept out of new locks for that long
+--        for several locks one line for each: one of these, or "-" and an error
 local keys = #KEYS - marked
 if wait > 0 then
   local reply = 'WAIT ' .. string.format('%.0f', wait)
@@ -18,6 +19,6 @@ end
 local replies, ttl, retention = {}, ARGV[keys + 1], ARGV[keys + 2]
 for i = 1, keys, 2 do
   local done, reply = pcall(acquire, KEYS[i], KEYS[i + 1], ARGV[i], ARGV[i + 1], ttl, retention, floor)
-  replies[(i + 1) / 2] = done and reply or '-' .. string.gsub(reply.err or reply, '\n', ' ') -- a line for each
+  replies[(i + 1) / 2] = done and reply or '-' .. string.gsub(reply.err or reply, '\n', ' ')
 end
 return table.concat(replies, '\n')

@@ -1,6 +1,6 @@
 -- Ends the time for which a restarted node is kept out of new locks.
 --
--- KEYS  1 restart marker
+-- KEYS   1 restart marker
 -- Reply  OK
 local info = redis.call('INFO', 'server', 'stats')
 local run, read = string.match(info, 'run_id:(%w+)'), string.match(info, 'total_net_repl_input_bytes:(%d+)') or '0'

@@ -1,12 +1,14 @@
--- Put before release and vacate: gives up one lock if it is its owner's: deletes it, or leaves it to live for a while, or passes it on
--- to a waiter.
+-- Put before release and vacate: gives up one lock if it is its owner's. It deletes the lock, keeps
+-- it in place for a minimum hold, or passes it on to a waiter.
 --
--- A lock that is left to live is its owner's no more: its value is another, so that nothing of the owner's that is still on its
--- way, such as an extend, finds the lock. The first two waiters that listen are told "next", with how long it lives.
+-- A lock that is kept in place no longer belongs to its owner: its value changes, so that requests
+-- of the owner that are still on their way, such as an extend, do not find it. The first two
+-- waiters that listen are told "next", with the time until the lock ends.
 --
 -- Reply  OK | GONE (the lock is not the owner's)
+-- disown gives the lock another value with the same label.
 local function disown(lock, queue, owner, life, reserve)
-  redis.call('SET', lock, string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33), 'PX', life) -- the label stays
+  redis.call('SET', lock, string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33), 'PX', life)
   local told = 0
   for _, inbox in ipairs(queue and redis.pcall('ZRANGE', queue, 0, 15) or {}) do
     local heard = redis.pcall('PUBLISH', inbox, 'next ' .. life + told * reserve .. ' ' .. lock)
@@ -20,7 +22,7 @@ end
 local function release(lock, queue, owner, reserve, own, how)
   local was = owner_of(lock)
   if was ~= owner then
-    if queue and own and was == 'R:' .. own then -- reserved for us, who have had our turn on the other nodes
+    if queue and own and was == 'R:' .. own then -- reserved for the releaser
       pass(lock, queue, reserve, own, how)
     end
     return 'GONE'

@@ -1,12 +1,14 @@
--- Put before acquire, repair and rejoin under the restart guard: `wait` is how many ms the node is still to be kept out of
--- new locks, `floor` is below all tokens it may have given before it restarted.
+-- Put before acquire, repair and rejoin under the restart guard. `wait` is how many ms the node
+-- must still be kept out of new locks. `floor` is the clock when the restart was noticed: new
+-- tokens are above it.
 --
--- A server that followed another for a while (a replica took its place, and gave it back) has that one's data, perhaps
--- without its own latest locks, and its own run id still. But it has read its data from the network, and counts how much: a
--- master reads nothing, whoever copies it. The count is zero again after CONFIG RESETSTAT, and then says nothing.
+-- A server that was a replica of another for a while (a replica took its place, and gave it back)
+-- has that server's data, perhaps without its own latest locks, but still has its own run id. It
+-- counts the bytes of data that it has read from a master, which a master never reads, also when it
+-- is copied. After CONFIG RESETSTAT the count is zero, which shows nothing.
 --
--- KEYS  last: restart marker, a hash {run, ready_at (ms), floor (token), read (bytes)} without expiry
--- ARGV  last: longest TTL (ms)
+-- KEYS   last: restart marker, a hash {run, ready_at (ms), floor (token), read (bytes)}, no expiry
+-- ARGV   last: longest TTL (ms)
 local marked = 1 -- one of the keys is the marker
 local wait, floor
 do
@@ -18,9 +20,10 @@ do
   local m = redis.call('HMGET', marker, 'run', 'ready_at', 'floor', 'read')
   local ready = tonumber(m[2])
   floor = tonumber(m[3])
-  local followed = m[4] and m[4] ~= read and read ~= '0' -- not m[4]: an older program wrote the marker
+  local followed = m[4] and m[4] ~= read and read ~= '0' -- not m[4]: an older marker
   if m[1] ~= run or not ready or not floor or followed then
-    -- Leases that counted on this node end within the longest TTL of its last grant; the rest is for clocks that drift.
+    -- Leases that count this node end within the longest TTL after its last grant; the rest of
+    -- the time allows for clocks that drift.
     ready = now + guard + math.ceil(guard / 100) + 100
     floor = t[1] * 1000000 + t[2]
     redis.call('HSET', marker, 'run', run, 'ready_at', string.format('%.0f', ready), 'floor', string.format('%.0f', floor), 'read', read)

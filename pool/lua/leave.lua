@@ -1,8 +1,8 @@
 -- Takes an inbox out of the queue of waiters, and passes on a lock that is reserved for it.
 --
--- KEYS  1 lock, or each slot of a semaphore  last: queue of waiters
--- ARGV  1 inbox  2 reservation for the first waiter (ms)
---       3 ticket: the inbox leaves the place that has it, and no later one; 0: it has no place
+-- KEYS   1 lock, or each slot of a semaphore  last: queue of waiters
+-- ARGV   1 inbox  2 reservation for the first waiter (ms)
+--        3 ticket: the inbox leaves the place with this ticket, not a later one; 0: it has none
 -- Reply  OK
 local denied, queue = nil, KEYS[#KEYS]
 if ARGV[3] ~= '0' then

@@ -1,5 +1,6 @@
--- Put before the scripts that ask whose a lock is: an owner, or false. A value that is no string is another program's, so
--- nobody's here. Where the value may not be read nobody knows: that is an error, and not "gone".
+-- Put before the scripts that look for the owner of a lock: an owner, or false. A value that is not
+-- a string is another program's, so the lock has no owner here. If the value may not be read, the
+-- owner is unknown: that is an error, and not "gone".
 local function owner_of(lock)
   local owner = redis.pcall('GET', lock)
   if type(owner) ~= 'table' then

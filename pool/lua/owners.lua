@@ -1,5 +1,5 @@
--- Put before the scripts that look at all slots of a semaphore: whose the first so many keys are; false where nobody's. Where MGET is
--- not allowed, GET is, which takes longer.
+-- Put before the scripts that look at all slots of a semaphore: the owners of the first keys, false
+-- for a key without one. If MGET is not allowed, it uses GET, which takes longer.
 local function owners_of(count)
   local owners = redis.pcall('MGET', unpack(KEYS, 1, count))
   if owners.err then

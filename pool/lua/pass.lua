@@ -1,19 +1,18 @@
 -- Put before release and leave: passes the free lock on to the first waiter that listens. The lock
--- is reserved for it for a while, so that nobody barges in; an inbox that ends in "." and a number
--- of ms is far away, and needs that long. It is told "go". Unless quiet is set the one behind it is
--- told "next", with how long to wait before it is worth a look, should the first have died
--- meanwhile. Without a waiter the lock is deleted. What is left in the queue of the inbox that
--- passes the lock on is stale. What the user may not do costs the waiters a notice, not the lock
--- its release.
+-- is reserved for it for a while, so that no other takes it; an inbox that ends in "." and a number
+-- of ms is far away, and needs that long. The waiter is told "go". Unless quiet is set, the next
+-- waiter is told "next", with how long to wait before it asks, in case the first has died. Without
+-- a waiter the lock is deleted. An entry of the releaser's own inbox is stale. A permission that
+-- the user lacks may cost the waiters a notice, but the lock is released.
 local function pass(lock, queue, reserve, own, quiet)
   while true do
     local first = redis.pcall('ZPOPMIN', queue)[1]
-    if not first then -- nobody, or the key is something else
+    if not first then -- no waiter, or the key has another type
       drop(lock, 'R:')
       return
     end
     local heard = first == own and 0 or redis.pcall('PUBLISH', first, 'go ' .. lock)
-    if type(heard) ~= 'number' then -- no permission to publish: nobody here can be told anything
+    if type(heard) ~= 'number' then -- no permission to publish: no waiter can be notified
       drop(lock, 'R:')
       return
     end

@@ -1,12 +1,15 @@
--- Takes one of the slots of a semaphore, each of which is a lock: the first that is free; or only a certain one, for which what is
--- reserved for the inbox of the others is exchanged, or passed on.
+-- Takes one of the slots of a semaphore, each of which is a lock: the first one that is free, or
+-- only a certain one. In the second case, if another slot is reserved for the inbox, that
+-- reservation is exchanged or passed on.
 --
--- KEYS  the slots  [the fencing register of each]  [queue of waiters]  last: [restart marker]
--- ARGV  1 owner  2 hint (token)  3 ttl (ms)  4 retention (ms; 0: without fencing)  5 how many slots  6 the first to look at (from 0)
---       7 1: only that one; else 0  8 reservation for a waiter (ms)
---       [9 inbox  10 ticket (us)  11 age (us): a refusal queues the inbox]  [last: longest TTL]
--- Reply  as in take; but OK and AGAIN are followed by the slot, and by a digit for each slot: 1 if it was free, or the owner's, or
---        reserved for the inbox, else 0; HELD and FOREIGN tell of the first slot, with the least life of any owner
+-- KEYS   the slots  [the fencing register of each]  [queue of waiters]  last: [restart marker]
+-- ARGV   1 owner  2 hint (token)  3 ttl (ms)  4 retention (ms; 0: without fencing)
+--        5 how many slots  6 the first to look at (from 0)  7 1: only that one; otherwise 0
+--        8 reservation for a waiter (ms)
+--        [9 inbox  10 ticket (us)  11 age (us): a refusal queues the inbox]  [last: longest TTL]
+-- Reply  as in take; but OK and AGAIN are followed by the slot, and by a digit for each slot: 1 if
+--        it was free, or the owner's, or reserved for the inbox, otherwise 0; HELD and FOREIGN are
+--        about the first slot, with the least remaining life of any owner
 --        WAIT <ms>                         the node is kept out of new locks for that long
 if wait > 0 then
   return 'WAIT ' .. string.format('%.0f', wait)
@@ -22,8 +25,9 @@ local function take(slot)
   return acquire(KEYS[slot], fence, owner, hint, ttl, retention, floor, queue, ARGV[9], ARGV[10], ARGV[11])
 end
 
--- exchange gives another's reservation of the slot to the inbox, if that has one of a second slot, which is the other's then.
--- Nodes may have told two waiters of the same two slots in different orders.
+-- exchange swaps two reservations: if the slot is reserved for another inbox, and a second slot for
+-- this one, each gets the other's. Nodes may have notified two waiters of the same two slots in
+-- different orders.
 local function exchange(slot)
   local other = owners[slot]
   for i = 1, count do
@@ -64,7 +68,7 @@ local function look(from, to)
 end
 look(begin + 1, count)
 look(1, begin)
-local slot = own or first -- a request that comes twice is one request, whatever is free by now
+local slot = own or first -- a repeated request gets its own slot, whatever is free by now
 if slot then
   local reply = take(slot)
   if string.find(reply, '^OK ') or string.find(reply, '^AGAIN ') then
@@ -81,7 +85,7 @@ for i = 1, count do
   end
 end
 local reply = take(begin + 1)
-if least then -- but a first slot that is reserved is told of as that
+if least then -- but a first slot that is reserved is reported as reserved
   reply = string.gsub(reply, '^(%u+) %-?[1-9]%d*', '%1 ' .. least)
 end
 return reply

@@ -1,7 +1,7 @@
--- Gives the lock a full TTL again, and takes it for its owner where the node has lost it.
+-- Gives the lock a full TTL again, and takes it for its owner if the node has lost it.
 --
--- KEYS  1 lock  [2 fencing register]  [last: restart marker]
--- ARGV  1 owner  2 token  3 ttl (ms)  4 retention (ms; 0: without fencing)  [last: longest TTL]
+-- KEYS   1 lock  [2 fencing register]  [last: restart marker]
+-- ARGV   1 owner  2 token  3 ttl (ms)  4 retention (ms; 0: without fencing)  [last: longest TTL]
 -- Reply  OK | HELD <pttl> <fingerprint> <label> | WAIT <ms>
 if wait > 0 and owner_of(KEYS[1]) ~= ARGV[1] then
   return 'WAIT ' .. string.format('%.0f', wait)

@@ -1,23 +1,28 @@
--- Put before acquire and permit: takes one lock for its owner if it is free, and raises its fencing register F.
+-- Put before acquire and permit: takes one lock for its owner if it is free, and raises its fencing
+-- register F.
 --
--- Reply  OK <token>                        the owner has the lock, and wrote the token (0: without fencing)
+-- Reply  OK <token>                        the owner has the lock, and wrote the token (0: none)
 --        AGAIN <token>                     the same, but the owner had the lock before
---        HELD <pttl> <fingerprint> <label> another has it; pttl -1: for ever, or unknown, 0: it is reserved for a waiter; the
---                                          label is the rest, and may be empty
---        FOREIGN <pttl> <fingerprint>      another has it, and the inbox will not be told when it is done: it is another
---                                          program's owner, or the inbox could not be queued
---        BADFENCE                          F holds what is no token; it is left there, and the lock is not taken
+--        HELD <pttl> <fingerprint> <label> another owner has it; pttl -1: without end, or unknown;
+--                                          0: it is reserved for a waiter; the label may be empty
+--        FOREIGN <pttl> <fingerprint>      another owner has it, and its release will not notify
+--                                          the inbox: it is another program's, or the inbox could
+--                                          not be queued
+--        BADFENCE                          F does not hold a token; it is left unchanged, and the
+--                                          lock is not taken
 --
--- An error has changed nothing but the life of what is the owner's already: what was written is taken back.
+-- An error changes nothing but the expiry of a lock that was the owner's before: what was written
+-- is taken back.
 
--- life is how long another's lock lives yet, in ms, rounded up; -1: for ever, or it may not be told.
+-- life is how long another owner's lock will last, in ms, rounded up; -1: without end, or unknown.
 local function life(lock)
   local pttl = redis.pcall('PTTL', lock)
   return type(pttl) ~= 'number' and -1 or pttl == 0 and 1 or pttl
 end
 
--- enqueue reports whether the inbox is in the queue now: in the order of the tickets, on which all nodes agree; but a clock that is
--- wrong buys no better place than a second, where this node's own may be asked.
+-- enqueue puts the inbox into the queue, and reports whether it is there. The order is that of the
+-- tickets, which is the same on all nodes. If this node's clock may be read, a ticket of a clock
+-- that is wrong by more than a second is replaced by the node's own time.
 local function enqueue(queue, inbox, ticket, age)
   local since, t = tonumber(ticket), redis.pcall('TIME')
   if not t.err then
@@ -32,13 +37,13 @@ local function enqueue(queue, inbox, ticket, age)
   if redis.pcall('PEXPIRE', queue, 60000) == 1 then
     return true
   end
-  redis.pcall('ZREM', queue, inbox) -- what has no end must not stay
+  redis.pcall('ZREM', queue, inbox) -- a queue without expiry must not stay
   return false
 end
 
 local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, inbox, ticket, age)
-  -- A request that comes twice is one request: its owner is found, not refused. The reply to the
-  -- second, AGAIN, is no second vote for whoever sent it to another address.
+  -- A request that comes twice finds its own owner, and is not refused. The reply to the second,
+  -- AGAIN, is not a second vote if it was sent to another address of the same server.
   local was = redis.call('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
   local deaf = false
   if queue then
@@ -51,20 +56,21 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     else
       deaf = not enqueue(queue, inbox, ticket, age)
       if not deaf and string.sub(was, 1, 2) == 'R:' and redis.pcall('ZRANGE', queue, 0, 0)[1] == inbox then
-        -- It is the next in line, which nobody was when the lock was passed on.
+        -- It is the next in the queue, which was empty when the lock was passed on.
         redis.pcall('PUBLISH', inbox, 'next ' .. math.max(life(lock), 1) .. ' ' .. lock)
       end
     end
   end
   if was and was ~= owner then
     local reserved = string.sub(was, 1, 2) == 'R:'
-    -- An owner of ours is 32 digits, or those and a label of no great length; nil: it is another program's.
+    -- An owner of this library is 32 digits, perhaps with a label of limited length; nil: it is
+    -- another program's.
     local label = #was <= 1024 and string.match(was .. ':', '^' .. string.rep('%x', 32) .. ':(.*)$') or nil
     local tail = ' ' .. string.sub(redis.sha1hex(was), 1, 16)
     if deaf or not label and not reserved then
       return 'FOREIGN ' .. life(lock) .. tail
     end
-    label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- a line for each
+    label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- one line for each
     return 'HELD ' .. (reserved and 0 or life(lock)) .. tail .. ' ' .. label
   end
   local done = was and 'AGAIN ' or 'OK '
@@ -75,9 +81,9 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
   local max = 9007194959773696 -- 2^53 - 2^32: numbers in Lua are exact up to 2^53
   local old
   if was then
-    old = redis.pcall('GET', fence) -- F is this owner's already, unless it has been lost
+    old = redis.pcall('GET', fence) -- F is this owner's already, unless it was lost
   else
-    old = redis.pcall('SET', fence, hint, 'GET', 'PX', retention) -- right in most cases; if not, it is mended below
+    old = redis.pcall('SET', fence, hint, 'GET', 'PX', retention) -- corrected below
   end
   local f = 0
   if old then
@@ -85,7 +91,7 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     if f >= max then
       local unknown = type(old) == 'table' and string.sub(old.err, 1, 9) ~= 'WRONGTYPE'
       if type(old) == 'string' and not was then
-        redis.call('SET', fence, old) -- its expiry is gone: better kept too long than lost
+        redis.call('SET', fence, old) -- without its expiry: better kept too long than lost
       end
       if not (unknown and was) then
         drop(lock, owner)
@@ -102,12 +108,13 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
 
   local token, idle = tonumber(hint), 2000 * tonumber(retention)
   if old and token > f and token > floor and token - f <= idle then
-    return 'OK ' .. hint -- which F holds by now
+    return 'OK ' .. hint -- which F holds now
   end
   if not old or token - f > idle then
-    -- F is missing, or idle for so long that it might as well be: the hint is trusted near this node's own clock only.
+    -- F is missing, or was idle for so long that it counts as missing: the hint is trusted only
+    -- near this node's own clock.
     local t = redis.pcall('TIME')
-    if t.err then -- then not at all
+    if t.err then -- then it is not trusted at all
       if old then
         redis.call('SET', fence, old, 'PX', retention)
       elseif not was then
