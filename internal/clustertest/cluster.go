@@ -1,6 +1,7 @@
-// Package clustertest is what the library's tests lock on: masters in memory, and a network between
-// them and each Locker, both with faults. It is for tests in a synctest bubble: before it answers a
-// question, or changes what several masters do, it waits until everything is at rest.
+// Package clustertest has masters in memory for the library's tests, and a network between them and
+// each Locker, both with faults. It is for tests in a synctest bubble: before it answers a
+// question, or changes what several masters do, it waits until all goroutines of the bubble are
+// blocked.
 package clustertest
 
 import (
@@ -20,7 +21,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A Cluster is some masters, and the network that leads to them.
+// A Cluster is a number of masters and the network to them.
 type Cluster struct {
 	Masters []*Master
 
@@ -63,7 +64,7 @@ func (c *Cluster) Lockers(t testing.TB, n int, opts ...redlock.Option) (lockers 
 	return lockers
 }
 
-// LockerAs makes a Locker that has a name, so that it can have faults of its own.
+// LockerAs makes a Locker with a name, so that it can have its own faults.
 func (c *Cluster) LockerAs(t testing.TB, name string, opts ...redlock.Option) *redlock.Locker {
 	t.Helper()
 	l, err := redlock.New(c.nodesOf(name), opts...)
@@ -80,13 +81,13 @@ func (c *Cluster) LockerAs(t testing.TB, name string, opts ...redlock.Option) *r
 	return l
 }
 
-// Freeze stops these masters, as SIGSTOP does. Here and below: all of them, if none is named.
+// Freeze stops these masters, as SIGSTOP does. Here and below, no index means all masters.
 func (c *Cluster) Freeze(masters ...int) { c.each(masters, (*Master).Freeze) }
 
-// Thaw lets them go on. They do what was sent to them meanwhile.
+// Thaw lets them go on. They carry out what was sent to them meanwhile.
 func (c *Cluster) Thaw(masters ...int) { c.each(masters, (*Master).Thaw) }
 
-// Refuse has connections to these masters refused.
+// Refuse makes these masters refuse connections.
 func (c *Cluster) Refuse(masters ...int) { c.each(masters, (*Master).Refuse) }
 
 // Heal ends Refuse and [Master.DropReply].
@@ -101,12 +102,12 @@ func (c *Cluster) each(masters []int, f func(*Master)) {
 	}
 }
 
-// Hold gives the lock to a program of another kind.
+// Hold gives the lock to another program.
 func (c *Cluster) Hold(name string, ttl time.Duration, masters ...int) {
 	c.each(masters, func(m *Master) { m.Set(name, foreign, ttl) })
 }
 
-// Delete takes the lock away from whoever has it.
+// Delete deletes the lock, whoever has it.
 func (c *Cluster) Delete(name string, masters ...int) {
 	c.each(masters, func(m *Master) { m.Delete(name) })
 }
@@ -118,21 +119,21 @@ func (c *Cluster) Latency(d time.Duration) {
 	}
 }
 
-// Slow has requests of that verb take longer by d.
+// Slow makes requests of that verb take longer by d.
 func (c *Cluster) Slow(v pool.Verb, d time.Duration) {
 	for _, m := range c.Masters {
 		m.Slow(v, d)
 	}
 }
 
-// Jitter has each round trip take longer, by a random time below d.
+// Jitter makes each round trip take longer, by a random time below d.
 func (c *Cluster) Jitter(d time.Duration) {
 	for _, m := range c.Masters {
 		m.with(func() { m.jitter = d })
 	}
 }
 
-// Cut takes a Locker from the network until Join: its requests are lost, and its subscriptions end.
+// Cut disconnects a Locker until Join: its requests are lost, and its subscriptions end.
 func (c *Cluster) Cut(locker string) {
 	for _, m := range c.Masters {
 		m.cutOff(locker)
@@ -146,7 +147,7 @@ func (c *Cluster) Join(locker string) {
 	}
 }
 
-// Stop has a Locker send nothing until Resume, while its subscriptions stay, as of a process that
+// Stop makes a Locker send nothing until Resume, while its subscriptions stay, like a process that
 // is stopped.
 func (c *Cluster) Stop(locker string) {
 	c.mu.Lock()
@@ -162,7 +163,7 @@ func (c *Cluster) Resume(locker string) {
 	delete(c.stopped, locker)
 }
 
-// pass waits while the Locker is stopped, and notes whose requests it sends.
+// pass waits while the Locker is stopped, and records the owners of the requests that it sends.
 func (c *Cluster) pass(locker string, calls []wire.Call) {
 	c.mu.Lock()
 	stopped := c.stopped[locker]
@@ -186,7 +187,7 @@ func (c *Cluster) Owners() []string {
 	return slices.Collect(maps.Keys(c.owners))
 }
 
-// Sent is how many requests of these verbs were sent, of all verbs if none is named.
+// Sent returns how many requests of these verbs were sent, of all verbs if none is given.
 func (c *Cluster) Sent(verbs ...pool.Verb) (n int) {
 	for _, m := range c.Masters {
 		n += m.Sent(verbs...)
@@ -194,7 +195,7 @@ func (c *Cluster) Sent(verbs ...pool.Verb) (n int) {
 	return n
 }
 
-// Trips is how many round trips there were. A subscription is one.
+// Trips returns how many round trips there were. A subscription counts as one.
 func (c *Cluster) Trips() (n int) {
 	for _, m := range c.Masters {
 		m.with(func() { n += m.trips })
@@ -202,7 +203,7 @@ func (c *Cluster) Trips() (n int) {
 	return n
 }
 
-// Notices is how many were sent to those who wait.
+// Notices returns how many notices were sent to waiters.
 func (c *Cluster) Notices() (n int) {
 	for _, m := range c.Masters {
 		m.with(func() { n += m.notices })
@@ -210,7 +211,7 @@ func (c *Cluster) Notices() (n int) {
 	return n
 }
 
-// Subscriptions is how many there are.
+// Subscriptions returns how many subscriptions there are.
 func (c *Cluster) Subscriptions() (n int) {
 	for _, m := range c.Masters {
 		m.with(func() { n += len(m.subscriptions) })
@@ -218,7 +219,7 @@ func (c *Cluster) Subscriptions() (n int) {
 	return n
 }
 
-// WantNoLocks checks that no lock is left, but those of [Cluster.Hold].
+// WantNoLocks checks that no lock is left, except those of [Cluster.Hold].
 func (c *Cluster) WantNoLocks(t testing.TB) {
 	t.Helper()
 	for i, m := range c.Masters {

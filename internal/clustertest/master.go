@@ -15,7 +15,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// ErrRefused is why nothing is sent to a master that refuses connections.
+// ErrRefused is the error if a master refuses connections, so that nothing is sent.
 var ErrRefused = errors.New("connection refused")
 
 var errTimeout = os.ErrDeadlineExceeded
@@ -25,8 +25,8 @@ const (
 	dialTimeout = 5 * time.Second // after which a subscription that gets no answer is given up
 )
 
-// A Master is one master in memory, and the way there. As a node it is what Lockers without a name
-// reach.
+// A Master is one master in memory, and the network to it. As a node it is what Lockers without a
+// name reach.
 type Master struct {
 	*memnode.Node
 	cluster *Cluster
@@ -45,13 +45,13 @@ type Master struct {
 	subscriptions map[*subscription]bool
 }
 
-// A denial is why requests are refused, and for which locks; none: for all.
+// A denial says why requests are refused, and for which locks; none means all.
 type denial struct {
 	why   error
 	locks []string
 }
 
-// A subscription is there, or is being made.
+// A subscription exists, or is being made.
 type subscription struct {
 	locker string
 	sever  context.CancelCauseFunc
@@ -72,25 +72,25 @@ func (m *Master) with(f func()) {
 	f()
 }
 
-// Latency sets how long a round trip takes, but those of a Locker that has its own.
+// Latency sets how long a round trip takes, except for Lockers with a latency of their own.
 func (m *Master) Latency(d time.Duration) { m.LatencyOf("", d) }
 
-// LatencyOf sets how long a Locker's take.
+// LatencyOf sets how long the round trips of one Locker take.
 func (m *Master) LatencyOf(locker string, d time.Duration) { m.with(func() { m.latency[locker] = d }) }
 
-// Slow has requests of that verb take longer by d.
+// Slow makes requests of that verb take longer by d.
 func (m *Master) Slow(v pool.Verb, d time.Duration) { m.with(func() { m.slow[v] = d }) }
 
-// DropReply has the replies to the next requests of that verb be lost.
+// DropReply makes the replies to the next requests of that verb get lost.
 func (m *Master) DropReply(v pool.Verb, times int) { m.with(func() { m.drop[v] = times }) }
 
-// Deny has requests of that verb refused for those locks, of all if none is named. If why is nil
-// they are not any more.
+// Deny refuses requests of that verb for those locks, for all locks if none is given. If why is
+// nil, they are no longer refused.
 func (m *Master) Deny(v pool.Verb, why error, locks ...string) {
 	m.with(func() { m.denials[v] = denial{why, locks} })
 }
 
-// Refuse has connections refused.
+// Refuse makes the master refuse connections.
 func (m *Master) Refuse() { m.with(func() { m.refused = true }) }
 
 // Heal ends Refuse and DropReply.
@@ -107,7 +107,8 @@ func (m *Master) cutOff(locker string) {
 	}
 }
 
-// Sent is how many requests of these verbs were sent to the master, of all verbs if none is named.
+// Sent returns how many requests of these verbs were sent to the master, of all verbs if none is
+// given.
 func (m *Master) Sent(verbs ...pool.Verb) (n int) {
 	synctest.Wait()
 	m.mu.Lock()
@@ -120,24 +121,24 @@ func (m *Master) Sent(verbs ...pool.Verb) (n int) {
 	return n
 }
 
-// Owner is what the lock's key holds: the id of who has it.
+// Owner returns the value of the lock's key: the id of its owner.
 func (m *Master) Owner(name string) string {
 	synctest.Wait()
 	text, _, _ := m.Get(name)
 	return text
 }
 
-// TTL is how long the lock's key will last.
+// TTL returns how long the lock's key will last.
 func (m *Master) TTL(name string) time.Duration {
 	synctest.Wait()
 	_, life, _ := m.Get(name)
 	return life
 }
 
-// Fence is what the lock's fencing register holds.
+// Fence returns the value of the lock's fencing register.
 func (m *Master) Fence(name string) string { return m.Owner(register(name)) }
 
-// SetFence sets it.
+// SetFence sets the lock's fencing register.
 func (m *Master) SetFence(name, value string) {
 	synctest.Wait()
 	m.Set(register(name), value, 0)
@@ -186,7 +187,7 @@ func (p *path) Do(ctx context.Context, calls []wire.Call) {
 	}
 	carried := slices.Clone(calls)
 	for i, why := range denied {
-		if why != nil { // what changes nothing takes its time instead
+		if why != nil { // a request that changes nothing is slow instead
 			carried[i].Request = &wire.Request{Verb: wire.Check}
 		}
 	}
@@ -199,8 +200,8 @@ func (p *path) Do(ctx context.Context, calls []wire.Call) {
 	}
 }
 
-// send counts a round trip, and returns what becomes of it and of each request in it. It is not ok
-// if the connection is refused.
+// send counts a round trip, and returns the outcome for it and for each of its requests. ok is
+// false if the connection is refused.
 func (p *path) send(calls []wire.Call) (fate memnode.Fate, denied []error, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -233,7 +234,7 @@ func (p *path) send(calls []wire.Call) (fate memnode.Fate, denied []error, ok bo
 	return fate, denied, true
 }
 
-// trip is how long the Locker's round trips take. With mu held.
+// trip returns how long the Locker's round trips take. mu is held.
 func (p *path) trip() time.Duration {
 	if d, own := p.latency[p.locker]; own {
 		return d

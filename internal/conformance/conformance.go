@@ -31,7 +31,7 @@ type target struct {
 	guard  bool // it has INFO server, without which there is no restart guard
 }
 
-// Compare has random sequences of requests done by a master in memory and by the server at that
+// Compare sends random sequences of requests to a master in memory and to the server at that
 // address, which must give the same answers. guard says that the server has what the restart guard
 // needs: INFO server.
 func Compare(t *testing.T, addr string, guard bool) {
@@ -43,7 +43,7 @@ func newTarget(t *testing.T, addr string, guard bool) *target {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = client.Close() })
-	// a busy machine is no difference
+	// a busy machine must not look like a difference
 	nodes, err := pool.Dialer{Timeout: 10 * time.Second}.Dial(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +89,7 @@ var run struct {
 	last int
 }
 
-// compare has both do the steps, and tells of the first difference, or returns "".
+// compare sends the steps to both, and returns the first difference, or "".
 func (to *target) compare(t *testing.T, steps []step) string {
 	t.Helper()
 	run.Lock()
@@ -130,13 +130,13 @@ func (to *target) compare(t *testing.T, steps []step) string {
 		}
 		i += len(together) - 1
 		if s.pause > 0 {
-			time.Sleep(s.pause) // what both do as time passes is what is compared
+			time.Sleep(s.pause) // the comparison is about what both do as time passes
 		}
 	}
 	return theirs.differ(ours)
 }
 
-// register numbers the fencing register that the answer is about.
+// register returns the number of the fencing register that the answer is about.
 func (s step) register(reply wire.Reply) int {
 	switch {
 	case s.anySlot() && !s.only:
@@ -148,7 +148,7 @@ func (s step) register(reply wire.Reply) int {
 	}
 }
 
-// do has the node do the steps in one round trip.
+// do sends the steps to the node in one round trip.
 func do(ctx context.Context, n wire.Node, together []step, prefix string) []wire.Call {
 	calls := make([]wire.Call, len(together))
 	for i, s := range together {
@@ -158,10 +158,10 @@ func do(ctx context.Context, n wire.Node, together []step, prefix string) []wire
 	return calls
 }
 
-// near is how far apart answers may be that depend on when the question was asked.
+// near is by how much answers may differ that depend on the time of the request.
 const near = 2 * time.Second
 
-// differ tells how an answer is not the expected one.
+// differ says how an answer differs from the expected one.
 func differ(s step, want, got wire.Reply, last [2]uint64) string {
 	switch {
 	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign, want.Again != got.Again, want.Slot != got.Slot, want.Free != got.Free:
@@ -179,8 +179,8 @@ func shown(r wire.Reply) wire.Reply {
 	return r
 }
 
-// sameToken compares tokens. One that was made of the server's time can only be nearly the same,
-// and those after it follow it.
+// sameToken compares tokens. A token that comes from the server's time can only be nearly the same,
+// and later tokens follow it.
 func sameToken(s step, want, got uint64, last [2]uint64) bool {
 	switch {
 	case want == got:
@@ -190,7 +190,7 @@ func sameToken(s step, want, got uint64, last [2]uint64) bool {
 	case want-last[0] <= 1 && got-last[1] == want-last[0]:
 		return true
 	case want-last[0] <= 1 && s.token < want+uint64(time.Hour.Microseconds()):
-		return false // else the time may have stood still for one of them
+		return false // otherwise the time may not have moved for one of them
 	}
 	return max(want, got)-min(want, got) < uint64(near.Microseconds())
 }
@@ -233,19 +233,19 @@ func listen(ctx context.Context, t *testing.T, n wire.Node, prefix string) *ears
 	return e
 }
 
-// lockOf is which lock a notice, as text, is about.
+// lockOf returns the number of the lock that a notice, as text, is about.
 func lockOf(notice string) string {
 	lock, _, _ := strings.Cut(notice, " ")
 	return lock
 }
 
-// differ waits until as much has been heard as expected, and tells of what is different.
+// differ waits until as many notices have arrived as expected, and returns the differences.
 func (e *ears) differ(expected *ears) string {
 	read := func(e *ears) string {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		var all [inboxes][]string
-		// what was sent together may have been done in another order, lock by lock
+		// requests that were sent together may have been carried out in another order, lock by lock
 		for i, heard := range e.heard {
 			all[i] = slices.Clone(heard)
 			slices.SortStableFunc(all[i], func(a, b string) int { return strings.Compare(lockOf(a), lockOf(b)) })

@@ -22,8 +22,8 @@ type step struct {
 	lock      int
 	owner     int
 	inbox     int  // -1: none
-	mute      bool // a release does not tell it
-	quiet     bool // nor the second waiter
+	mute      bool // a release does not notify it
+	quiet     bool // a release does not notify the second waiter either
 	plain     bool
 	token     uint64
 	ttl       time.Duration
@@ -35,11 +35,11 @@ type step struct {
 	fence     bool // set the register, not the lock
 	value     string
 	retention time.Duration
-	joined    bool // it goes out together with the next, if that is about another lock
+	joined    bool // it is sent together with the next, if that is about another lock
 	// the lock is a slot of a semaphore, which has as many slots as there are locks
 	slot bool
-	any  bool // of any slot, where the verb has such a form
-	only bool // an acquire that says which
+	any  bool // about any slot, if the verb has such a form
+	only bool // an acquire of this slot only
 }
 
 func (s step) text() string {
@@ -50,7 +50,7 @@ func (s step) text() string {
 		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined, s.slot, s.any, s.only)
 }
 
-// inbox is that of a waiter. One of them is far away.
+// inbox returns the inbox of a waiter. One of the waiters is far away.
 func inbox(prefix string, i int) string {
 	if i == 1 {
 		return fmt.Sprintf("%sinbox%d.%d", prefix, i, (40 * time.Second).Milliseconds())
@@ -69,7 +69,7 @@ func (s step) keys(prefix string) wire.KeySet {
 	return keys
 }
 
-// slots are the keys of the semaphore.
+// slots returns the keys of the semaphore.
 func slots(prefix string) []wire.KeySet {
 	keys, err := wire.SlotKeys(prefix, "semaphore", locks)
 	if err != nil {
@@ -114,9 +114,9 @@ func (s step) anySlot() bool {
 	return s.slot && s.any && !s.set && (s.verb == wire.Acquire || s.verb == wire.Release || s.verb == wire.Leave)
 }
 
-// together returns how many of the steps, from the first, go out together. What is about one lock,
-// or about the whole server, could be carried out in another order: releases go first, and a
-// command that finds out that a script is needed goes out once more.
+// together returns how many of the steps, from the first, are sent together. Requests for one lock,
+// or for the whole server, must be sent separately, because they could be carried out in another
+// order: releases go first, and a command that finds that a script is needed is sent again.
 func together(steps []step) int {
 	seen := make(map[int]bool)
 	for i, s := range steps {
@@ -180,7 +180,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 		if s.verb == wire.Release {
 			s.ttl = []time.Duration{0, 0, 0, 5 * time.Second}[random.IntN(4)]
 		}
-		// miniredis takes no declared script
+		// miniredis does not accept a declared script
 		if s.verb == wire.Bootstrap && !guarded || s.verb == wire.Check && !guard {
 			s.verb = wire.Inspect
 		}

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A receiver counts its answers.
+// A receiver records its answers.
 type receiver struct {
 	hook    func()
 	answers atomic.Int64
@@ -33,7 +33,7 @@ func (r *receiver) Answered(int, *wire.Request, wire.Reply) {
 	r.answers.Add(1)
 }
 
-// What is called with a lock held could not ask the lines, or send on them.
+// A function that is called with a lock held could not ask the lines, or send on them.
 func TestWhatGoesUpComesWithNoLockHeld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +101,8 @@ func TestANodeThatIsFullIsSentNoNewLocks(t *testing.T) {
 	})
 }
 
-// Calls that are sent together leave in one round trip to each node, and none before the last.
+// Calls that are sent together leave in one round trip to each node, and no call leaves before the
+// last one was sent.
 func TestCallsSentTogetherShareARoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestCallsSentTogetherShareARoundTrip(t *testing.T) {
 	})
 }
 
-// A patient call begins no round trip of its own: it goes with another, or when it is told to. And
+// A patient call begins no round trip of its own: it is sent with another call, or at Depart. And
 // its node may take the whole node timeout, however long the call has waited.
 func TestAPatientCallWaitsForCompanyAndHasItsTimeAfterwards(t *testing.T) {
 	t.Parallel()

@@ -22,7 +22,7 @@ type carrier struct {
 	writers sync.WaitGroup
 }
 
-// A server is what is known of one of them.
+// A server holds what is known about one server.
 type server struct {
 	out, back                         *way
 	carried, lost, forgotten, crowded atomic.Uint64
@@ -65,7 +65,7 @@ func carry(p Profile, near, far *device) *carrier {
 	return c
 }
 
-// close waits for the end of a carrier whose devices are closed.
+// close waits until a carrier whose devices are closed has ended.
 func (c *carrier) close() {
 	c.readers.Wait()
 	for _, s := range c.servers {
@@ -83,7 +83,7 @@ func (c *carrier) counts() []Counts {
 	return all
 }
 
-// read takes what a device has until it is closed.
+// read reads packets from a device until it is closed.
 func (c *carrier) read(d *device, out bool) {
 	buffer := make([]byte, mtu)
 	for {
@@ -98,10 +98,10 @@ func (c *carrier) read(d *device, out bool) {
 	}
 }
 
-// server tells which server a packet is for, or from.
+// server returns the server that a packet goes to or comes from.
 func (c *carrier) server(p []byte, out bool) (int, bool) {
 	if len(p) < 20 || p[0]>>4 != 4 {
-		return 0, false // not of ours: IPv6 looks for neighbours
+		return 0, false // not a packet of the tests: IPv6 looks for neighbours
 	}
 	ip := p[12:16]
 	if out {
@@ -111,7 +111,7 @@ func (c *carrier) server(p []byte, out bool) (int, bool) {
 	return i, i >= 0 && i < len(c.servers) && serverIP(i).Equal(ip)
 }
 
-// take sends a packet on its way, or drops it.
+// take queues a packet, or drops it.
 func (c *carrier) take(i int, out bool, now time.Time, data []byte) {
 	s := c.servers[i]
 	w := s.back
@@ -119,7 +119,7 @@ func (c *carrier) take(i int, out bool, now time.Time, data []byte) {
 		w = s.out
 	}
 	w.number++
-	// both always: so the number of a packet decides its fate
+	// always both numbers, so that the number of a packet decides its fate
 	luck, spread := w.dice.Float64(), 2*w.dice.Float64()-1
 	drop := func(count *atomic.Uint64, why string) {
 		count.Add(1)
@@ -172,7 +172,7 @@ func (s *server) known(p []byte, out bool, now time.Time, limit time.Duration) b
 }
 
 // deliver writes each packet when it is due. It sleeps in the kernel, which wakes it within a tenth
-// of a millisecond; the runtime's timers may take one more.
+// of a millisecond; the runtime's timers may be a millisecond late.
 func (w *way) deliver(d *device) {
 	for p := range w.packets {
 		for left := time.Until(p.due); left > 0; left = time.Until(p.due) {

@@ -8,10 +8,11 @@ import (
 	"unsafe"
 )
 
-// A device is a TUN device: what the namespace sends by it is read here, and the other way round.
+// A device is a TUN device: what the namespace sends through it is read here, and the other way
+// round.
 type device struct{ *os.File }
 
-// openDevice makes a device in the namespace and has ip(8) set it up.
+// openDevice makes a device in the namespace and sets it up with ip(8).
 func openDevice(s *space, name string, setup []string) (*device, error) {
 	const (
 		iffTun, iffNoPI = 0x0001, 0x1000 // linux/if_tun.h
@@ -30,7 +31,7 @@ func openDevice(s *space, name string, setup []string) (*device, error) {
 			_ = syscall.Close(fd)
 			return fmt.Errorf("/dev/net/tun: %w: %w", e, ErrDenied)
 		}
-		// which may be closed while it is read, for it does not block
+		// a file that does not block may be closed while it is read
 		d.File = os.NewFile(uintptr(fd), name)
 		return nil
 	})

@@ -87,7 +87,7 @@ func dial(t *testing.T, l *distance.Link, server int) net.Conn {
 	return conn
 }
 
-// roundTrip sends a byte and waits for it.
+// roundTrip sends a byte and waits until it comes back.
 func roundTrip(c net.Conn) (time.Duration, error) {
 	began := time.Now()
 	b := []byte{1}
@@ -167,8 +167,8 @@ func TestTheSeedDecidesWhichPacketsAreLost(t *testing.T) {
 	}
 }
 
-// numbers sends numbered datagrams to a server and returns those that came until one that ends
-// them.
+// numbers sends numbered datagrams to a server, and returns those that came before the one that
+// marks the end.
 func numbers(t *testing.T, l *distance.Link, server, count int) []int {
 	t.Helper()
 	var in net.PacketConn
@@ -205,7 +205,7 @@ func TestAnIdleConnectionIsForgottenWithoutAWord(t *testing.T) {
 	if _, err := roundTrip(c); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(300 * ms) // the rest itself: nothing tells of its end
+	time.Sleep(300 * ms) // the idle time itself, whose end nothing announces
 	c.SetDeadline(time.Now().Add(200 * ms))
 	if _, err := roundTrip(c); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a forgotten connection: %v", err)
@@ -220,7 +220,7 @@ func TestAnIdleConnectionIsForgottenWithoutAWord(t *testing.T) {
 
 func TestNothingIsLeftWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
-	open(t, distance.Profile{RTT: []time.Duration{ms}}).Close() // or there is nothing to test
+	open(t, distance.Profile{RTT: []time.Duration{ms}}).Close() // or skips the test
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childVar+"=1")
 	out, err := cmd.StdoutPipe()
@@ -255,7 +255,8 @@ func alive(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// child opens a link, starts a process on each side, tells their numbers, and waits to be killed.
+// child opens a link, starts a process on each side, prints their process ids, and waits to be
+// killed.
 func child() {
 	l, err := distance.Open(distance.Profile{RTT: []time.Duration{ms}})
 	if err != nil {

@@ -15,25 +15,26 @@ import (
 type Profile struct {
 	// RTT is the time to a server and back; half of it is spent each way.
 	RTT []time.Duration
-	// Jitter is by which part of itself a delay varies, either way: 0.05 for 5 %. Packets keep
-	// their order, so one that is late delays those behind it.
+	// Jitter is the fraction of itself by which a delay varies, up or down: 0.05 for 5 %. Packets
+	// keep their order, so a late packet delays those behind it.
 	Jitter float64
-	// Loss is which part of the packets is lost each way, for each server; missing ones lose none.
+	// Loss is the fraction of the packets that is lost in each direction, for each server; for a
+	// server without an entry no packet is lost.
 	Loss []float64
-	// Forget is after how long without a packet a TCP connection is forgotten: its further packets
-	// vanish without a word, as behind a balancer. Zero is never.
+	// Forget is the time without a packet after which a TCP connection is forgotten: its further
+	// packets are dropped silently, as behind a balancer. Zero means never.
 	Forget time.Duration
 	// Seed decides which packets are lost, by their number on their way, and how late they are.
 	Seed uint64
-	// Log, if set, is told of each packet that is dropped. Calls may overlap.
+	// Log, if set, is called for each packet that is dropped. Calls may overlap.
 	Log func(Drop)
 }
 
 // A Drop is a packet that did not arrive.
 type Drop struct {
 	Server int    // its number, from 0
-	Out    bool   // to the server; else from it
-	Number uint64 // of the packet on this way, from 1
+	Out    bool   // to the server; otherwise from it
+	Number uint64 // of the packet in this direction, from 1
 	Why    string // "lost", "forgotten" or "crowded": more packets were under way than fit
 }
 
@@ -57,7 +58,7 @@ const (
 	maxFar   = 200
 )
 
-// serverIP is the address of server i.
+// serverIP returns the address of server i.
 func serverIP(i int) net.IP { return net.IPv4(10, 77, 0, byte(10+i)).To4() }
 
 // Open makes both namespaces and begins to carry packets.
@@ -132,17 +133,18 @@ func (l *Link) open(p Profile) (err error) {
 	return nil
 }
 
-// Near runs f in the namespace of the clients, Far in that of the servers. Sockets that f makes and
-// processes that it starts stay there. f must not wait for another call of the same side.
+// Near runs f in the namespace of the clients, and Far in that of the servers. Sockets that f makes
+// and processes that it starts stay there. f must not wait for another call of the same side.
 func (l *Link) Near(f func() error) error { return l.near.do(f) }
 
 // Far is Near's counterpart.
 func (l *Link) Far(f func() error) error { return l.far.do(f) }
 
-// StartNear starts a command among the clients, which ends with this process or with Close.
+// StartNear starts a command in the namespace of the clients. It ends with this process or with
+// Close.
 func (l *Link) StartNear(cmd *exec.Cmd) error { return l.start(l.near, cmd) }
 
-// StartFar starts one among the servers.
+// StartFar starts one in the namespace of the servers.
 func (l *Link) StartFar(cmd *exec.Cmd) error { return l.start(l.far, cmd) }
 
 func (l *Link) start(s *space, cmd *exec.Cmd) error {
@@ -160,15 +162,15 @@ func (l *Link) start(s *space, cmd *exec.Cmd) error {
 	return nil
 }
 
-// Addr is host and port of a server, from 0, as clients see it.
+// Addr returns host and port of a server, from 0, as clients see it.
 func (l *Link) Addr(i, port int) string {
 	return net.JoinHostPort(l.servers[i].String(), strconv.Itoa(port))
 }
 
-// Counts returns what was carried so far to and from each server.
+// Counts returns the packets so far to and from each server.
 func (l *Link) Counts() []Counts { return l.carrier.counts() }
 
-// Close ends all that was started and takes the namespaces away. It may be called more than once.
+// Close ends all that was started and removes the namespaces. It may be called more than once.
 func (l *Link) Close() {
 	l.once.Do(func() {
 		l.mu.Lock()
@@ -190,5 +192,5 @@ func (l *Link) Close() {
 	})
 }
 
-// ErrDenied says that the machine does not let this process make namespaces or devices.
+// ErrDenied says that this process may not make namespaces or devices on this machine.
 var ErrDenied = errors.New("it takes root and /dev/net/tun")

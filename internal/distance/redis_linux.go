@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// RedisPort is the port of each of Masters.
+// RedisPort is the port of each server that Masters starts.
 const RedisPort = 6379
 
 // Masters starts a redis-server or valkey-server for each round-trip time, without persistence, and
@@ -39,7 +39,7 @@ func (l *Link) Masters(args ...string) ([]string, error) {
 		}
 		go func() {
 			_, _ = io.Copy(io.Discard, out)
-			_ = cmd.Wait() // that it was killed
+			_ = cmd.Wait() // the error only says that it was killed
 		}()
 	}
 	return addrs, nil

@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// A space is a network namespace without a name, and the thread that lives in it.
+// A space is a network namespace without a name, and the thread that runs in it.
 type space struct {
 	calls chan func()
 	ended chan struct{}
 }
 
-// newSpace makes a namespace. Its thread is never used for anything else, and ends with it.
+// newSpace makes a namespace. Its thread is used for nothing else, and ends with it.
 func newSpace() (*space, error) {
 	s := &space{calls: make(chan func()), ended: make(chan struct{})}
 	made := make(chan error)

@@ -1,3 +1,3 @@
-// Package docs holds the tests of what the project writes: that links lead somewhere, that snippets
-// compile, that every message has its entry in the handbook, that no line is too long to read.
+// Package docs tests the documentation: links lead somewhere, snippets compile, every message has
+// an entry in the handbook, no line is too long.
 package docs

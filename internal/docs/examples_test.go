@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What a user calls has an example of its own. The rest is called by fmt, slog and errors, or
-// appears in others' examples.
+// Each function that a user calls has an example of its own. The others are called by fmt, slog and
+// errors, or appear in other examples.
 func TestEveryFunctionHasAnExample(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{".", "pool", "guard", "election", "redlocktest", "redlockotel", "redlockprom"} {
@@ -43,7 +43,7 @@ func TestEveryFunctionHasAnExample(t *testing.T) {
 	}
 }
 
-// declarations are those of the files in dir, tests and all.
+// declarations returns the declarations of the files in dir, tests included.
 func declarations(t *testing.T, dir string) (all []ast.Decl) {
 	t.Helper()
 	files, err := filepath.Glob(at(filepath.Join(dir, "*.go")))
@@ -62,7 +62,7 @@ func declarations(t *testing.T, dir string) (all []ast.Decl) {
 	return all
 }
 
-// receiver is the type of a method's receiver if it is exported, else "".
+// receiver returns the type of a method's receiver if it is exported, otherwise "".
 func receiver(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return ""

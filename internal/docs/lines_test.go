@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// widest is the number of columns of a line of prose; a tab is four.
+// widest is the greatest number of columns of a line of prose; a tab counts as four.
 const widest = 100
 
-// generated are documents that programs write.
+// generated lists the documents that programs write.
 var generated = []string{"docs/mutation.md", "docs/benchmarks.md", "docs/benchmarks-distance.md"}
 
 func TestNoLineOfProseIsLongerThanAHundredColumns(t *testing.T) {
@@ -54,10 +54,10 @@ func columns(line string) int {
 	return len([]rune(strings.ReplaceAll(line, "\t", "    ")))
 }
 
-// directive is a comment for a tool, or one that a tool reads.
+// directive matches a comment for a tool, or one that a tool reads.
 var directive = regexp.MustCompile(`^//(\S|\t| (Output|Unordered output):| {2,}\S+$)`)
 
-// comments are the lines of a Go file with a comment for a reader, by number.
+// comments returns the lines of a Go file with a comment for a reader, by number.
 func comments(t *testing.T, name string) map[int]string {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -79,7 +79,7 @@ func comments(t *testing.T, name string) map[int]string {
 	return found
 }
 
-// readable are the comments of a group up to an example's output.
+// readable returns the comments of a group up to an example's output.
 func readable(g *ast.CommentGroup) (all []*ast.Comment) {
 	for _, c := range g.List {
 		switch {
@@ -92,7 +92,7 @@ func readable(g *ast.CommentGroup) (all []*ast.Comment) {
 	return all
 }
 
-// prose are the lines of a Markdown file that are neither code nor a table, by number.
+// prose returns the lines of a Markdown file that are neither code nor a table, by number.
 func prose(t *testing.T, name string) map[int]string {
 	t.Helper()
 	for _, g := range generated {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// code is what no link is in.
+// code matches code, in which there are no links.
 var code = regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
 
 func TestTheHandbooksLinksLeadSomewhere(t *testing.T) {

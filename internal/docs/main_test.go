@@ -9,9 +9,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// root is the project's. A test that changed the directory instead would have its result cached
-// though the documents have changed.
+// root is the project's directory. If a test changed its directory instead, its result would be
+// cached although the documents have changed.
 var root = filepath.Join("..", "..")
 
-// at is a path from the project's root.
+// at returns a path below the project's root.
 func at(path string) string { return filepath.Join(root, path) }

@@ -60,7 +60,7 @@ func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
 			section = strings.TrimLeft(line, "# ")
 		}
 		if section == "What a server or the network says" {
-			continue // it is not for us to know
+			continue // the text is not known here
 		}
 		for _, entry := range entriesOf(line, section == "Options") {
 			entries++
@@ -74,8 +74,8 @@ func TestTroubleshootingHasNoEntryForWhatIsNotSaid(t *testing.T) {
 	}
 }
 
-// entriesOf are the messages that a line of the page is about: a heading's, or those in the first
-// column of a table, in the second if the first has names.
+// entriesOf returns the messages that a line of the page is about: those of a heading, or those in
+// the first column of a table, or in the second if the first has names.
 func entriesOf(line string, named bool) (all []string) {
 	cell := line
 	switch cells := strings.Split(line, "|"); {
@@ -93,11 +93,11 @@ func entriesOf(line string, named bool) (all []string) {
 	return all
 }
 
-// packages are those whose errors and warnings a user sees.
+// packages lists the packages whose errors and warnings a user sees.
 var packages = []string{".", "internal/dispatch", "internal/wire", "internal/notify", "pool", "guard", "election", "cmd/redlock", "cmd/redlock/internal/leash"}
 
-// messages returns the texts of the errors and warnings that the packages can give, and where, with
-// … for what changes.
+// messages returns the texts of the errors and warnings of the packages, with … for what varies,
+// and their places.
 func messages(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -128,7 +128,7 @@ func messages(t *testing.T) map[string]string {
 	return found
 }
 
-// texts are the expressions that n makes a message of: of an error, a warning, or a verdict.
+// texts returns the expressions from which n makes a message: an error, a warning, or a verdict.
 func texts(n ast.Node) []ast.Expr {
 	switch n := n.(type) {
 	case *ast.CallExpr:
@@ -148,7 +148,7 @@ func texts(n ast.Node) []ast.Expr {
 	return nil
 }
 
-// complaint is the format of what the command says on its standard error output if it begins as
+// complaint returns the format of a text for the command's standard error output if it begins as
 // the command's errors do.
 func complaint(format ast.Expr) []ast.Expr {
 	if text, ok := literal(format); !ok || !strings.HasPrefix(text, "redlock: ") {
@@ -157,9 +157,9 @@ func complaint(format ast.Expr) []ast.Expr {
 	return []ast.Expr{format}
 }
 
-// warning is the text behind a level that is not for debugging.
+// warning returns the text of a log call whose level is not for debugging.
 func warning(args []ast.Expr) []ast.Expr {
-	if len(args) < 2 { // somebody else's method of that name
+	if len(args) < 2 { // another type's method of that name
 		return nil
 	}
 	if level := selector(args[0]); level == "slog.LevelDebug" || level == "n.level" {
@@ -168,7 +168,7 @@ func warning(args []ast.Expr) []ast.Expr {
 	return args[1:2]
 }
 
-// reasons is what an OptionError says.
+// reasons returns the texts of an OptionError.
 func reasons(n *ast.CompositeLit) (all []ast.Expr) {
 	if id, ok := n.Type.(*ast.Ident); !ok || id.Name != "OptionError" {
 		return nil
@@ -189,7 +189,7 @@ func reasons(n *ast.CompositeLit) (all []ast.Expr) {
 	return []ast.Expr{reason}
 }
 
-// selector is x.y as a string.
+// selector returns x.y as a string.
 func selector(e ast.Expr) string {
 	s, ok := e.(*ast.SelectorExpr)
 	if !ok {
@@ -201,7 +201,7 @@ func selector(e ast.Expr) string {
 	return "." + s.Sel.Name
 }
 
-// literal is the value of a string constant, which may be a sum.
+// literal returns the value of a string constant, which may be a sum.
 func literal(e ast.Expr) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -215,7 +215,7 @@ func literal(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-// generic puts … for what changes, and takes the package's name away.
+// generic puts … for what varies, and removes the package's name.
 func generic(format string) string {
 	s := regexp.MustCompile(`%[+#]?[a-z]`).ReplaceAllString(format, "…")
 	for _, prefix := range []string{"redlock: ", "pool: "} {

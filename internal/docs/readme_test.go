@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// README names each alert that there is, and no other.
+// README names each alert, and no other.
 func TestTheReadmeNamesTheAlerts(t *testing.T) {
 	t.Parallel()
 	named := found(t, "README.md", regexp.MustCompile("`(Redlock[A-Z]\\w+)`"))
@@ -18,8 +18,7 @@ func TestTheReadmeNamesTheAlerts(t *testing.T) {
 	}
 }
 
-// The line for a crontab is the one that docs/once.md has, which is run by a test, but for the
-// password.
+// The line for a crontab is the one in docs/once.md, which a test runs, except for the password.
 func TestTheReadmesCronLineIsTheOneThatIsTested(t *testing.T) {
 	t.Parallel()
 	line := regexp.MustCompile(`(?m)^(0 3 .* --no-wait .*)$`)

@@ -23,7 +23,7 @@ func TestAServerTakesTheSettingsOfTheComposeFile(t *testing.T) {
 	serverTakes(t, strings.Split(between(t, "docs/compose.yaml", "redis-server} --", "\n\n"), "--"))
 }
 
-// between returns what is between two texts in a file.
+// between returns the text between two texts in a file.
 func between(t *testing.T, file, from, to string) string {
 	t.Helper()
 	text, err := os.ReadFile(at(file))
@@ -38,8 +38,8 @@ func between(t *testing.T, file, from, to string) string {
 	return between
 }
 
-// serverTakes starts a server with these settings, but for its directory, and checks that it evicts
-// nothing and writes a log.
+// serverTakes starts a server with these settings, except for its directory, and checks that it
+// evicts nothing and writes a log.
 func serverTakes(t *testing.T, settings []string) {
 	t.Helper()
 	var args []string

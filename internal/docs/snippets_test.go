@@ -7,7 +7,7 @@ import (
 	"github.com/go-redlock/redlock/internal/snippets"
 )
 
-// What needs more than this module is checked in examples/migration.
+// Snippets that need other modules are checked in examples/migration.
 func TestTheHandbooksSnippetsCompile(t *testing.T) {
 	t.Parallel()
 	all, err := snippets.Find(at("README.md"), at("docs/*.md"))

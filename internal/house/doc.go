@@ -1,4 +1,5 @@
-// Package house measures how the project's code hangs together: which declarations use which, how
-// large the greatest knot of them is, and which arrows between files run back up. Its tests hold
-// the figures, and draw the picture in docs/design.md, so that neither can age.
+// Package house measures the structure of the project's code: which declarations use which, how
+// large the greatest set of declarations is that all depend on each other (a knot), and which
+// arrows between files run back up. Its tests check the figures, and draw the picture in
+// docs/design.md, so that neither can become outdated.
 package house

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Files returns the arrows between files: from the file that uses a declaration to the one that it
-// stands in.
+// Files returns the arrows between files: from a file that uses a declaration to the file that
+// contains it.
 func (u *Uses) Files() map[string]map[string]bool {
 	between := make(map[string]map[string]bool)
 	for from, tos := range u.arrows {
@@ -25,8 +25,8 @@ func (u *Uses) Files() map[string]map[string]bool {
 // Declarations returns the arrows between types, functions, variables and constants.
 func (u *Uses) Declarations() map[string]map[string]bool { return u.arrows }
 
-// Back returns the arrows, as "from → to", that run back up where the names are ordered from the
-// top to the bottom, and the names that have no place in the order.
+// Back returns the arrows, as "from → to", that run back up in an order from the top to the bottom,
+// and the names that are not in the order.
 func Back(arrows map[string]map[string]bool, order []string) (back, unplaced []string) {
 	for _, from := range slices.Sorted(maps.Keys(arrows)) {
 		if !slices.Contains(order, from) {
@@ -42,8 +42,8 @@ func Back(arrows map[string]map[string]bool, order []string) (back, unplaced []s
 	return back, unplaced
 }
 
-// Knots returns the sets of names of which each reaches each, the greatest first; a name alone is
-// none. (Tarjan, Depth-first search and linear graph algorithms, 1972.)
+// Knots returns the sets of names in which each name reaches each other one, the greatest first; a
+// single name is no knot. (Tarjan, Depth-first search and linear graph algorithms, 1972.)
 func Knots(arrows map[string]map[string]bool) [][]string {
 	s := search{arrows: arrows, index: make(map[string]int), low: make(map[string]int), on: make(map[string]bool)}
 	for _, name := range slices.Sorted(maps.Keys(arrows)) {

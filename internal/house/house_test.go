@@ -18,7 +18,7 @@ const (
 	root   = "../.."
 )
 
-// order is that of the root's files, from the top to the bottom.
+// order is the order of the root's files, from the top to the bottom.
 var order = []string{
 	"doc.go", "all.go", "collect.go", "semaphore.go", "redlock.go", "check.go", "mutex.go", "wait.go",
 	"leases.go", "lease.go", "extend.go", "queue.go", "grant.go", "quorum.go", "slots.go", "block.go", "unlock.go", "abandon.go",
@@ -26,7 +26,7 @@ var order = []string{
 	"permits.go", "timeout.go", "fence.go", "options.go", "observe.go", "errors.go", "registry.go", "clock.go",
 }
 
-// The bounds are what the code has come down to. Lower them when it gets better.
+// The bounds are the present figures of the code. Lower them when the code gets better.
 const (
 	maxBack      = 4
 	maxKnotFiles = 3

@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// A Package is what go list tells of one.
+// A Package is what go list says about a package.
 type Package struct {
 	ImportPath string
 	Dir        string
@@ -53,7 +53,7 @@ func List(dir string, deps bool, patterns ...string) ([]Package, error) {
 	}
 }
 
-// Uses are the arrows between the declarations of one package: what each uses of the others.
+// Uses has the arrows between the declarations of one package: which others each of them uses.
 type Uses struct {
 	arrows map[string]map[string]bool
 	file   map[string]string // where a declaration stands
@@ -65,7 +65,7 @@ func Load(dir string) (*Uses, error) {
 	if err != nil {
 		return nil, err
 	}
-	self := all[len(all)-1] // what it imports comes before it
+	self := all[len(all)-1] // the packages that it imports come before it
 	fset := token.NewFileSet()
 	var files []*ast.File
 	for _, name := range self.GoFiles {
@@ -139,7 +139,7 @@ func declared(d ast.Decl) map[string]ast.Node {
 	return parts
 }
 
-// base is the name of a receiver's type.
+// base returns the name of a receiver's type.
 func base(e ast.Expr) string {
 	for {
 		switch t := e.(type) {
@@ -157,7 +157,7 @@ func base(e ast.Expr) string {
 	}
 }
 
-// members tells of each field and method of the package's types whose it is.
+// members returns for each field and method of the package's types the type that it belongs to.
 func members(pkg *types.Package) map[types.Object]string {
 	of := make(map[types.Object]string)
 	for _, name := range pkg.Scope().Names() {
@@ -182,7 +182,7 @@ func members(pkg *types.Package) map[types.Object]string {
 	return of
 }
 
-// owner is the declaration of the package that an object is or belongs to, or "".
+// owner returns the declaration of the package that an object is or belongs to, or "".
 func owner(members map[types.Object]string, pkg *types.Package, o types.Object) string {
 	switch v := o.(type) {
 	case *types.Var:

@@ -29,7 +29,7 @@ func Imports(module string, all []Package) (arrows map[string]map[string]bool, d
 	return arrows, docs
 }
 
-// Below returns the arrows among those names that one name reaches, and the name itself.
+// Below returns the arrows among the names that one name reaches, itself included.
 func Below(arrows map[string]map[string]bool, top string) map[string]map[string]bool {
 	below := make(map[string]map[string]bool)
 	var visit func(string)
@@ -45,8 +45,8 @@ func Below(arrows map[string]map[string]bool, top string) map[string]map[string]
 	return below
 }
 
-// Levels orders names from the top to the bottom so that each uses only what lies on levels below
-// its own. The names of a knot stand together, as one.
+// Levels orders names from the top to the bottom so that each name uses only names on levels below
+// its own. The names of a knot are on one level, as one.
 func Levels(arrows map[string]map[string]bool) (levels [][][]string) {
 	knot := make(map[string][]string)
 	for name := range arrows {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A source is what pauses are drawn from once it was seeded.
+// A source is what random pauses come from after Seed.
 type source struct {
 	mu     sync.Mutex
 	random *rand.Rand
@@ -17,7 +17,7 @@ type source struct {
 
 var seeded atomic.Pointer[source]
 
-// Seed makes N draw the same numbers again. It is for tests.
+// Seed makes N return the same numbers again. It is for tests.
 func Seed(seed uint64) { seeded.Store(&source{random: rand.New(rand.NewPCG(seed, 0))}) } //nolint:gosec // nothing secret
 
 // N returns a duration from zero to d, d excluded. It panics if d is not positive. It may be called

@@ -11,7 +11,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func TestPausesStayBelowTheirBoundAndRepeatOnceSeeded(t *testing.T) { //nolint:paralleltest // the seed is everybody's
+func TestPausesStayBelowTheirBoundAndRepeatOnceSeeded(t *testing.T) { //nolint:paralleltest // one seed for all
 	draw := func() (all [100]time.Duration) {
 		for i := range all {
 			if all[i] = jitter.N(time.Second); all[i] < 0 || all[i] >= time.Second {

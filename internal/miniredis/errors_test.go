@@ -13,7 +13,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// generous is a node timeout that a busy machine keeps to.
+// generous is a node timeout that is long enough for a busy machine.
 const generous = 2 * time.Second
 
 // dialled makes a Locker of the masters.
@@ -43,13 +43,13 @@ func (f failing) Observe(e redlock.Event) {
 	if e, ok := e.(redlock.AttemptEvent); ok && e.Err != nil {
 		select {
 		case f <- e.Err:
-		default: // nobody waits for it any more
+		default: // the test no longer waits for it
 		}
 	}
 }
 
-// lockThrough has a Lock wait on masters that are at fault, mends them once it has failed for want
-// of that text, and returns what became of it.
+// lockThrough calls Lock on faulty masters, repairs the masters after an attempt has failed with
+// that text, and returns the result of the Lock.
 func lockThrough(t *testing.T, addrs []string, text string, mend func()) error {
 	t.Helper()
 	failed := make(failing)
@@ -75,8 +75,8 @@ func lockThrough(t *testing.T, addrs []string, text string, mend func()) error {
 	return <-done
 }
 
-// Masters and proxies that cannot serve for a while say so in many words. Whoever waits for a lock
-// goes on waiting.
+// Masters and proxies that cannot serve for a while have many ways to say so. A caller that waits
+// for a lock goes on waiting.
 func TestAWaitingLockOutlivesErrorsThatPass(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
@@ -108,7 +108,7 @@ func TestAWaitingLockOutlivesErrorsThatPass(t *testing.T) {
 	}
 }
 
-// What somebody must mend ends a wait where a majority says it, and only there.
+// An error that somebody must repair ends a wait if a majority gives it, and only then.
 func TestAWaitingLockEndsWhereAMajoritySaysWhatStays(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{

@@ -1,12 +1,12 @@
-// Mutation breaks the library in ways that matter, one at a time, in a copy of it, and shows which
-// test finds out:
+// Mutation breaks the library in ways that matter, one at a time, in a copy, and shows which test
+// fails:
 //
 //	go run ./internal/mutation            every mutant
 //	go run ./internal/mutation fresh-id   those whose names begin so
 //	go run ./internal/mutation -rules     the rules of the protocol, by the simulation alone
 //	go run ./internal/mutation -list      docs/mutation.md
 //
-// It prints a line for each and fails if one survives.
+// It prints a line for each mutant, and fails if one survives.
 package main
 
 import (
@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// A mutant is one edit of the source, and what finds it.
+// A mutant is one edit of the source, and the test that finds it.
 type mutant struct {
 	name     string
 	file     string
@@ -43,10 +43,10 @@ func lint(in string) killer { return killer{in: in, test: "golangci-lint"} }
 // test is a test of a package.
 func test(in, name string) killer { return killer{in: in, test: name} }
 
-// sim is the simulation of ten thousand schedules at most, of the regime that is about the rule.
+// sim is a simulation of at most ten thousand schedules, of the regime for the rule.
 func sim(regime string) killer { return killer{"./internal/sim", "TestSimulation", regime} }
 
-// args are those of the go command.
+// args returns the arguments of the go command.
 func (k killer) args() []string {
 	if k == lint(k.in) {
 		return []string{"tool", "-modfile=tools/go.mod", "golangci-lint", "run", "--allow-parallel-runners", k.in}
@@ -106,7 +106,7 @@ func main() {
 	}
 }
 
-// table is the list of all mutants, as docs/mutation.md has it.
+// table prints the list of all mutants for docs/mutation.md.
 func table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Mutants\n\n%d ways to break the library, and what finds each. `go run ./internal/mutation -list` prints this; [testing](testing.md) says how to run it.\n\n"+
@@ -130,7 +130,7 @@ func chosen(name string, prefixes []string) bool {
 	return len(prefixes) == 0
 }
 
-// copyModule copies the module, from the work tree below the current directory, to a temporary one.
+// copyModule copies the module from the current directory to a temporary one.
 func copyModule() (string, error) {
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {

@@ -1,6 +1,6 @@
 package main
 
-// mutants are the rules of the protocol, each taken out, and other ways to break the library.
+// mutants leave out each of the rules of the protocol, and break the library in other ways.
 var mutants = []mutant{
 	// The rules, without which the simulation must find something. See docs/safety.md.
 	{"fresh-id", "owner.go", "\t\"encoding/hex\"\n)\n\n// newOwner returns a fresh owner id.\nfunc (a *attempt) newOwner(holder string) string {\n\trand.Read(a.random[:]) // never fails", "\t\"encoding/hex\"\n\t\"fmt\"\n)\n\nfunc (a *attempt) newOwner(holder string) string {\n\t_ = rand.Read\n\tcopy(a.random[:], fmt.Sprintf(\"%p\", a.engine))", sim("steady")},
@@ -273,7 +273,7 @@ var mutants = []mutant{
 	{"inspect-token-of-others-nodes", "inspect.go", "same := term{r.Fingerprint, r.Token}", "same := term{\"\", r.Token}", test(".", "TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree")},
 }
 
-// idle are edits that change nothing anybody could see, and why.
+// idle lists edits that change no visible behaviour, and says why.
 var idle = []struct {
 	mutant
 	why string

@@ -20,7 +20,7 @@ const (
 	// maxGrowth is how many times the random part of the grace doubles.
 	maxGrowth = 5
 
-	// tryAtOnce is in place of a node to look at.
+	// tryAtOnce is instead of a node to look at.
 	tryAtOnce = -1
 )
 
@@ -36,7 +36,7 @@ type Entry struct {
 
 	// The notifier's mu guards these.
 	inbox    string        // that nodes may have in their queues; empty: none has
-	notified quorum.Set    // nodes where the lock is reserved for us, since the last attempt
+	notified quorum.Set    // nodes that have reserved the lock for us since the last attempt
 	least    time.Duration // grace for a majority of notices
 	misses   int           // attempts in a row for which no majority had notified us
 	timer    clock.Timer   // the next reason to wake

@@ -32,7 +32,7 @@ const (
 
 var keys, _ = wire.Keys("", "a")
 
-// A node is one whose notices a test sends itself.
+// A node is a node whose notices the test sends itself.
 type node struct {
 	*memnode.Node
 	trip time.Duration // of a request
@@ -46,7 +46,7 @@ type node struct {
 	times         []time.Time
 	ready         func()
 	heard         func(wire.Notice) // of the latest
-	left          []uint64          // tickets of the places that we left
+	left          []uint64          // tickets of the places that were left
 	channel       string            // of the latest subscription
 }
 
@@ -86,14 +86,14 @@ func (n *node) Listen(ctx context.Context, channel string, ready func(), heard f
 	return ctx.Err()
 }
 
-// A harness is a Notifier and all below it.
+// A harness is a Notifier and all that it needs.
 type harness struct {
 	*notify.Notifier
 	nodes    []*node
-	used     bool        // this process has to do with every lock
-	occupied []time.Time // when it was looked whether somebody has one
-	taken    bool        // somebody has
-	reserved []int       // nodes that have reserved the lock though nobody waits for it
+	used     bool        // this process uses every lock
+	occupied []time.Time // when a lock was looked at
+	taken    bool        // such a lock is held
+	reserved []int       // nodes that have reserved the lock although nobody waits for it
 }
 
 // play runs a test of a Notifier with that many nodes, in virtual time.
@@ -131,7 +131,7 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harne
 	})
 }
 
-// probe would hang if a lock of the Notifier's were held.
+// probe would hang if a mutex of the Notifier were held.
 func (h *harness) probe() { h.Freed("probe") }
 
 // enter opens an entry, with subscriptions, and makes an attempt that is queued.
@@ -146,21 +146,21 @@ func (h *harness) enter(t *testing.T) *notify.Entry {
 	return e
 }
 
-// attempt makes one, which is refused and queued.
+// attempt makes an attempt, which is refused and queued.
 func (h *harness) attempt(e *notify.Entry) *wire.Request {
 	r := &wire.Request{Verb: wire.Acquire, Lock: keys.Lock}
 	e.Stamp(r, clock.Present(clock.System{}))
 	return r
 }
 
-// pass has these nodes tell that the lock is reserved for us.
+// pass makes these nodes report that the lock is reserved for this process.
 func (h *harness) pass(nodes ...int) {
 	for _, i := range nodes {
 		h.nodes[i].heard(wire.Notice{Lock: keys.Lock})
 	}
 }
 
-// left is how many nodes were asked to forget us.
+// left returns how many nodes were asked to forget this process.
 func (h *harness) left() (count int) {
 	synctest.Wait()
 	for _, n := range h.nodes {
@@ -171,7 +171,7 @@ func (h *harness) left() (count int) {
 	return count
 }
 
-// subscriptions is how many there are.
+// subscriptions returns how many subscriptions there are.
 func (h *harness) subscriptions() (count int) {
 	synctest.Wait()
 	for _, n := range h.nodes {
@@ -212,7 +212,7 @@ func TestFewerNoticesWakeAfterTheGrace(t *testing.T) {
 		h.attempt(e)    // since when nothing has failed
 		h.pass(2, 2, 2) // one node counts once
 		time.Sleep(time.Millisecond)
-		h.pass(3) // which makes it no longer
+		h.pass(3) // which does not lengthen the grace
 		if took := wait(t, e, long); took != grace-time.Millisecond {
 			t.Errorf("it took %v", took)
 		}
@@ -220,8 +220,8 @@ func TestFewerNoticesWakeAfterTheGrace(t *testing.T) {
 	})
 }
 
-// Two processes that were notified by half of the nodes each would else take their halves from one
-// another for ever.
+// Otherwise two processes that were notified by half of the nodes each would take the halves from
+// one another forever.
 func TestTheGraceGrowsAtRandomWithEachAttemptThatNoMajorityHadNotified(t *testing.T) {
 	t.Parallel()
 	play(t, 4, nil, func(t *testing.T, h *harness) {
@@ -377,7 +377,8 @@ func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 	})
 }
 
-// The ticket is the time by the clocks of a majority of the nodes, and else by the process's own.
+// The ticket is the time by the clocks of a majority of the nodes, or otherwise by the process's
+// own clock.
 func TestTicketsGoByTheMedianOfTheNodesClocks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -400,8 +401,8 @@ func TestTicketsGoByTheMedianOfTheNodesClocks(t *testing.T) {
 	}
 }
 
-// A process that is far away says so, and waits for the notices of all, which come from places that
-// are apart.
+// A distant process says so in its inbox, and waits for the notices of all nodes, which come from
+// different distances.
 func TestDistanceSetsTheReservationAndTheGrace(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -481,7 +482,8 @@ func TestSubscriptionsEndAfterIdleTimeAndAreMadeAnew(t *testing.T) {
 	})
 }
 
-// A node that confirms a subscription late, when that was ended, tells nothing of the present ones.
+// If a node confirms a subscription that has ended already, that says nothing about the present
+// ones.
 func TestAnEarlierSubscriptionConfirmsNothing(t *testing.T) {
 	t.Parallel()
 	play(t, 3, nil, func(t *testing.T, h *harness) {

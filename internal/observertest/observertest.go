@@ -1,5 +1,5 @@
-// Package observertest has an observer see all that becomes of locks, for tests of those that
-// export it.
+// Package observertest makes an observer see all events of locks, for tests of the packages that
+// export them.
 package observertest
 
 import (
@@ -15,17 +15,17 @@ import (
 	"github.com/go-redlock/redlock/internal/memnode"
 )
 
-// OwnerID is what an owner id begins with. Nothing that is exported may have it.
+// OwnerID is the beginning of an owner id. Nothing that is exported may contain it.
 var OwnerID = regexp.MustCompile(`[0-9a-f]{32}`)
 
-// Kind is what comes before the colon in a lock's name: "job", of all locks of Live.
+// Kind returns the part of a lock's name before the colon: "job", for all locks of Live.
 func Kind(name string) string {
 	kind, _, _ := strings.Cut(name, ":")
 	return kind
 }
 
-// Live has Lockers take, renew, lose, release and fail to get locks, in a synctest bubble: one lock
-// is released, two are lost, one is held by another, and one finds no quorum.
+// Live makes Lockers take, renew, lose, release and fail to get locks, in a synctest bubble: one
+// lock is released, two are lost, one is held by another, and one finds no quorum.
 func Live(t testing.TB, observer redlock.Observer) {
 	t.Helper()
 	masters, nodes := memnode.Cluster(3)

@@ -88,7 +88,7 @@ func (s *Servers) Stop() {
 	s.all = nil
 }
 
-// program is the server to start.
+// program returns the server to start.
 func program() (string, error) {
 	for _, name := range []string{"redis-server", "valkey-server"} {
 		if path, err := exec.LookPath(name); err == nil {

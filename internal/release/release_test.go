@@ -36,14 +36,14 @@ var (
 	refused     = wire.Reply{Verdict: wire.Refused, Err: errors.New("NOPERM")}
 )
 
-// A node says to releases what a test has it say, and notes when it got them.
+// A node answers releases as the test says, and records when it got them.
 type node struct {
 	*memnode.Node
 	began time.Time
 
 	mu    sync.Mutex
 	says  wire.Reply
-	locks map[string]wire.Reply // what it says of one lock
+	locks map[string]wire.Reply // its answer for one lock
 	times []time.Duration
 	holds []time.Duration // the rest of a minimum hold
 }
@@ -65,7 +65,7 @@ func (n *node) Do(ctx context.Context, calls []wire.Call) {
 	}
 }
 
-// say sets what the node says, of these locks or of all others.
+// say sets the node's answer, for these locks or for all others.
 func (n *node) say(reply wire.Reply, locks ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -77,7 +77,7 @@ func (n *node) say(reply wire.Reply, locks ...string) {
 	}
 }
 
-// sent is when the node got releases, and which minimum hold they left.
+// sent returns when the node got releases, and which minimum hold they left.
 func (n *node) sent() (times, holds []time.Duration) {
 	synctest.Wait()
 	n.mu.Lock()
@@ -90,7 +90,7 @@ func (n *node) count() int {
 	return len(times)
 }
 
-// A scene is a node with its backlog, and the owner of what is released.
+// A scene is a node with its backlog, and the owner of the locks that are released.
 type scene struct {
 	*release.Backlog
 	node       *node
@@ -102,7 +102,7 @@ type scene struct {
 	gaveUp    []error
 }
 
-// told is what the owner was told: how many confirmations, and how many answers.
+// told returns how many confirmations and how many answers the owner got.
 func (s *scene) told() (confirmed, answers int) {
 	synctest.Wait()
 	s.mu.Lock()
@@ -135,7 +135,7 @@ func play(t *testing.T, test func(*testing.T, *scene)) {
 		})
 		s.Backlog = release.New(s.dispatcher.Lines()[0], &s.dispatcher.Group, clock.System{}, func(why error) {
 			if !s.Full() {
-				s.Settle() // would hang if a lock of the backlog's were held
+				s.Settle() // would hang if a mutex of the backlog were held
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -149,7 +149,7 @@ func play(t *testing.T, test func(*testing.T, *scene)) {
 	})
 }
 
-// pending is the release of a lock whose key lasts for its life.
+// pending returns the release of a lock whose key lasts for its life.
 func (s *scene) pending(lock string) *release.Pending {
 	return &release.Pending{
 		Attempt: &release.Attempt{Owner: s, Until: clock.IO().Add(life), Timeout: timeout},
@@ -160,7 +160,7 @@ func (s *scene) pending(lock string) *release.Pending {
 // release sends it.
 func (s *scene) release(lock string) { s.pending(lock).Send(clock.IO(), false) }
 
-// want checks how much is under way, and how many releases were given up.
+// want checks how many releases are under way, and how many were given up.
 func (s *scene) want(t *testing.T, pending int, dropped, refused uint64) {
 	t.Helper()
 	synctest.Wait()
@@ -197,7 +197,7 @@ func TestAllThatWaitsIsSentOnceTheNodeAnswersAnything(t *testing.T) {
 		for i := range 100 {
 			s.release(fmt.Sprint("a", i))
 		}
-		time.Sleep(5*time.Second + ms) // shortly after one was sent to see
+		time.Sleep(5*time.Second + ms) // shortly after a probe
 		s.want(t, 100, 0, 0)
 		s.node.say(ok)
 		s.release("another")
@@ -243,7 +243,7 @@ func TestAnAnsweredProbeResetsThePause(t *testing.T) {
 	}
 }
 
-// The timer that was set under the old pause does not delay the next probe.
+// A timer that was set with the old pause does not delay the next probe.
 func TestAnAnswerResetsThePauseOfARunningTimer(t *testing.T) {
 	t.Parallel()
 	play(t, func(t *testing.T, s *scene) {
@@ -287,7 +287,7 @@ func TestARefusedReleaseIsAskedForAgainWhileItsKeyMayLastAndThenCounted(t *testi
 	})
 }
 
-// What else the node answers says nothing of its permissions.
+// Other answers of the node say nothing about its permissions.
 func TestRefusedReleasesFollowOneOfThemThatIsTaken(t *testing.T) {
 	t.Parallel()
 	play(t, func(t *testing.T, s *scene) {
@@ -310,7 +310,7 @@ func TestRefusedReleasesFollowOneOfThemThatIsTaken(t *testing.T) {
 	})
 }
 
-// A key that has expired needs no release, and nobody is told.
+// A key that has expired needs no release, and nothing is reported.
 func TestReleasesThatWereNeverAnsweredAreForgottenWithTheirKeys(t *testing.T) {
 	t.Parallel()
 	play(t, func(t *testing.T, s *scene) {
@@ -367,8 +367,8 @@ func TestMoreReleasesThanMayWaitAreDroppedAndCounted(t *testing.T) {
 	})
 }
 
-// A request that takes the lock may be executed after the release that came after it. So the first
-// answer that there is nothing left is not the last word.
+// A request that takes the lock may be executed after a release that was sent later. So the first
+// answer that nothing is left is not final.
 func TestARepeatComesOneNodeTimeoutLater(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -408,8 +408,8 @@ func TestARepeatComesOneNodeTimeoutLater(t *testing.T) {
 	}
 }
 
-// A release that is sent again leaves the key what is left of the hold by then, and confirms
-// nothing while that is in place.
+// A release that is sent again leaves the rest of the hold on the key, and confirms nothing while
+// the hold lasts.
 func TestALaterReleaseLeavesTheRestOfTheMinimumHold(t *testing.T) {
 	t.Parallel()
 	play(t, func(t *testing.T, s *scene) {

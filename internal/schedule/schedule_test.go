@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A task notes when it runs, and runs every so often, as many times as it is told.
+// A task records when it runs. It runs at an interval, as many times as it is told.
 type task struct {
 	name  string
 	every time.Duration
@@ -57,7 +57,7 @@ func (l *log) want(t *testing.T, lines ...string) {
 	}
 }
 
-// free has room for all.
+// free returns hooks that always have room.
 var free = schedule.Hooks{Ready: func() bool { return true }, Ran: func() {}}
 
 func present() clock.Moment { return clock.Present(clock.System{}) }
@@ -140,7 +140,7 @@ func TestATaskThatIsRemovedByOneThatIsDueWithItDoesNotRun(t *testing.T) {
 	})
 }
 
-// Where there is no room the tasks that are due wait, and those that are due first go first.
+// While there is no room, the tasks that are due wait; then those that are due first run first.
 func TestTasksWaitForRoomAndTheEarliestGoesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestTasksWaitForRoomAndTheEarliestGoesFirst(t *testing.T) {
 	})
 }
 
-// A task that is due again at once does not keep the others from their turn.
+// A task that is due again at once does not keep other tasks from running.
 func TestATaskThatIsDueAgainRunsOnceInAPass(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

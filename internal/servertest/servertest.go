@@ -8,7 +8,7 @@ import (
 	"github.com/go-redlock/redlock/internal/redisserver"
 )
 
-// A Test is what is needed of a testing.TB, and of what stands for one in a script.
+// A Test has the methods that are needed of a testing.TB, or of its replacement in a script.
 type Test interface {
 	Helper()
 	Skip(args ...any)
@@ -16,8 +16,8 @@ type Test interface {
 	Cleanup(f func())
 }
 
-// Start starts n masters, which end with the test. Where the machine has none to start it is a case
-// of [Missing].
+// Start starts n masters, which end with the test. If the machine has no server, it calls
+// [Missing].
 func Start(t Test, n int, args ...string) *redisserver.Servers {
 	t.Helper()
 	s, err := redisserver.Start(n, args...)
@@ -31,8 +31,8 @@ func Start(t Test, n int, args ...string) *redisserver.Servers {
 	return s
 }
 
-// Missing ends a test that lacks something of the machine: it is skipped, but fails under CI=true,
-// where all is there.
+// Missing ends a test because the machine lacks something: the test is skipped, or fails with
+// CI=true, because CI must have everything.
 func Missing(t Test, what any) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

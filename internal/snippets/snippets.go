@@ -27,7 +27,7 @@ type Snippet struct {
 	Code string
 }
 
-// String tells where the snippet is.
+// String returns the snippet's file and line.
 func (s Snippet) String() string { return fmt.Sprintf("%s:%d", s.File, s.Line) }
 
 // Find returns the blocks of Go in the files that match the patterns.
@@ -67,7 +67,7 @@ func blocks(file, text string) (found []Snippet) {
 	return found
 }
 
-// packages are what snippets that are no whole files may use without an import.
+// packages are the packages that snippets may use without an import if they are not whole files.
 var packages = map[string]string{ //nolint:gosec // import paths
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "log": "log", "os": "os", "slog": "log/slog",
 	"slices": "slices", "sql": "database/sql", "strconv": "strconv", "strings": "strings", "synctest": "testing/synctest",
@@ -91,18 +91,18 @@ var packages = map[string]string{ //nolint:gosec // import paths
 	"redsyncredis": "github.com/go-redsync/redsync/v4/redis",
 }
 
-// scope is what statements and declarations may take for given.
+// scope has declarations that snippets of statements and declarations may use.
 const scope = `
 func pay(ctx context.Context, token ...uint64) error
 func update(ctx context.Context, token uint64) error
 var errBusy error
 `
 
-// parameters are those of the function that statements are put into.
+// parameters are the parameters of the function around a snippet of statements.
 const parameters = `ctx context.Context, locks *redlock.Locker, nodes []pool.Node, lease *redlock.Lease,
 	client *redis.Client, logger *slog.Logger, t *testing.T`
 
-// file makes a whole file of the snippet.
+// file makes a whole file from the snippet.
 func (s Snippet) file(fset *token.FileSet) (*ast.File, error) {
 	code := fmt.Sprintf("//line %v\n%s", s, s.Code)
 	if !strings.HasPrefix(strings.TrimSpace(s.Code), "package ") {
@@ -138,11 +138,11 @@ func names(code string) (used []string) {
 
 var selector = regexp.MustCompile(`(?:^|[^\w.])(\w+)\.[A-Z]`)
 
-// Light reports whether the snippet does without what the root module does not depend on.
+// Light reports whether the snippet needs only packages that the root module depends on.
 func (s Snippet) Light() bool {
 	f, err := s.file(token.NewFileSet())
 	if err != nil {
-		return true // and Check tells
+		return true // Check reports it
 	}
 	for _, path := range imports(f) {
 		first, _, _ := strings.Cut(path, "/")
@@ -168,7 +168,7 @@ func imports(f *ast.File) (paths []string) {
 }
 
 // Check type-checks the snippets, with the packages of the module in the current directory, and
-// returns what is wrong. Variables and imports that are not used are no fault of a snippet.
+// returns what is wrong. Unused variables and imports are no error in a snippet.
 func Check(snippets []Snippet) ([]error, error) {
 	var faults []error
 	fset := token.NewFileSet()
@@ -197,13 +197,13 @@ func Check(snippets []Snippet) ([]error, error) {
 	}
 	for _, f := range files {
 		if f != nil {
-			_, _ = config.Check("snippet", fset, []*ast.File{f}, nil) // Error is told
+			_, _ = config.Check("snippet", fset, []*ast.File{f}, nil) // Error gets the errors
 		}
 	}
 	return faults, nil
 }
 
-// export returns where the compiler's export data of the packages and all they import is.
+// export returns the files with the compiler's export data of the packages and all their imports.
 func export(paths []string) (importer.Lookup, error) {
 	slices.Sort(paths)
 	args := append([]string{"list", "-export", "-deps", "-json=ImportPath,Export"}, slices.Compact(paths)...)

@@ -1,12 +1,12 @@
 //go:build linux
 
-// Delay runs a command among masters that are some way off:
+// Delay runs a command with distant masters:
 //
 //	go run ./internal/distance/delay -rtt 1,40,80,120,200 -jitter 0.05 -- redlock run job --node-timeout 1s -- date
 //
 // It starts a redis-server for each round-trip time, puts their addresses into REDLOCK_NODES, runs
-// the command, and ends with its exit code. Needs root, /dev/net/tun and iproute2. When it ends, or
-// is killed, servers and namespaces are gone.
+// the command, and ends with its exit code. Needs root, /dev/net/tun and iproute2. Servers and
+// namespaces end with it, also when it is killed.
 package main
 
 import (
@@ -76,9 +76,9 @@ func run() (int, error) {
 	return code, err
 }
 
-// among runs the command near, and returns its exit code.
+// among runs the command on the clients' side, and returns its exit code.
 func among(l *distance.Link, addrs, command []string) (int, error) {
-	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // signals reach it
+	cmd := exec.Command(command[0], command[1:]...) //nolint:noctx // signals are passed on to it
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), "REDLOCK_NODES="+strings.Join(addrs, ","))
 	if err := l.StartNear(cmd); err != nil {
@@ -98,7 +98,7 @@ func among(l *distance.Link, addrs, command []string) (int, error) {
 	return 0, err //nolint:wrapcheck // says it all
 }
 
-// numbers reads a list of them.
+// numbers parses a list of numbers.
 func numbers(name, list string) ([]float64, error) {
 	var all []float64
 	for text := range strings.SplitSeq(list, ",") {

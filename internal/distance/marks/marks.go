@@ -1,10 +1,10 @@
 //go:build linux
 
-// Package marks measures locks over masters that are some way off, and says what is aimed at. The
-// benchmarks and CI share it.
+// Package marks measures locks on distant masters, and has the goals for them. The benchmarks and
+// CI share it.
 //
-// A scenario runs in a process of its own among the clients of a link: the program that calls [Run]
-// starts itself again, and calls [Child] first of all for that.
+// A scenario runs in a process of its own, in the namespace of the clients of a link: the program
+// that calls [Run] starts itself again. So it must call [Child] before anything else.
 package marks
 
 import (
@@ -15,24 +15,24 @@ import (
 	"github.com/go-redlock/redlock/internal/distance"
 )
 
-// Figures are what a scenario came to, by name. Times are in milliseconds; +Inf means never.
+// Figures are the results of a scenario, by name. Times are in milliseconds; +Inf means never.
 type Figures map[string]float64
 
-// A Locker is one contestant's, over all masters. Lock waits until it has the lock or ctx ends,
-// TryLock asks once. What they return unlocks.
+// A Locker is a contestant's, over all masters. Lock waits until it has the lock or ctx ends;
+// TryLock asks once. Both return a function that unlocks.
 type Locker interface {
 	Lock(ctx context.Context, name string) (func(context.Context) error, error)
 	TryLock(ctx context.Context, name string) (func(context.Context) error, error)
 	Close() error
 }
 
-// A Scenario is what contestants are put to.
+// A Scenario is what is measured with the contestants.
 type Scenario struct {
 	Name    string
 	Title   string
 	Profile distance.Profile
 	TTL     time.Duration // zero is the contestant's default
-	MaxIdle time.Duration // how long a connection may rest; zero is the contestant's default
+	MaxIdle time.Duration // how long a connection may be idle; zero is the contestant's default
 	TLS     bool
 	Alone   bool // only for this library
 	run     func(context.Context, *site) (Figures, error)
@@ -52,7 +52,7 @@ var (
 	proxied = distance.Profile{RTT: rtt(1, 1, 1, 1, 1), Forget: 1500 * time.Millisecond, Seed: 1}
 )
 
-// Scenarios are all there are.
+// Scenarios returns all scenarios.
 var Scenarios = []Scenario{
 	{Name: "regions", Title: "1, 40, 80, 120, 200 ms, 5 % jitter", Profile: regions, run: pairs},
 	{Name: "zones", Title: "1, 1, 30, 30, 80 ms, TTL 1 s", Profile: zones, TTL: time.Second, run: pairs},
@@ -75,8 +75,8 @@ func Find(name string) (Scenario, bool) {
 	return Scenario{}, false
 }
 
-// A Mark is what is aimed at: a figure of a scenario, that is at most Limit or, with AtLeast, at
-// least. CI allows for a busy machine.
+// A Mark is a goal: a figure of a scenario is at most Limit or, with AtLeast, at least Limit. The
+// limit CI allows for a busy machine.
 type Mark struct {
 	What     string
 	Scenario string
@@ -88,7 +88,7 @@ type Mark struct {
 	CI       float64
 }
 
-// Marks are what is aimed at.
+// Marks are the goals.
 var Marks = []Mark{
 	{What: "regions: Lock p50 over a PING to the third nearest", Scenario: "regions", Figure: "lock", Over: "ping", Limit: 1.05, CI: 1.2},
 	{What: "regions: Unlock p50 over the same", Scenario: "regions", Figure: "unlock", Over: "ping", Limit: 1.05, CI: 1.2},
@@ -107,7 +107,8 @@ var Marks = []Mark{
 	{What: "rest: first TryLocks after it that failed", Scenario: "rest", Figure: "failed", Limit: 0, CI: 0},
 }
 
-// Value is the mark's figure, of the results by scenario and contestant; NaN if there is none.
+// Value returns the mark's figure from the results by scenario and contestant; NaN if there is
+// none.
 func (m Mark) Value(of func(scenario, contestant string) Figures) float64 {
 	get := func(contestant, figure string) float64 {
 		v, found := of(m.Scenario, contestant)[figure]

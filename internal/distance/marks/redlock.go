@@ -11,10 +11,10 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Redlock is the name of this library among contestants.
+// Redlock is the name of this library as a contestant.
 const Redlock = "redlock"
 
-// Settings are what a scenario asks of a contestant. What is zero is left at its default.
+// Settings are a scenario's settings for a contestant. A zero leaves the default.
 type Settings struct {
 	TTL     time.Duration
 	MaxIdle time.Duration
@@ -24,7 +24,7 @@ type Settings struct {
 // Open makes a contestant's Locker, with connections of its own.
 type Open func(addrs []string, s Settings) (Locker, error)
 
-// OpenRedlock makes one of this library, with defaults.
+// OpenRedlock makes a Locker of this library, with defaults.
 func OpenRedlock(addrs []string, s Settings) (Locker, error) {
 	nodes, err := pool.Dialer{TLS: s.TLS, MaxIdle: s.MaxIdle}.Dial(addrs...)
 	if err != nil {

@@ -29,7 +29,7 @@ import (
 // childVar makes a program be the child of one that calls Run. Its value is the job.
 const childVar = "REDLOCK_DISTANCE_JOB"
 
-// A job is what the child is to do.
+// A job is the child's task.
 type job struct {
 	Scenario   string
 	Contestant string
@@ -38,13 +38,13 @@ type job struct {
 	Scale      float64
 }
 
-// A Result is what came of a run.
+// A Result is the result of a run.
 type Result struct {
 	Figures Figures
 	Packets []distance.Counts // by server
 }
 
-// Run puts a contestant to a scenario. scale says how long, 1 for figures to publish.
+// Run runs a scenario with a contestant. scale is its length, 1 for figures to publish.
 func Run(ctx context.Context, s Scenario, contestant string, scale float64) (*Result, error) {
 	l, err := distance.Open(s.Profile)
 	if err != nil {
@@ -70,7 +70,7 @@ func Run(ctx context.Context, s Scenario, contestant string, scale float64) (*Re
 	return &Result{figures, l.Counts()}, err
 }
 
-// near has the child do the job.
+// near starts the child, which does the job.
 func near(ctx context.Context, l *distance.Link, j job) (Figures, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -103,7 +103,7 @@ func near(ctx context.Context, l *distance.Link, j job) (Figures, error) {
 	return figures, nil
 }
 
-// Child does the job if this process was started for one, and does not return then.
+// Child does the job if this process was started for one; then it does not return.
 func Child(contestants map[string]Open) {
 	text := os.Getenv(childVar)
 	if text == "" {
@@ -149,7 +149,7 @@ func child(text string, contestants map[string]Open) error {
 	return json.NewEncoder(os.Stdout).Encode(write)
 }
 
-// secure makes a certificate of all servers in dir, and returns the arguments that have a server
+// secure makes a certificate for all servers in dir, and returns the arguments that make a server
 // use it.
 func secure(dir string, l *distance.Link, servers int) (args []string, ca string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -184,5 +184,5 @@ func secure(dir string, l *distance.Link, servers int) (args []string, ca string
 	}, string(text), err
 }
 
-// never is the figure of what did not happen.
+// never is the figure of something that did not happen.
 var never = math.Inf(1)

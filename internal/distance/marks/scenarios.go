@@ -23,7 +23,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A site is where a scenario runs: among the clients of a link.
+// A site is the place of a scenario: the clients' side of a link.
 type site struct {
 	scenario Scenario
 	addrs    []string
@@ -32,16 +32,16 @@ type site struct {
 	open     func() (Locker, error)
 }
 
-// patience is how long a Lock may take. What takes longer is never.
+// patience is how long a Lock may take. If it takes longer, the figure is never.
 const patience = 20 * time.Second
 
-// times is how often something is measured.
+// times returns how often something is measured.
 func (s *site) times(n int) int { return max(3, int(float64(n)*s.scale)) }
 
-// third is the address of the third nearest master, on which a majority of five waits.
+// third returns the address of the third nearest master, for which a majority of five waits.
 func (s *site) third() string { return s.addrs[2] }
 
-// admin returns a client for each master, to look at it.
+// admin returns a client for each master, to inspect it.
 func (s *site) admin() (clients []*redis.Client) {
 	for _, addr := range s.addrs {
 		clients = append(clients, redis.NewClient(&redis.Options{
@@ -71,7 +71,7 @@ func (s *site) socket(ctx context.Context, addr string) (*socket, error) {
 	return &socket{c, bufio.NewReader(c)}, nil
 }
 
-// ping takes a round trip.
+// ping makes one round trip.
 func (s *socket) ping() (time.Duration, error) {
 	began := time.Now()
 	if _, err := io.WriteString(s.conn, "PING\r\n"); err != nil {
@@ -81,10 +81,10 @@ func (s *socket) ping() (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// samples are times that were measured.
+// samples are measured times.
 type samples []time.Duration
 
-// p50 is their median, in milliseconds.
+// p50 returns their median, in milliseconds.
 func (s samples) p50() float64 {
 	if len(s) == 0 {
 		return never
@@ -93,8 +93,7 @@ func (s samples) p50() float64 {
 	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
 }
 
-// pairs measures Lock and Unlock of a free name, and a PING to the third nearest by turns with
-// them.
+// pairs measures Lock and Unlock of a free name, and by turns a PING to the third nearest master.
 func pairs(ctx context.Context, s *site) (Figures, error) {
 	l, err := s.open()
 	if err != nil {
@@ -126,7 +125,7 @@ func pairs(ctx context.Context, s *site) (Figures, error) {
 			failed++
 			continue
 		}
-		if i >= 3 { // those before connect
+		if i >= 3 { // the first rounds make the connections
 			lock, unlock, ping = append(lock, locked.Sub(began)), append(unlock, time.Since(locked)), append(ping, p)
 		}
 	}
@@ -139,8 +138,8 @@ func lockWithin(ctx context.Context, l Locker, name string) (func(context.Contex
 	return l.Lock(ctx, name)
 }
 
-// votes counts the masters that have granted a lock two seconds after the first request. The lock
-// is asked for a little more than the longest round trip before that.
+// votes counts the masters that have granted a lock two seconds after the first request. The Lock
+// begins a little more than the longest round trip before that.
 func votes(ctx context.Context, s *site) (Figures, error) {
 	admin := s.admin()
 	for _, c := range admin {
@@ -213,7 +212,7 @@ func cold(ctx context.Context, s *site) (Figures, error) {
 	return Figures{"ping": ping.p50(), "lock": known.p50(), "flushed": flushed.p50()}, nil
 }
 
-// first is how long a fresh Locker's first Lock takes.
+// first returns how long a new Locker's first Lock takes.
 func (s *site) first(ctx context.Context, i int) (time.Duration, error) {
 	l, err := s.open()
 	if err != nil {
@@ -229,7 +228,7 @@ func (s *site) first(ctx context.Context, i int) (time.Duration, error) {
 	return took, free(ctx)
 }
 
-// connections counts how many were opened to a master in 20 s by one caller.
+// connections counts how many connections to a master one caller opens in 20 s.
 func connections(ctx context.Context, s *site) (Figures, error) {
 	admin := s.admin()
 	before, err := received(ctx, admin)
@@ -313,8 +312,8 @@ func loss(ctx context.Context, s *site) (Figures, error) {
 	}, nil
 }
 
-// rest counts the first TryLocks that fail after a time without any, at whose end all connections
-// are forgotten by what is in between.
+// rest counts the first TryLocks that fail after an idle time, at the end of which the network has
+// forgotten all connections.
 func rest(ctx context.Context, s *site) (Figures, error) {
 	l, err := s.open()
 	if err != nil {
@@ -327,7 +326,7 @@ func rest(ctx context.Context, s *site) (Figures, error) {
 		switch {
 		case err == nil:
 			_ = free(ctx) // its answer may come late
-		case i > 0: // before which it rested
+		case i > 0: // the Locker was idle before
 			failed++
 		}
 		if i < n {
