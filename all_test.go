@@ -19,7 +19,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// mutexes are those of some names.
+// mutexes returns the mutexes of some names.
 func mutexes(l *redlock.Locker, names ...string) (ms []*redlock.Mutex) {
 	for _, name := range names {
 		ms = append(ms, l.Mutex(name))
@@ -43,8 +43,8 @@ func mustUnlockAll(t *testing.T, ls *redlock.Leases) {
 	}
 }
 
-// Locks that are free cost one round trip to each node, and another to give them up, however many
-// they are.
+// Free locks cost one round trip to each node, and another for their release, however many they
+// are.
 func TestFreeLocksAreTakenInOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -86,7 +86,8 @@ func TestFreeLocksAreTakenInOneRoundTrip(t *testing.T) {
 	})
 }
 
-// Calls whose sets overlap in a circle all get their turn, whichever way they list the names.
+// If the sets of several calls overlap in a circle, each call gets its turn, in whatever order it
+// lists the names.
 func TestSetsInACircleDoNotStandStill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +123,8 @@ func TestSetsInACircleDoNotStandStill(t *testing.T) {
 	})
 }
 
-// A crowd has random sets: nobody waits for long, no two hold a name at once, and nothing is left.
+// Many callers want random sets: nobody waits for long, no two hold a name at once, and no lock is
+// left.
 func TestACrowdWithRandomSetsIsServedFairly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -182,7 +184,8 @@ func TestACrowdWithRandomSetsIsServedFairly(t *testing.T) {
 	})
 }
 
-// While a call waits for one lock it holds none behind that: others use those.
+// While a call waits for one lock, it holds none that comes later in the order: others can use
+// those.
 func TestWhoWaitsForALockHoldsNoneBehindIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -223,7 +226,7 @@ func TestWhoWaitsForALockHoldsNoneBehindIt(t *testing.T) {
 	})
 }
 
-// lockAllInBackground calls LockAll and passes on what comes of it.
+// lockAllInBackground calls LockAll and passes its result on.
 func lockAllInBackground(ctx context.Context, ms ...*redlock.Mutex) <-chan allResult {
 	c := make(chan allResult, 1)
 	go func() {
@@ -238,7 +241,8 @@ type allResult struct {
 	err    error
 }
 
-// A lock that is lost while another is waited for is taken anew: the caller gets only valid leases.
+// If a lock is lost while the call waits for another, it is taken again: the caller gets only valid
+// leases.
 func TestALockLostWhileAnotherIsWaitedForIsTakenAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -248,7 +252,7 @@ func TestALockLostWhileAnotherIsWaitedForIsTakenAnew(t *testing.T) {
 		got := lockAllInBackground(t.Context(), mutexes(l, "a", "b")...)
 		time.Sleep(time.Second)
 		c.Delete("a")
-		time.Sleep(20 * time.Second) // the next renewal learns of it
+		time.Sleep(20 * time.Second) // the next renewal notices
 		if _, err := other.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrHeld) {
 			t.Errorf("a, which was lost: %v", err)
 		}
@@ -301,7 +305,7 @@ func TestOnlyValidLeasesAreReturned(t *testing.T) {
 	}
 }
 
-// However far a call has got when its context ends, it leaves nothing behind.
+// A call whose context ends leaves nothing behind, at whatever moment that happens.
 func TestACallThatEndsAnywhereLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for step := range 40 {
@@ -328,7 +332,7 @@ func TestACallThatEndsAnywhereLeavesNothing(t *testing.T) {
 	}
 }
 
-// Of calls that meet on free locks, and do not wait, one gets its locks.
+// If calls that do not wait want the same free locks at once, one gets its locks.
 func TestOfTryLockAllsThatMeetOneSucceeds(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -371,7 +375,7 @@ func TestOfTryLockAllsThatMeetOneSucceeds(t *testing.T) {
 						if won.Load() == 0 {
 							t.Fatalf("round %d: none succeeded: %v", round, errors.Join(errs...))
 						}
-						time.Sleep(time.Second) // what they gave up is gone
+						time.Sleep(time.Second) // the locks that they gave up are released
 						c.WantNoLocks(t)
 					}
 				})
@@ -460,8 +464,8 @@ func TestAPanicInDoAllReleasesAllLocks(t *testing.T) {
 	})
 }
 
-// A lock that LockAll gives up because it must wait for another does not stay for its minimum hold.
-// One that the caller had does, from the return of LockAll on.
+// If LockAll gives up a lock because it must wait for another, the minimum hold does not apply to
+// it. The minimum hold of a lock that the caller gets begins when LockAll returns.
 func TestAMinimumHoldCountsFromTheReturnOfLockAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -597,7 +601,7 @@ func TestLockAllTakesItsTurnInTheProcess(t *testing.T) {
 		if r.err != nil {
 			t.Fatal(r.err)
 		}
-		if n := c.Sent(wire.Acquire) - before; n != 5 { // of b, which was free by then
+		if n := c.Sent(wire.Acquire) - before; n != 5 { // for b, which was free by then
 			t.Errorf("%d acquires", n)
 		}
 		mustUnlockAll(t, r.leases)
@@ -656,7 +660,7 @@ func TestNoLeasesCountAsReleased(t *testing.T) {
 	}
 }
 
-// What becomes of several leases is told by name: each that failed has its error.
+// The results for several leases are reported by name: each failed one has its error.
 func TestLeasesTellWhichOfThemFailed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -60,7 +60,7 @@ func TestCheckIsNilExactlyWhereAQuorumWouldServe(t *testing.T) {
 	}
 }
 
-// It takes no lock, and leaves nothing on the nodes.
+// Check takes no lock, and leaves nothing on the nodes.
 func TestCheckLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestCheckTellsOfQuarantines(t *testing.T) {
 	})
 }
 
-// A server with two addresses would serve once.
+// A server with two addresses counts once.
 func TestCheckCountsAServerOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,8 +129,8 @@ func TestCheckCountsAServerOnce(t *testing.T) {
 	})
 }
 
-// Masters may be so far apart that connecting takes several node timeouts: that is waited for, as
-// long as ctx allows.
+// Connecting to distant masters may take several node timeouts. Check waits for that, as long as
+// ctx allows.
 func TestCheckWaitsForConnectionsInTheMaking(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{time.Second, 5 * time.Second} {

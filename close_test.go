@@ -197,7 +197,8 @@ func TestCloseDrainsTheBackgroundWork(t *testing.T) {
 	})
 }
 
-// Close is bounded: by its context and one node timeout more, and says what it did not wait for.
+// Close is bounded by its context and one node timeout more. Its error says what it did not wait
+// for.
 func TestCloseIsBoundedByItsContext(t *testing.T) {
 	t.Parallel()
 	for _, wait := range []time.Duration{0, time.Second} {
@@ -230,7 +231,7 @@ func TestCloseIsBoundedByItsContext(t *testing.T) {
 	}
 }
 
-// A closing node counts how often it is signed off from.
+// A closing node counts how often the Locker closes it.
 type closing struct {
 	wire.Node
 	closed *atomic.Int32

@@ -12,7 +12,7 @@ import (
 	"github.com/go-redlock/redlock/internal/clustertest"
 )
 
-// The ways in which a lease ends, and the cause that its context then has.
+// The ways in which a lease ends, each with the cause that its context then has.
 var endings = map[string]struct {
 	cause error
 	end   func(*testing.T, *clustertest.Cluster, *redlock.Locker, *redlock.Lease)
@@ -46,8 +46,8 @@ var endings = map[string]struct {
 	}},
 }
 
-// A lease makes its context when somebody asks for it. Whether that is before the end or after
-// makes no difference.
+// A lease makes its context when it is first asked for it. It makes no difference whether that is
+// before or after the lease's end.
 func TestContextEndsWithItsCauseWheneverItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	for what, ending := range endings {
@@ -121,8 +121,8 @@ func TestContextIsNotAliveAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// Whichever goroutine is first to ask for the context, while the lease ends in whatever way: all
-// get one context, and it ends.
+// Several goroutines ask for the context while the lease ends, in any way: all get the same
+// context, and it ends.
 func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 	t.Parallel()
 	for what, ending := range endings {
@@ -170,7 +170,7 @@ func TestContextMayBeAskedForWhileTheLeaseEnds(t *testing.T) {
 	}
 }
 
-// An observer that is told a context finds the lease in it, and its end once it has ended.
+// An observer that gets a context finds the lease in it, and notices its end.
 func TestEventsCarryTheContextOfTheirLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,14 +12,14 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// occupy has as many requests wait for each node as there are round trips to it at once.
+// occupy makes as many requests wait for each node as there can be round trips to it at once.
 func occupy(t *testing.T, l *redlock.Locker) (patient []waiter) {
 	t.Helper()
 	for _, name := range []string{"patient", "as patient"} {
 		patient = append(patient, inBackground(func() (*redlock.Lease, error) {
 			return l.TryLock(t.Context(), name, redlock.WithTTL(10*time.Second))
 		}))
-		synctest.Wait() // so that both do not go together
+		synctest.Wait() // so that they do not share a round trip
 	}
 	return patient
 }
@@ -37,7 +37,8 @@ func wantTwentyMilliseconds(t *testing.T, call func() error) {
 	}
 }
 
-// A caller waits no longer for a node because others, more patient, wait for it.
+// A caller does not wait longer for a node because other callers, with longer timeouts, wait for
+// it.
 func TestNodeTimeoutHoldsThoughEarlierRequestsMayWaitLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestSilentNodeIsSentOneRequestAtATime(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
 		c.Freeze(0)
-		mustUnlock(t, lockEverywhere(t, l, "first")) // which finds out that the node is frozen
+		mustUnlock(t, lockEverywhere(t, l, "first")) // this one notices that the node is frozen
 		time.Sleep(redlock.DefaultTTL)
 		before := c.Masters[0].Sent(wire.Acquire)
 		var leases []*redlock.Lease

@@ -85,7 +85,7 @@ func TestDoTellsOfTheLossAsWell(t *testing.T) {
 				if !errors.Is(context.Cause(ctx), redlock.ErrLost) || !errors.Is(le.Err(), redlock.ErrLost) {
 					t.Errorf("cause: %v; lease: %v", context.Cause(ctx), le.Err())
 				}
-				time.Sleep(time.Second) // it takes its time to return
+				time.Sleep(time.Second) // it returns late
 				return mine
 			})
 			if !errors.Is(err, redlock.ErrLost) || mine != nil && !errors.Is(err, mine) {
@@ -99,8 +99,8 @@ func TestDoTellsOfTheLossAsWell(t *testing.T) {
 	}
 }
 
-// Work that was finished while the lease was valid must not be done again because the release
-// failed.
+// If the work was finished while the lease was valid, a failed release must not make the caller do
+// it again.
 func TestDoReturnsNilForFinishedWorkThoughTheReleaseFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

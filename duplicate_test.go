@@ -44,7 +44,8 @@ func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
 			t.Errorf("one server of two was a quorum: %v", err)
 		}
 		c.Heal()
-		// One other owner on one server is not on a majority, though it is seen twice.
+		// Another owner on one server does not have a majority, although it is seen at two
+		// addresses.
 		c.Hold("b", time.Minute, 0)
 		_, err = l.TryLock(t.Context(), "b")
 		if q, ok := errors.AsType[*redlock.QuorumError](err); !ok || q.Held != 1 {
@@ -56,18 +57,18 @@ func TestServerWithTwoAddressesHasOneVote(t *testing.T) {
 	})
 }
 
-// rerouted is three masters at three addresses. The first address may lead to the second's master
-// for some requests; one of the masters is out of reach.
+// rerouted is three masters at three addresses. For some requests the first address may lead to the
+// second's master; one of the masters cannot be reached.
 type rerouted struct {
 	masters [3]*memnode.Node
-	when    func(r *wire.Request) bool // it leads there
+	when    func(r *wire.Request) bool // it leads to the second's master
 
 	mu    sync.Mutex
-	away  int // which is out of reach
+	away  int // which master cannot be reached
 	asked map[wire.Verb]int
 }
 
-// newRerouted makes them, the third out of reach.
+// newRerouted makes the masters; the third cannot be reached.
 func newRerouted(when func(r *wire.Request) bool) *rerouted {
 	s := &rerouted{when: when, away: 2, asked: make(map[wire.Verb]int)}
 	for i := range s.masters {
@@ -81,7 +82,7 @@ func (s *rerouted) setRegister(master int, d time.Duration) {
 	s.masters[master].Set("{a}:redlock:fence", fmt.Sprint(time.Now().Add(d).UnixMicro()), time.Hour)
 }
 
-// cutOff puts one master out of reach, and has all addresses lead to their own from now on.
+// cutOff makes one master unreachable. From now on all addresses lead to their own masters.
 func (s *rerouted) cutOff(master int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,8 +95,8 @@ func (s *rerouted) requests(v wire.Verb) int {
 	return s.asked[v]
 }
 
-// An inspecting observer inspects another lock whenever the first address has answered, before that
-// answer is taken for what it is: the address then is known to lead to its own master again.
+// An inspecting observer inspects another lock whenever the first address has answered, before the
+// library handles that answer. Then the address is known to lead to its own master again.
 type inspecting struct {
 	masters *rerouted
 	locker  atomic.Pointer[redlock.Locker]
@@ -108,7 +109,7 @@ func (o *inspecting) Observe(e redlock.Event) {
 	}
 }
 
-// locker makes a Locker that finds all addresses lead to their own masters whenever it looks.
+// locker makes a Locker that finds that all addresses lead to their own masters whenever it asks.
 func (s *rerouted) locker(t *testing.T) *redlock.Locker {
 	t.Helper()
 	o := &inspecting{masters: s}
@@ -126,7 +127,7 @@ func (s *rerouted) nodes() (nodes []pool.Node) {
 				to = 1
 			}
 			s.mu.Unlock()
-			// none is the second to release the lock, which would show by itself
+			// no second address releases the lock, because that would be noticed
 			if r.Verb == wire.Release {
 				s.masters[to].Set(r.Lock, r.Owner, time.Minute)
 			}
@@ -139,8 +140,8 @@ func (s *rerouted) nodes() (nodes []pool.Node) {
 	return nodes
 }
 
-// The second master's register is far ahead. If it answers for the first's, that stays behind, and
-// so would a later token be.
+// The second master's register is far ahead. If its answer counts for the first master, the first
+// one's register stays behind, and a later token could be smaller.
 func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -149,7 +150,7 @@ func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 		l := over(t, s.nodes())
 		le, err := l.TryLock(t.Context(), "a")
 		if err == nil {
-			_ = le.Unlock(t.Context()) // whatever the nodes say
+			_ = le.Unlock(t.Context()) // whatever the nodes answer
 		} else if !errors.Is(err, redlock.ErrNoQuorum) || !strings.Contains(err.Error(), "another server") {
 			t.Errorf("TryLock: %v", err)
 		}
@@ -162,8 +163,8 @@ func TestARepairCountsForTheServerThatGrantedOnly(t *testing.T) {
 	})
 }
 
-// The same, of the tokens that a process hands on: also once another server has extended the lock,
-// for the first's may have been another's meanwhile.
+// The same holds for the tokens that a process hands on, also after another server has extended the
+// lock: the lock of the first one may have been another owner's meanwhile.
 func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []wire.Verb{wire.Repair, wire.Extend} {
@@ -177,7 +178,7 @@ func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 				synctest.Wait()
 				time.Sleep(time.Millisecond)
 				if verb == wire.Extend {
-					// one server, whichever lines lead to it
+					// one server, on any of the lines
 					if err := le.Extend(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
 						t.Errorf("Extend: %v", err)
 					}
@@ -192,8 +193,8 @@ func TestABlockOfTokensCountsForTheServerThatGrantedOnly(t *testing.T) {
 	}
 }
 
-// A run id changes at each restart. Where the data was kept an extension's OK shows that the lock
-// is still the owner's, whoever answers.
+// A run id changes at each restart. If the data was kept, the OK to an extension shows that the
+// lock is still the owner's, whichever server answers.
 func TestALeaseSurvivesTheRestartOfEachNodeInTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -214,7 +215,7 @@ func TestALeaseSurvivesTheRestartOfEachNodeInTurn(t *testing.T) {
 	})
 }
 
-// One server that three addresses lead to in turn deletes the lock once.
+// If three addresses lead to one server in turn, it deletes the lock once.
 func TestAServerThatTwoAddressesLedToInTurnReleasesOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -227,8 +228,8 @@ func TestAServerThatTwoAddressesLedToInTurnReleasesOnce(t *testing.T) {
 	})
 }
 
-// An address that led to another node's server for a while, and does not any more when that node
-// answers, gave no vote of its own.
+// An address may have led to another node's server, but no longer when that node answers. Then its
+// earlier answer was not a vote of its own.
 func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 	t.Parallel()
 	for _, extends := range []bool{false, true} {
@@ -280,7 +281,7 @@ func TestAServerThatTwoAddressesLedToInTurnVotesOnce(t *testing.T) {
 				}
 				<-asked
 				synctest.Wait()
-				_, _ = l.Inspect(ctx, "b") // by which the first address leads to its own server
+				_, _ = l.Inspect(ctx, "b") // shows its own server
 				close(moved)
 				if err := <-done; !errors.Is(err, redlock.ErrNoQuorum) {
 					t.Errorf("two votes of one server: %v, want ErrNoQuorum", err)

@@ -21,8 +21,8 @@ var verdicts = []error{
 	context.Canceled, context.DeadlineExceeded,
 }
 
-// ErrTaken, ErrFailed and expired are mixed up elsewhere, and the context's error is dropped. Here
-// each error is what it says, and nothing else.
+// Other libraries mix up ErrTaken, ErrFailed and expiry, and drop the context's error. Here each
+// error has exactly one meaning.
 func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestEachErrorIsItsVerdictAndNoOther(t *testing.T) {
 	})
 }
 
-// Node numbers are meaningless elsewhere, after a shuffle. Here each node's own verdict and cause
-// can be had.
+// In other libraries node numbers mean nothing after a shuffle. Here the error has each node's own
+// verdict and cause.
 func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestQuorumErrorTellsOfEachNode(t *testing.T) {
 	})
 }
 
-// RetryAfter is when enough locks have ended for a quorum.
+// RetryAfter is the time until enough locks have ended for a quorum.
 func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 			}
 			_, err := l.TryLock(t.Context(), "a")
 			q, ok := errors.AsType[*redlock.QuorumError](err)
-			// The decision falls before all have answered: the answer may be later than the best,
-			// never sooner than it.
+			// The attempt is decided before all nodes have answered. So RetryAfter may be later
+			// than the best time, but never earlier.
 			if !ok || !errors.Is(err, redlock.ErrHeld) || q.RetryAfter != 0 && q.RetryAfter < time.Duration(test.want)*time.Second {
 				t.Errorf("%v: retry after %v: %v", test.lives, q.RetryAfter, err)
 			}
@@ -155,8 +155,8 @@ func TestRetryAfterIsWhenAQuorumCanBeHad(t *testing.T) {
 	})
 }
 
-// A context may end with the refusal of another lock as its cause, as errgroup's does. That is no
-// verdict on this lock.
+// A context may end with the refusal of another lock as its cause, as errgroup's context does. That
+// is no verdict on this lock.
 func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"lock", "try"} {
@@ -186,7 +186,7 @@ func TestAnotherLocksRefusalAsTheCauseIsNoVerdict(t *testing.T) {
 	}
 }
 
-// Nor is another Locker's end: a wait may be bound to a lease of it.
+// The end of another Locker is no verdict either: a wait may be bound to a lease of it.
 func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -206,8 +206,7 @@ func TestAnotherLockersEndAsTheCauseIsNotOurs(t *testing.T) {
 	})
 }
 
-// A wait under a context that ended with an earlier wait's error tells of its own lock all the
-// same.
+// If the context ended with an earlier wait's error, a wait still reports its own lock.
 func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"lock", "try"} {
@@ -236,7 +235,7 @@ func TestAnEarlierWaitsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 	}
 }
 
-// The context's own error is told whatever its cause is: a deadline of something else too.
+// The context's own error is reported whatever its cause is, also if that is another deadline.
 func TestTheEndOfAWaitIsTheContextsErrorAndItsCause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -263,8 +262,8 @@ type notComparableError []string
 
 func (e notComparableError) Error() string { return strings.Join(e, ", ") }
 
-// An error has every node that did not say yes, in the order given to New, whichever answered first
-// or not at all.
+// An error lists every node that did not grant the lock, in the order given to New, in whatever
+// order they answered, or if they did not answer at all.
 func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -294,8 +293,8 @@ func TestErrorOfUnlockTellsOfEachNodeInOrder(t *testing.T) {
 	})
 }
 
-// A node that granted the lock and then would not, or did not, take the token has the second answer
-// told, not the first.
+// If a node granted the lock and then refused the token, or did not answer, its second answer is
+// reported, not the first.
 func TestErrorTellsWhyARepairFailed(t *testing.T) {
 	t.Parallel()
 	denied := errors.New("NOPERM")
@@ -339,15 +338,15 @@ func TestErrorTellsWhyARepairFailed(t *testing.T) {
 	}
 }
 
-// late answers too late.
+// late is a node that answers too late.
 func late(ctx context.Context) wire.Reply {
 	until, _ := ctx.Deadline()
 	time.Sleep(time.Until(until) + time.Millisecond)
 	return wire.Reply{Verdict: wire.Unavailable, Err: errTimeout}
 }
 
-// Extend of a lease that has ended says so, whatever became of the context: only without ErrLost
-// does the lease stand as before.
+// Extend of a lease that has ended says so, even if the context has ended too: only without ErrLost
+// does the lease stay as it was.
 func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -365,8 +364,8 @@ func TestExtendOfAnEndedLeaseSaysSoUnderAnEndedContext(t *testing.T) {
 	})
 }
 
-// The second address of a server is told of, as what it is, by every call; and when it answers
-// first it does not take the other's vote.
+// Every call reports the second address of a server as such. If the second address answers first,
+// it does not take the first one's vote.
 func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -380,7 +379,7 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 		}
 		defer mustClose(t, l)
 		c.Masters[0].LatencyOf("slow", 0)
-		le := lockEverywhere(t, l, "a") // the first is known first, and votes
+		le := lockEverywhere(t, l, "a") // the first address is known first, and votes
 		c.Masters[0].LatencyOf("slow", 5*time.Millisecond)
 		time.Sleep(time.Second)
 		if err := le.Extend(t.Context()); err != nil {
@@ -397,8 +396,8 @@ func TestAddressWithoutAVoteTakesNoneAndIsToldOf(t *testing.T) {
 	})
 }
 
-// A node that was given up is told of as one that did not answer, for how long it had, and with the
-// option that says so.
+// A node that did not answer in time is reported with the time that it had and the option that sets
+// it.
 func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 	t.Parallel()
 	const want = "no answer within 250ms (WithNodeTimeout)"
@@ -439,8 +438,8 @@ func TestNodeThatWasGivenUpIsToldOfWithItsTimeAndTheOption(t *testing.T) {
 	}
 }
 
-// So it is where the node's line says nothing at all, as where a connection of the user's own does
-// not keep to deadlines.
+// The same is true if the node's line reports nothing at all, for instance because a connection of
+// the user's own ignores deadlines.
 func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -462,8 +461,7 @@ func TestNodeWhoseLineIsStuckIsToldOfAsWell(t *testing.T) {
 	})
 }
 
-// The end of the caller's context is another matter: then each node that was still to answer is
-// told of.
+// If the caller's context ended, each node whose answer was still missing is reported.
 func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -493,8 +491,8 @@ func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 	})
 }
 
-// Nodes that nobody waited for have not failed: they are counted apart, and the text does not tell
-// of them.
+// Nodes that the call did not wait for have not failed: they are counted separately, and the text
+// does not mention them.
 func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// Two transfers that go opposite ways may name the accounts in opposite orders.
+// Two transfers in opposite directions may name the accounts in opposite orders.
 func ExampleLockAll() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -52,7 +52,7 @@ func ExampleDoAll() {
 	// Output: moving money while ctx lasts: true
 }
 
-// What is busy is left for the next time.
+// Locks that are held are left for the next time.
 func ExampleTryDoAll() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -124,7 +124,7 @@ func ExampleLeases_Context() {
 	// Output: lease lost
 }
 
-// The work ends when its caller has had enough, or when a lock is lost: whichever comes first.
+// The work ends when its caller gives up, or when a lock is lost, whichever comes first.
 func ExampleLeases_Bind() {
 	locks := newLocks()
 	defer locks.Close(ctx)

@@ -17,8 +17,8 @@ func newLease(locks *redlock.Locker, name string, opts ...redlock.MutexOption) *
 	return lease
 }
 
-// A resource that remembers the greatest token refuses who was paused past its lease and does not
-// know it yet.
+// A resource that remembers the greatest token refuses a holder that was paused past its lease and
+// does not know that yet.
 func ExampleLease_Fence() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -33,7 +33,7 @@ func ExampleLease_Fence() {
 		fmt.Println("written:", what)
 	}
 	first := newLease(locks, "file", redlock.WithTTL(20*time.Millisecond))
-	<-first.Done() // first is paused for too long …
+	<-first.Done() // the first holder is paused for too long …
 	second := newLease(locks, "file")
 	write(second.Fence(), "by the second holder")
 	write(first.Fence(), "by the first, which wakes up")
@@ -52,7 +52,7 @@ func ExampleLease_Context() {
 	// Output: lease lost
 }
 
-// The work ends when its caller has had enough, or when the lock is lost: whichever comes first.
+// The work ends when its caller gives up, or when the lock is lost, whichever comes first.
 func ExampleLease_Bind() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -109,7 +109,7 @@ func ExampleLease_Until() {
 	// Output: enough time for a payment
 }
 
-// Where WithRenewal and Do do not fit, a loop may extend its lease itself.
+// If WithRenewal and Do do not fit, a loop can extend its lease itself.
 func ExampleLease_Extend() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -143,8 +143,8 @@ func ExampleLease_Name() {
 	// Output: ledger
 }
 
-// Deep in the call stack one can find out whether a lock is held, and get its token, without
-// passing the lease along.
+// A function deep in the call stack can find out whether a lock is held, and get its token,
+// although nobody passes it the lease.
 func ExampleLocker_FromContext() {
 	locks := newLocks()
 	defer locks.Close(ctx)

@@ -13,15 +13,15 @@ import (
 )
 
 func ExampleWithTTL() {
-	locks := newLocks(redlock.WithTTL(time.Minute)) // of all locks
+	locks := newLocks(redlock.WithTTL(time.Minute)) // for all locks
 	defer locks.Close(ctx)
 
-	short := newLease(locks, "ledger", redlock.WithTTL(10*time.Second)) // but this one
+	short := newLease(locks, "ledger", redlock.WithTTL(10*time.Second)) // except this one
 	fmt.Println(time.Until(short.Until()).Round(time.Second))
 	// Output: 10s
 }
 
-// A renewals passes on what becomes of renewals.
+// A renewals passes the results of renewals on.
 type renewals chan error
 
 func (r renewals) Observe(e redlock.Event) {
@@ -30,7 +30,7 @@ func (r renewals) Observe(e redlock.Event) {
 	}
 }
 
-// A leader keeps its lock for as long as it lives.
+// A leader keeps its lock as long as it runs.
 func ExampleWithRenewal() {
 	watch := make(renewals, 10)
 	locks := newLocks(redlock.WithTTL(time.Second), redlock.WithObserver(watch))
@@ -55,7 +55,7 @@ func ExampleWithWait() {
 	// Output: true
 }
 
-// A job that takes no time does not run twice on machines whose schedules are a little apart.
+// A very short job does not run twice on machines whose schedules differ a little.
 func ExampleWithMinHold() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -77,7 +77,7 @@ func ExampleWithoutFencing() {
 	// Output: 0
 }
 
-// For one lock of a Locker whose locks have no tokens.
+// One lock has tokens in a Locker whose other locks have none.
 func ExampleWithFencing() {
 	locks := newLocks(redlock.WithoutFencing())
 	defer locks.Close(ctx)
@@ -86,7 +86,7 @@ func ExampleWithFencing() {
 }
 
 func ExampleWithFenceRetention() {
-	// names that are locked once a month
+	// for names that are locked once a month
 	locks := newLocks(redlock.WithFenceRetention(30 * 24 * time.Hour))
 	defer locks.Close(ctx)
 	fmt.Println(newLease(locks, "monthly").Fence() > 0)
@@ -107,7 +107,7 @@ func ExampleWithHolder() {
 }
 
 func ExampleWithNodeTimeout() {
-	// masters on three continents
+	// for masters on three continents
 	locks := newLocks(redlock.WithNodeTimeout(500 * time.Millisecond))
 	defer locks.Close(ctx)
 	fmt.Println(newLease(locks, "ledger").Err())
@@ -121,8 +121,8 @@ func ExampleWithKeyPrefix() {
 	// Output: ledger
 }
 
-// A sleeper is the clock of a machine that was suspended: the time of day has gone on meanwhile,
-// the monotonic clock has not.
+// A sleeper is the clock of a machine that was suspended: meanwhile the time of day has gone on,
+// but the monotonic clock has not.
 type sleeper struct{ slept atomic.Int64 }
 
 func (*sleeper) Now() time.Time    { return time.Now() }
@@ -169,7 +169,7 @@ func (l losses) Observe(e redlock.Event) {
 	switch e := e.(type) {
 	case redlock.LostEvent:
 		l.lost <- e.Name + " was lost"
-	case redlock.DangerEvent, redlock.DroppedEvent: // worth knowing too
+	case redlock.DangerEvent, redlock.DroppedEvent: // also of interest
 	}
 }
 

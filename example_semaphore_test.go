@@ -8,7 +8,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// At most three workers of all processes import at a time.
+// At most three workers, in all processes together, import at a time.
 func ExampleLocker_Semaphore() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -99,7 +99,7 @@ func ExampleSemaphore_Permits() {
 	// Output: 3 0
 }
 
-// Each GPU is used by one job at a time. What is bound to it checks the tokens of its own slot.
+// Each GPU is used by one job at a time. Each checks the tokens of its own slot.
 func ExampleLease_Slot() {
 	locks := newLocks()
 	defer locks.Close(ctx)

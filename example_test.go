@@ -11,14 +11,14 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// fiveMasters are masters in memory, so that the examples run anywhere. Yours come from pool.Dial
-// or pool.New.
+// fiveMasters returns masters in memory, so that the examples run anywhere. Yours come from
+// pool.Dial or pool.New.
 func fiveMasters() []pool.Node {
 	_, nodes := memnode.Cluster(5)
 	return nodes
 }
 
-// newLocks is a Locker of them.
+// newLocks returns a Locker of them.
 func newLocks(opts ...redlock.Option) *redlock.Locker {
 	locks, err := redlock.New(fiveMasters(), opts...)
 	if err != nil {
@@ -39,7 +39,7 @@ func Example() {
 	defer locks.Close(ctx)
 
 	err = locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
-		// ctx ends if the lock is lost; lease.Fence() goes along with each write
+		// ctx ends if the lock is lost; send lease.Fence() with each write
 		fmt.Println("paying")
 		return nil
 	})
@@ -57,9 +57,9 @@ func ExampleNew() {
 		return
 	}
 	locks, err := redlock.New(nodes,
-		redlock.WithTTL(30*time.Second),       // of each lock that does not say otherwise
+		redlock.WithTTL(30*time.Second),       // for each lock without a TTL of its own
 		redlock.WithHolder("web-3"),           // what others see
-		redlock.WithRestartGuard(time.Minute)) // no TTL is longer
+		redlock.WithRestartGuard(time.Minute)) // the longest TTL in use
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -110,7 +110,7 @@ func ExampleLocker_Do() {
 
 	err := locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
 		select {
-		case <-ctx.Done(): // the lock was lost, or the caller has had enough
+		case <-ctx.Done(): // the lock was lost, or the caller gave up
 			return context.Cause(ctx)
 		case <-time.After(time.Millisecond): // the work
 			return errors.New("no money")
@@ -120,7 +120,7 @@ func ExampleLocker_Do() {
 	// Output: no money
 }
 
-// A job that several machines start at the same time is done by one of them.
+// Several machines start a job at the same time, and one of them does it.
 func ExampleLocker_TryDo() {
 	locks := newLocks()
 	defer locks.Close(ctx)
@@ -176,7 +176,7 @@ func ExampleLocker_Inspect() {
 	// for about 10s
 }
 
-// A program finds out when it starts whether it will get its locks, and a probe whether it still
+// A program checks when it starts whether it would get locks, and a probe checks whether it still
 // would.
 func ExampleLocker_Check() {
 	locks := newLocks()
@@ -188,8 +188,8 @@ func ExampleLocker_Check() {
 	// Output: <nil>
 }
 
-// Masters that have never been used need not serve the quarantine that the restart guard keeps new
-// ones in. An operator says so once; a program never does by itself.
+// Masters that have never been used need not wait for the quarantine of the restart guard. An
+// operator says so once; a program must never do that by itself.
 func ExampleLocker_Bootstrap() {
 	locks := newLocks(redlock.WithRestartGuard(time.Minute))
 	defer locks.Close(ctx)
@@ -297,7 +297,7 @@ func ExampleMutex_Name() {
 	// Output: ledger
 }
 
-// The options that a mutex has, whoever set them.
+// The options of a mutex, wherever they were set.
 func ExampleMutex_TTL() {
 	locks := newLocks(redlock.WithTTL(30 * time.Second))
 	defer locks.Close(ctx)

@@ -41,7 +41,7 @@ func TestExtendMovesTheDeadlineToAFullTTLFromItsStart(t *testing.T) {
 	})
 }
 
-// A majority that answers is enough: one frozen node made redsync's Extend take 10 s and then fail.
+// A majority of answers is enough. With one frozen node redsync's Extend took 10 s and then failed.
 func TestExtendNeedsAMajorityOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestExtendNeedsAMajorityOnly(t *testing.T) {
 	})
 }
 
-// A failed extension is unknown, not lost: the deadline stands as it did, and Extend may be tried
-// again.
+// After a failed extension the result is unknown, but the lease is not lost: its deadline stays,
+// and Extend may be tried again.
 func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -100,8 +100,8 @@ func TestFailedExtensionLeavesTheDeadlineStanding(t *testing.T) {
 	})
 }
 
-// rueidislock's holder stayed valid a second after another had acquired, for it waited longer than
-// its old deadline.
+// rueidislock's holder was still valid a second after another one had the lock, because it waited
+// longer than its old deadline.
 func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 		until := le.Until()
 		time.Sleep(time.Until(until) - 20*time.Millisecond)
 		for _, master := range c.Masters {
-			// executed before the deadline, but told after it
+			// executed before the deadline, answered after it
 			master.Latency(100 * time.Millisecond)
 		}
 		err := le.Extend(t.Context())
@@ -128,7 +128,8 @@ func TestExtendDoesNotOutlastTheOldDeadline(t *testing.T) {
 	})
 }
 
-// SET NX on extend resurrects a lock: after Unlock, after its expiry, and before Lock.
+// An extension with SET NX would take the lock again: after Unlock, after its expiry, and before
+// Lock.
 func TestExtendNeverTakesTheLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -197,7 +198,8 @@ func TestExtendNeverShortensTheKeysLife(t *testing.T) {
 	})
 }
 
-// An answer that is read after the deadline revives nothing, though the timer has not fired yet.
+// An answer that is read after the deadline does not revive the lease, even if its timer has not
+// fired yet.
 func TestAnswerThatComesAfterTheDeadlineRevivesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// errTimeout is what nodes say where there is no answer.
+// errTimeout is the error of a node without an answer.
 var errTimeout = os.ErrDeadlineExceeded
 
 func fail(calls []wire.Call, with wire.Reply) {
@@ -48,15 +48,15 @@ func (n scripted) Do(ctx context.Context, calls []wire.Call) {
 	}
 }
 
-// ask has a master carry out one request.
+// ask makes a master carry out one request.
 func ask(ctx context.Context, n *memnode.Node, r *wire.Request) wire.Reply {
 	calls := []wire.Call{{Request: r}}
 	n.Do(ctx, calls)
 	return calls[0].Reply
 }
 
-// A yesNode says yes to everything after a millisecond, and keeps nothing: what is measured beside
-// it is the library's own.
+// A yesNode grants everything after a millisecond and keeps nothing, so that only the library is
+// measured.
 type yesNode struct {
 	addr         string
 	calls, trips atomic.Int64

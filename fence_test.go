@@ -50,7 +50,7 @@ func TestPlainLeasesHaveNoTokenAndTouchNoRegister(t *testing.T) {
 	})
 }
 
-// Where the registers differ a majority is brought to one value, the greatest, in a second round.
+// If the registers differ, a second round trip raises a majority to one value, the greatest.
 func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 		}
 		mustUnlock(t, le)
 
-		// Before long they agree, and the hint follows them though the clock is behind.
+		// Soon they agree, and the hint follows them although the clock is behind.
 		for range 20 {
 			mustUnlock(t, mustLock(t, l, "a"))
 		}
@@ -96,8 +96,8 @@ func TestTokenIsTheGreatestAndAcceptedByAMajority(t *testing.T) {
 	})
 }
 
-// A node that grants a lower token after the win is still brought to the lease's: it then counts
-// for blocks and keeps the tokens of later owners above it.
+// A node that grants a lower token after the win is still raised to the lease's token: it then
+// counts for blocks, and the tokens of later owners are above it.
 func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -146,8 +146,7 @@ func TestTokenNeedsAMajorityThatAcceptsIt(t *testing.T) {
 	})
 }
 
-// A client whose clock lags does not fall behind the tokens it has seen, nor behind those it has
-// not.
+// A client whose clock lags gets no token below those that it has seen, nor below others.
 func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -168,8 +167,8 @@ func TestTokensRiseThoughTheClientsClockLags(t *testing.T) {
 	})
 }
 
-// A client from the year 2099 cannot drag the register there, and one from 1970 cannot keep it at
-// nothing.
+// A client whose clock shows 2099 cannot raise the register to that year, and one whose clock shows
+// 1970 cannot keep it near zero.
 func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-50 * 365 * 24 * time.Hour, 70 * 365 * 24 * time.Hour} {
@@ -187,8 +186,8 @@ func TestWrongClockDoesNotDragANewRegister(t *testing.T) {
 	}
 }
 
-// Tokens survive the loss of the registers on a minority, by an expiry, a flush or a restart
-// without data.
+// Tokens still rise when a minority loses its registers: by an expiry, a flush or a restart without
+// data.
 func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -205,7 +204,7 @@ func TestTokensRiseThoughAMinorityLosesTheirRegisters(t *testing.T) {
 	})
 }
 
-// All in one moment: no clock helps.
+// All happens at one moment, so no clock helps.
 func TestALockerRemembersItsTokensThoughAllRegistersAreLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -245,9 +244,9 @@ func TestRegisterOutlivesTheLockByItsRetention(t *testing.T) {
 	})
 }
 
-// Where nobody has locked for so long that the registers are gone, the nodes' clocks see to it that
-// tokens rise: neither a client whose clock is behind nor one whose clock was ahead, by less than
-// the retention, spoils that.
+// If nobody has locked for so long that the registers have expired, tokens rise because of the
+// nodes' clocks: neither a client whose clock is behind prevents that, nor one whose clock was
+// ahead by less than the retention.
 func TestTokensRiseOverTheEndOfTheRetention(t *testing.T) {
 	t.Parallel()
 	for _, off := range []struct{ before, after time.Duration }{
@@ -277,7 +276,7 @@ func TestTokensRiseOverTheEndOfTheRetention(t *testing.T) {
 	}
 }
 
-// A lease with a token and one without would not see each other at the resource.
+// A resource that compares tokens does not notice a lease without one.
 func TestNamesAreNotInUseWithAndWithoutTokensAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -297,7 +296,7 @@ func TestNamesAreNotInUseWithAndWithoutTokensAtOnce(t *testing.T) {
 	})
 }
 
-// An unexpected value is told and left alone; elsewhere it is a panic.
+// An unexpected value is reported and left as it is; other libraries panic.
 func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	for _, foreign := range []string{"text", "-1", "1.5", "12345678901234567", "9007199254740992", " 1", "0x10", ""} {
@@ -322,8 +321,8 @@ func TestForeignRegisterIsToldAndLeftAlone(t *testing.T) {
 	}
 }
 
-// Tokens of holders that follow one another inside a process rise as well, and fit in between those
-// of other processes.
+// Tokens of successive holders inside a process rise too, in the order of the holders of all
+// processes.
 func TestTokensRiseOverHandOvers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -349,12 +348,12 @@ func TestTokensRiseOverHandOvers(t *testing.T) {
 	})
 }
 
-// turning is how long two goroutines take turns. Ten minutes take a minute of the machine's.
+// turning is how long two goroutines take turns. Ten minutes take a minute of real time.
 var turning = flag.Duration("turning", 5*time.Second, "how long, in virtual time, two goroutines take turns at a name")
 
 // Two goroutines that want one name take turn after turn, with a hand-over in each. The tokens that
-// each reserves for it must not add up: a token that is ahead of all clocks is above those of later
-// locks where the registers are lost.
+// are reserved for the turns must not add up: if the registers are lost, a token that is ahead of
+// all clocks is above those of later locks.
 func TestTokensOfShortTurnsStayNearTheClocks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -372,7 +371,7 @@ func TestTokensOfShortTurnsStayNearTheClocks(t *testing.T) {
 		var last uint64
 		var ahead, leases int64
 		end := time.Now().Add(*turning)
-		// one comes back too late to be handed the lock
+		// one goroutine returns too late to be handed the lock
 		for _, rest := range []time.Duration{0, 300 * time.Microsecond} {
 			all.Go(func() {
 				for time.Now().Before(end) {
@@ -392,7 +391,7 @@ func TestTokensOfShortTurnsStayNearTheClocks(t *testing.T) {
 		if ahead > 10_000 {
 			t.Errorf("a token was %d µs ahead of the clocks", ahead)
 		}
-		for _, n := range masters { // no register is left in the end
+		for _, n := range masters { // no register is left at the end
 			n.Restart(false)
 			_, _ = other.TryLock(t.Context(), "b") // the guard begins with the first request
 			time.Sleep(longest + longest/100 + time.Second)

@@ -11,7 +11,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Whatever the options: an error that names one of them, or a Locker that works.
+// Any options give either an error that names one of them, or a Locker that works.
 func FuzzOptions(f *testing.F) {
 	second := int64(time.Second)
 	f.Add("lock", "", "", 10*second, int64(0), int64(0), 3600*second, 0.05, false)
@@ -41,7 +41,7 @@ func FuzzOptions(f *testing.F) {
 		lease, err := locks.TryLock(t.Context(), name)
 		switch {
 		case err == nil:
-			_ = lease.Unlock(t.Context()) // a short one may be over
+			_ = lease.Unlock(t.Context()) // a short lease may be over
 		case errors.Is(err, redlock.ErrTooLate), errors.Is(err, redlock.ErrNoQuorum):
 			// The machine was slow.
 		default:

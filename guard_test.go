@@ -12,13 +12,13 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// guarded is what the Lockers of these tests are made with.
+// guarded are the options of the Lockers of these tests.
 func guarded() []redlock.Option {
 	return with(redlock.WithTTL(5*time.Second), redlock.WithRestartGuard(10*time.Second))
 }
 
-// wantKeptOut has a second caller try a lock that three nodes of five have granted, after two of
-// them have lost it. Under the guard it gets the lock only once the first lease is over.
+// wantKeptOut lets a second caller try a lock that three nodes of five have granted, after two of
+// them have lost it. With the guard it gets the lock only after the first lease is over.
 func wantKeptOut(t *testing.T, before, lose func(*clustertest.Master)) {
 	t.Helper()
 	for _, guard := range []bool{true, false} {
@@ -60,15 +60,15 @@ func wantKeptOut(t *testing.T, before, lose func(*clustertest.Master)) {
 	}
 }
 
-// redsync and all others count a node that came back empty: the same two restarts give a second
-// owner the lock.
+// redsync and all others count a node that came back empty: with the same two restarts a second
+// owner gets the lock.
 func TestRestartGuardKeepsNodesThatForgotOutOfTheQuorum(t *testing.T) {
 	t.Parallel()
 	wantKeptOut(t, func(*clustertest.Master) {}, func(m *clustertest.Master) { m.Restart(false) })
 }
 
-// A replica that lags takes a master's address over and gives it back before anybody asks it. The
-// master has followed it meanwhile: it has its own run id, and the replica's data.
+// A replica that lags takes over a master's address, and gives it back before anybody asks it.
+// Meanwhile the master was its replica: it has its own run id, but the replica's data.
 func TestRestartGuardKeepsAMasterThatFollowedItsReplicaOutOfTheQuorum(t *testing.T) {
 	t.Parallel()
 	wantKeptOut(t, func(m *clustertest.Master) { m.Save() }, func(m *clustertest.Master) { m.FailBack() })
@@ -132,8 +132,8 @@ func TestBootstrapEndsTheQuarantineOfAFirstStart(t *testing.T) {
 	})
 }
 
-// During its quarantine a node still extends and releases what it has, and nothing is won back
-// there.
+// During its quarantine a node still extends and releases the locks it has, but it does not grant a
+// lock again to its owner.
 func TestQuarantinedNodeGrantsNothingButExtendsAndReleases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -183,8 +183,8 @@ func TestTokensRiseOverAGuardedRestart(t *testing.T) {
 	})
 }
 
-// A snapshot brings back older registers, which do not show that they are older. The guard's floor
-// is above what was forgotten.
+// A snapshot brings back older registers, which look like any others. The guard's floor is above
+// the tokens that were forgotten.
 func TestAGuardedRestartWithOlderDataGivesNoOlderToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -26,8 +26,8 @@ func mustLock(t *testing.T, l *redlock.Locker, name string, opts ...redlock.Mute
 	return le
 }
 
-// lockEverywhere locks and waits until all nodes have answered. Only for a single goroutine in a
-// bubble.
+// lockEverywhere locks, and waits until all nodes have answered. It is for a single goroutine in a
+// bubble only.
 func lockEverywhere(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
 	t.Helper()
 	le := mustLock(t, l, name, opts...)
@@ -65,8 +65,8 @@ func mustClose(t *testing.T, l *redlock.Locker) {
 	}
 }
 
-// over makes a Locker of these nodes, which is closed at the end of the test, whatever it has to do
-// still.
+// over makes a Locker of these nodes, which is closed at the end of the test even if it has work
+// left.
 func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Locker {
 	t.Helper()
 	l, err := redlock.New(nodes, opts...)
@@ -83,11 +83,11 @@ func over(t *testing.T, nodes []pool.Node, opts ...redlock.Option) *redlock.Lock
 
 func with(opts ...redlock.Option) []redlock.Option { return opts }
 
-// validity is how long a lease lasts: the TTL less a hundredth and two milliseconds.
+// validity returns how long a lease lasts: the TTL less a hundredth and two milliseconds.
 func validity(ttl time.Duration) time.Duration { return ttl - ttl/100 - 2*time.Millisecond }
 
-// withGrace is how long a call may take where the node timeout is that, and a node's line does not
-// say in time why there is no answer.
+// withGrace returns how long a call may take with that node timeout if a node's line does not
+// report in time why there is no answer.
 func withGrace(timeout time.Duration) time.Duration {
 	return timeout + min(timeout/8, 3*time.Millisecond)
 }
@@ -108,8 +108,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc) //nolint:gosec // far below
 }
 
-// A wallClock is the system's clock with a time of day that steps, and a monotonic one that the
-// test can make run ahead.
+// A wallClock is the system's clock, but the test can step its time of day and move its monotonic
+// clock forward.
 type wallClock struct {
 	mu         sync.Mutex
 	wall, mono time.Duration
@@ -147,7 +147,7 @@ type observer func(redlock.Event)
 
 func (o observer) Observe(e redlock.Event) { o(e) }
 
-// A recorder is an Observer that keeps what it is told.
+// A recorder is an Observer that keeps the events.
 type recorder struct {
 	mu     sync.Mutex
 	events []redlock.Event
@@ -171,7 +171,7 @@ func eventsOf[E redlock.Event](r *recorder) (of []E) {
 	return of
 }
 
-// logged is a log that a test can look into.
+// logged is a log that a test can read.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -193,7 +193,7 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
-// count returns how many lines hold the text.
+// count returns how many lines contain the text.
 func (l *logged) count(text string) (n int) {
 	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, text) {
@@ -206,7 +206,7 @@ func (l *logged) count(text string) (n int) {
 // A waiter is a Lock, or a TryLock, in a goroutine of its own.
 type waiter <-chan result
 
-// result is what it returned, and when.
+// result is what the call returned, and when.
 type result struct {
 	lease *redlock.Lease
 	err   error
@@ -246,10 +246,11 @@ func (w waiter) within(t *testing.T, d time.Duration, since time.Time) {
 	mustUnlock(t, r.lease)
 }
 
-// handOver unlocks a lease for which another call of its Locker waits, and returns that one's.
+// handOver unlocks a lease for whose lock another call of its Locker waits, and returns that call's
+// lease.
 func handOver(t *testing.T, le *redlock.Lease, to waiter) *redlock.Lease {
 	t.Helper()
-	synctest.Wait() // it is in the queue
+	synctest.Wait() // the other call is in the queue
 	mustUnlock(t, le)
 	return to.lease(t)
 }
@@ -257,7 +258,7 @@ func handOver(t *testing.T, le *redlock.Lease, to waiter) *redlock.Lease {
 // A token is the fencing token of the last of several leases.
 type token uint64
 
-// follow checks that the next lease's is greater.
+// follow checks that the next lease's token is greater.
 func (last *token) follow(t *testing.T, next *redlock.Lease) {
 	t.Helper()
 	if next.Fence() <= uint64(*last) {
@@ -266,7 +267,7 @@ func (last *token) follow(t *testing.T, next *redlock.Lease) {
 	*last = token(next.Fence())
 }
 
-// newRandom returns a source of random numbers below what it is given.
+// newRandom returns a source of random numbers.
 func newRandom(t *testing.T, seed uint64) *random {
 	t.Helper()
 	return &random{r: rand.New(rand.NewPCG(seed, seed))} //nolint:gosec // a test's
@@ -289,5 +290,5 @@ func (r *random) time(d time.Duration) time.Duration {
 	return time.Duration(r.r.Int64N(int64(d)))
 }
 
-// rounds is how often the hundred callers race; 1000 for a long run.
+// rounds is how often the hundred callers compete; 1000 for a long run.
 var rounds = flag.Int("rounds", 30, "how often a hundred simultaneous callers race for a lock")

@@ -97,8 +97,8 @@ func TestALockWithoutAnEndLastsForEver(t *testing.T) {
 	})
 }
 
-// The token of the owner is the one on which its nodes agree. What other attempts have left on some
-// nodes is greater, and is not it.
+// The owner's token is the one on which its nodes agree. Greater values that other attempts have
+// left on some nodes do not count.
 func TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,14 +116,14 @@ func TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree(t *testing.T) {
 		}
 		want(le.Fence())
 		greater := fmt.Sprint(le.Fence() + 7)
-		c.Delete("a", 0, 1) // others have been there
+		c.Delete("a", 0, 1) // other attempts have been there
 		for _, m := range c.Masters[:2] {
 			m.Set(fence, greater, time.Hour)
 		}
 		want(le.Fence())
-		c.Masters[2].Set(fence, greater, time.Hour) // raised where it is the owner's
+		c.Masters[2].Set(fence, greater, time.Hour) // raised where the lock is the owner's
 		want(0)
-		c.Hold("a", time.Minute, 0) // what another owner's node says does not count
+		c.Hold("a", time.Minute, 0) // the answer of another owner's node does not count
 		c.Masters[0].Set(fence, fmt.Sprint(le.Fence()), time.Hour)
 		want(0)
 		c.Delete("a", 0)
@@ -135,7 +135,7 @@ func TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree(t *testing.T) {
 	})
 }
 
-// A mutex with bad options says so, whatever it is asked.
+// Every method of a mutex with bad options reports them.
 func TestAMutexTellsItsOptionsAndWhatIsWrongWithThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

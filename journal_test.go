@@ -18,7 +18,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// What the log says of waits and of nodes.
+// What the log says about waits and nodes.
 const (
 	saysWaiting = `level=WARN msg="redlock: Lock waits without a quorum"`
 	saysQuorum  = `level=INFO msg="redlock: a quorum answers again"`
@@ -26,7 +26,7 @@ const (
 	saysBack    = `level=INFO msg="redlock: node serves again"`
 )
 
-// README's twenty lines with wrong addresses gave no output and had no end.
+// Without this log, README's twenty lines with wrong addresses would run forever without output.
 func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 	})
 }
 
-// A lock that another has is waited for without a word, and so is a quorum that is missing for a
-// moment; one that comes too late each time is a quorum that is missing.
+// Waiting for another owner's lock is not logged, nor is a quorum that is missing for a moment. If
+// the quorum comes too late each time, it counts as missing.
 func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -119,7 +119,7 @@ func TestLogTellsOfWaitsThatNeedSomebodysHelpOnly(t *testing.T) {
 	}
 }
 
-// A faulty node answers some verbs, for as long as it is faulty, with an error.
+// A faulty node answers some verbs with an error while it is faulty.
 type faulty struct {
 	wire.Node
 	fault atomic.Pointer[fault]
@@ -149,7 +149,7 @@ func (n *faulty) Do(ctx context.Context, calls []wire.Call) {
 	}
 }
 
-// oneFaulty makes a Locker of three nodes of which the first may be made faulty.
+// oneFaulty makes a Locker of three nodes, the first of which can be made faulty.
 func oneFaulty(t *testing.T, opts ...redlock.Option) (*redlock.Locker, *faulty) {
 	t.Helper()
 	nodes := clustertest.New(3).Nodes()
@@ -163,7 +163,7 @@ func oneFaulty(t *testing.T, opts ...redlock.Option) (*redlock.Locker, *faulty) 
 	return l, f
 }
 
-// One node with a wrong password of three costs nobody anything, and was never told of.
+// If one node of three has a wrong password, no call fails or is slower. It must be logged.
 func TestLogTellsOnceThatANodeDoesNotServeAndOnceThatItDoes(t *testing.T) {
 	t.Parallel()
 	wrong := errors.New("WRONGPASS invalid username-password pair or user is disabled.")
@@ -217,7 +217,7 @@ func TestLogTellsOnceThatANodeDoesNotServeAndOnceThatItDoes(t *testing.T) {
 	}
 }
 
-// A node that comes and goes does not fill the log; what it is in the end is told.
+// A node that comes and goes does not fill the log, but its final state is logged.
 func TestLogIsNotFilledByANodeThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestLogIsNotFilledByANodeThatComesAndGoes(t *testing.T) {
 	})
 }
 
-// Each connection is in the making for a while.
+// Each connection takes a while to make.
 func TestLogTellsOfAConnectionThatTakesLongOnly(t *testing.T) {
 	t.Parallel()
 	for _, long := range []bool{false, true} {
@@ -285,8 +285,8 @@ func TestLogTellsOfAConnectionThatTakesLongOnly(t *testing.T) {
 	}
 }
 
-// Nothing of a user's runs under a mutex: a logger may use the Locker, and one that hangs keeps
-// nobody waiting.
+// No user code runs with a mutex held: a logger may use the Locker, and a logger that hangs blocks
+// no call.
 func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -324,7 +324,7 @@ func TestLoggerMayUseTheLockerAndMayHang(t *testing.T) {
 	})
 }
 
-// A curious handler looks at a lease whenever it is asked whether it would log.
+// A curious handler looks at a lease whenever Enabled is called.
 type curious struct {
 	slog.Handler
 	lease atomic.Pointer[redlock.Lease]
@@ -338,7 +338,7 @@ func (h *curious) Enabled(context.Context, slog.Level) bool {
 	return true
 }
 
-// A handler's Enabled is a user's too.
+// A handler's Enabled is user code too.
 func TestLoggerMayLookAtTheLeaseThatIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

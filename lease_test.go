@@ -50,8 +50,8 @@ func TestZeroLeaseCountsAsReleased(t *testing.T) {
 	}
 }
 
-// Loss is noticed late elsewhere: on the next tick of a renewal, seconds after the TTL, or never
-// when nodes hang.
+// Other libraries notice a loss late: at the next renewal, seconds after the TTL, or never when
+// nodes hang.
 func TestLeaseEndsExactlyAtItsDeadlineWithAllNodesFrozen(t *testing.T) {
 	t.Parallel()
 	for _, opts := range [][]redlock.MutexOption{nil, {redlock.WithRenewal(redlock.Forever)}} {
@@ -94,7 +94,7 @@ func TestLeaseEndsExactlyAtItsDeadlineWithAllNodesFrozen(t *testing.T) {
 	}
 }
 
-// Err compares the clock itself: a timer that is late does not make it lie.
+// Err looks at the clock itself: it is right even if a timer is late.
 func TestErrDoesNotWaitForTheTimer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -156,8 +156,7 @@ func TestTimeOfDayNeverLengthensALease(t *testing.T) {
 	})
 }
 
-// Expiry is sent as a duration: a client whose clock is years off changes nothing about anybody's
-// lease.
+// The expiry is sent as a duration: a client whose clock is wrong by years changes nobody's lease.
 func TestWrongTimeOfDayChangesNoExpiry(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-30 * 365 * 24 * time.Hour, 30 * 365 * 24 * time.Hour} {
@@ -229,8 +228,8 @@ func TestUntilIsNotInTheFutureOnceTheLeaseHasEnded(t *testing.T) {
 	})
 }
 
-// What a lease says of itself agrees, whoever asks and whatever goes on; the race detector looks
-// on.
+// The methods of a lease agree with one another whoever calls them and whatever happens meanwhile.
+// The race detector helps.
 func TestLeaseMayBeUsedConcurrently(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -359,7 +358,7 @@ func TestFromContextFindsTheInnermostLeaseOfThatName(t *testing.T) {
 	})
 }
 
-// As soon as a majority says that the lock is gone it is lost, and not only at the deadline.
+// When a majority says that the lock is gone, the lease is lost at once, not only at the deadline.
 func TestLeaseIsLostAsSoonAsAMajoritySaysSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -434,8 +433,7 @@ func TestStatsCountLeasesAndRequests(t *testing.T) {
 	})
 }
 
-// Owner ids are what protects a lock from others: no error, log, event or formatted lease shows
-// one.
+// Owner ids protect a lock from others: no error, log, event or formatted lease shows one.
 func TestOwnerIDsAreShownNowhere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -470,7 +468,7 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 		}
 		work()
 		mustClose(t, one)
-		synctest.Wait() // the end of the last lease is told by its timer's goroutine
+		synctest.Wait() // the timer's goroutine reports the end of the last lease
 		for _, e := range eventsOf[redlock.Event](seen) {
 			show(e)
 		}
@@ -488,8 +486,8 @@ func TestOwnerIDsAreShownNowhere(t *testing.T) {
 	})
 }
 
-// One owner value reused over a Lock's retries lets a late rollback of one attempt delete the grant
-// of another.
+// If the attempts of a Lock shared one owner id, a late release of one attempt could delete the
+// grant of another.
 func TestEachAttemptHasAnOwnerIDOfItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -510,7 +508,7 @@ func TestEachAttemptHasAnOwnerIDOfItsOwn(t *testing.T) {
 	})
 }
 
-// The rollback of one attempt that is executed late deletes nothing that a later attempt was
+// If the release of one attempt is executed late, it deletes nothing that a later attempt was
 // granted.
 func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 	t.Parallel()
@@ -518,10 +516,10 @@ func TestLateRollbackTouchesNoLaterAttempt(t *testing.T) {
 		c := clustertest.New(3)
 		l := c.Locker(t)
 		c.Hold("a", 300*time.Millisecond, 0, 1)      // the first attempt gets one node of three
-		c.Masters[2].Slow(wire.Release, time.Second) // and its rollback there takes a while
+		c.Masters[2].Slow(wire.Release, time.Second) // and its release there takes a while
 		le := lockEverywhere(t, l, "a")
 		owner, granted := c.Masters[0].Owner("a"), []*clustertest.Master{}
-		for _, master := range c.Masters { // the last has it only if the rollback came first
+		for _, master := range c.Masters { // the last node has it only if the release came first
 			if owner != "" && master.Owner("a") == owner {
 				granted = append(granted, master)
 			}

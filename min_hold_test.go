@@ -12,7 +12,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A cron job that takes a moment does not run again on a machine whose schedule is a little behind.
+// A very short cron job does not run again on a machine whose schedule is a little late.
 func TestMinimumHoldLeavesTheLockInPlaceUntilThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -75,8 +75,8 @@ func TestMinimumHoldIsNotHandedOver(t *testing.T) {
 	})
 }
 
-// A release under a minimum hold shortens the lock's life, of which the waiters know only what
-// they were told before.
+// A release with a minimum hold shortens the lock's life. Waiters must be notified, because they
+// know only the earlier time.
 func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 	t.Parallel()
 	const hold = 2 * time.Second
@@ -115,8 +115,9 @@ func TestWaitersComeWhenAShortenedLockEnds(t *testing.T) {
 	}
 }
 
-// What the holder sent before its release, and comes after it, must not make the lock last longer:
-// a normal release has deleted the lock by then, but one under a minimum hold has left it in place.
+// Requests that the holder sent before its release, and that arrive after it, must not make the
+// lock last longer. A normal release has deleted the lock by then, but a release with a minimum
+// hold has left it in place.
 func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *testing.T) {
 	t.Parallel()
 	const hold = time.Second
@@ -193,7 +194,7 @@ func TestNothingOfTheHoldersProlongsALockThatWasReleasedUnderAMinimumHold(t *tes
 	}
 }
 
-// The label is what tells a human why the job does not run.
+// The label tells people why the job does not run.
 func TestAReleasedLockUnderAMinimumHoldKeepsItsLabel(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -207,7 +208,8 @@ func TestAReleasedLockUnderAMinimumHoldKeepsItsLabel(t *testing.T) {
 	})
 }
 
-// A node that could not be told when the lease ended is told what is left of the hold by then.
+// A node that could not be reached when the lease ended gets the rest of the hold when it answers
+// again.
 func TestALateReleaseDoesNotBeginTheMinimumHoldAgain(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string][2]func(c *clustertest.Cluster){

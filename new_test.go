@@ -12,8 +12,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// go-redis calls every client that asks sentinels by one name, and a cluster that a function finds
-// by none.
+// go-redis gives all clients that ask sentinels the same name, and no name to a cluster that a
+// function finds.
 func TestClientsThatDoNotTellWhatTheyLeadToAreSeveralNodes(t *testing.T) {
 	t.Parallel()
 	slots := func(context.Context) ([]redis.ClusterSlot, error) { return nil, nil }

@@ -18,7 +18,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// story returns the kinds of events so far, those of nodes left out.
+// story returns the kinds of events so far, without those of nodes.
 func story(r *recorder) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +101,7 @@ func TestObserverIsToldOfFailureAndLoss(t *testing.T) {
 	})
 }
 
-// A contextual is told the context as well.
+// A contextual is an observer that gets the context too.
 type contextual struct {
 	recorder
 	mu     sync.Mutex
@@ -148,8 +148,8 @@ func TestContextObserverIsToldTheContextOfTheCall(t *testing.T) {
 	})
 }
 
-// Nothing of a user's runs under a lock of the library: an observer may look at the lease that it
-// is told of.
+// No user code runs with a mutex of the library held: an observer may look at the lease of its
+// event.
 func TestObserverMayLookAtLeases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -174,9 +174,9 @@ func (o *looking) Observe(redlock.Event) {
 	_, _, _ = le.Err(), le.Until(), le.String()
 }
 
-// An observer that panics in the goroutine of a caller that recovers, as an HTTP server's does,
-// costs that call its lock and no other: the name can be locked again, and a lease that nobody got
-// is not renewed.
+// An observer may panic in the goroutine of a caller that recovers, as an HTTP server does. Then
+// only that call loses its lock: the name can be locked again, and a lease that nobody got is not
+// renewed.
 func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){

@@ -32,8 +32,8 @@ func wantOption(t *testing.T, err error, option, value string) {
 	}
 }
 
-// Zero tries, nil functions and zero TTLs are accepted in silence by others; here each bad option
-// is told.
+// Other libraries silently accept zero tries, nil functions and zero TTLs. Here each bad option is
+// an error.
 func TestNewNamesBadOptionAndValue(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -124,8 +124,8 @@ func TestNewRefusesBadNodes(t *testing.T) {
 	}
 }
 
-// A wrapper is what a program might make of a node to change what it does. It is no node: New would
-// pass by what it changes.
+// A wrapper is a type with which a program might try to change a node. It does not count as a node,
+// because New would bypass the changes.
 type wrapper struct{ pool.Node }
 
 func (wrapper) Addr() string { return "wrapper" }

@@ -18,8 +18,8 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// Of all goroutines that wait for one name, one contends on the servers. Handing over inside the
-// process costs no round trip.
+// Of all goroutines that wait for one name, only one contends on the servers. A hand-over inside
+// the process costs no round trip.
 func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestHandOverInsideAProcessCostsNoRoundTrip(t *testing.T) {
 	})
 }
 
-// The lease that was handed on is released for good: its Extend and Unlock touch nothing.
+// The lease whose lock was handed on is released: its Extend and Unlock change nothing.
 func TestFormerLeaseTouchesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,7 +82,7 @@ func TestFormerLeaseTouchesNothing(t *testing.T) {
 	})
 }
 
-// takeTurns takes the lock again and again, for so long each time, until the context ends.
+// takeTurns takes the lock again and again, each time for that long, until the context ends.
 func takeTurns(ctx context.Context, t *testing.T, l *redlock.Locker, hold time.Duration, turn func(*redlock.Lease)) {
 	t.Helper()
 	for {
@@ -96,7 +96,7 @@ func takeTurns(ctx context.Context, t *testing.T, l *redlock.Locker, hold time.D
 	}
 }
 
-// Goroutines of a process get the lock in the order they came, and equal turns.
+// Goroutines of a process get the lock in the order in which they came, and get equally many turns.
 func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestWaitersInAProcessHaveEqualTurns(t *testing.T) {
 	})
 }
 
-// A turn in one process is bounded: another gets in.
+// The turn of a process is bounded, so another process gets the lock.
 func TestTurnOfAProcessIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -181,8 +181,8 @@ func TestLocksUnderDifferentTermsAreNotHandedOver(t *testing.T) {
 	}
 }
 
-// The lease of one to whom the lock was handed ends with the deadline on the nodes, not a TTL after
-// the hand-over.
+// The lease of a goroutine to which the lock was handed ends at the deadline on the nodes, not a
+// TTL after the hand-over.
 func TestHandOverTakesOverTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -205,8 +205,7 @@ func TestHandOverTakesOverTheDeadline(t *testing.T) {
 	})
 }
 
-// The one to whom the lock was handed has it no longer than the process believes in it: what the
-// nodes still say to the one before counts.
+// If the nodes tell the previous holder that the lock is gone, the lease of the next holder ends.
 func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,7 +230,8 @@ func TestLossThatTheOneBeforeIsToldEndsTheLeaseOfTheNext(t *testing.T) {
 	})
 }
 
-// Also while the next one's tokens are being reserved, when neither has a lease.
+// The same happens while the tokens for the next holder are being reserved, when neither has a
+// lease.
 func TestLossThatIsToldDuringAHandOverEndsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestLossThatIsToldDuringAHandOverEndsIt(t *testing.T) {
 	})
 }
 
-// With less than half of the TTL left, and after a loss, the lock is taken anew.
+// With less than half of the TTL left, and after a loss, the lock is taken on the nodes again.
 func TestLockThatIsNearItsEndIsNotHandedOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -310,7 +310,7 @@ func TestLossWakesTheNextWaiter(t *testing.T) {
 	})
 }
 
-// A waiter whose context ends leaves without disturbing those behind it.
+// A waiter whose context ends leaves the queue, and those behind it are not affected.
 func TestWaiterThatLeavesDisturbsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -382,7 +382,7 @@ func TestThousandWaitersTakeLittle(t *testing.T) { //nolint:paralleltest // it m
 				t.Fatalf("a waiter: %v", err)
 			}
 		}
-		synctest.Wait() // the nodes have heard that nobody waits
+		synctest.Wait() // the nodes know that nobody waits
 		mustUnlock(t, le)
 		mustUnlock(t, mustTryLock(t, one, "a"))
 	})
@@ -408,8 +408,8 @@ func TestNamesAreForgotten(t *testing.T) { //nolint:paralleltest // it measures 
 	})
 }
 
-// A node that granted a higher token late keeps others out, but has not accepted the lease's:
-// another owner may have been given what it granted before, within a block that it would vouch for.
+// A node that granted a higher token late keeps others out, but has not accepted the lease's token:
+// it may have granted another owner a token within a block for which it would vouch.
 func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -432,7 +432,7 @@ func TestBlockOfTokensCountsOnlyNodesThatAcceptedTheTokenBefore(t *testing.T) {
 	})
 }
 
-// A waiter whose context ends while the lock is being handed to it gets in nobody's way: neither
+// A waiter whose context ends while the lock is being handed to it blocks nobody: neither side
 // waits for the other.
 func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 	t.Parallel()
@@ -440,7 +440,7 @@ func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 		c := clustertest.New(3)
 		clock := &tickingClock{}
 		l := c.Locker(t, redlock.WithClock(clock))
-		for step := range 8 { // whichever look at the clock it is that falls into the hand-over
+		for step := range 8 { // whichever reading of the clock happens during the hand-over
 			le := lockEverywhere(t, l, "a")
 			ctx, cancel := context.WithCancel(t.Context())
 			next := lockInBackground(ctx, l, "a")
@@ -473,8 +473,7 @@ func TestHandOverAtTheEndOfTheWait(t *testing.T) {
 	})
 }
 
-// A tickingClock is the system's clock and does something when it has been looked at a number of
-// times.
+// A tickingClock is the system's clock, and calls a function after a number of readings.
 type tickingClock struct {
 	wallClock
 	ticks sync.Mutex
@@ -482,7 +481,7 @@ type tickingClock struct {
 	do    func()
 }
 
-// at has f called at the look that comes after k others.
+// at sets f to be called at the reading after k others.
 func (c *tickingClock) at(k int, f func()) {
 	c.ticks.Lock()
 	defer c.ticks.Unlock()

@@ -2,5 +2,6 @@
 
 package redlock_test
 
-// raceDetector is true where everything is ten times slower and larger.
+// raceDetector is true in a binary with the race detector, which makes everything ten times slower
+// and larger.
 const raceDetector = true

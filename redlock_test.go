@@ -32,7 +32,7 @@ func TestLockExcludesAndUnlockFrees(t *testing.T) {
 	})
 }
 
-// The lease is non-nil exactly when the error is nil: others return (false, nil).
+// The lease is non-nil exactly when the error is nil. Other libraries return (false, nil).
 func TestLeaseExactlyWhenNoError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -55,8 +55,7 @@ func TestLeaseExactlyWhenNoError(t *testing.T) {
 	})
 }
 
-// A round trip is all that a free lock costs, with fencing and without: one request a node, in
-// parallel.
+// A free lock costs one round trip, with or without fencing: one request to each node, in parallel.
 func TestFreeLockTakesOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -99,8 +98,8 @@ func TestLockReturnsWhenTheQuorumHasAnswered(t *testing.T) {
 	})
 }
 
-// Lost is decided as soon as a quorum is impossible, not when a quorum is taken and not when all
-// have answered.
+// An attempt is over as soon as a quorum is impossible, not when a quorum has refused, and not when
+// all have answered.
 func TestTryLockReturnsWhenAQuorumIsImpossible(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -178,7 +177,7 @@ func TestTryLockDecidesWithoutWaitingWhereNodesRefuseTheConnection(t *testing.T)
 	})
 }
 
-// Others give up before a crashed holder's lock expires: their default patience is shorter than
+// Other libraries give up before a crashed holder's lock expires, because they wait for less than
 // their default TTL.
 func TestLockOutwaitsACrashedHolder(t *testing.T) {
 	t.Parallel()
@@ -285,7 +284,7 @@ func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
 	})
 }
 
-// after has f called after d, and returns what makes sure that it was.
+// after calls f after d, and returns a function that makes sure that f was called.
 func after(d time.Duration, f func()) func() {
 	timer := time.AfterFunc(d, f)
 	return func() { timer.Stop(); f() }
@@ -314,8 +313,8 @@ func TestEndedContextSendsNothing(t *testing.T) {
 	})
 }
 
-// The context of Lock bounds the wait alone: a helper that cancels it on return must leave its
-// caller a live lease.
+// The context of Lock bounds only the wait: a helper that cancels it when it returns leaves its
+// caller a valid lease.
 func TestContextOfLockBoundsTheWaitAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -347,7 +346,7 @@ func TestContextOfLockBoundsTheWaitAlone(t *testing.T) {
 	})
 }
 
-// Refusals for good end the wait at once.
+// Permanent refusals end the wait at once.
 func TestLockReturnsAtOnceWhereAMajorityRefusesForGood(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -357,7 +356,7 @@ func TestLockReturnsAtOnceWhereAMajorityRefusesForGood(t *testing.T) {
 		}
 		l := c.Locker(t)
 		var err error
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would wait for ever
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // it would wait forever
 		defer cancel()
 		if d := took(func() { _, err = l.Lock(ctx, "a") }); d > time.Second {
 			t.Errorf("Lock took %v", d)
@@ -398,13 +397,13 @@ func TestFailedNodesDoNotSpoilAQuorum(t *testing.T) {
 	})
 }
 
-// node-redlock hangs for ever on a 1-1 or 2-2 split.
+// node-redlock hangs forever on a 1-1 or 2-2 split.
 func TestEvenNumberOfNodesNeverHangsOnASplit(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{2, 4, 6} {
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(n)
-			// half of the nodes are nearer to the one, half to the other
+			// half of the nodes are nearer to one Locker, half to the other
 			for i, master := range c.Masters {
 				master.LatencyOf("one", time.Duration(1+i%2)*time.Millisecond)
 				master.LatencyOf("two", time.Duration(2-i%2)*time.Millisecond)
@@ -467,7 +466,7 @@ func TestKeyPrefixSeparatesLocks(t *testing.T) {
 	})
 }
 
-// A foreign program's plain lock on the same key excludes us, for as long as it says.
+// Another program's plain lock on the same key keeps this library out until it expires.
 func TestForeignOwnerExcludes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -537,7 +536,7 @@ func TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives(t *testing.T) {
 		wantOption(t, err, "WithoutFencing", "a")
 		mustUnlock(t, le)
 
-		// Those that were handed on inside the process are gone too.
+		// Locks that were handed on inside the process are gone too.
 		le = mustLock(t, l, "a")
 		next := lockInBackground(t.Context(), l, "a")
 		synctest.Wait()
@@ -545,7 +544,7 @@ func TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives(t *testing.T) {
 		mustUnlock(t, next.lease(t))
 		mustUnlock(t, mustLock(t, l, "a", plain))
 
-		// And those that were lost.
+		// So are lost ones.
 		le = mustLock(t, l, "a")
 		<-le.Done()
 		mustUnlock(t, mustLock(t, l, "a", plain))

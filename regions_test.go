@@ -18,7 +18,7 @@ var regions = [][]int{
 	{80, 80, 80, 80, 1},
 }
 
-// Reservations last until the request of a waiter that is far away can have come.
+// Reservations last long enough for the request of a distant waiter to arrive.
 func TestRegionsThatAreFarApartTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestRegionsThatAreFarApartTakeTurns(t *testing.T) {
 				c.Masters[i].LatencyOf(name, time.Duration(ms)*time.Millisecond)
 			}
 			l := c.LockerAs(t, name)
-			mustUnlock(t, mustLock(t, l, "b")) // which tells how far they are
+			mustUnlock(t, mustLock(t, l, "b")) // this measures how far they are
 			time.Sleep(time.Second)
 			lockers = append(lockers, l)
 		}

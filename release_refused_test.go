@@ -23,7 +23,7 @@ func lockMany(t *testing.T, l *redlock.Locker, count int) (leases []*redlock.Lea
 	return leases
 }
 
-// Somebody changes an ACL, and changes it back.
+// An administrator changes an ACL, and changes it back.
 func TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestAReleaseThatANodeRefusesIsSentAgainUntilTheNodeTakesIt(t *testing.T) {
 	})
 }
 
-// That a node refuses some keys, by their pattern, says nothing of the others.
+// If a node refuses some keys, by their pattern, that says nothing about other keys.
 func TestARefusalOfOneReleaseHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestARefusalOfOneReleaseHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// A node that is not to be had and one that refuses are two things to act on.
+// A node that cannot be reached and a node that refuses need different actions.
 func TestRefusedReleasesAreCountedApartFromThoseThatWereOwedTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

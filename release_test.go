@@ -24,7 +24,8 @@ func wantDrained(t *testing.T, l *redlock.Locker) {
 	}
 }
 
-// wantClean checks that of Lockers that are drained, and that no lock is left.
+// wantClean waits until the Lockers are drained, checks that they gave nothing up, and that no lock
+// is left.
 func wantClean(t *testing.T, c *clustertest.Cluster, lockers ...*redlock.Locker) {
 	t.Helper()
 	for _, l := range lockers {
@@ -33,14 +34,14 @@ func wantClean(t *testing.T, c *clustertest.Cluster, lockers ...*redlock.Locker)
 	c.WantNoLocks(t)
 }
 
-// executed is how many requests of that verb a master has carried out.
+// executed returns how many requests of that verb a master has carried out.
 func executed(m *clustertest.Master, v wire.Verb) int {
 	synctest.Wait()
 	return m.Requests(v)
 }
 
-// redsync's FailFast leaves the slow node's key behind after Unlock, ten times of ten, and again on
-// rollback.
+// With FailFast redsync always left the slow node's key behind after Unlock, and after a failed
+// attempt.
 func TestGrantsThatComeLateAreReleased(t *testing.T) {
 	t.Parallel()
 	for what, run := range map[string]func(*testing.T, *clustertest.Cluster, *redlock.Locker){
@@ -89,15 +90,14 @@ func TestGrantThatComesLateBelongsToTheLease(t *testing.T) {
 		le := lockEverywhere(t, c.Locker(t), "a")
 		time.Sleep(time.Second)
 		c.Delete("a", 0, 1)
-		// on the one left of the quorum and the two that came late
+		// on the last node of the quorum and the two that came late
 		mustExtend(t, le)
 		mustUnlock(t, le)
 		c.WantNoLocks(t)
 	})
 }
 
-// A reply that is lost leaves the outcome unknown: perhaps granted. It is released, and never
-// counted.
+// If a reply is lost, the lock may have been granted. It is released, and never counted.
 func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestLostReplyIsNoGrantAndIsReleased(t *testing.T) {
 	})
 }
 
-// A release must not overtake its own acquire: on a pool of connections it can.
+// A release must not overtake its own acquire, which can happen on a pool of connections.
 func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -133,8 +133,8 @@ func TestReleaseWaitsForItsOwnAcquire(t *testing.T) {
 	})
 }
 
-// A lost packet is sent again by the kernel after the caller has given the request up, while a
-// release goes through on another connection.
+// The kernel sends a lost packet again after the caller has given the request up, while a release
+// arrives on another connection.
 func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, late := range []time.Duration{55 * time.Millisecond, 75 * time.Millisecond, 95 * time.Millisecond} {
@@ -142,7 +142,7 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 			c := clustertest.New(3)
 			c.Latency(time.Millisecond)
 			l := c.Locker(t, redlock.WithNodeTimeout(50*time.Millisecond), redlock.WithTTL(time.Hour))
-			c.Masters[2].Slow(wire.Acquire, 2*late) // there and back
+			c.Masters[2].Slow(wire.Acquire, 2*late) // for both directions
 			mustUnlock(t, mustLock(t, l, "a"))
 			mustClose(t, l)
 			time.Sleep(time.Second)
@@ -154,8 +154,8 @@ func TestAcquireThatArrivesAfterItsReleaseLeavesNothing(t *testing.T) {
 	}
 }
 
-// A renewal has won the node back meanwhile: the first release finds that lock, and says nothing of
-// the acquire.
+// Meanwhile a renewal has won the node back. The first release finds that lock, so its answer says
+// nothing about the acquire.
 func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -179,7 +179,7 @@ func TestAcquireThatArrivesAfterTheReleaseOfARejoinedNodeLeavesNothing(t *testin
 	})
 }
 
-// A long timeout of one lock does not hold up the second release of another's.
+// A long timeout of one lock does not delay the second release of another lock.
 func TestSecondReleasesDoNotWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,8 +231,8 @@ func TestReleasesOwedToAFrozenNodeAreSentAfterTheThaw(t *testing.T) {
 	}
 }
 
-// The thawed node executes a release before the acquire that it belongs to, and says that there is
-// nothing to release.
+// The thawed node executes a release before its acquire, and answers that there is nothing to
+// release.
 func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -247,8 +247,8 @@ func TestReleaseIsSentAgainWhereItMayHaveOvertakenItsAcquire(t *testing.T) {
 	})
 }
 
-// What was in the socket of a node that stayed frozen for longer than the TTL lasts for a TTL after
-// the thaw at most.
+// An acquire in the socket of a node that stays frozen for longer than the TTL leaves a lock for at
+// most a TTL after the thaw.
 func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -257,14 +257,15 @@ func TestKeysOnANodeFrozenForLongExpireByThemselves(t *testing.T) {
 		c.Freeze(0)
 		mustUnlock(t, lockEverywhere(t, l, "a"))
 		time.Sleep(time.Hour)
-		wantDrained(t, l) // nothing is pending for ever
+		wantDrained(t, l) // nothing stays pending forever
 		c.Masters[0].ThawReversed()
 		time.Sleep(redlock.DefaultTTL)
 		c.WantNoLocks(t)
 	})
 }
 
-// What one node does not do costs the others nothing, and its backlog is bounded in time and space.
+// A node that does not answer does not slow the others, and its backlog is bounded in time and
+// space.
 func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 	t.Parallel()
 	for what, fault := range map[string]func(*clustertest.Cluster){
@@ -299,7 +300,7 @@ func TestFrozenNodeCostsNothingFromTheFirstOperationOn(t *testing.T) {
 	}
 }
 
-// The same with many callers: what waits for the frozen node blocks none of them.
+// The same holds for many callers: requests that wait for the frozen node block none of them.
 func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -321,8 +322,8 @@ func TestFrozenNodeCostsManyCallersNothing(t *testing.T) {
 		part.Latency(time.Millisecond)
 		healthy, frozen := whole.Locker(t), part.Locker(t)
 		part.Freeze(0)
-		// How many requests share a trip is up to the scheduler, so to what else the machine does:
-		// by turns, and in sum.
+		// The scheduler, and the machine's other work, decide how many requests share a round trip.
+		// So the test measures by turns, and compares sums.
 		var with, without time.Duration
 		for range 5 {
 			without += run(healthy)
@@ -394,8 +395,8 @@ func TestNothingIsLeftAfterAnyMixtureOfFaults(t *testing.T) {
 	}
 }
 
-// Background work is bounded for each node: beyond it the node gets no new locks, and releases are
-// dropped and counted.
+// Background work is bounded for each node. Beyond the bound the node gets no new locks, and
+// releases are dropped and counted.
 func TestTooManyPendingReleasesMakeANodeUnavailableAndAreCounted(t *testing.T) {
 	t.Parallel()
 	if raceDetector {
@@ -450,7 +451,7 @@ func inBatches(n int, f func(int)) {
 	}
 }
 
-// An awayNode takes requests and, while it is silent, never says what became of them.
+// An awayNode accepts requests and, while it is silent, never answers them.
 type awayNode struct {
 	*yesNode
 	silent   atomic.Bool

@@ -41,8 +41,8 @@ func TestRenewalBeginsAtAThirdOfTheTTL(t *testing.T) {
 	}
 }
 
-// However short the TTL and the node timeout are, a lease that is renewed lives, and its renewals
-// keep to a pace.
+// However short the TTL and the node timeout are, a renewed lease lasts, and its renewals do not
+// come too often.
 func TestRenewalKeepsShortLeases(t *testing.T) {
 	t.Parallel()
 	for _, ttl := range []time.Duration{4 * time.Millisecond, 10 * time.Millisecond, 30 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, time.Second} {
@@ -160,7 +160,7 @@ func TestNoRenewalStartsAfterTheMaximumHold(t *testing.T) {
 	})
 }
 
-// Watchdogs outlive unlock elsewhere, or extend for ever.
+// In other libraries watchdogs go on after Unlock, or extend forever.
 func TestEndedLeaseIsNotRenewed(t *testing.T) {
 	t.Parallel()
 	for what, end := range map[string]func(*testing.T, *clustertest.Cluster, *redlock.Locker, *redlock.Lease){
@@ -205,7 +205,7 @@ func TestEndedLeaseIsNotRenewed(t *testing.T) {
 	}
 }
 
-// The renewal does not stop because the context that the lock was taken with has.
+// Renewal goes on when the context that the lock was taken with ends.
 func TestRenewalOutlivesTheContextOfLock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +224,8 @@ func TestRenewalOutlivesTheContextOfLock(t *testing.T) {
 	})
 }
 
-// A leader keeps its lease through a rolling restart of all its masters, each coming back empty.
+// A leader keeps its lease through a rolling restart of all its masters, each of which comes back
+// empty.
 func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -242,7 +243,7 @@ func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 				if master.Owner("a") != owner {
 					t.Errorf("restart %d: the lease does not stand on node %d", i, j)
 				}
-				// or above, by the clock of a node that has lost its register
+				// or above, because of the clock of a node that has lost its register
 				want := fmt.Sprint(le.Fence())
 				if got := master.Fence("a"); got < want || j > i && got != want {
 					t.Errorf("restart %d: the register of node %d is %s, the token %d", i, j, master.Fence("a"), le.Fence())
@@ -258,7 +259,7 @@ func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {
 	})
 }
 
-// Winning back is not taking away: a node that gave the lock to another meanwhile keeps it.
+// Winning a node back does not take the lock from another owner that has got it there meanwhile.
 func TestRenewalDoesNotTakeNodesFromAnotherOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -274,7 +275,7 @@ func TestRenewalDoesNotTakeNodesFromAnotherOwner(t *testing.T) {
 	})
 }
 
-// A step of the time of day hurries renewals; it does not make them spin.
+// A step of the time of day makes renewals run early, but not again and again.
 func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 	t.Parallel()
 	for _, step := range []time.Duration{5 * time.Second, -5 * time.Second, -time.Hour} {
@@ -284,7 +285,7 @@ func TestRenewalSurvivesAStepOfTheTimeOfDay(t *testing.T) {
 			l := c.Locker(t, redlock.WithClock(clock), redlock.WithRenewal(redlock.Forever))
 			le := mustLock(t, l, "a")
 			clock.step(step)
-			mustUnlock(t, mustLock(t, l, "b")) // which has the renewer look at its appointments
+			mustUnlock(t, mustLock(t, l, "b")) // this makes the schedule look at its tasks
 			time.Sleep(time.Minute)
 			if le.Err() != nil {
 				t.Errorf("step %v: the lease: %v", step, le.Err())

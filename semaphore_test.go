@@ -26,7 +26,7 @@ func mustAcquire(t *testing.T, s *redlock.Semaphore) *redlock.Lease {
 	return le
 }
 
-// slotKeys are the lock keys of a semaphore's slots.
+// slotKeys returns the lock keys of a semaphore's slots.
 func slotKeys(t *testing.T, name string, permits int) (locks []string) {
 	t.Helper()
 	slots, err := wire.SlotKeys("", name, permits)
@@ -187,7 +187,7 @@ func TestAPermitIsExtendedRenewedAndLostAsALockIs(t *testing.T) {
 	})
 }
 
-// Two attempts that meet: nodes grant each of them the first free slot, in different orders.
+// Two attempts at the same time: nodes grant each of them the first free slot, in different orders.
 func TestStrayGrantsOfOtherSlotsAreGivenBack(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -226,7 +226,7 @@ func TestStrayGrantsOfOtherSlotsAreGivenBack(t *testing.T) {
 	})
 }
 
-// Nodes whose answers are lost, or come late, may have granted any slot.
+// Nodes whose answers are lost or late may have granted any slot.
 func TestAnUnansweredRequestForAnySlotLeavesNothing(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -470,7 +470,7 @@ func TestProcessesTakeTurnsAtASemaphore(t *testing.T) {
 	})
 }
 
-// The one of a process that contends is not overtaken by those behind it.
+// The goroutine that contends for its process is not overtaken by those behind it.
 func TestTheTurnsOfAProcessAreEvenBesideOthers(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, c *clustertest.Cluster) {

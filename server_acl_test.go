@@ -59,8 +59,8 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 		}
 		waiting <- err
 	}()
-	// Until the release has somebody to tell. A majority of refusals decides an attempt, so that it
-	// need not reach the third node.
+	// Wait until the release has a waiter to notify. A majority of refusals decides an attempt, so
+	// it need not reach the third node.
 	for queues := 0; queues < 2; {
 		queues = 0
 		for _, c := range admins {
@@ -88,7 +88,7 @@ func TestTheHandbooksUserMayDoAllThatLocksNeed(t *testing.T) {
 	}
 }
 
-// A script that the server stops half way, for a command that the user may not give, leaves no lock
+// If the server stops a script half way, because the user may not use a command, no lock is left
 // behind.
 func TestAcquireThatFailsHalfWayLeavesNothing(t *testing.T) {
 	t.Parallel()
@@ -119,8 +119,8 @@ func TestAcquireThatFailsHalfWayLeavesNothing(t *testing.T) {
 	}
 }
 
-// A server applies a new list of users in one step: nobody is refused in passing, so that Lock may
-// take such a refusal at its word.
+// A server applies a new list of users in one step. No request is refused in between, so Lock may
+// treat such a refusal as permanent.
 func TestALockIsNotRefusedWhileUsersAreLoadedAnew(t *testing.T) {
 	t.Parallel()
 	file := t.TempDir() + "/users.acl"

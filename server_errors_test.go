@@ -18,13 +18,13 @@ func (f failing) Observe(e redlock.Event) {
 	if e, ok := e.(redlock.AttemptEvent); ok && e.Err != nil {
 		select {
 		case f <- e.Err:
-		default: // nobody waits for it any more
+		default: // the test no longer waits for it
 		}
 	}
 }
 
-// lockThrough has a Lock wait on masters that are at fault, mends them once it has failed for want
-// of that text, and returns what became of it.
+// lockThrough calls Lock on faulty masters, repairs the masters after an attempt has failed with
+// that text, and returns the result of the Lock.
 func lockThrough(t *testing.T, addrs []string, text string, mend func()) error {
 	t.Helper()
 	failed := make(failing)
@@ -74,14 +74,14 @@ func TestAWaitingLockOutlivesAScriptOfSomebodyElses(t *testing.T) {
 	}
 }
 
-// A server of a cluster has the connections of the others to make room for, and words of its own
-// where there is none left. It hangs up after them, so that they may get lost.
+// A server of a cluster also has the connections of the other servers, and a different error if
+// there is no room left. It hangs up after the error, which may therefore get lost.
 func TestAWaitingLockOutlivesFullClusterNodes(t *testing.T) {
 	t.Parallel()
 	addrs := servers(t, 3, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no", "--maxclients", "5").Addrs()
 	set(t, addrs, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
 	for _, a := range addrs {
-		for order(t, a, "SET", "x", "y") != "+OK" { // it takes a moment until it serves them
+		for order(t, a, "SET", "x", "y") != "+OK" { // it takes a moment until it serves the slots
 			if t.Context().Err() != nil {
 				t.Fatal("the cluster does not come up")
 			}

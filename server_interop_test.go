@@ -12,7 +12,7 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// A foreignLock does what redlock-py does, with its very commands.
+// A foreignLock sends the same commands as redlock-py.
 type foreignLock struct {
 	servers []net.Conn
 	value   string
@@ -81,7 +81,7 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatalf("after its release TryLock says %v", err)
 	}
-	// our lock is on two already, and may be on its way to the third
+	// this library's lock is on two already, and may be on its way to the third
 	granted := foreign.lock(t, name, ttl)
 	if granted > 1 {
 		t.Errorf("the foreign lock was granted by %d masters while ours is held", granted)
@@ -97,7 +97,7 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 		t.Errorf("after our release the foreign lock was granted by %d masters", n)
 	}
 
-	// It expires, and the waiter gets it.
+	// The foreign lock expires, and the waiter gets it.
 	next, err := locks.Lock(t.Context(), name, redlock.WithWait(10*time.Second))
 	if err != nil {
 		t.Fatalf("after its end Lock says %v", err)
@@ -110,8 +110,8 @@ func TestAProgramInAnotherLanguageAndThisOneExcludeEachOther(t *testing.T) {
 	}
 }
 
-// The users of node-redlock and others in the style of the first implementation lock with one
-// argument order, those of redis-py with another; values may be anything.
+// node-redlock, and others like the first implementation, send the arguments in one order, redis-py
+// in another. Values may be anything.
 func TestAnyForeignValueExcludesUs(t *testing.T) {
 	t.Parallel()
 	addrs := servers(t, 1).Addrs()

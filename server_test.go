@@ -26,7 +26,7 @@ func servers(t *testing.T, n int, args ...string) *redisserver.Servers {
 	return servertest.Start(t, n, args...)
 }
 
-// dialed makes a Locker of real masters, whose node timeout is generous.
+// dialed makes a Locker of real masters, with a generous node timeout.
 func dialed(t *testing.T, addrs []string, opts ...redlock.Option) *redlock.Locker {
 	t.Helper()
 	locks, err := redlock.New(dial(t, addrs), append(with(redlock.WithNodeTimeout(generous)), opts...)...)
@@ -61,7 +61,7 @@ func connect(t *testing.T, addr string) net.Conn {
 	return c
 }
 
-// command sends one and returns the first line of the answer.
+// command sends a command and returns the first line of the answer.
 func command(t *testing.T, c net.Conn, words ...string) string {
 	t.Helper()
 	var b strings.Builder
@@ -124,15 +124,15 @@ func silentServers(t *testing.T, n int) (addrs []string) {
 	return addrs
 }
 
-// generous is a node timeout that a busy machine keeps to.
+// generous is a node timeout that is long enough for a busy machine.
 const generous = 2 * time.Second
 
-// patient is far more than any of these tests needs, and far less than the defaults of a go-redis
-// client cost: 5s to read, three more tries.
+// patient is far longer than any of these tests needs, and far shorter than what the defaults of a
+// go-redis client cost: 5s to read, and three more tries.
 const patient = 4 * time.Second
 
-// Timeouts by context do not bound the I/O of a go-redis client by default, and its retries and
-// dials take seconds. Neither reaches a lock, whichever way the client was made.
+// By default a context's timeout does not bound the I/O of a go-redis client, and its retries and
+// dials take seconds. Neither affects a lock, whichever way the client was made.
 func TestSilentServersCostALockNothingWhateverTheClient(t *testing.T) {
 	t.Parallel()
 	addrs := append(servers(t, 3).Addrs(), silentServers(t, 2)...)
@@ -183,7 +183,7 @@ func TestSilentMajorityIsToldSoonWhateverTheClient(t *testing.T) {
 	}
 }
 
-// The properties that rest on the scripts hold on real servers too.
+// The properties that depend on the scripts hold on real servers too.
 func TestRealServersLockExtendReleaseAndPassOn(t *testing.T) {
 	t.Parallel()
 	s := servers(t, 5)
@@ -198,7 +198,7 @@ func TestRealServersLockExtendReleaseAndPassOn(t *testing.T) {
 	}
 	mustExtend(t, le)
 	last := le.Fence()
-	for range 20 { // in turn, each waiting for the other
+	for range 20 { // by turns, each waiting for the other
 		waiting := lockInBackground(t.Context(), other, "a")
 		mustUnlock(t, le)
 		r := <-waiting

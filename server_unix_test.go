@@ -17,8 +17,8 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// A server that is stopped keeps its connections and answers nothing, as one does that swaps or
-// whose disk hangs.
+// A stopped server keeps its connections and does not answer, like a server that swaps or whose
+// disk hangs.
 func TestStoppedServersCostNothingAndAreCleanedUp(t *testing.T) {
 	t.Parallel()
 	s := servers(t, 5)
@@ -58,8 +58,8 @@ func TestStoppedServersCostNothingAndAreCleanedUp(t *testing.T) {
 	}
 }
 
-// With clocks in agreement no register needs a repair: a lock is one request to each server, and so
-// is its release. What is counted is what the servers saw.
+// If clocks agree, no register needs a repair: a lock is one request to each server, and so is its
+// release. The test counts the requests that the servers saw.
 func TestUncontendedFencedLocksTakeOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	const names, each = 10, 100
@@ -75,7 +75,7 @@ func TestUncontendedFencedLocksTakeOneRoundTrip(t *testing.T) {
 			mustUnlock(t, le)
 		}
 	}
-	pass(1) // registers are made, scripts learnt
+	pass(1) // makes the registers, loads the scripts
 	var clients []*redis.Client
 	for _, addr := range s.Addrs() {
 		c := redis.NewClient(&redis.Options{Addr: addr, DisableIdentity: true})
@@ -123,7 +123,7 @@ func settle(t *testing.T, l *redlock.Locker) {
 	}
 }
 
-// number finds a number in what a server tells of itself.
+// number finds a number in a server's INFO.
 func number(info, pattern string) int {
 	m := regexp.MustCompile(pattern).FindStringSubmatch(info)
 	if m == nil {
@@ -133,8 +133,7 @@ func number(info, pattern string) int {
 	return n
 }
 
-// Each lease is compared with a bare timer that was set for the same moment: a busy machine is late
-// with both.
+// Each lease is compared with a plain timer for the same moment: on a busy machine both are late.
 func TestFrozenServersEndALeaseNoLaterThanATimer(t *testing.T) {
 	t.Parallel()
 	const leases, allowed = 25, 20 * time.Millisecond

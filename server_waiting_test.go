@@ -12,7 +12,8 @@ import (
 	"github.com/go-redlock/redlock"
 )
 
-// waitFor has another process wait for the lock, and returns once each master has its subscription.
+// waitFor makes another process wait for the lock, and returns when each master has its
+// subscription.
 func waitFor(t *testing.T, addrs []string, name string) waiter {
 	t.Helper()
 	other := dialed(t, addrs)
@@ -39,8 +40,8 @@ func until(t *testing.T, addr, want string, words ...string) {
 	}
 }
 
-// A waiter whose subscriptions are cut subscribes again, and is told: it has no need to wait until
-// it would ask again by itself.
+// A waiter whose subscriptions break subscribes again, and is notified before it would ask again by
+// itself.
 func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 	t.Parallel()
 	addrs := servers(t, 3).Addrs()
@@ -63,8 +64,8 @@ func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 	mustUnlock(t, r.lease)
 }
 
-// Masters whose data is deleted know neither the holder nor the waiter: the one learns it, and the
-// other asks by itself.
+// Masters whose data is deleted know neither the holder nor the waiter. The holder notices that,
+// and the waiter asks by itself.
 func TestFlushedMastersEndTheLeaseAndTheWait(t *testing.T) {
 	t.Parallel()
 	addrs := servers(t, 3).Addrs()

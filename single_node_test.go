@@ -18,14 +18,14 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// To wake a goroutine that asks the node, and to be woken by it, can take longer than the node
-// does.
+// Waking a goroutine that asks the node, and being woken by it, can take longer than the node's
+// work.
 func TestTheOnlyCallerOfASingleNodeMakesTheRoundTripItself(t *testing.T) {
 	t.Parallel()
 	for nodes, itself := range map[int]bool{1: true, 2: false, 3: false} {
 		synctest.Test(t, func(t *testing.T) {
 			c := clustertest.New(nodes)
-			by := make(map[wire.Verb]string) // the stack of the latest that was told of an answer
+			by := make(map[wire.Verb]string) // the stack at the latest answer
 			var mu sync.Mutex
 			l := c.Locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
 				if e, ok := e.(redlock.NodeEvent); ok {
@@ -60,8 +60,8 @@ func singleNode(t *testing.T, opts ...redlock.Option) (*clustertest.Cluster, *re
 	return c, l
 }
 
-// A caller that makes the round trip itself hears nothing else meanwhile. That must not show, but
-// where a context is cancelled just when the node falls silent.
+// A caller that makes the round trip itself notices nothing else meanwhile. That must make no
+// difference, except if a context is cancelled just when the node becomes silent.
 func TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 	t.Parallel()
 	soon := errors.New("soon")
@@ -125,7 +125,7 @@ func TestASilentSingleNodeKeepsNobodyLongerThanItsTimeout(t *testing.T) {
 	}
 }
 
-// What has been cancelled is not had, though the node grants it.
+// A cancelled call does not get the lock, even if the node grants it.
 func TestACancellationIsHeardOnceTheSingleNodeHasAnswered(t *testing.T) {
 	t.Parallel()
 	for name, lock := range map[string]func(context.Context, *redlock.Locker) error{
@@ -143,7 +143,7 @@ func TestACancellationIsHeardOnceTheSingleNodeHasAnswered(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, l := singleNode(t)
 				c.Latency(60 * time.Millisecond)
-				for range 10 { // of two things that can be heard, either may be heard first
+				for range 10 { // if two channels are ready, either may be chosen
 					ctx, cancel := context.WithCancel(t.Context())
 					time.AfterFunc(5*time.Millisecond, cancel)
 					var err error
@@ -159,8 +159,8 @@ func TestACancellationIsHeardOnceTheSingleNodeHasAnswered(t *testing.T) {
 	}
 }
 
-// A reluctant node takes its time for some round trips: to connect, as long as it is given, or for
-// a function of the user's, which takes its own.
+// A reluctant node is slow in some round trips: it connects for as long as it is given, or it calls
+// a function of the user's that is slow.
 type reluctant struct {
 	wire.Node
 	prompt bool
@@ -254,7 +254,7 @@ func TestUnlockOverASilentSingleNodeTakesItsTimeout(t *testing.T) {
 	})
 }
 
-// The caller's own round trip is one of the four there may be, and may be the last of them.
+// The caller's own round trip is one of the four that there may be, and may be the last of them.
 func TestRequestsBehindAnInlineRoundTripGoOnAfterIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -286,7 +286,7 @@ func TestRequestsBehindAnInlineRoundTripGoOnAfterIt(t *testing.T) {
 	})
 }
 
-// The caller is told of the node's answers where it makes the round trip itself.
+// An observer is called for the node's answers even if the caller makes the round trip itself.
 func TestObserverThatPanicsInAnInlineRoundTripStopsNobodyElse(t *testing.T) {
 	t.Parallel()
 	for _, at := range []wire.Verb{wire.Acquire, wire.Release} {

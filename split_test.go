@@ -19,7 +19,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// apart makes Lockers of which each has other nodes nearby, and observes them.
+// apart makes Lockers, each near to other nodes, and observes them.
 func apart(t *testing.T, c *clustertest.Cluster, count int) (lockers []*redlock.Locker, seen []*recorder) {
 	t.Helper()
 	for k := range count {
@@ -37,9 +37,9 @@ func apart(t *testing.T, c *clustertest.Cluster, count int) (lockers []*redlock.
 	return lockers, seen
 }
 
-// race has all Lockers try the lock at the same time. It returns the leases, how many were told
-// neither that they have it nor that it is held, and how long each call took. A call that is told
-// that the lock is held must have seen it held by a majority.
+// race makes all Lockers try the lock at the same time. It returns the leases, the number of calls
+// that neither got the lock nor found it held, and how long each call took. A call that found the
+// lock held must have seen that from a majority.
 func race(t *testing.T, lockers []*redlock.Locker, name string) (won []*redlock.Lease, unsure int, times []time.Duration) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -69,7 +69,8 @@ func race(t *testing.T, lockers []*redlock.Locker, name string) (won []*redlock.
 	return won, unsure, times
 }
 
-// mustHaveOneWinner has them race. One must win, and all others be told that the lock is held.
+// mustHaveOneWinner lets them race. One must win, and all others must be told that the lock is
+// held.
 func mustHaveOneWinner(t *testing.T, lockers []*redlock.Locker, name string) {
 	t.Helper()
 	won, unsure, _ := race(t, lockers, name)
@@ -79,8 +80,8 @@ func mustHaveOneWinner(t *testing.T, lockers []*redlock.Locker, name string) {
 	mustUnlock(t, won[0])
 }
 
-// Simultaneous callers may split the nodes between them so that none has a quorum. A cron job must
-// run once then, and not zero times.
+// Simultaneous callers may split the nodes between them, so that none has a quorum. Then a cron job
+// must still run once, and not zero times.
 func TestTryLockDoesNotGiveUpOnASplitVote(t *testing.T) {
 	t.Parallel()
 	for _, callers := range []int{2, 3, 5} {
@@ -109,7 +110,7 @@ func TestOneOfAHundredSimultaneousTryLocksWins(t *testing.T) {
 		}
 		for i := range n {
 			mustHaveOneWinner(t, lockers, fmt.Sprint("a", i%4))
-			time.Sleep(time.Second) // for what is cleaned up in the background
+			time.Sleep(time.Second) // until the cleanup in the background is over
 		}
 	})
 }
@@ -167,8 +168,8 @@ func TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway(t *testing.T) {
 	}
 }
 
-// The first asks the others' nodes again under the same owner id, and so loses to nobody what it
-// has.
+// The first attempt asks the others' nodes again under the same owner id, so it keeps the nodes
+// that it has.
 func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	t.Parallel()
 	const callers, races = 3, 20
@@ -192,8 +193,8 @@ func TestTheFirstOfASplitVoteKeepsWhatItHas(t *testing.T) {
 	}
 }
 
-// While a majority is the attempt's own, and its registers are being made equal, what another has
-// does not matter.
+// While an attempt has a majority and its registers are being made equal, another attempt's nodes
+// do not matter.
 func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	t.Parallel()
 	for range 10 { // the fingerprints say which comes first
@@ -217,7 +218,7 @@ func TestAnAttemptThatHasAMajorityGivesWayToNobody(t *testing.T) {
 	}
 }
 
-// warmUp has Lockers get to know the round trips, and which nodes are silent.
+// warmUp lets Lockers measure the round trips and notice silent nodes.
 func warmUp(t *testing.T, lockers ...*redlock.Locker) {
 	t.Helper()
 	for _, l := range lockers {
@@ -226,8 +227,8 @@ func warmUp(t *testing.T, lockers ...*redlock.Locker) {
 	time.Sleep(time.Second)
 }
 
-// splitForGood keeps the Locker from a majority: of its three nodes one is away, and one has what a
-// crashed process has left, which comes after every other owner.
+// splitForGood keeps the Locker from a majority: of its three nodes one is away, and one has a lock
+// that a crashed process has left, whose owner comes after every other one.
 func splitForGood(t *testing.T, c *clustertest.Cluster, l *redlock.Locker) {
 	t.Helper()
 	warmUp(t, l)
@@ -235,7 +236,8 @@ func splitForGood(t *testing.T, c *clustertest.Cluster, l *redlock.Locker) {
 	c.Refuse(2)
 }
 
-// What a crashed process has left keeps all from a majority, so that the first insists to no avail.
+// A lock that a crashed process has left keeps all from a majority, so the first attempt asks again
+// in vain.
 func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 	t.Parallel()
 	const timeout = 20 * time.Millisecond
@@ -247,7 +249,7 @@ func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 			splitForGood(t, c, l)
 			var err error
 			d := took(func() { _, err = l.TryLock(t.Context(), "a") })
-			// the last attempt begins within three, and insists until five are over
+			// the last attempt begins within three, and asks again until five are over
 			if d > 5*timeout+3*timeout/5 || d < timeout || !errors.Is(err, redlock.ErrNoQuorum) {
 				t.Errorf("TryLock took %v: %v", d, err)
 			}
@@ -255,8 +257,8 @@ func TestTryLockGivesUpAVoteThatStaysSplitWithinSixNodeTimeouts(t *testing.T) {
 	}
 }
 
-// However often the first of a split vote has asked in vain, it asks again a quarter of a node
-// timeout later: it has to find the moment when another has given way.
+// After each vain round the first of a split vote asks again within a quarter of a node timeout: it
+// must not miss the moment when another gives up its nodes.
 func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -270,7 +272,7 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Fatalf("TryLock: %v", err)
 		}
-		var asked time.Duration // for how long the attempts went on
+		var asked time.Duration // how long the attempts went on
 		for _, a := range eventsOf[redlock.AttemptEvent](seen)[1:] {
 			asked += a.Took
 		}
@@ -281,7 +283,7 @@ func TestTheFirstOfASplitVoteAsksAgainWithinAQuarterOfTheNodeTimeout(t *testing.
 	})
 }
 
-// last is an owner that all others come before: see split.go.
+// last is an owner that comes after all others: see split.go.
 func last() string {
 	for i := 0; ; i++ {
 		if o := fmt.Sprintf("%032x", i); sha1.Sum([]byte(o))[0] == 0xff { //nolint:gosec // Redis's own fingerprint
@@ -290,9 +292,9 @@ func last() string {
 	}
 }
 
-// A node is asked again under an owner id only if it has refused that before: one that granted the
-// lock and has lost it since would carry the request out twice. If nobody else has any, the attempt
-// does not wait for silent nodes either.
+// A node is asked again under an owner id only if it has refused that before: a node that granted
+// the lock and has lost it since would carry the request out twice. If no other attempt has a node,
+// the attempt does not wait for silent nodes either.
 func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,7 +316,7 @@ func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 					time.Sleep(time.Until(deadline))
 					return wire.Reply{Verdict: wire.Unavailable, Err: errTimeout}
 				}
-				time.Sleep(time.Millisecond) // else nobody needs to ask the silent ones
+				time.Sleep(time.Millisecond) // otherwise nobody needs to ask the silent nodes
 				mu.Lock()
 				defer mu.Unlock()
 				if r.Verb == wire.Repair && len(granted) == 3 { // of the first attempt
@@ -353,9 +355,9 @@ func TestANodeThatHadTheLockIsNotAskedAgain(t *testing.T) {
 	})
 }
 
-// Where votes were split the nodes' queues differ: that of a node that granted the lock lacks the
-// one who gave it up. They must come to agree again, or every release would split the next votes;
-// with a minority away all nodes that answer are needed.
+// After a split vote the nodes' queues differ: a node that granted the lock to an attempt does not
+// have its waiter in the queue. The queues must become equal again, or every release would split
+// the next vote; with a minority away, all nodes that answer are needed.
 func TestAfterASplitVoteTheNodesQueuesComeToAgree(t *testing.T) {
 	t.Parallel()
 	const processes, goroutines, length = 3, 2, 2 * time.Second

@@ -16,7 +16,7 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A far node knows how far away it is, and may have no connection yet.
+// A far node reports how far away it is, and may have no connection yet.
 type far struct {
 	wire.Node
 	asked atomic.Int64
@@ -76,7 +76,7 @@ func TestDefaultNodeTimeoutFollowsTheFarthestNode(t *testing.T) {
 	for name, c := range map[string]struct {
 		ttl   time.Duration
 		trips []time.Duration
-		least time.Duration // for which a silent majority is awaited
+		least time.Duration // how long a call waits for a silent majority
 		most  time.Duration
 		opts  []redlock.Option
 	}{
@@ -106,13 +106,13 @@ func TestDefaultNodeTimeoutFollowsTheFarthestNode(t *testing.T) {
 				}
 				cluster.Thaw(0, 1)
 				mustClose(t, l)
-				time.Sleep(time.Second) // what is on its way arrives
+				time.Sleep(time.Second) // requests under way arrive
 			})
 		})
 	}
 }
 
-// A node whose round trip has grown beyond the node timeout is not lost for good.
+// A node whose round trip has grown beyond the node timeout is not lost permanently.
 func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestANodeThatHasMovedAwayIsHeardAgain(t *testing.T) {
 		synctest.Wait()
 		c.Refuse(0)
 		c.Masters[1].Latency(70 * time.Millisecond)
-		// which its next connection tells
+		// the next connection shows that
 		all[1].with(func() { all[1].trip = 70 * time.Millisecond })
 		if _, err := l.TryLock(t.Context(), "a"); !errors.Is(err, redlock.ErrNoQuorum) {
 			t.Errorf("TryLock within 50 ms: %v", err)
@@ -166,8 +166,8 @@ func TestTryLockWaitsForConnectionsInTheMaking(t *testing.T) {
 	}
 }
 
-// The node timeout of an attempt that is under way rises when a connection that it waits for tells
-// how far its node is.
+// The node timeout of an attempt under way rises when a connection that it waits for shows how far
+// its node is.
 func TestTheFirstAttemptOutlastsConnectionsThatTellHowFarTheyGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestTryLockDoesNotWaitForConnectionsForLong(t *testing.T) {
 	}
 }
 
-// What is held while a frozen node is awaited keeps others from a majority.
+// Nodes that an attempt holds while it waits for a frozen node keep others from a majority.
 func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 	t.Parallel()
 	const timeout = 250 * time.Millisecond
@@ -238,13 +238,13 @@ func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 		c := clustertest.New(5)
 		l := c.Locker(t, redlock.WithNodeTimeout(timeout))
 		c.Latency(time.Millisecond)
-		mustUnlock(t, mustTryLock(t, l, "warm")) // the round trips are known
+		mustUnlock(t, mustTryLock(t, l, "warm")) // measures the round trips
 		synctest.Wait()
 		time.Sleep(time.Second)
 		c.Masters[0].Set("a", "0123456789abcdef0123456789abcdef", 40*time.Millisecond)
 		c.Freeze(3, 4)
-		// One of the three that answer is another's for 40 ms. To wait for the frozen ones is to
-		// hold the rest for 250 ms.
+		// Another owner has one of the three nodes that answer for 40 ms. Waiting for the frozen
+		// nodes would mean to hold the others for 250 ms.
 		var le *redlock.Lease
 		if d := took(func() { le = mustLock(t, l, "a") }); d > 100*time.Millisecond {
 			t.Errorf("Lock took %v", d)
@@ -255,7 +255,7 @@ func TestAFrozenMinorityDoesNotProlongASplitVote(t *testing.T) {
 	})
 }
 
-// A node that is far away is no silent one, and a free lock is waited for.
+// A distant node is not a silent one: a call waits for it to get a free lock.
 func TestAFarNodeIsNotTakenForSilent(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
@@ -291,7 +291,7 @@ func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
 		plain := lockEverywhere(t, l, "b")
 		for i, f := range all {
 			c.Masters[i].Latency(300 * time.Millisecond)
-			f.with(func() { f.trip = 300 * time.Millisecond }) // which its next connection tells
+			f.with(func() { f.trip = 300 * time.Millisecond }) // the next connection shows that
 		}
 		time.Sleep(9 * time.Second)
 		mustExtend(t, plain)
@@ -302,7 +302,8 @@ func TestTheNodeTimeoutOfALeaseFollowsTheRoundTripsToo(t *testing.T) {
 	})
 }
 
-// Nor does one that no connection could be made to for long.
+// After a split vote a call does not wait for a node to which no connection could be made for a
+// long time.
 func TestAnUnreachableMinorityDoesNotProlongASplitVote(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond

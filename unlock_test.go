@@ -31,8 +31,8 @@ func TestUnlockEndsTheLease(t *testing.T) {
 	})
 }
 
-// The lease's context ends before the release is sent: work under it stops before another can
-// begin.
+// The lease's context ends before the release is sent, so its work stops before another holder's
+// begins.
 func TestUnlockEndsTheContextBeforeItReleases(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -67,7 +67,8 @@ func TestSecondUnlockTouchesNothing(t *testing.T) {
 	})
 }
 
-// Unlock on a context that has ended orphans keys elsewhere, for the life of a TTL.
+// In other libraries Unlock with a context that has ended leaves the keys behind, until the TTL is
+// over.
 func TestUnlockReleasesThoughItsContextHasEnded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -82,8 +83,8 @@ func TestUnlockReleasesThoughItsContextHasEnded(t *testing.T) {
 	})
 }
 
-// A Lock whose context is cancelled while its requests are on their way leaves no key, and says
-// that it was cancelled.
+// A Lock whose context is cancelled while its requests are under way leaves no key, and reports the
+// cancellation.
 func TestCancelledLockLeavesNoKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -147,8 +148,8 @@ func TestUnlockIsFineWhereAMinorityHasLostTheLock(t *testing.T) {
 	})
 }
 
-// redsync's Unlock takes 5 s with one frozen node; the floor of any client that waits for all is
-// the same.
+// With one frozen node redsync's Unlock takes 5 s, as does that of any client that waits for all
+// nodes.
 func TestUnlockDoesNotWaitForFrozenNodes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -207,8 +208,8 @@ func TestUnlockDecidesAtOnceWhereNodesRefuseTheConnection(t *testing.T) {
 	})
 }
 
-// The reply to a release that was lost: the release is sent again, and finds the key gone. That is
-// no loss.
+// If the reply to a release is lost, the release is sent again, and finds the key gone. That is not
+// a lost lease.
 func TestLostReplyToAReleaseIsRepeated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

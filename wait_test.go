@@ -40,7 +40,7 @@ func queued(t *testing.T, l *redlock.Locker) waiter {
 	return w
 }
 
-// passOn unlocks the lease, and then that of the waiter, which has to have the lock within d.
+// passOn unlocks the lease, and then the lease of the waiter, which must get the lock within d.
 func passOn(t *testing.T, le *redlock.Lease, to waiter, d time.Duration) {
 	t.Helper()
 	synctest.Wait()
@@ -58,7 +58,7 @@ type contest struct {
 	handOver int             // turns altogether
 }
 
-// run lets the Lockers contend for d. Nobody may overlap, and tokens must rise.
+// run lets the Lockers contend for d. No holders may overlap, and tokens must rise.
 func (ct *contest) run(t *testing.T, lockers []*redlock.Locker, d time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -104,7 +104,7 @@ func (ct *contest) run(t *testing.T, lockers []*redlock.Locker, d time.Duration)
 	slices.Sort(ct.waits)
 }
 
-// p99 is the wait that one turn in a hundred exceeds.
+// p99 returns the 99th percentile of the waits.
 func (ct *contest) p99() time.Duration { return ct.waits[len(ct.waits)*99/100] }
 
 // median returns the median number of turns, and the least.
@@ -113,8 +113,8 @@ func (ct *contest) median() (median, least int) {
 	return sorted[len(sorted)/2], sorted[0]
 }
 
-// Pollers cost the servers 24 to 100 requests a hand-over with 32 waiters, waits reach twenty times
-// a fair turn, and some get none.
+// With pollers, 32 waiters cost the servers 24 to 100 requests for each hand-over, waits are up to
+// twenty times a fair turn, and some waiters never get the lock.
 func TestWaitersInManyProcessesTakeFairTurnsAndCostLittle(t *testing.T) {
 	t.Parallel()
 	for _, count := range []int{32, 200} {
@@ -158,8 +158,8 @@ func TestWaiterIsWokenByTheRelease(t *testing.T) {
 	})
 }
 
-// lateReleases has the first of two Lockers release the lock, which the second waits for: on two of
-// five masters so late that they refuse the second once more.
+// lateReleases lets the first of two Lockers release the lock for which the second waits. The
+// release reaches two of five masters so late that they refuse the second once more.
 func lateReleases(t *testing.T, c *clustertest.Cluster) (second *redlock.Lease, late time.Time) {
 	t.Helper()
 	one, other := c.Locker(t), c.Locker(t)
@@ -176,7 +176,8 @@ func lateReleases(t *testing.T, c *clustertest.Cluster) (second *redlock.Lease, 
 	return second, late
 }
 
-// The nodes that a waiter was granted the lock without pass it on to nobody who has had it.
+// Nodes that were not needed for a waiter's grant do not pass the lock on to it after it has had
+// the lock.
 func TestWhoeverHasHadTheLockIsForgottenByTheNodesThatRefusedIt(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -195,8 +196,8 @@ func TestWhoeverHasHadTheLockIsForgottenByTheNodesThatRefusedIt(t *testing.T) {
 	})
 }
 
-// A node that refused the lock and reserves it later is asked for it while the lock is held: so all
-// nodes have it in the end, and pass it on to the same waiter.
+// A node that refused the lock and reserves it later is asked for it while the lock is held. So all
+// nodes have the lock in the end, and pass it on to the same waiter.
 func TestTheHolderTakesTheLockOnNodesThatReserveItLate(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -214,8 +215,7 @@ func TestTheHolderTakesTheLockOnNodesThatReserveItLate(t *testing.T) {
 	})
 }
 
-// Where many contend, each turn takes one attempt that fails, to join the queue, and one that does
-// not.
+// With many waiters each turn takes one attempt that fails, to join the queue, and one that wins.
 func TestATurnTakesTwoAttempts(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -229,14 +229,14 @@ func TestATurnTakesTwoAttempts(t *testing.T) {
 	})
 }
 
-// Of the nodes that pass the lock on two tell the second waiter, which looks whether the first has
-// died.
+// Two of the nodes that pass the lock on notify the second waiter, which checks whether the first
+// has died.
 func TestTwoNodesTellTheSecondWaiter(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
 		one, zero := c.Locker(t), holdLong(t, c.Locker(t))
 		first := queued(t, one)
-		le := handOver(t, zero, first) // to one that listens
+		le := handOver(t, zero, first) // to a waiter that listens
 		next, third := queued(t, c.LockerAs(t, "next")), queued(t, c.Locker(t))
 		c.Stop("next")
 		notices, looks, released := c.Notices(), c.Sent(wire.Inspect), time.Now()
@@ -275,7 +275,7 @@ func TestReleaserDoesNotBargeIn(t *testing.T) {
 	})
 }
 
-// subscribe has a Locker wait for a lock that another has, so that the nodes can notify it.
+// subscribe makes a Locker wait for a lock that another has, so that the nodes can notify it.
 func subscribe(t *testing.T, l, other *redlock.Locker) {
 	t.Helper()
 	mustLock(t, other, "b", redlock.WithTTL(time.Hour))
@@ -283,9 +283,9 @@ func subscribe(t *testing.T, l, other *redlock.Locker) {
 	time.Sleep(100 * time.Millisecond)
 }
 
-// An attempt that the nodes grant after its time is released as soon as they are heard of, and
-// until then stands in the way of the next. Its release is told to nobody: the one that waits
-// behind it is this process itself.
+// If the nodes grant an attempt too late, it is released when their answers come, and until then
+// blocks the next attempt. Its release notifies nobody, because the waiter behind it is this
+// process itself.
 func TestWaiterBehindItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -302,7 +302,7 @@ func TestWaiterBehindItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 		time.Sleep(240 * time.Millisecond)
 		c.Slow(wire.Release, 0)
 		next.within(t, 550*time.Millisecond, start)
-		time.Sleep(time.Second) // what the nodes were slow with
+		time.Sleep(time.Second) // until the slow requests are over
 	})
 }
 
@@ -320,26 +320,26 @@ func TestWaiterBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) {
 			t.Fatalf("Unlock: %v", err)
 		}
 		next.within(t, 300*time.Millisecond, start)
-		time.Sleep(time.Second) // what the nodes were slow with
+		time.Sleep(time.Second) // until the slow requests are over
 	})
 }
 
-// A call that does not wait may be given the lock that another of its process waits for, as it may
-// be given any other's.
+// A call that does not wait may get the lock for which another call of its process waits, as it may
+// get any other lock.
 func TestWaiterBehindATryLockOfItsOwnProcessHasTheLockNext(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
 		l := c.Locker(t)
 		holdLong(t, c.Locker(t))
 		next := queued(t, l)
-		c.Delete("a") // nobody tells of that
+		c.Delete("a") // nobody is notified
 		barged := mustTryLock(t, l, "a", redlock.WithTTL(time.Minute))
-		time.Sleep(10 * time.Second) // the waiter looks again, and queues
+		time.Sleep(10 * time.Second) // the waiter asks again, and queues
 		passOn(t, barged, next, 10*time.Millisecond)
 	})
 }
 
-// A fullNode refuses to take locks, as a server that has no memory left does.
+// A fullNode refuses to take locks, like a server without memory.
 type fullNode struct{ wire.Node }
 
 func (n fullNode) Do(ctx context.Context, calls []wire.Call) {
@@ -351,8 +351,8 @@ func (n fullNode) Do(ctx context.Context, calls []wire.Call) {
 	fail(calls, wire.Reply{Verdict: wire.Refused, Err: errors.New("OOM command not allowed")})
 }
 
-// The nodes confirm the release of an attempt that was lost to another owner too. That is no reason
-// to try again at once.
+// The nodes also confirm the release of an attempt that was lost to another owner. That is no
+// reason to try again at once.
 func TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -411,8 +411,7 @@ func TestWaiterGetsTheLockWhenItExpires(t *testing.T) {
 	})
 }
 
-// Another program tells nobody that it has released the lock. redsync's waiters look every 50 to
-// 250 ms.
+// Another program notifies nobody of its release. redsync's waiters ask every 50 to 250 ms.
 func TestAWaiterBehindAnotherProgramLooksAgainSoon(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -455,7 +454,7 @@ type unheard struct {
 
 func (n unheard) Listen(context.Context, string, func(), func(wire.Notice)) error { return n.why }
 
-// Where subscriptions are forbidden waiters poll, within bounds, and the log says so once.
+// If subscriptions are forbidden, waiters poll, within bounds, and the log says so once.
 func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 	t.Parallel()
 	for name, why := range map[string]error{"impossible": wire.ErrNoListen, "forbidden": errors.New("NOPERM no channels")} {
@@ -485,7 +484,7 @@ func TestWaitersPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 	}
 }
 
-// Subscriptions that break are made again, and what was missed meanwhile hangs nobody.
+// Subscriptions that break are made again, and a notice that was missed meanwhile blocks no waiter.
 func TestWaiterSurvivesBrokenSubscriptions(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -501,8 +500,8 @@ func TestWaiterSurvivesBrokenSubscriptions(t *testing.T) {
 	})
 }
 
-// withoutHead has the first in the nodes' queues go away while another has the lock, and checks
-// that the second has the lock within d of its release.
+// withoutHead makes the first waiter in the nodes' queues go away while another has the lock, and
+// checks that the second has the lock within d of its release.
 func withoutHead(t *testing.T, leave, comeBack func(*clustertest.Cluster, string), d time.Duration) {
 	t.Helper()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -515,20 +514,20 @@ func withoutHead(t *testing.T, leave, comeBack func(*clustertest.Cluster, string
 	})
 }
 
-// Nobody listens any more. The next one gets the lock at the release.
+// The first waiter no longer listens. The next one gets the lock at the release.
 func TestQueueDoesNotStallWhenItsHeadDies(t *testing.T) {
 	t.Parallel()
 	withoutHead(t, (*clustertest.Cluster).Cut, (*clustertest.Cluster).Join, 20*time.Millisecond)
 }
 
-// The head's attempts do not come. The next one looks after the reservation has ended.
+// The first waiter's attempts do not arrive. The next one asks after the reservation has ended.
 func TestQueueDoesNotStallWhenItsHeadFreezesSubscribed(t *testing.T) {
 	t.Parallel()
 	withoutHead(t, (*clustertest.Cluster).Stop, (*clustertest.Cluster).Resume, 100*time.Millisecond)
 }
 
-// The one behind a head that is dead or frozen may come after the release: nobody could tell it
-// then that it is next.
+// The waiter behind a dead or frozen first one may come after the release: at the release nobody
+// could notify it that it is next.
 func TestWaiterThatComesDuringTheReservationOfAFrozenHeadIsNotHeldUp(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -542,7 +541,7 @@ func TestWaiterThatComesDuringTheReservationOfAFrozenHeadIsNotHeldUp(t *testing.
 	})
 }
 
-// One process of many freezes while it waits, or is killed: the others go on nearly as before.
+// If one process of many freezes while it waits, or is killed, the others go on nearly as before.
 func TestContestGoesOnWhileOneWaiterIsFrozen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -567,7 +566,8 @@ func TestContestGoesOnWhileOneWaiterIsFrozen(t *testing.T) {
 	})
 }
 
-// A waiter that leaves, in whatever state, holds up nobody: what is reserved for it is passed on.
+// A waiter that leaves, in whatever state, delays nobody: a lock that is reserved for it is passed
+// on.
 func TestWaiterThatLeavesPassesItsReservationOn(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -608,7 +608,7 @@ func TestWaiterThatGivesUpTellsTheNodes(t *testing.T) {
 	})
 }
 
-// Two nodes that keep the queue are down: the others' is enough.
+// Two nodes that keep the queue are down. The queues of the others are enough.
 func TestWaitersAreWokenThoughAMinorityOfNodesIsDown(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(*clustertest.Cluster, ...int){
@@ -628,7 +628,7 @@ func TestWaitersAreWokenThoughAMinorityOfNodesIsDown(t *testing.T) {
 	}
 }
 
-// Waiting does not keep a subscription for ever, and none is made before somebody waits.
+// Subscriptions are made when somebody waits, and end some time after nobody waits.
 func TestSubscriptionLastsWhileSomebodyWaits(t *testing.T) {
 	t.Parallel()
 	nearby(t, func(t *testing.T, c *clustertest.Cluster) {
@@ -652,7 +652,7 @@ func TestSubscriptionLastsWhileSomebodyWaits(t *testing.T) {
 	})
 }
 
-// A node whose notices are wrong does not keep a waiter from trying: they are hints.
+// A node with wrong notices does not keep a waiter from trying, because notices are hints.
 func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
 	t.Parallel()
 	for name, every := range map[string]time.Duration{"once": time.Hour, "again and again": 100 * time.Millisecond} {
@@ -670,7 +670,7 @@ func TestWaiterTriesThoughANodeTellsItToWaitForEver(t *testing.T) {
 	}
 }
 
-// A putsOff is a node that tells every listener that it is the next in line, and to look in a year.
+// A putsOff is a node that tells every listener that it is next, and to ask in a year.
 type putsOff struct {
 	wire.Node
 	every time.Duration
@@ -689,7 +689,7 @@ func (n *putsOff) Listen(ctx context.Context, _ string, ready func(), heard func
 	}
 }
 
-// Clocks of processes that are apart give nobody a better place, and no node another register.
+// Clocks that differ between processes give nobody a better place, and no node another register.
 func TestClocksThatAreApartCostNeitherTurnsNorRepairs(t *testing.T) {
 	t.Parallel()
 	for _, apart := range []time.Duration{2 * time.Millisecond, 50 * time.Millisecond, 800 * time.Millisecond} {
