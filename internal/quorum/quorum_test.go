@@ -9,7 +9,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A kind is how a node answers.
+// A kind is a way in which a node answers.
 type kind int
 
 const (
@@ -22,13 +22,13 @@ const (
 	kinds
 )
 
-// A world is one order and mix of answers, with what the nodes really have.
+// A world is one order and mix of answers, and what the nodes really have.
 type world struct {
 	a        quorum.Acquisition
 	needed   int
 	kinds    []kind
 	repairs  wire.Verdict // how a Repair ends
-	has      []bool       // the lock is ours there
+	has      []bool       // the attempt has the lock there
 	register []uint64
 	pending  []int // nodes that a Repair was sent to and that have not answered it
 	outcome  quorum.Outcome
@@ -45,7 +45,7 @@ func newWorld(mix []kind, repairs wire.Verdict) *world {
 	return w
 }
 
-// answer delivers the answer of a node to Acquire.
+// answer delivers a node's answer to Acquire.
 func (w *world) answer(i int) {
 	server := fmt.Sprint("run", i)
 	grant := func(token uint64) {
@@ -76,7 +76,7 @@ func (w *world) timeout() {
 	}
 }
 
-// late delivers what silent nodes answer after all.
+// late delivers the late answers of silent nodes.
 func (w *world) late(i int) {
 	w.has[i], w.register[i] = true, 1
 	w.a.Acquired(i, wire.Reply{Verdict: wire.OK, Token: 1, Server: fmt.Sprint("run", i)}, true)
@@ -114,8 +114,8 @@ func (w *world) repair() {
 	}
 }
 
-// each runs every order and mix of answers of up to five nodes, with every end of repairs, which
-// come at once or last. The nodes answer in their order: nodes are alike, so their mixes are all
+// each runs every order and mix of answers of up to five nodes, with every result of repairs, which
+// come at once or last. The nodes answer in their order: since nodes are alike, all mixes cover all
 // orders.
 func each(t *testing.T, check func(t *testing.T, w *world)) {
 	t.Helper()
@@ -172,7 +172,7 @@ func mixes(n int) (all [][]kind) {
 }
 
 // "If and only if the client was able to acquire the lock in the majority of the instances", and
-// with one token (R6, R23, R24).
+// the majority has accepted one token (R6, R23, R24).
 func TestStep3TheLockIsAcquiredOnlyWhereAMajorityHoldsItWithTheToken(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
@@ -203,7 +203,7 @@ func lateHigh(w *world) bool {
 }
 
 // "If the client failed to acquire the lock for some reason, it will try to unlock all the
-// instances": each once, and none before its Acquire has been answered (R17).
+// instances": each once, and none before its Acquire was answered (R17).
 func TestStep5WhatMayHoldTheLockIsReleasedOnceAndNotBeforeItsAnswer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
@@ -236,7 +236,8 @@ func TestStep5WhatMayHoldTheLockIsReleasedOnceAndNotBeforeItsAnswer(t *testing.T
 	})
 }
 
-// A late grant belongs to what was won: its register is raised, so that it accepts (R6).
+// A late grant belongs to the lease: the node's register is raised, so that it accepts the token
+// (R6).
 func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
@@ -260,7 +261,7 @@ func TestALateLowerGrantIsRepairedAfterTheWin(t *testing.T) {
 	})
 }
 
-// What is concluded leaves nothing to be sent: a Repair would stand behind its Release.
+// After the conclusion nothing is left to be sent: a Repair would come after its Release.
 func TestNothingIsToBeSentOnceItIsLost(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, w *world) {
@@ -294,7 +295,8 @@ func TestAServerHasOneVote(t *testing.T) {
 			t.Errorf("node %d is owed no release", i)
 		}
 	}
-	// Two lines to one server, of which the first votes: either is asked, and answers, first.
+	// Two lines lead to one server, and the first one votes: either may be asked first, and may
+	// answer first.
 	for _, c := range []struct{ asked, order []int }{{[]int{0, 1}, []int{0, 1}}, {[]int{1, 0}, []int{1, 0}}, {[]int{1, 0}, []int{0, 1}}} {
 		a.Start(3, 2, 0)
 		for _, i := range append(c.order, 2) {
@@ -327,7 +329,7 @@ func TestAServerHasOneVote(t *testing.T) {
 	}
 }
 
-// A vote is decided as soon as nothing that is open can change it, and not before.
+// A vote is decided as soon as no open answer can change it, and not before.
 func TestAVoteIsDecidedAsSoonAsItIsCertain(t *testing.T) {
 	t.Parallel()
 	for n := 1; n <= 5; n++ {
@@ -364,7 +366,7 @@ func TestAVoteIsDecidedAsSoonAsItIsCertain(t *testing.T) {
 	}
 }
 
-// A block of tokens takes nodes that accepted the token, and have had the lock ever since, on the
+// A block of tokens counts nodes that accepted the token, and have had the lock ever since, on the
 // server that granted it (R10, R11).
 func TestOnlyWhatAcceptedTheTokenAndKeptTheLockVouchesForABlock(t *testing.T) {
 	t.Parallel()
@@ -399,7 +401,7 @@ func TestOnlyWhatAcceptedTheTokenAndKeptTheLockVouchesForABlock(t *testing.T) {
 	}
 }
 
-// wonBack has node 0 lose the lock and a renewal win it back.
+// wonBack makes node 0 lose the lock, and a renewal win it back.
 func wonBack(a *quorum.Acquisition) {
 	a.Extended(0, wire.Extend, &wire.Reply{Verdict: wire.Gone, Server: "0"})
 	if a.Extend(0, false) != wire.Extend || a.Extend(0, true) != wire.Rejoin {

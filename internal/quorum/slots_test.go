@@ -8,7 +8,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A choice is what a node does with a request for any of two slots.
+// A choice is a node's answer to a request for any of two slots.
 type choice int
 
 const (
@@ -23,12 +23,12 @@ const (
 	slots, nodes = 2, 5
 )
 
-// A hall is an acquisition of any slot, with what the nodes really have.
+// A hall is an acquisition of any slot, and what the nodes really have.
 type hall struct {
 	t      *testing.T
 	a      quorum.Acquisition
 	mix    [nodes]choice
-	again  wire.Verdict // what becomes of a request for the slot that was won
+	again  wire.Verdict // the result of a request for the slot that was won
 	has    [nodes][slots]bool
 	tokens [nodes][slots]uint64
 	strays [nodes]int
@@ -128,11 +128,11 @@ func eachHall(t *testing.T, check func(h *hall)) {
 	}
 }
 
-// The rule R29, and its converse: who could have a permit gets it.
+// The rule R29, and its converse: an attempt that could have a permit gets it.
 func TestAPermitIsAMajorityForOneAndTheSameSlot(t *testing.T) {
 	t.Parallel()
 	eachHall(t, func(h *hall) {
-		var answered [slots]int // nodes that granted the slot, and told so in time
+		var answered [slots]int // nodes that granted the slot, and answered in time
 		for i, c := range h.mix {
 			switch c {
 			case first, firstHigh:
@@ -253,7 +253,7 @@ func TestAFullSemaphoreIsHeldUnlessAnotherSlotMayBeContested(t *testing.T) {
 		free  string
 		owned bool
 	}{
-		{0, "1000", true}, // one node has forgotten the owner that the others tell of
+		{0, "1000", true}, // one node has forgotten the owner that the others report
 		{3, "0001", false},
 		{0, "", true},
 	} {

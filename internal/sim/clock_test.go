@@ -11,9 +11,9 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A clock is a client's: it runs at its own rate, and its wall clock is off. The client may be
-// stopped, as by SIGSTOP: the clock runs on, but nothing that it wakes does. Its machine may be
-// suspended: then the monotonic clock stands still meanwhile.
+// A clock is a client's clock: it runs at its own rate, and its wall clock is wrong. The client may
+// be stopped, as by SIGSTOP: then the clock goes on, but nothing that it wakes does. The client's
+// machine may be suspended: meanwhile the monotonic clock stands still.
 type clock struct {
 	mu     sync.Mutex
 	mono   reading
@@ -24,7 +24,7 @@ type clock struct {
 	halted chan struct{} // closed when it is resumed; nil: it runs
 }
 
-// A reading is what a clock showed, and when that was in the world.
+// A reading is what a clock showed at a time of the world.
 type reading struct{ shown, at time.Time }
 
 func (r reading) now(rate float64) time.Time {
@@ -36,7 +36,7 @@ func newClock() *clock {
 	return &clock{mono: r, wall: r, rate: 1}
 }
 
-// now is what the monotonic clock shows. With mu held.
+// now returns what the monotonic clock shows. mu is held.
 func (c *clock) now() time.Time {
 	if c.asleep {
 		return c.mono.shown
@@ -44,7 +44,7 @@ func (c *clock) now() time.Time {
 	return c.mono.now(c.rate)
 }
 
-// set makes the clock run at rate from now on, and its wall clock off by skew.
+// set makes the clock run at rate from now on, and makes its wall clock wrong by skew.
 func (c *clock) set(skew time.Duration, rate float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +64,7 @@ func (c *clock) Wall() time.Time {
 	return c.wall.now(c.rate).Add(c.skew).Round(0)
 }
 
-// A timer keeps to the clock's rate at the time it is set.
+// A timer runs at the clock's rate of the time when it is set.
 type timer struct {
 	*time.Timer
 	clock *clock
@@ -77,7 +77,7 @@ func (c *clock) AfterFunc(d time.Duration, f func()) redlock.Timer {
 
 func (t timer) Reset(d time.Duration) bool { return t.Timer.Reset(t.clock.scale(d)) }
 
-// scale is how long d of the clock's takes in the world, rounded up.
+// scale returns how long d by the clock takes in the world, rounded up.
 func (c *clock) scale(d time.Duration) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,22 +132,21 @@ func (c *clock) wait() {
 	}
 }
 
-// tire stops the client at the worst moment, if it is to be: when it has just asked for a lease to
-// be extended.
+// tire stops the client, if it is due, at the worst moment: when it has just sent an extension.
 func (c *client) tire(calls []wire.Call) {
 	for i := range calls {
 		if v := calls[i].Request.Verb; v != wire.Extend && v != wire.Rejoin {
 			continue
 		}
 		if d := time.Duration(c.tired.Swap(0)); d > 0 {
-			// the requests to the other nodes have left too
+			// the requests to the other nodes have been sent too
 			time.AfterFunc(10*time.Microsecond, c.stop)
 			time.AfterFunc(d, c.resume)
 		}
 	}
 }
 
-// A link is a node as a client that may be stopped reaches it.
+// A link is the way of a client, which may be stopped, to a node.
 type link struct {
 	wire.Node
 	client *client
@@ -158,7 +157,7 @@ type link struct {
 	random *rand.Rand
 }
 
-// way is where the address leads for the next message.
+// way returns the node that the address leads to for the next message.
 func (l *link) way() wire.Node {
 	w := l.client.world
 	if !w.regime.moves || !w.rough.Load() {

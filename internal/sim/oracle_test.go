@@ -9,8 +9,8 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A witness sees what a client's leases go through, without a look at them: a look would end those
-// that are over.
+// A witness records the events of a client's leases, without calling their methods: a call would
+// end a lease that is over.
 type witness struct {
 	client *client
 
@@ -32,8 +32,8 @@ func (w *witness) ObserveContext(ctx context.Context, e redlock.Event) {
 	}
 }
 
-// lasts notes that the lease of ctx lasts for d. If it was extended that must have been before its
-// end.
+// lasts records that the lease of ctx lasts for d. If it was extended, that must have been before
+// its end.
 func (w *witness) lasts(ctx context.Context, name string, d time.Duration, extended bool) {
 	le, ok := w.client.lease(ctx, name)
 	if !ok {
@@ -49,7 +49,7 @@ func (w *witness) lasts(ctx context.Context, name string, d time.Duration, exten
 	w.leases[le] = now.Add(d)
 }
 
-// lost notes that a node has restarted without its data, at all addresses that lead to it.
+// lost records that a node has restarted without its data, at all addresses that lead to it.
 func (w *world) lost(node int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -60,7 +60,7 @@ func (w *world) lost(node int) {
 	}
 }
 
-// restored notes that a node has data again: who had the lock then may extend it.
+// restored records that a node has data again: the owner in that data may extend the lock.
 func (w *world) restored(node int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,8 +71,8 @@ func (w *world) restored(node int) {
 	}
 }
 
-// quarantined judges what a node answered to requests that were sent then: one that has lost its
-// data since the guard's time gives no lock to anybody.
+// quarantined judges the answers of a node to requests that were sent at that time: a node that has
+// lost its data within the guard's time must grant no lock.
 func (w *world) quarantined(node int, sent time.Time, calls []wire.Call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -94,7 +94,7 @@ type extension struct {
 	until time.Time
 }
 
-// begin notes whose attempt is under way.
+// begin records the owner of the attempt under way.
 func (c *client) begin(calls []wire.Call) {
 	for i := range calls {
 		if r := calls[i].Request; r.Verb == wire.Acquire {
@@ -105,8 +105,8 @@ func (c *client) begin(calls []wire.Call) {
 	}
 }
 
-// mourn notes what a node tells of an extension. When a majority has said that the lock is gone, no
-// lease of it is valid any more.
+// mourn records a node's answer to an extension. When a majority has said that the lock is gone, no
+// lease of it may be valid any more.
 func (w *world) mourn(ctx context.Context, calls []wire.Call) {
 	if !w.regime.hands {
 		return

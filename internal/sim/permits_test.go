@@ -23,7 +23,7 @@ func (w *world) permit(random *rand.Rand) {
 	}
 }
 
-// locks are the keys of all locks, in which there is an owner or none.
+// locks returns the keys of all locks, which hold an owner or nothing.
 func (w *world) locks() []string {
 	if !w.regime.permits {
 		return w.names
@@ -41,7 +41,7 @@ func (w *world) locks() []string {
 	return locks
 }
 
-// ways are those to take the lock of that name, or a permit.
+// ways returns the ways to take the lock of that name, or a permit.
 func (c *client) ways(name string, opts []redlock.MutexOption) (lock, try func(context.Context) (*redlock.Lease, error)) {
 	if c.world.regime.permits {
 		s := c.locks.Semaphore(name, c.permits, opts...)
@@ -59,7 +59,7 @@ func (c *client) doing(ctx context.Context, name string, fn func(context.Context
 	return c.locks.Do(ctx, name, fn, c.world.terms...)
 }
 
-// lease is the one of that name that ctx carries.
+// lease returns the lease of that name that ctx carries.
 func (c *client) lease(ctx context.Context, name string) (*redlock.Lease, bool) {
 	if c.world.regime.permits {
 		return c.locks.Semaphore(name, c.permits).FromContext(ctx)
@@ -67,14 +67,14 @@ func (c *client) lease(ctx context.Context, name string) (*redlock.Lease, bool) 
 	return c.locks.FromContext(ctx, name)
 }
 
-// marks are the greatest tokens returned so far, by what one owner has at a time.
+// marks are the greatest tokens returned so far, for each thing that one owner has at a time.
 func (w *world) marks() map[string]uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.top)
 }
 
-// exclusive is what the lease alone has: the lock of that name, or a slot.
+// exclusive returns what only this lease may have: the lock of that name, or a slot.
 func exclusive(name string, le *redlock.Lease) string {
 	if le.Permits() == 0 {
 		return name

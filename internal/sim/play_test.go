@@ -70,7 +70,7 @@ func (w *world) play() {
 			w.violate("client %d: Close: %v", c.number, err)
 		}
 		bound := 1500 * time.Millisecond
-		if w.short.Load() { // nobody answers any more
+		if w.short.Load() { // there are no more answers
 			bound = w.ttl + w.lastMessage() + time.Second
 		}
 		if took := time.Since(began); took > bound {
@@ -92,8 +92,8 @@ func (w *world) play() {
 	}
 }
 
-// patience is how long after all faults the last waiter has had its turn. A key that was left
-// behind lasts longer on a node whose clock was set back.
+// patience is the time after all faults within which the last waiter must get its turn. A key that
+// was left behind lasts longer on a node whose clock was set back.
 func (w *world) patience() time.Duration {
 	if w.regime.wrong {
 		return patience + 2*maxSkew
@@ -101,7 +101,7 @@ func (w *world) patience() time.Duration {
 	return patience
 }
 
-// work is what one goroutine of a client does.
+// work is the work of one goroutine of a client.
 func (c *client) work(random *rand.Rand) {
 	w := c.world
 	spread := w.pace / time.Duration(1+random.IntN(20))
@@ -131,7 +131,7 @@ func (c *client) work(random *rand.Rand) {
 	}
 }
 
-// dash takes the lock if it can be had at once, or soon, and lets go of it.
+// dash takes the lock if it is free at once, or soon, and releases it.
 func (c *client) dash(random *rand.Rand) {
 	w := c.world
 	time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(time.Millisecond))))
@@ -148,11 +148,11 @@ func (c *client) dash(random *rand.Rand) {
 	defer cancel()
 	if le, err := take(ctx, name, w.terms...); err == nil {
 		w.taken(name, &holding{Lease: le, client: c.number}, above, c.alone)
-		_ = le.Unlock(w.ctx) // it may be gone by now
+		_ = le.Unlock(w.ctx) // the lease may be lost by now
 	}
 }
 
-// take takes the lock in one of the ways there are.
+// take takes the lock in one of the possible ways.
 func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 	w := c.world
 	opts := slices.Clone(w.terms)
@@ -214,8 +214,8 @@ func (c *client) strays(time.Time) bool {
 	return false
 }
 
-// taken judges a lease that was just handed out: above is the greatest token that had been returned
-// before it was asked for.
+// taken judges a lease that was just returned. above is the greatest token that had been returned
+// before the call began.
 func (w *world) taken(name string, h *holding, above uint64, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -235,7 +235,7 @@ func (w *world) taken(name string, h *holding, above uint64, alone bool) {
 	w.held[name] = append(held, h)
 }
 
-// numbered judges the lease's token. With mu held.
+// numbered judges the lease's token. mu is held.
 func (w *world) numbered(name string, h *holding, above uint64, alone bool) {
 	seen := w.tokens[name]
 	if seen == nil {
@@ -246,11 +246,11 @@ func (w *world) numbered(name string, h *holding, above uint64, alone bool) {
 	case f == 0:
 		w.note("client %d has %s without a token", h.client, name)
 	case w.regime.lag && !w.regime.guard && f+slack > above:
-		// A hint so little behind the node's clock is trusted: the protocol's slack.
+		// A node trusts a hint that is only so little behind its clock: the protocol's slack.
 	case w.regime.name == "losses" && w.ahead.Load() && f <= w.top[name] && f+uint64(lead.Microseconds()) > w.top[name]:
-		// A block ends ahead of the clocks by a turn, and what follows it begins above. Where a
-		// register is lost a token of that time may come again, or a lower one: see "Lost
-		// registers" in docs/safety.md.
+		// A block may end as far ahead of the clocks as a turn is long, and later tokens begin
+		// above it. If a register is lost, a token of that time may come again, or a lower one: see
+		// "Lost registers" in docs/safety.md.
 	case seen[f]:
 		w.note("token %d of %s was given out twice", f, name)
 	case f <= above && (alone || w.regime.exclusive):
@@ -307,7 +307,7 @@ func (c *client) hold(name string, random *rand.Rand) {
 	}
 }
 
-// hand takes the lock, often has it extended, and hands it on meanwhile.
+// hand takes the lock, often extends it, and hands it on meanwhile.
 func (c *client) hand(random *rand.Rand) {
 	w := c.world
 	time.Sleep(beat * time.Duration(random.IntN(16)))
@@ -373,9 +373,9 @@ func (c *client) do(name string, random *rand.Rand) {
 	})
 }
 
-// race has a few goroutines of one client take the lock again and again. Then all registers are
-// lost: at once, or under the guard one after the other. The clocks agree, so the other client's
-// token is above all.
+// race makes a few goroutines of one client take the lock again and again. Then all registers are
+// lost: at once, or with the guard one after the other. The clocks agree, so the other client's
+// token must be above all earlier ones.
 func (w *world) race() {
 	one, other := w.life[0], w.life[1]
 	random := rand.New(rand.NewPCG(w.seed, 7000))
@@ -414,7 +414,7 @@ func (w *world) race() {
 	}
 }
 
-// turn takes the lock, for a while.
+// turn takes the lock for a while.
 func (w *world) turn(c *client, wait, hold time.Duration) {
 	name, ctx := w.names[0], w.ctx
 	if wait > 0 {

@@ -19,19 +19,19 @@ import (
 
 const (
 	slowTimeout = 250 * time.Millisecond // of a node, where nodes are frozen
-	// for which a lock may be free though somebody waits, while a majority serves.
+	// for which a lock may be free although somebody waits, while a majority serves.
 	idleBound  = 4 * slowTimeout
 	waitBound  = 8 * slowTimeout // within which each of six gets its turn
 	crowd      = 3 * time.Second // how long they want the lock
 	thundering = 10              // callers that try at once
 )
 
-// The bounds leave room for one notice that is lost: where the nodes that freeze are others than
-// before, in the moment of a hand-over, the next waiter tries again by itself half a second or so
-// later. Without a rule they are exceeded by far.
+// The bounds allow for one lost notice: if other nodes freeze just during a hand-over, the next
+// waiter tries again by itself about half a second later. If a rule is left out, the bounds are
+// exceeded by far.
 
 // A throng is a few processes that want one lock while a minority of its nodes is frozen, again and
-// again and for long.
+// again and for a long time.
 type throng struct {
 	random  *rand.Rand
 	masters []*memnode.Node
@@ -40,7 +40,7 @@ type throng struct {
 
 	mu      sync.Mutex
 	waiters int
-	since   time.Time // when the lock was free last, or the first began to wait for it
+	since   time.Time // since when the lock has been free, or somebody has waited for it
 	seen    []string  // violations
 }
 
@@ -63,7 +63,7 @@ func newThrong(seed uint64, processes int, spread time.Duration) *throng {
 	return th
 }
 
-// network is one between a process and a node: messages are late, and none is lost.
+// network connects a process with a node: messages are late, but none is lost.
 func (th *throng) network(seed, link uint64) func(memnode.Message) memnode.Fate {
 	var mu sync.Mutex
 	random := rand.New(rand.NewPCG(seed, 1000+link))
@@ -84,7 +84,7 @@ func (th *throng) minority() (some []*memnode.Node) {
 	return some
 }
 
-// freeze freezes a minority, another each time.
+// freeze freezes a minority, a different one each time.
 func (th *throng) freeze(end time.Time) {
 	for time.Now().Before(end) {
 		some := th.minority()
@@ -123,7 +123,7 @@ func (th *throng) want(l *redlock.Locker, random *rand.Rand, end time.Time) {
 	}
 }
 
-// wait counts those that wait.
+// wait counts the waiters.
 func (th *throng) wait(n int) {
 	th.mu.Lock()
 	defer th.mu.Unlock()
@@ -132,7 +132,7 @@ func (th *throng) wait(n int) {
 	}
 }
 
-// hold has the lock for a moment.
+// hold keeps the lock for a moment.
 func (th *throng) hold(le *redlock.Lease, random *rand.Rand) {
 	th.mu.Lock()
 	idle := time.Since(th.since)
@@ -185,8 +185,8 @@ func TestAFrozenMinorityLeavesNoWantedLockIdle(t *testing.T) { //nolint:parallel
 	})
 }
 
-// Of simultaneous TryLocks one wins while a majority serves, and who is told that the lock is held
-// has seen that.
+// While a majority serves, one of several simultaneous TryLocks wins. A call that reports the lock
+// as held has seen it held.
 func TestOfSimultaneousTryLocksOneWins(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
 	each(t, func(seed uint64) *throng {
 		th := newThrong(seed, thundering, []time.Duration{time.Millisecond, 15 * time.Millisecond}[seed%2])
@@ -225,8 +225,8 @@ func TestOfSimultaneousTryLocksOneWins(t *testing.T) { //nolint:paralleltest // 
 	})
 }
 
-// each plays a scene for a tenth as many seeds as there are schedules of a regime, or for forty: it
-// takes as long as ten.
+// each plays a scene for a tenth as many seeds as a regime has schedules, or for forty: a scene
+// takes as long as ten schedules.
 func each(t *testing.T, scene func(seed uint64) *throng) {
 	t.Helper()
 	seeds := max(*count/10, min(*count, 40))
@@ -238,7 +238,7 @@ func each(t *testing.T, scene func(seed uint64) *throng) {
 			for _, s := range th.seen {
 				t.Errorf("seed %d: %s", seed, s)
 			}
-			time.Sleep(time.Minute) // what is under way arrives
+			time.Sleep(time.Minute) // requests under way arrive
 		})
 	}
 }

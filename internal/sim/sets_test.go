@@ -57,7 +57,7 @@ func (c *client) holdAll(random *rand.Rand) {
 	}
 }
 
-// takeAll takes several locks in one of the ways there are.
+// takeAll takes several locks in one of the possible ways.
 func (c *client) takeAll(ms []*redlock.Mutex, random *rand.Rand) (*redlock.Leases, bool) {
 	w := c.world
 	ctx, cancel := w.ctx, func() {}

@@ -10,10 +10,10 @@ import (
 // mostTries bounds how often one schedule is run.
 const mostTries = 1000
 
-// report prints the failure, and the line that shows it again with as few faults as do. The seed
-// does not decide on everything: the order of goroutines comes from elsewhere. So many schedules
-// fail now and then only, and that one passed says little: how often the whole one fails tells how
-// often one with fewer faults has to be tried.
+// report prints the failure, and the line that repeats it with as few faults as possible. The seed
+// does not decide on everything: the runtime orders the goroutines. So many schedules fail only
+// sometimes, and one pass says little. The rate at which the whole schedule fails says how often
+// one with fewer faults must be tried.
 func report(t *testing.T, w *world) {
 	t.Helper()
 	faults := kept()
@@ -38,7 +38,7 @@ func report(t *testing.T, w *world) {
 	failed, ran := sample(5, mostTries, again(faults))
 	if tries := min(enough(failed, ran), mostTries); failed > 0 {
 		faults = shrink(faults, func(fewer []int) bool {
-			// twice, lest it be so rare that nobody sees it again
+			// twice, because it may be so rare that nobody can repeat it
 			failed, _ := sample(2, tries, again(fewer))
 			if failed == 2 {
 				w = last
@@ -59,7 +59,8 @@ func report(t *testing.T, w *world) {
 		w.regime.name, w.seed, list, enough(failed, ran))
 }
 
-// sample runs what fails by chance until it has failed so many times, but most times at most.
+// sample runs something that fails by chance until it has failed so many times, but at most most
+// times.
 func sample(times, most int, fails func() bool) (failed, ran int) {
 	for ; failed < times && ran < most; ran++ {
 		if fails() {
@@ -69,11 +70,12 @@ func sample(times, most int, fails func() bool) (failed, ran int) {
 	return failed, ran
 }
 
-// enough is in how many runs it fails at least once, almost certainly, if it failed that often.
+// enough returns the number of runs in which it almost certainly fails at least once, if it failed
+// that often.
 func enough(failed, ran int) int { return max(5*ran/max(failed, 1), 50) }
 
-// shrink drops what is not needed to fail: all at once if that will do, then halves, then smaller
-// pieces, until none of those left can be spared alone.
+// shrink drops faults that are not needed for the failure: all at once if possible, then halves,
+// then smaller pieces, until none of the remaining ones can be left out.
 func shrink(items []int, fails func([]int) bool) []int {
 	for size := len(items); size > 0; {
 		before := len(items)

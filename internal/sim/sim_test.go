@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so that a schedule runs the same again
+func TestSimulation(t *testing.T) { //nolint:paralleltest // on one processor
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, r := range regimes {
 		if *only != "" && *only != r.name {
@@ -64,7 +64,7 @@ func TestSimulation(t *testing.T) { //nolint:paralleltest // one processor, so t
 	}
 }
 
-// kept is which faults to keep; nil: all.
+// kept returns the faults to keep; nil means all.
 func kept() (faults []int) {
 	if *keep == "all" {
 		return nil
@@ -78,8 +78,8 @@ func kept() (faults []int) {
 	return faults
 }
 
-// run runs one schedule. Each try of it has pauses of its own in the library. Goroutines that are
-// left over are a violation too: the bubble cannot end.
+// run runs one schedule. In each try the library draws other pauses. Goroutines that are left over
+// are a violation too: the bubble cannot end.
 func run(t *testing.T, r regime, seed uint64, try int, faults []int) (w *world) {
 	t.Helper()
 	defer func() {

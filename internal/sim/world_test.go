@@ -16,11 +16,11 @@ import (
 	"github.com/go-redlock/redlock/pool"
 )
 
-// A regime says what may go wrong, and so what must hold all the same.
+// A regime says which faults there are, and so what must hold nevertheless.
 type regime struct {
 	name      string
 	exclusive bool // at no time two valid leases of a name
-	tidy      bool // no lock of ours is left once all is over
+	tidy      bool // no lock of the library is left when all is over
 	late      bool // messages may arrive after their caller has given up, or twice
 	drift     bool // clocks run at rates within the drift allowance
 	skew      bool // the clients' wall clocks are hours apart
@@ -58,8 +58,8 @@ var regimes = []regime{
 
 const (
 	timeout     = 20 * time.Millisecond // of a node
-	grace       = timeout / 8           // until it is known that it has not answered in that time
-	maxMessages = 400                   // of a schedule: the next does not travel any more
+	grace       = timeout / 8           // until the lack of an answer is known
+	maxMessages = 400                   // of a schedule: further messages are not delivered
 	maxTurns    = 2000                  // about so many locks are taken in a schedule of turns
 	turnsRarer  = 100                   // one such schedule comes to so many of each other regime
 	maxSkew     = 2 * time.Hour
@@ -67,7 +67,7 @@ const (
 	slack = 1_000_000
 	// by how much a token may be ahead of the clocks: what a turn may last.
 	lead = 10 * time.Millisecond
-	beat = 250 * time.Microsecond // in which hands moves
+	beat = 250 * time.Microsecond // in which the regime hands has its events
 	// within which each waiter gets its turn once all faults are over.
 	patience = 60 * time.Second
 )
@@ -76,8 +76,8 @@ const (
 type world struct {
 	regime regime
 	seed   uint64
-	pace   time.Duration // how soon things happen: faults within six of it, peace after eight
-	ttl    time.Duration // as long, or longer
+	pace   time.Duration // the unit of time: faults come within six of it, and end after eight
+	ttl    time.Duration // the TTL, as long as pace or longer
 	nodes  []*memnode.Node
 	life   []*client
 	faults []fault
@@ -85,17 +85,17 @@ type world struct {
 	terms  []redlock.MutexOption // of all locks: none, or without a token
 
 	calm   bool        // few messages are late or lost
-	rough  atomic.Bool // some are: the network's own faults have begun
+	rough  atomic.Bool // some messages are: the network's own faults have begun
 	budget int64
 	most   int64 // messages
 	sent   atomic.Int64
 	over   atomic.Bool // faults have ended
 
-	// short is set when all messages were used up. The network is silent from then on, and ctx
-	// ends, so that what waits gives up.
+	// short is set when all messages are used up. From then on the network is silent, and ctx ends,
+	// so that waiters give up.
 	short  atomic.Bool
 	ahead  atomic.Bool     // a block was reserved up to a token ahead of the clocks
-	rush   atomic.Int64    // above zero: everybody takes locks, as soon as can be
+	rush   atomic.Int64    // above zero: all clients take locks as fast as they can
 	ctx    context.Context //nolint:containedctx // of everything in the world
 	cancel context.CancelFunc
 
@@ -104,18 +104,18 @@ type world struct {
 	tokens     map[string]map[uint64]bool
 	top        map[string]uint64    // the greatest token returned
 	losses     map[int]time.Time    // when a node lost its data last
-	gone       map[extension]int    // how many nodes told that the lock is gone
-	ends       map[string]time.Time // by owner, when a majority had
+	gone       map[extension]int    // how many nodes said that the lock is gone
+	ends       map[string]time.Time // by owner: when a majority had said so
 	violations []violation
 	overlaps   int
 }
 
-// A violation is a property that did not hold: which, and what was seen.
+// A violation is a property that did not hold, and what was seen.
 type violation struct{ oracle, seen string }
 
 func (v violation) String() string { return v.seen }
 
-// A holding is a lease and who has it.
+// A holding is a lease and the client that has it.
 type holding struct {
 	*redlock.Lease
 	client int
@@ -144,7 +144,7 @@ func newWorld(r regime, seed uint64) *world {
 		pace:  time.Duration(60+random.IntN(600)) * time.Millisecond,
 		names: []string{"a", "b"}[:1+random.IntN(5)/4],
 		calm:  random.IntN(2) == 0,
-		// what the work under way still needs comes on top
+		// the rest of the work under way takes additional time
 		budget: int64(60 + random.IntN(maxMessages/2)),
 		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
 		losses: make(map[int]time.Time), gone: make(map[extension]int), ends: make(map[string]time.Time), most: maxMessages,
@@ -172,10 +172,10 @@ func newWorld(r regime, seed uint64) *world {
 		w.regime, w.most = r, 100*maxTurns
 	}
 	if r.drift && random.IntN(3) == 0 {
-		w.pace *= 4 // long enough for clocks to come apart
+		w.pace *= 4 // long enough for clocks to drift apart
 	}
 	if w.ttl = w.pace; r.fierce || r.tidy && random.IntN(2) == 0 {
-		// nothing expires before the end, whatever the clocks: what was left behind is seen
+		// nothing expires before the end by any clock, so a lock that was left behind is found
 		w.ttl *= 20
 	}
 	if r.exclusive && !r.turns && random.IntN(4) == 0 {
@@ -215,8 +215,7 @@ func newWorld(r regime, seed uint64) *world {
 	return w
 }
 
-// rate is one of a clock that is within the drift allowance of any other; most often as far off as
-// may be.
+// rate returns a clock's rate within the drift allowance, most often at its limit.
 func rate(random *rand.Rand) float64 {
 	const most = 0.0045
 	return []float64{1, 1 - most, 1 + most, 1 + most*(2*random.Float64()-1)}[random.IntN(4)]
@@ -253,7 +252,7 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 		opts = append(opts, redlock.WithObserver(&witness{client: c, leases: make(map[*redlock.Lease]time.Time)}))
 	}
 	if w.regime.wrong {
-		// the registers outlast all shifts
+		// the retention is longer than all shifts
 		opts = append(opts, redlock.WithFenceRetention(24*time.Hour))
 	}
 	if w.regime.guard {
@@ -267,22 +266,22 @@ func newClient(w *world, number int, random *rand.Rand) *client {
 	return c
 }
 
-// lastMessage is after how long a message in flight has arrived.
+// lastMessage is the time after which a message in flight has arrived.
 func (w *world) lastMessage() time.Duration { return 2*w.pace + time.Second }
 
-// violate notes that a property did not hold.
+// violate records that a property did not hold.
 func (w *world) violate(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note(format, args...)
 }
 
-// note is violate, with mu held.
+// note is violate with mu held.
 func (w *world) note(format string, args ...any) {
 	w.violations = append(w.violations, violation{format, fmt.Sprintf(format, args...)})
 }
 
-// network returns what decides over the messages between a client and a node.
+// network returns the function that decides on the messages between a client and a node.
 func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 	w := c.world
 	var mu sync.Mutex
@@ -299,7 +298,7 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 		}
 		f.Delay = base + time.Duration(random.Int64N(int64(base)))
 		f.DelayBack = base + time.Duration(random.Int64N(int64(base)))
-		if w.regime.hands { // so that many things happen at the same time, and overtake one another
+		if w.regime.hands { // so that messages overtake one another
 			f.Delay, f.DelayBack = beat*time.Duration(1+random.IntN(4)), beat*time.Duration(1+random.IntN(8))
 		}
 		luck, how := random.IntN(100), random.Int64()
@@ -335,12 +334,12 @@ func (c *client) network(node int) func(memnode.Message) memnode.Fate {
 	}
 }
 
-// takes reports whether the request takes the lock. Such a one is not carried out twice where locks
-// vanish: that would put an owner back who has been replaced, against rule R9 of docs/safety.md,
-// which TCP and package pool see to.
+// takes reports whether the request takes the lock. Such a request is not carried out twice where
+// locks vanish: that would bring a replaced owner back, against rule R9 of docs/safety.md, which
+// TCP and package pool guarantee.
 func takes(r *wire.Request) bool { return r.Verb == wire.Acquire || r.Verb == wire.Rejoin }
 
-// spend counts messages, and reports whether they travel.
+// spend counts messages, and reports whether they are delivered.
 func (w *world) spend(messages int) bool {
 	if sent := w.sent.Add(int64(messages)); sent <= w.most {
 		return true
@@ -351,7 +350,7 @@ func (w *world) spend(messages int) bool {
 	return false
 }
 
-// A fault is something that happens to a node or a client.
+// A fault is an event at a node or a client.
 type fault struct {
 	at, lasts time.Duration
 	kind      string
@@ -368,8 +367,8 @@ func (f fault) String() string {
 	return fmt.Sprintf("%s node %d client %d at %v for %v", f.kind, f.node, f.client, f.at, f.lasts)
 }
 
-// plan decides on the faults of the schedule. The last is the network's own: what happens to single
-// messages.
+// plan decides on the faults of the schedule. The last is the network's: it loses, delays and
+// doubles single messages.
 func (w *world) plan(random *rand.Rand) {
 	kinds := []string{"freeze", "freeze", "cut", "disconnect"}
 	if !w.regime.tidy {
@@ -476,7 +475,7 @@ func (w *world) fault(kind string, random *rand.Rand) fault {
 	return f
 }
 
-// shed has all nodes lose the lock again and again, one of them every moment, while everybody takes
+// shed makes all nodes lose the lock again and again, one after the other, while all clients take
 // it.
 func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
 	stop := make(chan struct{})
@@ -496,7 +495,7 @@ func (w *world) shed(lasts time.Duration, name string, random *rand.Rand) (begin
 	return begin, sync.OnceFunc(func() { close(stop) })
 }
 
-// wipe has all nodes lose the lock at the same time, again and again.
+// wipe makes all nodes lose the lock at the same time, again and again.
 func (w *world) wipe(lasts time.Duration, name string, random *rand.Rand) (begin, end func()) {
 	stop := make(chan struct{})
 	begin = func() {
@@ -514,7 +513,8 @@ func (w *world) wipe(lasts time.Duration, name string, random *rand.Rand) (begin
 	return begin, sync.OnceFunc(func() { close(stop) })
 }
 
-// leftovers are locks of ours on the nodes. What is reserved for a waiter goes by itself.
+// leftovers returns the library's locks on the nodes. Reservations for a waiter expire by
+// themselves.
 func (w *world) leftovers(excused func(node int) bool) (left []string) {
 	for i, n := range w.nodes {
 		if excused(i) {
@@ -529,9 +529,9 @@ func (w *world) leftovers(excused func(node int) bool) (left []string) {
 	return left
 }
 
-// frozenLong reports whether the node was frozen for so long that a release of what was in its
-// socket may have been given up before that was carried out: it then lasts for a TTL, as
-// docs/safety.md says.
+// frozenLong reports whether the node was frozen for so long that the release of an acquire in its
+// socket may have been given up before the acquire was carried out. Its lock then lasts for a TTL,
+// as docs/safety.md says.
 func (w *world) frozenLong(node int) bool {
 	return slices.ContainsFunc(w.faults, func(f fault) bool {
 		return f.kind == "freeze" && f.node == node && f.lasts > w.ttl/2
