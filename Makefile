@@ -1,4 +1,4 @@
-# The face of what there is: `make` lists it. `make ci` is what decides whether a change lands.
+# `make` lists the targets. `make ci` runs all checks that a change must pass.
 .DEFAULT_GOAL := help
 .PHONY: help test race lint format integration conformance simulation models proof distance mutants fuzz bench chaos docs release ci
 
@@ -7,10 +7,10 @@ tool = go tool -modfile=tools/go.mod
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: ## the tests of the root module; needs Go alone, uses redis-server where there is one
+test: ## the tests of the root module; needs only Go, uses redis-server if there is one
 	go test ./...
 
-race: ## the same under the race detector
+race: ## the same with the race detector
 	go test -race ./...
 
 lint: ## the linters, over the root module
@@ -34,7 +34,7 @@ models: ## the protocol's models; needs spin and gcc
 proof: ## the fencing tokens, for any number of nodes; needs z3
 	python3 docs/proof/prove.py
 
-distance: ## masters some way off; needs root, /dev/net/tun and iproute2
+distance: ## distant masters; needs root, /dev/net/tun and iproute2
 	go -C integration test -count=1 ./distance
 
 mutants: ## each mutant, with the test that finds it; takes long
@@ -43,10 +43,10 @@ mutants: ## each mutant, with the test that finds it; takes long
 fuzz: ## answers of any bytes, for half a minute
 	go test ./pool -run '^$$' -fuzz FuzzReplies -fuzztime 30s
 
-release: ## makes a release that nobody gets, and uses it; needs a Docker engine and mmdebstrap
+release: ## makes a release that is not published, and uses it; needs a Docker engine and mmdebstrap
 	release/check
 
-bench: ## beside the peers, in one run; needs redis-server
+bench: ## this library beside others, in one run; needs redis-server
 	go -C bench run .
 
 chaos: ## client processes and faults, for two minutes; needs redis-server

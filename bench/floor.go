@@ -33,7 +33,7 @@ func (l floorLocker) lock(ctx context.Context, name string) (held, error) {
 	h := &floorLock{l.clients, name, rand.Text()}
 	for {
 		n := l.all(func(c *redis.Client) bool {
-			ok, err := c.SetNX(ctx, name, h.owner, ttl).Result() //nolint:staticcheck // deprecated, and what everybody uses
+			ok, err := c.SetNX(ctx, name, h.owner, ttl).Result() //nolint:staticcheck // deprecated, but widely used
 			return ok && err == nil
 		})
 		if n > len(l.clients)/2 {
@@ -112,7 +112,7 @@ func (l *quorumLocker) lock(ctx context.Context, name string) (held, error) {
 	}
 	if !l.majority(func(i int, c *redis.Client) bool {
 		defer close(h.asked[i])
-		ok, err := c.SetNX(ctx, name, h.owner, ttl).Result() //nolint:staticcheck // deprecated, and what everybody uses
+		ok, err := c.SetNX(ctx, name, h.owner, ttl).Result() //nolint:staticcheck // deprecated, but widely used
 		return ok && err == nil
 	}) {
 		return nil, errors.New("held by another")

@@ -26,7 +26,7 @@ CONSTANTS = {
 # What an action may change.
 STATE = {
     # The nodes.
-    "F(n)": "Token",            # the fencing register; where it is missing, what it held last
+    "F(n)": "Token",            # the fencing register; if it is missing, its last value
     "missing(n)": "Bool",       # the register was lost
     "clock(n)": "Token",        # the node's clock, less the second of slack that R12 grants
     "lock(n,o)": "Bool",        # the lock key holds that owner id
@@ -51,7 +51,7 @@ STATE = {
     "wrote(n,v,a)": "Bool",     # a raised n's register to v
     "first(a,n)": "Token",      # what a's acquire wrote there
     "handed(a,v)": "Bool",      # a lease of a's was returned with the token v
-    "twice(v)": "Bool",         # v was handed out although it had been before
+    "twice(v)": "Bool",         # v was handed out a second time
     "tops(a)": "Quorum",        # a majority that accepted top
     "wins(a)": "Quorum",        # a majority that had accepted token when a won
     "counts(r)": "Quorum",      # the majority that was counted
@@ -64,7 +64,7 @@ STATE = {
     "rpastq(b,r)": "Quorum",
 }
 
-# What the proof rests on. Each may be left out, to see that the checks notice.
+# The assumptions and rules of the proof. Each may be left out, to see that the checks notice.
 RULES = {
     "meet": ("R14, R23", "two quorums share a node"),
     "ids": ("R1", "every attempt has an owner id of its own"),
@@ -132,7 +132,8 @@ def actions(rules, blocks, strict):
     accepted = "(granted(A,N,token(A)) or repaired(A,N))"
     once = rule("once", "not ran(A,M)") if blocks else "True"
     free_or_ours = "all(o, implies(lock(N,o), o == id(A)))"
-    # The top of when it was sent, which may be long ago; where F is missing, the clock if that is above.
+    # The top at the time when it was sent, which may be long ago. If F is missing, the clock if
+    # that is greater.
     top_then = " and token(A) <= V and (missing(N) or V <= top(A))"
 
     steps = {
@@ -144,8 +145,8 @@ def actions(rules, blocks, strict):
             "past(a,b)": "top(a) if b == A else past(a,b)",
             "pastq(a,b)": "tops(a) if b == A else pastq(a,b)",
         }),
-        # An acquire is carried out on M where the lock is free, and counts for N, which is M. V is
-        # max(F+1, hint), of which only this matters. Where the lock is not free nothing happens.
+        # An acquire is carried out on M if the lock is free there, and counts for N, which is M. V
+        # is max(F+1, hint); only its bound matters here. If the lock is not free, nothing happens.
         "acquire": Action("A N M V", "begun(A) and all(o, not lock(M,o)) and " + above("M", "missing")
                           + f" and {once} and " + rule("granter", "M == N"), {
             **takes("M"), **writes("M"),
@@ -164,7 +165,7 @@ def actions(rules, blocks, strict):
             "token(a)": "V if a == A else token(a)",
         }),
         # A repair is carried out on M, and counts for N, which is M and granted a lower token X. V
-        # is the token or, where a block has been reserved since, the top of that time.
+        # is the token or, if a block has been reserved since, the top of that time.
         "repair": Action("A N M V X", "chosen(A) and granted(A,N,X) and X < token(A)"
                          " and (V == token(A) or won(A) and token(A) <= V and V <= top(A)) and "
                          + rule("owner", "lock(M,id(A))") + " and " + not_below("M") + " and "
@@ -255,7 +256,7 @@ def actions(rules, blocks, strict):
     }
 
 
-# Tokens are in a total order; the others are rules.
+# Tokens have a total order. The others are rules.
 AXIOMS = [
     ("", "not v < v"),
     ("", "v < x or v == x or x < v"),
@@ -275,7 +276,7 @@ BLOCK_SAFETY = {
     "block rising": "done(r) and rbefore(b,r) and b != of(r) => rpast(b,r) < token(of(r))",
 }
 
-# Why: all of this is true at first, stays true over each action, and implies what is proved.
+# The reason: all of this is true at first, stays true in each action, and implies what is proved.
 INVARIANT = {
     "one holder": "lock(n,o) and lock(n,p) => o == p",
     "one writer": "wrote(n,v,a) and wrote(n,v,b) => a == b",
@@ -350,7 +351,7 @@ BLOCK = " reserve top top count count block"
 AGAIN = " acquire acquire choose win"
 
 RUNS = [
-    # The model can do all that it should: else everything would be true of it.
+    # The model can do all that it should. Otherwise everything would be true of it.
     Run("", False, "begin acquire again acquire choose repair win send_rejoin vanish vanish rejoin vanish"
         " tick lose begin acquire acquire choose win", "won(A1) and won(A2)"),
     Run("", True, WIN + BLOCK + " hand acquire repair vanish send_rejoin rejoin vanish vanish vanish "

@@ -175,7 +175,7 @@ class Query:
         self.seconds = time.monotonic() - began
         self.verdict, _, rest = out.partition("\n")
         if "(error" in out and not (self.verdict == "unsat" and self.values and out.count("(error") == 1):
-            self.verdict = out.strip()  # only that there are no values to get is no error
+            self.verdict = out.strip()  # the only error to ignore is that there are no values
         self.found = dict(re.findall(r"\((\([^()]*\)|[^\s()]+) ([^\s()]+)\)", rest))
         return self
 
