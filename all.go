@@ -8,39 +8,40 @@ import (
 	"time"
 )
 
-// MaxAll is for how many mutexes [LockAll] and its like take the locks at most.
+// MaxAll is the greatest number of mutexes whose locks [LockAll] and its variants take.
 const MaxAll = 64
 
-// LockAll takes the locks of all mutexes: at once where they are free, for the price of one round
-// trip to each node. Where others hold some, it waits for those one after the other, as
-// [Mutex.Lock] does. The order in which the mutexes are given does not matter: calls never wait for
+// LockAll takes the locks of all mutexes. If they are free, it takes all of them at once, in one
+// round trip to each node. If others hold some of them, it waits for those one after the other, as
+// [Mutex.Lock] does. The order in which the mutexes are given does not matter. Calls never wait for
 // one another in a circle, because a call that waits for a lock holds only locks whose keys come
-// before it. Locks that it holds meanwhile are renewed; if one is lost all the same, LockAll
-// begins again. A call that holds other locks while it calls LockAll can be part of a circle.
+// before it. Locks that it holds meanwhile are renewed; if one is nevertheless lost, LockAll begins
+// again. A caller that already holds other locks when it calls LockAll can be part of a circle.
 //
-// The mutexes are of one [Locker], from one to [MaxAll], each of another name. Each lock is taken
-// under the options of its own mutex; [WithRenewal] and [WithMinHold] count from the return of
-// LockAll. The shortest [WithWait] bounds the wait for all.
+// There are from one to [MaxAll] mutexes, all of one [Locker] and with different names. Each lock
+// is taken with the options of its own mutex; [WithRenewal] and [WithMinHold] count from the return
+// of LockAll. The shortest [WithWait] bounds the wait for all.
 //
-// On success all leases are valid, and each has a fencing token of its own. On failure none is
-// held. The error then is an [*OptionError] for bad arguments, or what Lock returns for the mutex
-// whose lock was waited for last.
+// On success all leases are valid, and each has its own fencing token. On failure no lock is held.
+// The error is an [*OptionError] for bad arguments, or the error of Lock for the mutex whose lock
+// LockAll waited for last.
 func LockAll(ctx context.Context, ms ...*Mutex) (*Leases, error) {
 	return takeAll(ctx, ms, true, 0)
 }
 
-// TryLockAll takes the locks of all mutexes if they are free now. It does not wait for a holder. Of
-// calls that meet on free locks, whatever their sets, one succeeds; for that, a call that was
-// refused a lock after it had got others asks for that lock once more. The error is that of
-// [Mutex.TryLock] for the first mutex, in the order of the keys, whose lock could not be had; or
-// ErrTooLate for one that was lost again before all were there. Otherwise it is as LockAll.
+// TryLockAll takes the locks of all mutexes if they are free now. It does not wait for a holder. If
+// several calls want the same free locks at the same time, one of them succeeds, whatever their
+// sets are. For that, a call that was refused a lock after it had taken others asks for that lock
+// once more. The error is that of [Mutex.TryLock] for the first mutex, in the order of the keys,
+// whose lock could not be taken, or ErrTooLate for one that was lost before all were taken.
+// Otherwise TryLockAll is like LockAll.
 func TryLockAll(ctx context.Context, ms ...*Mutex) (*Leases, error) {
 	return takeAll(ctx, ms, false, 0)
 }
 
-// DoAll runs fn while it holds the locks of all mutexes, which it waits for as LockAll does, and
-// unlocks. Where a mutex has no [WithRenewal] it renews the lease until fn returns. The context
-// that fn gets ends with ctx and with the first of the leases. All else is as for [Mutex.Do].
+// DoAll waits for the locks of all mutexes as LockAll does, runs fn while it holds them, and
+// unlocks them. If a mutex has no [WithRenewal], its lease is renewed until fn returns. The context
+// that fn gets ends with ctx and with the first of the leases. Otherwise DoAll is like [Mutex.Do].
 func DoAll(ctx context.Context, fn func(context.Context, *Leases) error, ms ...*Mutex) error {
 	return doAll(ctx, fn, ms, true)
 }

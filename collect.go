@@ -7,10 +7,10 @@ import (
 )
 
 // A collection takes the locks of several mutexes. It asks for all of them at once, which suffices
-// where they are free. Where one is not, it gives up what it has got behind that one, in the order
-// of the keys, and takes that one alone; then it asks for the rest. So nobody waits for a lock
-// while it holds one behind that, and callers cannot wait for one another in a circle, whatever
-// their sets: rule R30 of docs/safety.md.
+// if they are free. If one is not, it gives up the locks that come after that one in the order of
+// the keys, and takes that one alone. Then it asks for the rest. So no caller waits for a lock
+// while it holds a later one, and callers cannot wait for one another in a circle, whatever their
+// sets are: rule R30 of docs/safety.md.
 type collection struct {
 	locker *Locker
 	parts  []part // in the order of their lock keys
@@ -23,7 +23,7 @@ type collection struct {
 type part struct {
 	mutex  *Mutex
 	final  *terms // of the lease that the caller gets
-	terms  terms  // of the one until all locks are there, which no minimum hold may outlast
+	terms  terms  // of the lease until all locks are taken, which has no minimum hold
 	lease  *Lease // once the lock is there
 	renews bool   // it does
 
@@ -33,7 +33,7 @@ type part struct {
 	attempt *attempt
 }
 
-// take takes the locks. Where leases have ended before all locks were there it begins again, unless
+// take takes the locks. If leases have ended before all locks were taken, it begins again, unless
 // it must not wait.
 func (c *collection) take(ctx context.Context) error {
 	for n := 0; ; n++ {
@@ -51,7 +51,7 @@ func (c *collection) take(ctx context.Context) error {
 	}
 }
 
-// pass takes the locks that are missing, each in its turn where it is not free.
+// pass takes the missing locks, and waits for each one that is not free.
 func (c *collection) pass(ctx context.Context) error {
 	for at := 0; at < len(c.parts); at++ {
 		var verdict error
@@ -69,9 +69,9 @@ func (c *collection) pass(ctx context.Context) error {
 	return nil
 }
 
-// ask asks for all locks from that part on at the same time, and keeps those before the first that
-// it does not get. It returns which that is, and why; without a reason if another goroutine of this
-// process is before it there.
+// ask asks for all locks from that part on at the same time, and keeps those before the first one
+// that it does not get. It returns that one's number, and the reason; there is no reason if another
+// goroutine of this process is before it in the queue.
 func (c *collection) ask(ctx context.Context, from int) (at int, verdict error) {
 	to := from
 	for to < len(c.parts) && c.claim(&c.parts[to]) {
@@ -112,7 +112,7 @@ func (c *collection) claim(p *part) bool {
 	return true
 }
 
-// settle waits for the part's attempt, and makes a lease of it if it was won.
+// settle waits for the part's attempt, and makes a lease from it if it was won.
 func (c *collection) settle(ctx context.Context, p *part) error {
 	a := p.attempt
 	if err := p.mutex.decided(ctx, a); err != nil {
@@ -130,8 +130,8 @@ func (c *collection) settle(ctx context.Context, p *part) error {
 	return err
 }
 
-// obtain takes the lock of one part alone. It was refused with that verdict, if any. The locks that
-// are there are renewed meanwhile; if one of them is lost the verdict is ErrTooLate.
+// obtain takes the lock of one part alone, which was refused with that verdict, if any. Meanwhile
+// the locks that were taken are renewed. If one of them is lost, the verdict is ErrTooLate.
 func (c *collection) obtain(ctx context.Context, at int, verdict error) error {
 	p := &c.parts[at]
 	last := verdictOf(verdict)
@@ -158,10 +158,10 @@ func (c *collection) obtain(ctx context.Context, at int, verdict error) error {
 	return err
 }
 
-// met decides what becomes of a call that does not wait, after another owner was seen at a part.
-// That owner may be its like, which has lost an earlier lock to it and is about to give this one
-// back. So the call goes on after a moment, unless it has nothing that anybody could have lost to
-// it. Of calls that meet the one with the last such lock gets it.
+// met decides whether a call that does not wait goes on after another owner was seen at a part.
+// That owner may be a similar call, which has lost an earlier lock to this one and is about to
+// release the part's lock. So the call goes on after a moment, unless it has no lock that another
+// call could have lost to it. Of several such calls, the one with the last such lock succeeds.
 func (c *collection) met(ctx context.Context, at int, last *QuorumError) error {
 	if last == nil || !errors.Is(last, ErrHeld) {
 		return nil
@@ -214,7 +214,7 @@ func (c *collection) check() error {
 	return nil
 }
 
-// drop gives up all locks from that part on, and what was asked for.
+// drop gives up all locks from that part on, and the attempts under way.
 func (c *collection) drop(from int) {
 	if from == len(c.parts) {
 		return
@@ -243,7 +243,7 @@ func (p *part) drop() {
 	p.lease, p.renews, p.attempt, p.queue = nil, false, nil, nil
 }
 
-// finish puts the leases under the terms that the caller asked for.
+// finish gives the leases the terms that the caller asked for.
 func (c *collection) finish(ctx context.Context) *Leases {
 	ls := &Leases{parent: ctx}
 	for i := range c.parts {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Leases are what [LockAll] and its like return: one [Lease] for each mutex, to be used and
+// Leases are what [LockAll] and its variants return: one [Lease] for each mutex, to be used and
 // unlocked together. Each may also be used, extended and unlocked alone.
 //
 // All methods may be called concurrently, and on a nil *Leases, which counts as released.
@@ -22,9 +22,9 @@ type Leases struct {
 	end    context.CancelCauseFunc
 }
 
-// Lease returns the lease of that name, which has the name's fencing token; nil if there is none. A
-// token counts for the resource of its own name alone: the greatest of them means nothing to the
-// others.
+// Lease returns the lease of that name, which has the name's fencing token, or nil if there is
+// none. A token is only for the resource of its own name; tokens of different names cannot be
+// compared.
 func (ls *Leases) Lease(name string) *Lease {
 	for _, le := range ls.all() {
 		if le.Name() == name {
@@ -41,8 +41,8 @@ func (ls *Leases) all() []*Lease {
 	return ls.leases
 }
 
-// Err returns nil while all leases are valid, and afterwards why the first of them ended, as
-// [Lease.Err].
+// Err returns nil while all leases are valid, and afterwards the reason why the first of them
+// ended, as [Lease.Err].
 func (ls *Leases) Err() error {
 	_, err := ls.first()
 	return err
@@ -134,8 +134,8 @@ func (ls *Leases) Extend(ctx context.Context) error {
 }
 
 // Unlock unlocks all leases at the same time, as [Lease.Unlock] does one. It returns nil if each
-// was deleted in time, ErrReleased if all were unlocked before, and else the joined errors of those
-// that were not.
+// was deleted in time, ErrReleased if all were unlocked before, and otherwise the joined errors of
+// the leases that were not deleted in time.
 func (ls *Leases) Unlock(ctx context.Context) error {
 	_ = ctx // bounds nothing, as for a lease
 	if len(ls.all()) == 0 {
@@ -193,8 +193,8 @@ func (ls *Leases) names() string {
 	return strings.Join(names, ", ")
 }
 
-// run calls fn and unlocks the leases, however fn ends. It returns fn's error and how the leases
-// stood when fn ended.
+// run calls fn and unlocks the leases, however fn ends. It returns fn's error, and the leases'
+// error at that time.
 func (ls *Leases) run(ctx context.Context, fn func(context.Context, *Leases) error) (result, end error) {
 	bound, cancel := ls.Bind(ctx)
 	defer func() {

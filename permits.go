@@ -9,11 +9,11 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// A permit is a lock on one slot of its semaphore: all that happens once an attempt has its slot is
-// what happens to a lock. Before that an attempt asks for any slot, so that each node grants the
-// first that is free there; or for the one slot that is known to be free, or to be reserved for it.
+// A permit is a lock on one slot of its semaphore. When an attempt has its slot, everything is as
+// for a lock. Before that an attempt asks for any slot, and each node grants the first that is free
+// there. Or it asks for the one slot that is known to be free, or to be reserved for it.
 
-// permits are the slots of a semaphore, and what the next attempt asks of them.
+// permits are the slots of a semaphore, and which of them the next attempt asks for.
 type permits struct {
 	slots []wire.KeySet
 	slot  int  // that it asks for, or that the nodes look at first
@@ -30,7 +30,7 @@ func (m *Mutex) slots() []wire.KeySet {
 	return m.permits.slots
 }
 
-// count is how many permits the semaphore has; 0: it is a lock.
+// count returns how many permits the semaphore has; 0 for a lock.
 func (p *permits) count() int {
 	if p == nil {
 		return 0
@@ -38,7 +38,7 @@ func (p *permits) count() int {
 	return len(p.slots)
 }
 
-// first is the slot that an attempt asks for, or looks at first.
+// first returns the slot that an attempt asks for, or that nodes look at first.
 func (p *permits) first() int {
 	if p == nil {
 		return 0
@@ -46,12 +46,12 @@ func (p *permits) first() int {
 	return p.slot
 }
 
-// picked reports whether an attempt asks for one of several slots: that it is not to be had says
-// nothing about the others.
+// picked reports whether an attempt asks for one of several slots. If that slot is not free, this
+// says nothing about the others.
 func (p *permits) picked() bool { return p != nil && !p.any && len(p.slots) > 1 }
 
-// anywhere returns m for an attempt that asks for any slot. Where it begins is left to chance:
-// simultaneous attempts so get different slots in most cases.
+// anywhere returns m for an attempt that asks for any slot. It begins at a random slot, so that
+// simultaneous attempts usually get different slots.
 func (m *Mutex) anywhere() *Mutex {
 	if m.permits == nil {
 		return m
@@ -69,7 +69,7 @@ func (m *Mutex) at(p permits) *Mutex {
 }
 
 // aimed returns m for the attempt after one that ended with that verdict. It asks for the slot that
-// the nodes have told the entry of, or that most of them had free.
+// the nodes have reserved for the entry, or that most of them had free.
 func (m *Mutex) aimed(last *QuorumError, entry *notify.Entry) *Mutex {
 	if m.permits.count() < 2 {
 		return m
@@ -84,8 +84,8 @@ func (m *Mutex) aimed(last *QuorumError, entry *notify.Entry) *Mutex {
 	return m.anywhere()
 }
 
-// key tells the lock, or the semaphore, from all others of this process: it is the name of a lock,
-// and what the keys of slots begin with.
+// key identifies the lock, or the semaphore, within this process. It is the name of a lock, or the
+// common prefix of the keys of a semaphore's slots.
 func (m *Mutex) key() string {
 	if m.permits == nil {
 		return m.name
@@ -94,5 +94,5 @@ func (m *Mutex) key() string {
 	return semaphore
 }
 
-// op is what calls of m do, for errors.
+// op says what calls of m do, for errors.
 func (m *Mutex) op() string { return opOf(m.permits != nil) }

@@ -12,19 +12,20 @@ import (
 // MaxPermits is the greatest number of permits of a [Semaphore].
 const MaxPermits = wire.MaxSlots
 
-// A Semaphore is a name with a number of permits, of which each is held by one owner at most,
-// together with the options for acquiring one. A permit is a lease of one of the semaphore's slots,
-// which are numbered from 0 (see [Lease.Slot]): it ends, is extended, renewed and released as that
-// of a lock. It holds no state: any number of goroutines may use it, each for its own permit.
+// A Semaphore is a name with a number of permits, each of which has at most one owner, together
+// with the options for acquiring one. A permit is a lease of one of the semaphore's slots, which
+// are numbered from 0 (see [Lease.Slot]). It ends, is extended, renewed and released like the lease
+// of a lock. A Semaphore has no state: any number of goroutines may use it, each for its own
+// permit.
 //
-// No limit is stored on the nodes: the slots that a program uses are those below its own number of
-// permits, so the permits that are held at once are at most the greatest number that any program
-// uses.
+// The nodes do not store the number of permits: a program uses the slots below its own number. So
+// at most as many permits are held at once as the greatest number that any program uses.
 type Semaphore struct{ mutex Mutex }
 
-// Semaphore returns the semaphore of that name with so many permits, from 1 to [MaxPermits]. Its
-// name has nothing to do with the lock of that name. In one process all calls for a name must use
-// the same number of permits. If an argument is bad, each call of the semaphore returns the error.
+// Semaphore returns the semaphore of that name with so many permits, from 1 to [MaxPermits]. The
+// semaphore and the lock of the same name do not affect each other. In one process all calls for a
+// name must use the same number of permits. If an argument is bad, each call of the semaphore
+// returns the error.
 func (l *Locker) Semaphore(name string, count int, opts ...MutexOption) *Semaphore {
 	s := &Semaphore{Mutex{name: name}}
 	m := &s.mutex
@@ -65,16 +66,16 @@ func (s *Semaphore) String() string {
 }
 
 // Acquire waits for a permit as [Locker.Lock] waits for a lock, in the same order among processes
-// and with the same errors. On success the lease is valid and must be unlocked in the end, which
+// and with the same errors. On success the lease is valid. The caller must finally unlock it, which
 // gives the permit back. ErrHeld says that all permits were held.
 func (s *Semaphore) Acquire(ctx context.Context) (*Lease, error) {
 	return s.mutex.take(ctx, &s.mutex.terms, (*Mutex).await)
 }
 
 // TryAcquire takes a permit if one is free now, as [Locker.TryLock] takes a lock. It returns
-// ErrHeld only if it found no permit free on a majority of the nodes. Where simultaneous callers
-// keep all permits from each other, it goes on for about six node timeouts at most, and then
-// returns ErrNoQuorum.
+// ErrHeld only if it found no permit free on a majority of the nodes. If simultaneous callers keep
+// all permits from each other, it goes on for at most about six node timeouts, and then returns
+// ErrNoQuorum.
 func (s *Semaphore) TryAcquire(ctx context.Context) (*Lease, error) {
 	return s.mutex.take(ctx, &s.mutex.terms, (*Mutex).try)
 }
@@ -133,10 +134,10 @@ func (s *Semaphore) FromContext(ctx context.Context) (*Lease, bool) {
 	return le, ok
 }
 
-// Slot returns the number of the slot that the lease has of its semaphore, from 0 to
-// [Lease.Permits] - 1: nobody else has it while the lease is valid. The fencing tokens of leases
-// with the same slot are unique and rise; those of different slots are not comparable. So a
-// resource that checks tokens keeps the greatest of each slot. It is 0 for a lock.
+// Slot returns the number of the lease's slot of its semaphore, from 0 to [Lease.Permits] - 1.
+// Nobody else has that slot while the lease is valid. The fencing tokens of leases with the same
+// slot are unique and rise; tokens of different slots cannot be compared. So a resource that checks
+// tokens must keep the greatest of each slot. For a lock Slot returns 0.
 func (le *Lease) Slot() int {
 	if !le.held() {
 		return 0
@@ -144,8 +145,7 @@ func (le *Lease) Slot() int {
 	return le.attempt.state.Slot
 }
 
-// Permits returns how many permits the lease's semaphore has, in this program; 0 if the lease is
-// that of a lock.
+// Permits returns how many permits the lease's semaphore has in this program; 0 for a lock.
 func (le *Lease) Permits() int {
 	if !le.held() {
 		return 0

@@ -7,7 +7,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// permit takes the first free one of the slots of a semaphore: pool/lua/permit.lua as Go.
+// permit takes the first free slot of a semaphore: pool/lua/permit.lua in Go.
 func (s *state) permit(r *wire.Request, now time.Time) wire.Reply {
 	if wait, _ := s.quarantine(r, now); wait > 0 {
 		return quarantined(wait)
@@ -45,8 +45,8 @@ func (s *state) permit(r *wire.Request, now time.Time) wire.Reply {
 	return reply
 }
 
-// exchange gives another's reservation of the slot to the inbox, if that has one of a second slot,
-// which is the other's then. What else is reserved for the inbox is passed on.
+// exchange swaps two reservations: if the slot is reserved for another inbox, and a second slot for
+// this one, each gets the other's. Other slots that are reserved for the inbox are passed on.
 func (s *state) exchange(r *wire.Request, now time.Time) {
 	lock, mine := r.Slots.Keys[r.Slots.Begin].Lock, reservedPrefix+r.Inbox
 	for i, k := range r.Slots.Keys {
@@ -67,7 +67,7 @@ func (s *state) exchange(r *wire.Request, now time.Time) {
 	}
 }
 
-// full is the refusal of a semaphore that has no free slot.
+// full returns the refusal of a semaphore that has no free slot.
 func (s *state) full(r *wire.Request, now time.Time) wire.Reply {
 	least := time.Duration(-1)
 	for _, k := range r.Slots.Keys {
@@ -87,7 +87,7 @@ func (s *state) full(r *wire.Request, now time.Time) wire.Reply {
 	return reply
 }
 
-// vacate gives up the slots that the owner has: pool/lua/vacate.lua as Go.
+// vacate gives up the slots that the owner has: pool/lua/vacate.lua in Go.
 func (s *state) vacate(r *wire.Request, now time.Time) wire.Reply {
 	reply := gone
 	for i, k := range r.Slots.Keys {

@@ -1,11 +1,11 @@
 package notify
 
-// The waiters of a semaphore are in one queue for all its slots. Whichever slot is released, the
-// first of them is told of that one. Where two are released at once, nodes may see that in
-// different orders, and tell a waiter of different slots.
+// The waiters of a semaphore are in one queue for all its slots. The first waiter is notified of
+// any slot that is released. If two slots are released at once, nodes may see that in different
+// orders, and notify a waiter of different slots.
 
-// Told returns the slot that most of the nodes have reserved for us since the last attempt; false
-// if none has. For a lock it is slot 0. A nil entry has heard nothing.
+// Told returns the slot that most nodes have reserved for this process since the last attempt;
+// false if none has. For a lock it is slot 0. A nil entry has had no notice.
 func (e *Entry) Told() (slot int, told bool) {
 	if e == nil {
 		return 0, false
@@ -16,8 +16,9 @@ func (e *Entry) Told() (slot int, told bool) {
 	return slot, count > 0
 }
 
-// hears notes that a node has reserved that slot for us. It returns false if that is nothing new;
-// another waiter may have got what was reserved for us, in exchange for another slot. With mu held.
+// hears records that a node has reserved that slot for this process. It returns false if that is
+// not new. Another waiter may have got a slot that was reserved for this process, in exchange for
+// another one. With mu held.
 func (e *Entry) hears(node, slot int) bool {
 	first := e.notified.Add(node)
 	if e.told == nil || !first && e.told[node] == slot {
@@ -27,7 +28,8 @@ func (e *Entry) hears(node, slot int) bool {
 	return true
 }
 
-// majority reports whether a majority of the nodes has reserved one slot for us. With mu held.
+// majority reports whether a majority of the nodes has reserved one slot for this process. With mu
+// held.
 func (e *Entry) majority() bool {
 	if e.told == nil {
 		return e.notified.Majority()
@@ -36,7 +38,8 @@ func (e *Entry) majority() bool {
 	return count >= e.notifier.needed
 }
 
-// most returns the slot that the most nodes have reserved for us, and how many have. With mu held.
+// most returns the slot that most nodes have reserved for this process, and how many have. With mu
+// held.
 func (e *Entry) most() (slot, count int) {
 	if e.told == nil {
 		return 0, e.notified.Len()

@@ -2,27 +2,27 @@ package quorum
 
 import "github.com/go-redlock/redlock/internal/wire"
 
-// A permit of a semaphore is a majority for one and the same slot: then each slot has one valid
-// holder, and as many slots have as many (R29 in docs/safety.md). An acquisition of any slot has
-// each node grant the first that is free there. Where the nodes agree on what is free they grant
-// the same. What a node has granted of another slot is a stray: it counts for nothing, and is
-// released. Such an acquisition does not insist in a split vote. Its answers tell which slots are
-// free, and the next acquisition asks for one of them alone.
+// A permit of a semaphore is a majority for one and the same slot. So each slot has at most one
+// valid holder, and a semaphore has at most as many holders as slots (R29 in docs/safety.md). For
+// an acquisition of any slot, each node grants the first slot that is free there. If the nodes
+// agree on which slots are free, they grant the same one. A grant of another slot is a stray: it
+// does not count, and is released. Such an acquisition does not ask again after a split vote. Its
+// answers say which slots are free, and the next acquisition asks for one of them alone.
 
-// StartAny begins an acquisition of any slot, of which the nodes look at begin first.
+// StartAny begins an acquisition of any slot. The nodes look at begin first.
 func (a *Acquisition) StartAny(nodes, needed, begin int) {
 	a.Start(nodes, needed, begin)
 	a.any, a.begin = true, begin
 }
 
-// lead makes Slot the one that most nodes have granted, after another grant.
+// lead sets Slot to the one that most nodes have granted, after another grant.
 func (a *Acquisition) lead(granted int) {
 	if a.any && !a.chosen && a.grants(granted) > a.grants(a.Slot) {
 		a.Slot = granted
 	}
 }
 
-// grants is how many nodes have granted the slot.
+// grants returns how many nodes have granted the slot.
 func (a *Acquisition) grants(slot int) (count int) {
 	for i := range a.nodes {
 		if n := &a.nodes[i]; n.ballot == granted && n.slot == slot {
@@ -37,8 +37,8 @@ func (a *Acquisition) stray(n *node) bool { return n.ballot == granted && n.slot
 
 // Stray returns a node that has granted another slot than the one that was won, and that slot,
 // which must be released there; false if there is none. From then on the node is asked for the slot
-// that was won. The request that it has answered has had its effect, on another slot: so this one
-// is the first that may take the slot there (R9).
+// that was won. The request that it has answered took effect on another slot, so the new request is
+// the first that may take the slot there (R9).
 func (a *Acquisition) Stray() (i, slot int, more bool) {
 	if a.any && a.phase == Won {
 		for i := range a.nodes {
@@ -53,15 +53,17 @@ func (a *Acquisition) Stray() (i, slot int, more bool) {
 	return 0, 0, false
 }
 
-// Has reports whether all that the node may have for the acquisition is the slot that it is for.
-// The request for any slot may have left another there, if the node has not answered it.
+// Has reports whether the node can have no other slot for the acquisition than the one that it is
+// for. If the node has not answered the request for any slot, that may have taken another one
+// there.
 func (a *Acquisition) Has(i int) bool {
 	n := &a.nodes[i]
 	return !a.any || n.told && n.slot == a.Slot && !n.unconfirmed
 }
 
-// Vacant returns the slot that is free on most of the nodes that granted one, as far as they tell;
-// false if none has. Of several it is the one that most have granted, or the next.
+// Vacant returns the slot that is free on most of the nodes that granted one, by their answers;
+// false if no node has granted one. Of several slots it is the one that most nodes have granted, or
+// the next.
 func (a *Acquisition) Vacant() (slot int, told bool) {
 	var counts []int
 	for i := range a.nodes {

@@ -8,20 +8,20 @@ import (
 // MaxSlots is the greatest number of slots of a semaphore.
 const MaxSlots = 128
 
-// Slots are the slots of a semaphore, of which a request concerns any. Each slot is a lock with
+// Slots are the slots of a semaphore, for a request about any of them. Each slot is a lock with
 // keys of its own; all share one queue.
 type Slots struct {
 	Keys  []KeySet
 	Begin int // Acquire: the slot to look at first
-	// Only has an Acquire take no other slot than that at Begin. What is reserved for Inbox of the
-	// others is passed on; but if Begin is reserved for another waiter, that one gets it in
-	// exchange.
+	// Only makes an Acquire take no other slot than the one at Begin. If another slot is reserved
+	// for Inbox, it is passed on; or, if Begin is reserved for another waiter, that waiter gets it
+	// in exchange.
 	Only bool
 }
 
-// SlotKeys returns the keys of each slot of the semaphore of that name, which has at least one. All
-// are in one hash slot of a Redis Cluster, and none is a key of a lock: no name of a lock has their
-// suffix. It fails for the same names as Keys.
+// SlotKeys returns the keys of each slot of the semaphore of that name, which has at least one
+// slot. All keys are in one hash slot of a Redis Cluster, and none is a key of a lock: no name of a
+// lock may contain their suffix. It fails for the same names as Keys.
 func SlotKeys(prefix, name string, slots int) ([]KeySet, error) {
 	base := prefix + name
 	if err := valid(base, name); err != nil {
@@ -50,8 +50,8 @@ func SlotKeys(prefix, name string, slots int) ([]KeySet, error) {
 	return keys, nil
 }
 
-// SemaphoreOf returns what the lock keys of a semaphore's slots begin with, if lock is one of them.
-// It tells semaphores apart, also from locks.
+// SemaphoreOf returns the common prefix of the lock keys of a semaphore's slots, if lock is one of
+// them. It identifies the semaphore.
 func SemaphoreOf(lock string) (semaphore string, ok bool) {
 	if i := strings.LastIndex(lock, slotSuffix); i >= 0 {
 		return lock[:i+len(slotSuffix)], true
@@ -59,8 +59,8 @@ func SemaphoreOf(lock string) (semaphore string, ok bool) {
 	return "", false
 }
 
-// SlotNumber returns the number of the slot with that lock key, or one that no semaphore has if the
-// key has none.
+// SlotNumber returns the number of the slot with that lock key, or a number that no semaphore has
+// if it is not the key of a slot.
 func SlotNumber(lock string) int {
 	semaphore, _ := SemaphoreOf(lock)
 	n, err := strconv.ParseUint(lock[len(semaphore):], 10, 31)
@@ -76,14 +76,14 @@ func KeysOfSlot(lock string) KeySet {
 	return KeySet{Lock: lock, Fence: lock + ":" + fenceSuffix, Queue: semaphore + "queue"}
 }
 
-// Only returns r, which asks for any of several slots, for that one only.
+// Only returns r, which asks for any of several slots, as a request for that one only.
 func (r *Request) Only(slot int) *Request {
 	one := r.ForSlot(slot)
 	one.Lock, one.Slots = "", &Slots{Keys: r.Slots.Keys, Begin: slot, Only: true}
 	return one
 }
 
-// ForSlot returns r, which concerns several slots, for one of them alone.
+// ForSlot returns r, which concerns several slots, as a request for one of them alone.
 func (r *Request) ForSlot(i int) *Request {
 	one := &Request{
 		Verb: r.Verb, Lock: r.Slots.Keys[i].Lock, Owner: r.Owner, Queue: r.Queue, Inbox: r.Inbox, Ticket: r.Ticket, Age: r.Age,
