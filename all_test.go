@@ -535,7 +535,7 @@ func TestABoundOnRenewalCountsFromTheReturnOfLockAll(t *testing.T) {
 	})
 }
 
-// The error of a call that gave up names the lock that it waited for, and who has that.
+// The error of a call that gave up names the lock that it waited for, and that lock's owner.
 func TestTheErrorOfLockAllNamesTheLockItWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

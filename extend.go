@@ -262,7 +262,8 @@ const (
 // hasRoom reports whether a renewal that is sent now is under way soon, to a majority of the nodes.
 // Otherwise it is put off: where the nodes or this machine cannot keep up with all renewals, they
 // would grow old in the lines, and be sent again, until none came in time. Put off, each comes
-// later, in the order in which they are due, and all come as long as one in a TTL can be had.
+// later, in the order in which they are due, and none is missed as long as each can be made once in
+// a TTL.
 func (en *engine) hasRoom() bool {
 	vote := quorum.NewVote(len(en.lines), en.quorum)
 	for _, ln := range en.lines {

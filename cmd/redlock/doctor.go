@@ -193,9 +193,9 @@ func together(patients []*patient) (findings []finding) {
 	}
 	switch quorum := n/2 + 1; {
 	case reached < quorum:
-		find(failure, "quorum", fmt.Sprintf("%d of %d nodes reached; %d are needed: no lock can be had", reached, n, quorum), "Start the nodes, or mend the way to them.")
+		find(failure, "quorum", fmt.Sprintf("%d of %d nodes reached; %d are needed: no lock can be taken", reached, n, quorum), "Start the nodes, or mend the way to them.")
 	case n == 1:
-		find(remark, "number", "one node: locks can be had only while it is up", "Use three or five independent masters to survive the loss of one or two.")
+		find(remark, "number", "one node: locks can be taken only while it is up", "Use three or five independent masters to survive the loss of one or two.")
 	case n%2 == 0:
 		find(warning, "number", fmt.Sprintf("an even number of nodes: %d survive the loss of no more than %d do", n, n-1), "Use an odd number of nodes.")
 	}

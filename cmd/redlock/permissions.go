@@ -30,7 +30,7 @@ type need struct {
 }
 
 var needs = []need{
-	{failure, "set", []any{nil, "doctor", "px", trialLife.Milliseconds()}, "no lock can be had"},
+	{failure, "set", []any{nil, "doctor", "px", trialLife.Milliseconds()}, "no lock can be taken"},
 	{failure, "get", []any{nil}, "no lock can be renewed or released"},
 	{failure, "pexpire", []any{nil, trialLife.Milliseconds(), "gt"}, "leases cannot be renewed, and end at their deadlines"},
 	{failure, "evalsha", []any{strings.Repeat("0", 40), 1, nil}, "no lock can be renewed or released"},

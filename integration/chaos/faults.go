@@ -277,7 +277,7 @@ func (r *run) recover(ctx context.Context, since time.Time) (time.Duration, erro
 			return took, nil
 		}
 		if time.Since(since) > time.Minute {
-			return 0, fmt.Errorf("no lock can be had a minute after all was mended: %w", err)
+			return 0, fmt.Errorf("no lock can be taken a minute after all faults have ended: %w", err)
 		}
 		if !errors.Is(err, redlock.ErrNoQuorum) && !errors.Is(err, redlock.ErrTooLate) && !r.wild {
 			return 0, fmt.Errorf("a name that nobody else uses: %w", err)

@@ -223,7 +223,7 @@ func label(owner string) (text string, ours bool) {
 	return text, len(owner) <= maxOwner && len(digits) == ownerDigits && strings.Trim(digits, hexDigits) == ""
 }
 
-// owned tells of the owner of a lock.
+// owned returns a reply about the owner of a lock.
 func (s *state) owned(v wire.Verdict, lock, owner string, now time.Time) wire.Reply {
 	sum := sha1.Sum([]byte(owner)) //nolint:gosec // see above
 	reply := wire.Reply{
@@ -237,7 +237,8 @@ func (s *state) owned(v wire.Verdict, lock, owner string, now time.Time) wire.Re
 	return reply
 }
 
-// raise raises the fencing register for an owner who has the lock now; mine: who had it before.
+// raise raises the fencing register for an owner that has the lock now. mine says that it had the
+// lock before.
 func (s *state) raise(r *wire.Request, mine bool, floor uint64, now time.Time) wire.Reply {
 	text, found := s.get(r.Fence, now)
 	old, valid := token(text)
@@ -426,7 +427,7 @@ func (s *state) dequeue(key, inbox string, now time.Time) {
 	}
 }
 
-// first returns who has waited longest, or "".
+// first returns the inbox that has waited longest, or "".
 func (q queue) first() string {
 	if len(q.tickets) == 0 {
 		return ""
@@ -434,7 +435,7 @@ func (q queue) first() string {
 	return slices.MinFunc(slices.Collect(maps.Keys(q.tickets)), q.compare)
 }
 
-// order returns those who wait, who has waited longest first.
+// order returns the inboxes that wait, the one that has waited longest first.
 func (q queue) order() []string { return slices.SortedFunc(maps.Keys(q.tickets), q.compare) }
 
 func (q queue) compare(a, b string) int {
