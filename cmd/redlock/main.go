@@ -40,6 +40,7 @@ type cli struct {
 	Release   releaseCmd       `cmd:"" help:"Take a lock from its holder."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
 	Doctor    doctorCmd        `cmd:"" help:"Examine the nodes, and say how to put right what is wrong."`
+	Bench     benchCmd         `cmd:"" help:"Measure what locks cost over the nodes, from this machine."`
 	Demo      demoCmd          `cmd:"" help:"Show how it works, on five nodes in this process."`
 	Version   kong.VersionFlag `help:"Print the version."`
 
