@@ -12,8 +12,8 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// queues are where the goroutines of this process meet over the names of locks. Their mutex comes
-// after those of attempts, and before those of the packages below.
+// queues are the local queues of this process, by name. Their mutex is locked after those of
+// attempts, and before those of the packages below.
 type queues struct {
 	notifier *notify.Notifier
 	prefix   string
@@ -25,9 +25,10 @@ type queues struct {
 	closed bool
 }
 
-// A localQueue is where they meet over one name. One of them at a time contends for the lock on the
-// nodes, or holds it; the others wait in the order they came and cost the nodes nothing. Those that
-// hold permits of a semaphore are not in the way of the one that contends.
+// A localQueue orders the goroutines of this process that want one name. One of them at a time
+// contends for the lock on the nodes, or holds it. The others wait in the order in which they came,
+// and cost the nodes nothing. Holders of a semaphore's permits do not keep another goroutine from
+// contending.
 type localQueue struct {
 	queues  *queues
 	key     string
@@ -36,15 +37,15 @@ type localQueue struct {
 	permits int // of the semaphore; 0: it is a lock
 
 	// The queues' mu guards these.
-	refs    int // calls under way and leases in use: the queue goes with the last
-	active  int // goroutines that hold the lock, or contend: while there is one, others wait
+	refs    int // calls under way and leases in use: the last one removes the queue
+	active  int // goroutines that hold the lock, or contend: while there is one, the others wait
 	first   *waiter
 	last    *waiter
 	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
-	refusal *QuorumError  // the latest that it got
+	refusal *QuorumError  // its latest verdict
 	holder  *attempt      // the attempt that was won by waiting, until its lock is released
-	// of a semaphore: such attempts, by lock key; the one who contends, while it waits to be told
-	// by the nodes; and whether that one has the place of one who was handed a permit
+	// For a semaphore: such attempts, by lock key; the goroutine that contends, while it waits for
+	// notices; and whether that one has the place of a goroutine that was handed a permit.
 	holders   map[string]*attempt
 	contender *waiter
 	inherited bool
@@ -53,7 +54,7 @@ type localQueue struct {
 // A waiter is a goroutine in a queue.
 type waiter struct {
 	terms      *terms
-	turn       chan grant // gets the lock or, with no attempt in it, the right to contend for it
+	turn       chan grant // gets the lock or, if there is no attempt in it, the right to contend
 	prev, next *waiter
 	queued     bool
 }
@@ -95,9 +96,9 @@ func (s *queues) unused(lock string) (wire.KeySet, bool) {
 	return keys, err == nil
 }
 
-// reserved is told that a node has reserved the lock with that lock key for this process, which has
-// it already or wants it. A holder that the node refused asks the node for it; reserved reports
-// whether one does.
+// reserved is called when a node has reserved the lock with that lock key for this process, which
+// holds it already or wants it. A holder that the node refused asks the node for it. reserved
+// reports whether there is such a holder.
 func (s *queues) reserved(lock string, node int) bool {
 	key, slot := wire.SemaphoreOf(lock)
 	if !slot {
@@ -113,7 +114,7 @@ func (s *queues) reserved(lock string, node int) bool {
 	return holder != nil && holder.complete(node)
 }
 
-// close has the queues take no more calls, and hand no lock over.
+// close makes the queues take no more calls, and hand no lock over.
 func (s *queues) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,7 +178,7 @@ func (q *localQueue) closeEntry(tell bool) {
 	}
 }
 
-// acquired notes that the goroutine that contended has the lock, by that attempt.
+// acquired notes that the goroutine that contended holds the lock, by that attempt.
 func (q *localQueue) acquired(a *attempt) {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -198,7 +199,7 @@ func (q *localQueue) overtake() {
 	}
 }
 
-// claim takes the turn if nobody has it. It returns false, and changes nothing, if somebody has.
+// claim takes the turn if it is free. Otherwise it returns false and changes nothing.
 func (q *localQueue) claim() bool {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -244,9 +245,8 @@ func (q *localQueue) pop() *waiter {
 	return w
 }
 
-// wait waits until it is this call's turn. The grant has an attempt if the lock was handed over,
-// and none if the call is to contend for it. On error the call is no longer waiting, and not ahead
-// of anybody.
+// wait waits until it is this call's turn. The grant has an attempt if the lock was handed over.
+// Without one the call must contend for the lock. On error the call has left the queue's order.
 func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	s := q.queues
 	s.mu.Lock()
@@ -274,15 +274,15 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 		q.remove(w)
 	}
 	s.mu.Unlock()
-	// its turn came at the same time; the one who hands over may need mu before it is here
+	// its turn came at the same time; the goroutine that hands over may need mu first
 	if !queued {
 		return <-w.turn, nil
 	}
 	return grant{}, err
 }
 
-// refused is the error of a call whose wait was over before its turn came: the verdict that the one
-// before it got last, or that the lock is held, by this process.
+// refused returns the error of a call whose wait was over before its turn came. It is the last
+// verdict for the call before it, or says that the lock is held, by this process.
 func (q *localQueue) refused(ctx context.Context) error {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -294,15 +294,15 @@ func (q *localQueue) refused(ctx context.Context) error {
 	return e
 }
 
-// noteRefusal notes what the one who contends was told last.
+// noteRefusal notes the latest verdict for the goroutine that contends.
 func (q *localQueue) noteRefusal(e *QuorumError) {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	q.refusal = e
 }
 
-// popCompatible takes the first waiter out if a lock held under t can be handed to it. The one who
-// hands it over leaves the queue.
+// popCompatible takes the first waiter out if a lock held under t can be handed to it. The
+// goroutine that hands it over leaves the queue.
 func (q *localQueue) popCompatible(t *terms) *waiter {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -317,15 +317,15 @@ func (q *localQueue) popCompatible(t *terms) *waiter {
 	return q.pop()
 }
 
-// interchangeable reports whether a lock taken under t is what one under o would be.
+// interchangeable reports whether a lock taken under t can be used as one taken under o.
 func (t *terms) interchangeable(o *terms) bool {
 	return t.ttl == o.ttl && t.plain == o.plain && t.holder == o.holder && t.retention == o.retention &&
 		t.minHold == 0 && o.minHold == 0
 }
 
-// handOver ends the lease and gives its lock to the next in the queue, without a word to the nodes.
-// It reports whether it did: the lock must be safely held, and for no longer than a turn. With the
-// attempt's mu held.
+// handOver ends the lease and gives its lock to the next waiter in the queue, without a request to
+// the nodes. It reports whether it did so. The lock must be safely held, and have been held for
+// less than maxTurn. With the attempt's mu held.
 func (le *Lease) handOver() bool {
 	a := le.attempt
 	now := a.now()

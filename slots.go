@@ -10,7 +10,7 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// aim begins the asking, for a lock or for a permit. With mu held.
+// aim starts the attempt's state for a lock or for a permit. With mu held.
 func (a *attempt) aim(p *permits) {
 	nodes, needed, slot := len(a.engine.lines), a.engine.quorum, p.first()
 	if p != nil && (p.any || p.only) {
@@ -24,11 +24,11 @@ func (a *attempt) aim(p *permits) {
 	}
 }
 
-// keys are those of the slot that the attempt is for. With mu held, or once it is won.
+// keys returns the keys of the attempt's slot. With mu held, or once the attempt is won.
 func (a *attempt) keys() *wire.KeySet { return &a.slots[a.state.Slot] }
 
-// one returns the request for the slot that the attempt is for, if the first was for any. With mu
-// held.
+// one returns the request for the attempt's own slot, after the first request asked for any slot.
+// With mu held.
 func (a *attempt) one() *wire.Request {
 	if a.acquire.Slots == nil {
 		return &a.acquire
@@ -39,7 +39,8 @@ func (a *attempt) one() *wire.Request {
 	return a.picked
 }
 
-// everySlot returns r, a release, for whichever slot a node may have. With mu held.
+// everySlot returns the release r as one that names all slots, for a node whose slot is not known.
+// With mu held.
 func (a *attempt) everySlot(r *wire.Request) *wire.Request {
 	every := a.request(wire.Release)
 	every.Lock, every.Slots = "", &wire.Slots{Keys: a.slots}
@@ -47,7 +48,7 @@ func (a *attempt) everySlot(r *wire.Request) *wire.Request {
 	return every
 }
 
-// returnStrays releases what nodes have granted of other slots than the one that was won. With mu
+// returnStrays releases the slots that nodes have granted besides the one that was won. With mu
 // held.
 func (a *attempt) returnStrays() {
 	for i, slot, more := a.state.Stray(); more; i, slot, more = a.state.Stray() {
@@ -63,7 +64,7 @@ func (a *attempt) returnStrays() {
 	a.sendNext()
 }
 
-// A stray is the owner of the release of one: nobody waits for that.
+// A stray owns the release of such a slot. Nothing waits for that release.
 type stray struct{}
 
 // Confirmed implements release.Owner.
@@ -72,7 +73,7 @@ func (stray) Confirmed(int) {}
 // Released implements release.Owner.
 func (stray) Released(int, wire.Reply) {}
 
-// opOf is what calls do, for errors.
+// opOf returns the Op of a [QuorumError].
 func opOf(permit bool) string {
 	if permit {
 		return "acquire"
@@ -101,9 +102,9 @@ func (q *localQueue) holding(lock string) *attempt {
 	return q.holders[lock]
 }
 
-// hear waits to be told by the nodes, as [notify.Entry.Wait] does. The one who contends for a
-// permit may be handed one of this process's meanwhile, for it has waited longest: the grant then
-// has an attempt, and the next contends in its place.
+// hear waits for notices, as [notify.Entry.Wait] does. Meanwhile another goroutine of this process
+// may hand its permit to the one that contends, which has waited longest. The grant then has an
+// attempt, and the next goroutine contends.
 func (q *localQueue) hear(ctx context.Context, t *terms, entry *notify.Entry, rest time.Duration) (g grant, again bool) {
 	g, again = q.listen(ctx, t, entry, rest)
 	if g.attempt == nil || !g.ready(ctx) {
@@ -116,9 +117,9 @@ func (q *localQueue) hear(ctx context.Context, t *terms, entry *notify.Entry, re
 	return g, true
 }
 
-// inherit returns the verdict by which the nodes queued the call that contended before, if that was
-// handed a permit, so that its place is this call's now; else nil. This call then need not ask the
-// nodes to queue it.
+// inherit returns the verdict for the call that contended before, if that call was handed a permit.
+// Its place in the nodes' queues is then this call's, which need not ask the nodes to queue it.
+// Otherwise inherit returns nil.
 func (q *localQueue) inherit() *QuorumError {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
@@ -130,7 +131,7 @@ func (q *localQueue) inherit() *QuorumError {
 	return q.refusal
 }
 
-// listen waits to be told by the nodes, or to be handed a permit.
+// listen waits for notices, or for a permit of this process.
 func (q *localQueue) listen(ctx context.Context, t *terms, entry *notify.Entry, rest time.Duration) (g grant, again bool) {
 	if q.permits == 0 {
 		return grant{}, entry.Wait(ctx, rest)
@@ -150,7 +151,7 @@ func (q *localQueue) listen(ctx context.Context, t *terms, entry *notify.Entry, 
 	return g, again
 }
 
-// popContender takes the one who contends for a permit, if it waits to be told by the nodes and a
+// popContender takes out the goroutine that contends for a permit, if it waits for notices and a
 // permit held under t can be handed to it. With mu held.
 func (q *localQueue) popContender(t *terms) *waiter {
 	w := q.contender
@@ -163,8 +164,8 @@ func (q *localQueue) popContender(t *terms) *waiter {
 	return w
 }
 
-// left takes a goroutine that held the lock out of the queue. The turn of one with a permit went on
-// when it got that.
+// left takes a goroutine that held the lock out of the queue. The holder of a permit has passed the
+// turn on already, when it got the permit.
 func (q *localQueue) left(a *attempt) {
 	if q.permits == 0 {
 		q.next()

@@ -14,20 +14,21 @@ import (
 const (
 	minBackoff, maxBackoff = 5 * time.Millisecond, 200 * time.Millisecond
 
-	// minPatience and maxPatience are how long a waiter in the nodes' queues waits for a notice: if
-	// it saw no owner with a majority, and if it saw one.
+	// A waiter in the nodes' queues waits for a notice for minPatience if it saw no owner with a
+	// majority, and for maxPatience if it saw one.
 	minPatience, maxPatience = 500 * time.Millisecond, 4 * time.Second
 
-	// foreignPatience is how long one waits for another program's lock, whose release nobody tells.
+	// foreignPatience is how long it waits for another program's lock, whose release sends no
+	// notice.
 	foreignPatience = 200 * time.Millisecond
 
-	// splitTimeouts is for how many node timeouts TryLock makes further attempts when the votes
-	// were split. The last of them may insist until maxSplit are over; the answers to that may take
-	// another.
+	// splitTimeouts is for how many node timeouts TryLock makes further attempts after the votes
+	// were split. The last attempt may insist until maxSplit node timeouts are over. Its answers
+	// may take another one.
 	splitTimeouts, maxSplit = 3, 5
 )
 
-// await takes the lock, however long that takes within ctx and the terms' wait.
+// await takes the lock. It waits for it as long as ctx and the terms' wait allow.
 func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	if t.wait != Forever {
 		var stop func()
@@ -55,7 +56,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 		has = true
 		return g, nil
 	}
-	if ctx.Err() != nil { // when its turn came its wait was over
+	if ctx.Err() != nil { // its wait was over when its turn came
 		return grant{}, q.refused(ctx)
 	}
 	g, err = m.contend(ctx, q, t)
@@ -63,8 +64,8 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 	return g, err
 }
 
-// within returns a context that ends with ctx, and after a wait at the latest. Call stop once it is
-// no longer needed.
+// within returns a context that ends with ctx, or after that wait. Call stop when it is no longer
+// needed.
 func (l *Locker) within(ctx context.Context, wait time.Duration) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := l.clock.AfterFunc(wait, func() { cancel(errWaited) })
@@ -77,7 +78,7 @@ func (l *Locker) within(ctx context.Context, wait time.Duration) (_ context.Cont
 	}
 }
 
-// A waitContext is one that ends with [WithWait], and says so beforehand.
+// A waitContext is a context that ends with [WithWait], and reports that time as its deadline.
 type waitContext struct {
 	context.Context //nolint:containedctx // it is one
 	until           time.Time
@@ -86,18 +87,19 @@ type waitContext struct {
 // Deadline implements context.Context.
 func (c *waitContext) Deadline() (time.Time, bool) { return c.until, true }
 
-// lasts reports whether ctx lasts beyond that time, unless it is cancelled.
+// lasts reports whether ctx lasts beyond that time if it is not cancelled.
 func lasts(ctx context.Context, at time.Time) bool {
 	until, bounded := ctx.Deadline()
 	return ctx.Err() == nil && (!bounded || until.After(at))
 }
 
-// contend makes attempts until one succeeds. Between two of them it waits in the nodes' queues to
-// be told that the lock has been passed on to it, or for a while if they cannot tell.
+// contend makes attempts until one succeeds. Between two attempts it waits in the nodes' queues for
+// the notice that the lock has been passed on to it; if the nodes can send no notice, it waits for
+// a while.
 func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l := m.locker
 	m = m.anywhere()
-	// who has waited lately will wait again: queue from the first attempt on
+	// a process that has waited lately will wait again: it queues from the first attempt on
 	entry := q.openEntry(m.slots(), l.notifier.Subscribed())
 	last := q.inherit() // the last verdict
 	if last != nil {
@@ -155,7 +157,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			}
 			n = 0 // the backoff starts again
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
-			again = true // at once: now they can tell
+			again = true // at once: now the nodes can queue it
 		default:
 			again = l.pause(ctx, backoff(n, last.RetryAfter)) == nil
 		}
@@ -166,9 +168,8 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 	}
 }
 
-// try takes the lock if it is free. It tries again only while no owner has a majority: then
-// simultaneous callers have split the nodes between them, and none may have got it; or connections
-// are still being made.
+// try takes the lock if it is free. It tries again in two cases: no owner has a majority, because
+// simultaneous callers have split the nodes between them; or connections are still being made.
 func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error) {
 	l, has := m.locker, false
 	defer func() {
@@ -197,7 +198,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 		}
 		switch {
 		case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):
-			began = l.clock.Now() // that is waited for beside
+			began = l.clock.Now() // this wait does not count
 		case !split, l.clock.Now().Sub(began) >= splitTimeouts*l.timeout(t):
 			return grant{}, last
 		default:
@@ -210,8 +211,8 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}
 }
 
-// backoff is how long to wait after the n-th attempt, unless the nodes have told that the lock may
-// be had sooner.
+// backoff returns how long to wait after the n-th attempt. It is less if the nodes' answers show
+// that the lock may be free sooner.
 func backoff(n int, retryAfter time.Duration) time.Duration {
 	d := min(minBackoff<<min(n, 16), maxBackoff)
 	d = d/2 + jitter.N(d)
@@ -221,8 +222,9 @@ func backoff(n int, retryAfter time.Duration) time.Duration {
 	return d
 }
 
-// patience is how long to wait to be told before trying all the same: no longer than the owner has
-// the lock, and not for long if there seems to be none, or one that tells nobody.
+// patience returns how long to wait for a notice before the next attempt. It is no longer than the
+// owner has the lock. It is short if there seems to be no owner, or one whose release sends no
+// notice.
 func patience(e *QuorumError) time.Duration {
 	d := maxPatience
 	switch {
@@ -238,20 +240,20 @@ func patience(e *QuorumError) time.Duration {
 	return d
 }
 
-// unqueued reports whether the votes were split and some were the attempt's own: the nodes that
-// granted it have taken the waiter out of their queues, and know of it again only once they refuse
-// it. Until then they pass the lock on to another than the rest do, so that the next votes are
-// split too: where a minority is away, all nodes that answer may be needed.
+// unqueued reports whether the votes were split and some were the attempt's own. The nodes that
+// granted it have removed the waiter from their queues, and queue it again only when they refuse
+// it. Until then they pass the lock on to another waiter than the other nodes do, so that the next
+// votes are split too. If a minority is away, all nodes that answer may be needed.
 func unqueued(e *QuorumError) bool { return e.Granted > 0 && errors.Is(e, errSplit) }
 
-// verdictOf returns the verdict that err is, or nil. One that err only holds is another lock's: the
-// cause that ended a context.
+// verdictOf returns err if it is a verdict, or nil. A verdict that err only wraps is another
+// lock's: the cause that ended a context.
 func verdictOf(err error) *QuorumError {
 	e, _ := err.(*QuorumError) //nolint:errorlint // see above
 	return e
 }
 
-// stopped is the error of a wait that was cut short: ctx ended, or else the Locker was closed.
+// stopped returns the error of a wait that was cut short: ctx ended, or the Locker was closed.
 func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	if ctx.Err() == nil {
 		return closedError(m.op(), m.name)
@@ -259,7 +261,7 @@ func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	return m.waitOver(ctx, last)
 }
 
-// waitOver is the error of a wait that ctx ended: the last verdict, if there was one, and the
+// waitOver returns the error of a wait that ctx ended: the last verdict, if there was one, with the
 // context's error.
 func (m *Mutex) waitOver(ctx context.Context, last *QuorumError) error {
 	if last == nil {

@@ -13,40 +13,40 @@ import (
 )
 
 const (
-	// majorityGrace is how long a waiter that was notified by one node waits for a majority of them
-	// at least before it tries all the same. What the nodes tell was set off at one place: it comes
-	// apart by a round trip to the farthest node at most.
+	// majorityGrace is the least time that a waiter waits for a majority of notices after the first
+	// one. Then it tries anyway. One release has caused all these notices, so they arrive within a
+	// round trip to the farthest node.
 	majorityGrace = 3 * time.Millisecond
 	// maxGrowth is how many times the random part of the grace doubles.
 	maxGrowth = 5
 
-	// tryAtOnce is instead of a node to look at.
+	// tryAtOnce stands in the place of a node's number: the waiter looks at no node first.
 	tryAtOnce = -1
 )
 
 // An Entry is this process's place in the queue that the nodes keep for one lock, or for all slots
-// of a semaphore. The goroutines of
-// a process pass it on to one another, and it ends when one of them gets the lock or none is left.
+// of a semaphore. The goroutines of a process pass it on to one another. It ends when one of them
+// gets the lock, or when none is left.
 type Entry struct {
 	notifier *Notifier
 	slots    []wire.KeySet // of a lock: one
-	since    clock.Moment  // the wait began
-	ticket   uint64        // when that was, in microseconds, by the nodes' clocks if they are known
-	wake     chan struct{} // gets a value when it is time to try, or to look
+	since    clock.Moment  // when the wait began
+	ticket   uint64        // the same in microseconds, by the nodes' clocks if they are known
+	wake     chan struct{} // gets a value when it is time to try, or to look at a node
 
 	// The notifier's mu guards these.
-	inbox    string        // that nodes may have in their queues; empty: none has
+	inbox    string        // the one that nodes may have in their queues; empty: none has one
 	notified quorum.Set    // nodes that have reserved the lock for us since the last attempt
 	least    time.Duration // grace for a majority of notices
-	misses   int           // attempts in a row for which no majority had notified us
+	misses   int           // attempts in a row that began without a majority of notices
 	timer    clock.Timer   // the next reason to wake
 	look     int           // the node to look at then, or tryAtOnce
 	slot     int           // the slot to look at there
-	told     []int         // by node that has notified us: the slot. For semaphores only
+	told     []int         // by node: the slot that it has reserved. For semaphores only
 }
 
 // Enter opens an entry for a lock with those keys, or for a semaphore with the keys of each of its
-// slots: the nodes do not know of it yet.
+// slots. The nodes do not know of it yet.
 func (n *Notifier) Enter(slots ...wire.KeySet) *Entry {
 	since := clock.Present(n.clock)
 	e := &Entry{
@@ -66,7 +66,7 @@ func (n *Notifier) Enter(slots ...wire.KeySet) *Entry {
 	return e
 }
 
-// Leave ends the entry. If tell is set, and the nodes may know of it, they are told.
+// Leave ends the entry. If tell is set, it tells the nodes that may know of it.
 func (e *Entry) Leave(tell bool) {
 	n := e.notifier
 	if place := e.end(); tell && place.Inbox != "" {
@@ -91,7 +91,8 @@ func (e *Entry) end() Place {
 	return Place{e.slots, e.inbox, e.ticket}
 }
 
-// Ready reports whether the next attempt may queue: a majority of the nodes can tell us.
+// Ready reports whether the next attempt may queue: a majority of the nodes can notify this
+// process.
 func (e *Entry) Ready() bool {
 	n := e.notifier
 	n.mu.Lock()
@@ -99,8 +100,8 @@ func (e *Entry) Ready() bool {
 	return n.live.Majority()
 }
 
-// Stamp makes the attempt that begins now one that the nodes queue if they refuse it. What they
-// tell from now on is about the next.
+// Stamp prepares the attempt that begins now so that the nodes queue it if they refuse it. Notices
+// that arrive from now on are about the attempt after it.
 func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	n := e.notifier
 	n.mu.Lock()
@@ -120,12 +121,12 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	r.Age = max(now.Mono.Sub(e.since.Mono), 0)
 }
 
-// A shower is a node that tells what its clock shows.
+// A shower is a node that reports the time of its clock.
 type shower interface{ Time() (time.Time, bool) }
 
-// ticket is that moment in microseconds, by the median of the nodes' clocks: a process whose own
-// clock is behind would have a better place in all queues, as long as it is by less than a node
-// puts up with. Where no majority of the nodes has told its time it goes by its own clock.
+// ticket returns the moment in microseconds, by the median of the nodes' clocks. With its own
+// clock, a process whose clock is a little behind would get a better place in all queues. The
+// process's own clock counts only if no majority of the nodes has reported its time.
 func (n *Notifier) ticket(at clock.Moment) uint64 {
 	var told []time.Duration
 	for _, ln := range n.dispatcher.Lines() {
@@ -143,9 +144,9 @@ func (n *Notifier) ticket(at clock.Moment) uint64 {
 	return uint64(max(wall.Microseconds(), 1))
 }
 
-// Wait waits until it is time for another attempt: when the lock was passed on to us, or after
-// fallback at the latest, whatever the nodes tell. It returns false if ctx ended or the Notifier
-// was closed first.
+// Wait waits until it is time for another attempt: when the lock was passed on to this process, or
+// after fallback at the latest, with or without notices. It returns false if ctx ended or the
+// Notifier was closed first.
 func (e *Entry) Wait(ctx context.Context, fallback time.Duration) bool {
 	n := e.notifier
 	over, timer := clock.After(n.clock, fallback)
@@ -166,25 +167,25 @@ func (e *Entry) Wait(ctx context.Context, fallback time.Duration) bool {
 	}
 }
 
-// toLookAt is the node to look at, or tryAtOnce, and the slot there.
+// toLookAt returns the node to look at, or tryAtOnce, and the slot there.
 func (e *Entry) toLookAt() (node, slot int) {
 	e.notifier.mu.Lock()
 	defer e.notifier.mu.Unlock()
 	return e.look, e.slot
 }
 
-// heard counts a notice: that the lock is reserved for us there, or will be next in that time. It
-// returns false if the entry has no use for it. With mu held.
+// heard counts a notice: the node has reserved the lock for this process, or will do so next, after
+// that time. It returns false if the entry has no use for the notice. With mu held.
 func (e *Entry) heard(node int, notice wire.Notice) bool {
 	slot := 0
 	if e.told != nil {
 		if slot = wire.SlotNumber(notice.Lock); slot >= len(e.slots) {
-			e.wakeAfter(e.grace(), tryAtOnce) // the node has taken us out of its queue
+			e.wakeAfter(e.grace(), tryAtOnce) // the node has removed this process from its queue
 			return false
 		}
 	}
 	switch next := notice.Next; {
-	case next > 0: // the one before us was notified; should it be dead its reservation ends then
+	case next > 0: // the waiter before us was notified; if it is dead, its reservation ends then
 		if e.notified.Len() == 0 {
 			e.slot = slot
 			e.wakeAfter(next+e.least, node)
@@ -199,9 +200,9 @@ func (e *Entry) heard(node int, notice wire.Notice) bool {
 	return true
 }
 
-// grace is how long to wait for a majority after the first node has notified us. Two waiters that
-// are notified by half of the nodes each would fail in step for ever, each passing its half on to
-// the other: so the grace grows at random. With mu held.
+// grace returns how long to wait for a majority after the first notice. If two waiters each get
+// notices from half of the nodes, both fail, and each passes its half on to the other. So that they
+// do not repeat this for ever, the grace has a random part that grows. With mu held.
 func (e *Entry) grace() time.Duration {
 	if e.misses == 0 {
 		return e.least

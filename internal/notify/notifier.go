@@ -1,6 +1,6 @@
-// Package notify is where the nodes tell this process that a lock it waits for has been passed on
-// to it. What they tell are hints. They make a waiter try at the right moment; they grant nothing,
-// and a waiter tries from time to time without them.
+// Package notify receives the nodes' notices that a lock for which this process waits has been
+// passed on to it. Notices are hints. They make a waiter try at the right moment. They grant
+// nothing, and a waiter also tries from time to time without them.
 package notify
 
 import (
@@ -21,40 +21,39 @@ import (
 )
 
 const (
-	// channelPrefix begins the channels on which processes are told that a lock has been passed on
-	// to them.
+	// channelPrefix begins the names of the channels on which processes get notices.
 	channelPrefix = "redlock:inbox:"
 
-	// idleUnsubscribe is how long the subscriptions last after the last of the entries.
+	// idleUnsubscribe is how long the subscriptions last after the last entry has ended.
 	idleUnsubscribe = 5 * time.Second
-	// minResubscribe and maxResubscribe bound the pause before a node is subscribed to again where
-	// that failed.
+	// minResubscribe and maxResubscribe bound the pause before the next subscription to a node
+	// after one has failed.
 	minResubscribe, maxResubscribe = 50 * time.Millisecond, 5 * time.Second
 
-	// reservationDivisor and minReservation: a release reserves the lock for the first waiter for a
-	// part of the node timeout.
+	// A release reserves the lock for the first waiter for this part of the node timeout, but at
+	// least for minReservation.
 	reservationDivisor = 16
 	minReservation     = 5 * time.Millisecond
 )
 
-// Hooks are what a Notifier asks those above. They are called with no lock of its own held, and
-// must be safe for concurrent use.
+// Hooks are the functions of the packages above that a Notifier calls. It calls them with none of
+// its locks held. They must be safe for concurrent use.
 type Hooks struct {
-	// Timeout is how long a node may take for a request.
+	// Timeout returns how long a node may take for a request.
 	Timeout func() time.Duration
-	// Unused returns the keys of the lock with that lock key if this process has nothing to do with
-	// it. It is not asked about slots of semaphores.
+	// Unused returns the keys of the lock with that lock key if this process neither holds nor
+	// wants it. It is not called for slots of semaphores.
 	Unused func(lock string) (wire.KeySet, bool)
-	// Reserved is told that a node has reserved the lock with that lock key for this process, which
-	// does not wait for it any more, and has it or wants it; or which has to do with the semaphore,
-	// if it is a slot of one. It returns true if who has the lock already asks that node for it.
+	// Reserved is called when a node has reserved the lock with that lock key for this process,
+	// which no longer waits for it but holds or wants it; for a slot, the process uses the
+	// semaphore. It returns true if the holder asks that node for the lock.
 	Reserved func(lock string, node int) bool
-	// Occupied asks one node whether somebody has the lock there.
+	// Occupied asks one node whether an owner has the lock there.
 	Occupied func(ctx context.Context, node int, keys wire.KeySet) bool
 }
 
-// A Notifier listens to the nodes: over one subscription on each, which last while anybody waits.
-// All methods may be called concurrently.
+// A Notifier listens to the nodes over one subscription to each. The subscriptions last as long as
+// there are waiters. All methods may be called concurrently.
 type Notifier struct {
 	dispatcher *dispatch.Dispatcher
 	needed     int // nodes for a majority
@@ -71,10 +70,10 @@ type Notifier struct {
 	changed chan struct{}      // closed, and made anew, when live has changed
 	channel string             // of the subscriptions
 	stop    context.CancelFunc // ends the subscriptions; nil: there are none
-	// how often the subscriptions were ended: what the nodes say of earlier ones does not count
+	// how often the subscriptions were ended: reports about earlier ones do not count
 	round      int
-	idle       clock.Timer // ends them once nobody has waited for a while
-	complained bool        // the log knows that subscriptions cannot be had
+	idle       clock.Timer // ends them when there has been no waiter for a while
+	complained bool        // the log says already that too few nodes take subscriptions
 }
 
 // New returns a Notifier without subscriptions, for the dispatcher's nodes, of which needed are a
@@ -92,19 +91,19 @@ func New(d *dispatch.Dispatcher, needed int, c clock.Clock, logger *slog.Logger,
 	}
 }
 
-// Channel returns the channel on which the nodes tell this process, or did last.
+// Channel returns the present channel for the nodes' notices, or the last one.
 func (n *Notifier) Channel() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.channel
 }
 
-// Subscribed reports whether there are subscriptions, or soon will be. Without, no node has this
-// process in its queue, or a lock reserved for it.
+// Subscribed reports whether there are subscriptions, or soon will be. Without them no node has
+// this process in its queue, or a lock reserved for it.
 func (n *Notifier) Subscribed() bool { return n.subscribed.Load() }
 
-// Subscribe sees to it that a majority of the nodes has a subscription, and waits for that up to
-// the timeout. It returns false if there is none.
+// Subscribe subscribes to the nodes, and waits until a majority has confirmed that, but no longer
+// than the timeout. It returns false if there is no such majority.
 func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 	suffix := n.suffix()
 	n.mu.Lock()
@@ -117,7 +116,7 @@ func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 	if n.stop == nil {
 		n.startListening(suffix)
 	}
-	failed := n.complained // it was waited for once, in vain
+	failed := n.complained // an earlier call has waited for it in vain
 	n.mu.Unlock()
 	if failed {
 		live, _ := n.state()
@@ -156,8 +155,8 @@ func (n *Notifier) startListening(suffix string) {
 	}
 }
 
-// suffix is the end of the channel's name: for how long locks must be reserved for this process, if
-// that is longer than any release reserves them.
+// suffix returns the end of the channel's name. It says for how long releases must reserve locks
+// for this process, if they would otherwise reserve them for a shorter time.
 func (n *Notifier) suffix() string {
 	need := clock.CeilMillis(min(n.distance(), n.hooks.Timeout()))
 	if need <= minReservation {
@@ -166,7 +165,7 @@ func (n *Notifier) suffix() string {
 	return fmt.Sprintf(".%d", need.Milliseconds())
 }
 
-// distance is how long an answer of the farthest node may take: several of its round trips.
+// distance returns how long an answer of the farthest node may take: several of its round trips.
 func (n *Notifier) distance() (far time.Duration) {
 	for _, ln := range n.dispatcher.Lines() {
 		far = max(far, ln.Due())
@@ -186,7 +185,7 @@ func (n *Notifier) unsubscribe() {
 	n.live.Clear()
 }
 
-// unsubscribeIfIdle ends the subscriptions if nobody waits.
+// unsubscribeIfIdle ends the subscriptions if there is no waiter.
 func (n *Notifier) unsubscribeIfIdle() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -195,7 +194,7 @@ func (n *Notifier) unsubscribeIfIdle() {
 	}
 }
 
-// Close ends the subscriptions, and wakes those that wait. It is called once.
+// Close ends the subscriptions, and wakes all waiters. It is called once.
 func (n *Notifier) Close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -206,15 +205,15 @@ func (n *Notifier) Close() {
 	}
 }
 
-// state reports whether a majority of the nodes can tell us, and returns what is closed when that
-// may have changed.
+// state reports whether a majority of the nodes can notify this process. It also returns a channel
+// that is closed when this may have changed.
 func (n *Notifier) state() (live bool, changed <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.live.Majority(), n.changed
 }
 
-// complain tells the log, once, that waiters have to ask again and again.
+// complain logs, once, that waiters have to ask again and again.
 func (n *Notifier) complain() {
 	n.mu.Lock()
 	first := !n.complained
@@ -257,7 +256,7 @@ func (n *Notifier) sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// confirm notes whether the node can tell us.
+// confirm notes whether the node can notify this process.
 func (n *Notifier) confirm(round, node int, live bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -270,7 +269,7 @@ func (n *Notifier) confirm(round, node int, live bool) {
 	}
 }
 
-// notice takes what a node tells to the entry it is for.
+// notice passes a node's notice to its entry, or to the holder of the lock.
 func (n *Notifier) notice(node int, notice wire.Notice) {
 	_, slot := wire.SemaphoreOf(notice.Lock)
 	if slot && notice.Next == 0 && n.hooks.Reserved(notice.Lock, node) {
@@ -287,11 +286,11 @@ func (n *Notifier) notice(node int, notice wire.Notice) {
 		n.hooks.Reserved(notice.Lock, node)
 		return
 	}
-	// A reservation that nobody wants any more: the next in line need not wait until it ends.
+	// This process no longer wants the reservation: the next waiter need not wait until it ends.
 	n.Leave(Place{[]wire.KeySet{keys}, n.Channel(), 0}, n.dispatcher.Lines()[node:node+1], n.hooks.Timeout())
 }
 
-// heard gives the notice to the entry it is for. It returns false if there is none.
+// heard passes the notice to its entry. It returns false if there is none.
 func (n *Notifier) heard(node int, notice wire.Notice) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -308,8 +307,8 @@ func entryKey(lock string) string {
 	return lock
 }
 
-// Freed has the entry for the lock try: a majority of the nodes has just given the lock up for this
-// process.
+// Freed makes the entry for the lock try at once: a majority of the nodes has just confirmed that
+// this process has released the lock.
 func (n *Notifier) Freed(lock string) {
 	if !n.Subscribed() {
 		return
@@ -321,15 +320,16 @@ func (n *Notifier) Freed(lock string) {
 	}
 }
 
-// A Place is one in the queue that the nodes keep for a lock, or for these slots of a semaphore.
+// A Place is a place in the queue that the nodes keep for a lock, or for these slots of a
+// semaphore.
 type Place struct {
 	Slots  []wire.KeySet // of a lock: one
 	Inbox  string
-	Ticket uint64 // zero: the node has taken the inbox out, and reserved the lock for it
+	Ticket uint64 // zero: the node has removed the inbox, and reserved the lock for it
 }
 
-// Leave has nodes forget a place, and pass on what is reserved for its inbox. A place that the same
-// inbox takes later has another ticket.
+// Leave tells nodes to forget a place, and to pass on the lock if it is reserved for its inbox. A
+// place that the same inbox takes later has another ticket.
 func (n *Notifier) Leave(p Place, lines []*dispatch.Line, timeout time.Duration) {
 	r := &wire.Request{Verb: wire.Leave, Queue: p.Slots[0].Queue, Inbox: p.Inbox, Ticket: p.Ticket, Reserve: Reservation(timeout)}
 	if len(p.Slots) == 1 {
@@ -343,8 +343,8 @@ func (n *Notifier) Leave(p Place, lines []*dispatch.Line, timeout time.Duration)
 	}
 }
 
-// A departure is the receiver of the answers to a request to leave: a node has forgotten our place,
-// or will when that expires.
+// A departure receives the answers to a request to leave. It ignores them: the node has forgotten
+// the place, or will do so when that expires.
 type departure struct{}
 
 // Wanted implements dispatch.Receiver.
@@ -353,8 +353,8 @@ func (departure) Wanted(*wire.Request) bool { return true }
 // Answered implements dispatch.Receiver.
 func (departure) Answered(int, *wire.Request, wire.Reply) {}
 
-// Reservation is for how long a release reserves the lock for the first waiter, where a node may
-// take timeout for a request.
+// Reservation returns for how long a release reserves the lock for the first waiter, if timeout is
+// the node timeout.
 func Reservation(timeout time.Duration) time.Duration {
 	return max(timeout/reservationDivisor, minReservation).Truncate(time.Millisecond)
 }

@@ -20,16 +20,16 @@ type Task interface {
 // busyPause is how long tasks that are due wait until Ready is asked again.
 const busyPause = time.Millisecond
 
-// Hooks are what a Schedule asks those above. They are called with no lock held.
+// Hooks are the functions of the packages above that a Schedule calls, with no lock held.
 type Hooks struct {
 	// Ready reports whether there is room for what the next task sends.
 	Ready func() bool
-	// Ran is called when tasks have run, and no other is to run now.
+	// Ran is called after tasks have run, when no other is to run now.
 	Ran func()
 }
 
-// A Schedule runs tasks at their times, or later while there is no room for what they send: then
-// those that are due first run first. All methods may be called concurrently.
+// A Schedule runs tasks at their times. While there is no room for what they send, it runs them
+// later, in the order in which they are due. All methods may be called concurrently.
 type Schedule struct {
 	clock clock.Clock
 	slack time.Duration // how much sooner than due a task may run, to run together with others
@@ -85,7 +85,7 @@ func (s *Schedule) push(e *Entry, at clock.Moment) {
 	heap.Push(&s.due, e)
 }
 
-// setTimer sets the timer to the earliest entry, but not to less than the pause. With mu held.
+// setTimer sets the timer to the earliest entry, but no sooner than after the pause. With mu held.
 func (s *Schedule) setTimer(pause time.Duration) {
 	if s.running || len(s.due) == 0 {
 		return
@@ -114,8 +114,8 @@ func (s *Schedule) run() {
 	s.setTimer(pause)
 }
 
-// runDue runs each task that is due now, once, and returns how long to pause. With mu held, but not
-// while a task runs: a task's locks are taken before mu.
+// runDue runs each task that is due now, once, and returns how long to pause. mu is held, but not
+// while a task runs, because a task's locks are taken before mu.
 func (s *Schedule) runDue() (pause time.Duration) {
 	s.pass++
 	now := clock.Present(s.clock)
@@ -126,15 +126,15 @@ func (s *Schedule) runDue() (pause time.Duration) {
 		switch {
 		case !ready:
 			return busyPause
-		case e.slot > 0: // or it was removed meanwhile
+		case e.slot > 0: // otherwise it was removed meanwhile
 			s.runTask(e)
 		}
 	}
 	return 0
 }
 
-// first returns the entry that is due first, nil if none is, or its task has run in this pass. With
-// mu held.
+// first returns the entry that is due first. It returns nil if none is due, or if its task has run
+// in this pass. With mu held.
 func (s *Schedule) first(now clock.Moment) *Entry {
 	if len(s.due) == 0 || s.due[0].at.Until(now) > s.slack || s.due[0].pass == s.pass {
 		return nil
