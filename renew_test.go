@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -377,5 +378,31 @@ func TestRenewalsThatAreDueTooFastComeLateAndNoneIsLost(t *testing.T) {
 		for _, ls := range held {
 			mustUnlockAll(t, ls)
 		}
+	})
+}
+
+// Many callers who lock and unlock without a pause do not keep renewals back.
+func TestManyCallersDoNotKeepRenewalsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const callers = 1600 // more than two round trips take: some always wait for the next
+		c := clustertest.New(3)
+		l := c.Locker(t, redlock.WithTTL(3*time.Second), redlock.WithNodeTimeout(time.Second), redlock.WithoutFencing())
+		le := mustLock(t, l, "job", redlock.WithRenewal(redlock.Forever))
+		c.Latency(100 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		for i := range callers {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					if le, err := l.Lock(ctx, fmt.Sprint("own:", i)); err == nil {
+						mustUnlock(t, le)
+					}
+				}
+			})
+		}
+		all.Wait()
+		mustUnlock(t, le)
 	})
 }

@@ -115,13 +115,13 @@ func (ln *Line) Connects() (sure, perhaps bool) {
 	return sure, far && !ln.probing && recent(ln.asked)
 }
 
-// nearRoom is how many calls may wait for a round trip to a near node before the line has no room
-// for those that need not be sent now. Each millisecond of distance adds as many, for a round trip
-// takes longer then: half of them would take a near server that long.
+// nearRoom is how many patient calls may wait for a round trip to a near node before the line has
+// no room for another. Each millisecond of distance adds as many, because a round trip takes longer
+// then. A near server takes that long for half of them.
 const nearRoom = 64
 
-// HasRoom reports whether few calls wait for a round trip to the node: what is sent now is under
-// way soon.
+// HasRoom reports whether few patient calls wait for a round trip to the node. Then another one is
+// under way soon.
 func (ln *Line) HasRoom() bool {
 	far := distance(ln.node)
 	if far == 0 {
@@ -130,5 +130,5 @@ func (ln *Line) HasRoom() bool {
 	room := min(nearRoom*(1+int(far/time.Millisecond)), maxBatch)
 	ln.mu.Lock()
 	defer ln.mu.Unlock()
-	return len(ln.queue) < room
+	return ln.patient < room
 }

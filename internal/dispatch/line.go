@@ -54,6 +54,7 @@ type Line struct {
 	// the last trip brought no answer: one request at a time is sent, as a probe
 	probing bool
 	queue   []Call    // wait for a trip
+	patient int       // how many of these are
 	heard   time.Time // when the last answer came
 	// since when requests have had no answer; zero: no answer is outstanding
 	asked time.Time
@@ -100,6 +101,9 @@ func (ln *Line) Send(c Call) *Inline {
 		return &ln.inline
 	default:
 		ln.queue = append(ln.queue, c)
+		if c.Patient {
+			ln.patient++
+		}
 		if ln.gathers == 0 && !c.Patient && ln.trips < ln.limit() {
 			ln.startWorker()
 		}
@@ -204,6 +208,11 @@ func (ln *Line) nextBatch(w *worker, seen contact) bool {
 	}
 	ln.asks()
 	w.calls = append(w.calls[:0], ln.queue[:size]...)
+	for i := range w.calls {
+		if w.calls[i].Patient {
+			ln.patient--
+		}
+	}
 	left := copy(ln.queue, ln.queue[size:])
 	clear(ln.queue[left:])
 	ln.queue = ln.queue[:left]

@@ -248,6 +248,7 @@ var mutants = []mutant{
 	{"renewals-not-put-off", "extend.go", "return vote.Outcome() == quorum.Yes\n}", "return true\n}", test(".", "TestRenewalsThatAreDueTooFastComeLateAndNoneIsLost")},
 	{"renewals-cut-short", "internal/dispatch/worker.go", "if c.Patient {\n\t\treturn now.Add(c.Within)\n\t}\n", "", test("./internal/dispatch", "TestAPatientCallWaitsForCompanyAndHasItsTimeAfterwards")},
 	{"renewals-one-by-one", "internal/dispatch/line.go", "ln.gathers == 0 && !c.Patient &&", "ln.gathers == 0 &&", test("./internal/dispatch", "TestAPatientCallWaitsForCompanyAndHasItsTimeAfterwards")},
+	{"renewals-behind-callers", "internal/dispatch/distance.go", "return ln.patient < room", "return len(ln.queue) < room", test(".", "TestManyCallersDoNotKeepRenewalsBack")},
 	{"renewals-without-room", "internal/schedule/schedule.go", "case !ready:\n\t\t\treturn busyPause", "case !ready && e.slot == 0:\n\t\t\treturn busyPause", test("./internal/schedule", "TestTasksWaitForRoomAndTheEarliestGoesFirst")},
 	{"renewals-again-and-again", "internal/schedule/schedule.go", " || s.due[0].pass == s.pass {", " {", test("./internal/schedule", "TestATaskThatIsDueAgainRunsOnceInAPass")},
 
