@@ -83,7 +83,7 @@ func (c *benchCmd) Run(ctx context.Context, s streams) error {
 		c.measure(ctx, fmt.Sprintf("%d callers, a free lock each", c.Callers), lone, c.Callers, func(i int) string { return prefix + strconv.Itoa(i) }),
 		c.measure(ctx, fmt.Sprintf("%d take turns at one lock", len(lockers)), lockers, 1, func(int) string { return prefix + "turns" }))
 	if ctx.Err() != nil {
-		return ctx.Err() //nolint:wrapcheck // interrupted
+		return ctx.Err()
 	}
 	return errors.Join(c.print(s, "", all), c.print(s, "NODE", seen))
 }
