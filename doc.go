@@ -45,6 +45,12 @@
 // queues, and tell the next waiter when its turn has come. A wait ends with its context, or as
 // [WithWait] says. [Locker.TryLock] and [Locker.TryDo] do not wait.
 //
+// # Several locks
+//
+// [LockAll] and [DoAll] take the locks of several mutexes together, in one round trip if they are
+// free. Callers whose sets overlap never wait for one another in a circle. Each lock keeps its own
+// options and its own fencing token.
+//
 // # Semaphores
 //
 // [Locker.Semaphore] is for names that several may hold at a time. A permit is a [Lease] of one of
