@@ -31,10 +31,11 @@ func LockAll(ctx context.Context, ms ...*Mutex) (*Leases, error) {
 
 // TryLockAll takes the locks of all mutexes if they are free now. It does not wait for a holder. If
 // several calls want the same free locks at the same time, one of them succeeds, whatever their
-// sets are. For that, a call that was refused a lock after it had taken others asks for that lock
-// once more. The error is that of [Mutex.TryLock] for the first mutex, in the order of the keys,
-// whose lock could not be taken, or ErrTooLate for one that was lost before all were taken.
-// Otherwise TryLockAll is like LockAll.
+// sets are, unless messages take far longer than usual. For that, a call that was refused a lock
+// after it had taken others asks for that lock once more, several round trips later. The error is
+// that of [Mutex.TryLock] for the first mutex, in the order of the keys, whose lock could not be
+// taken, or ErrTooLate for one that was lost before all were taken. Otherwise TryLockAll is like
+// LockAll.
 func TryLockAll(ctx context.Context, ms ...*Mutex) (*Leases, error) {
 	return takeAll(ctx, ms, false, 0)
 }

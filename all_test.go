@@ -352,22 +352,21 @@ func TestOfTryLockAllsThatMeetOneSucceeds(t *testing.T) {
 					c.Jitter(3 * time.Millisecond)
 					lockers := c.Lockers(t, len(sets), opts...)
 					for round := range 100 {
-						var won, failed atomic.Int32
+						var won atomic.Int32
 						errs := make([]error, len(sets))
-						var all sync.WaitGroup
+						var all, decided sync.WaitGroup
+						decided.Add(len(sets))
 						for i, set := range sets {
 							late := time.Duration(random.IntN(300)) * time.Microsecond
 							all.Go(func() {
 								time.Sleep(late)
 								ls, err := redlock.TryLockAll(t.Context(), mutexes(lockers[i], set...)...)
+								decided.Done()
 								if errs[i] = err; err != nil {
-									failed.Add(1)
 									return
 								}
 								won.Add(1)
-								for failed.Load()+won.Load() < int32(len(sets)) && ls.Err() == nil {
-									time.Sleep(time.Millisecond)
-								}
+								decided.Wait()
 								mustUnlockAll(t, ls)
 							})
 						}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -173,7 +174,6 @@ func pairs(ctx context.Context, m *redlock.Mutex) (calls []time.Duration, failed
 // answers is an Observer that notes how long each node took to answer.
 type answers struct {
 	mu     sync.Mutex
-	order  []string
 	byNode map[string]*measurement
 }
 
@@ -189,7 +189,6 @@ func (a *answers) Observe(e redlock.Event) {
 	if m == nil {
 		m = &measurement{name: n.Node}
 		a.byNode[n.Node] = m
-		a.order = append(a.order, n.Node)
 	}
 	if n.Err != nil {
 		m.failed, m.err = m.failed+1, n.Err
@@ -202,7 +201,6 @@ func (a *answers) Observe(e redlock.Event) {
 func (a *answers) reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.order = nil
 	clear(a.byNode)
 }
 
@@ -210,7 +208,7 @@ func (a *answers) reset() {
 func (a *answers) all() (all []measurement) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, addr := range slices.Sorted(slices.Values(a.order)) {
+	for _, addr := range slices.Sorted(maps.Keys(a.byNode)) {
 		m := *a.byNode[addr]
 		m.calls = slices.Sorted(slices.Values(m.calls))
 		all = append(all, m)

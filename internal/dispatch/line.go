@@ -208,7 +208,7 @@ func (ln *Line) nextBatch(w *worker, seen contact) bool {
 	}
 	ln.asks()
 	w.calls = append(w.calls[:0], ln.queue[:size]...)
-	for i := range w.calls {
+	for i := 0; ln.patient > 0 && i < size; i++ {
 		if w.calls[i].Patient {
 			ln.patient--
 		}
