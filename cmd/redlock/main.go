@@ -37,6 +37,7 @@ type cli struct {
 	Run       runCmd           `cmd:"" help:"Run a command while holding a lock."`
 	Inspect   inspectCmd       `cmd:"" help:"Show who has a lock, node by node."`
 	Ls        lsCmd            `cmd:"" name:"ls" help:"List locks."`
+	Top       topCmd           `cmd:"" help:"Show who has locks and who waits for them, again and again."`
 	Release   releaseCmd       `cmd:"" help:"Take a lock from its holder."`
 	Bootstrap bootstrapCmd     `cmd:"" help:"Let nodes that are new to the restart guard serve at once."`
 	Doctor    doctorCmd        `cmd:"" help:"Examine the nodes, and say how to put right what is wrong."`

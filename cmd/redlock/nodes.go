@@ -28,7 +28,7 @@ type connection struct {
 	Cert         string         `help:"File with the certificate of the client; implies --tls." placeholder:"FILE" group:"Nodes"`
 	Key          string         `help:"File with the key of --cert." placeholder:"FILE" group:"Nodes"`
 	KeyPrefix    string         `help:"Prefix of each name that makes its key." placeholder:"PREFIX" group:"Nodes"`
-	NodeTimeout  *time.Duration `help:"How long one node may take for one request (default: 250ms, for inspect, ls and release 1s, for run a tenth of the TTL up to 1s)." placeholder:"TIME" group:"Nodes"`
+	NodeTimeout  *time.Duration `help:"How long one node may take for one request (default: 250ms, for inspect, ls, top and release 1s, for run a tenth of the TTL up to 1s)." placeholder:"TIME" group:"Nodes"`
 }
 
 // addresses returns the nodes' addresses.
