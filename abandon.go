@@ -27,7 +27,7 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	// Without subscriptions no node has our channel in its queue, or the lock reserved for it. That
 	// of a semaphore may wait for another permit.
 	if n := a.engine.notifier; n.Subscribed() && !a.permit {
-		request.Inbox = n.Channel()
+		request.Inbox = n.Channel(false)
 	}
 	now := clock.IO()
 	until := now.Add(max(a.terms.ttl, remainder))

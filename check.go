@@ -32,7 +32,7 @@ func (l *Locker) Check(ctx context.Context) error {
 			return err
 		}
 		for i := range before {
-			if replies[i] == unheard { // that says more than unheard
+			if errors.Is(replies[i].Err, errUnheard) { // that says more than unheard
 				replies[i] = before[i]
 			}
 		}

@@ -83,11 +83,11 @@ func (s *queues) join(key, name string, plain bool, permits int) (*localQueue, e
 }
 
 // unused returns the keys of the lock with that lock key if no goroutine of this process holds it
-// or wants it.
-func (s *queues) unused(lock string) (wire.KeySet, bool) {
+// or wants it, alone or as a reader.
+func (s *queues) unused(lock string, reader bool) (wire.KeySet, bool) {
 	name := strings.TrimPrefix(lock, s.prefix)
 	s.mu.Lock()
-	used := s.byKey[name] != nil
+	used := s.byKey[name] != nil && !reader
 	s.mu.Unlock()
 	if used {
 		return wire.KeySet{}, false
@@ -99,7 +99,7 @@ func (s *queues) unused(lock string) (wire.KeySet, bool) {
 // reserved is called when a node has reserved the lock with that lock key for this process, which
 // holds it already or wants it. A holder that the node refused asks the node for it. reserved
 // reports whether there is such a holder.
-func (s *queues) reserved(lock string, node int) bool {
+func (s *queues) reserved(lock string, _ bool, node int) bool {
 	key, slot := wire.SemaphoreOf(lock)
 	if !slot {
 		key = strings.TrimPrefix(lock, s.prefix)
@@ -165,7 +165,7 @@ func (q *localQueue) openEntry(slots []wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
-		q.entry = q.queues.notifier.Enter(slots...)
+		q.entry = q.queues.notifier.Enter(false, slots...)
 	}
 	return q.entry
 }

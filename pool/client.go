@@ -349,15 +349,16 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 		}
 		if m, ok := message.(*redis.Message); ok {
 			if n, ok := parseNotice(m.Payload); ok {
+				n.Reader = wire.OfReaders(m.Channel)
 				heard(n)
 			}
 		}
 	}
 }
 
-// subscribe makes a connection that is subscribed to the inbox. The time limit for connecting
-// includes the server's confirmation, which a proxy may never send. The subscription lasts until
-// ctx ends, or end is called.
+// subscribe makes a connection that is subscribed to the inbox and to that of readers. The time
+// limit for connecting includes the server's confirmations, which a proxy may never send. The
+// subscription lasts until ctx ends, or end is called.
 func (s *connections) subscribe(ctx context.Context, k *connector, inbox string) (sub *redis.PubSub, end func(), err error) {
 	making, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
@@ -377,8 +378,9 @@ func (s *connections) subscribe(ctx context.Context, k *connector, inbox string)
 		_ = sub.Close()
 		_ = client.Close()
 	}
-	if err = sub.Subscribe(making, inbox); err == nil {
-		_, err = sub.Receive(making) // the confirmation comes first
+	err = sub.Subscribe(making, inbox, wire.ReadersInbox(inbox))
+	for i := 0; i < 2 && err == nil; i++ {
+		_, err = sub.Receive(making) // the confirmations come first
 	}
 	if !stop() {
 		err = context.Cause(making)

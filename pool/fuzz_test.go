@@ -70,7 +70,7 @@ func FuzzKeys(f *testing.F) {
 // confusable lists names that look like one another's keys, or like keys with a hash tag.
 var confusable = []string{
 	"a", "{a}", "{{a}", "{{a}}", "{a}}", "{a}b", "x{a}", "x{a}y{b}", "{", "}", "{}", "{}a", "{}{a}", "a{", "a}", "a{b", "{a{b}", "a:", "{a}:", "{a:}", "{a}::",
-	":", "::", "{:}", "a:redlock", "{a}:redlock", "a:redlock:", "a:redlock:fence", "a:redlock:queue", "{a}:redlock:fence", "{a}::redlock:queue", "{a:redlock:fence}",
+	":", "::", "{:}", "a:redlock", "{a}:redlock", "a:redlock:", "a:redlock:fence", "a:redlock:queue", "{a}:redlock:fence", "{a}::redlock:queue", "a:redlock:readers", "{a}:redlock:readers", "{a}::redlock:readers", "{a:redlock:fence}",
 	"a:redlock:fence:", "{a}:redlock:fencex", ":redlock:fence", "redlock:fence", "redlock:restart", "{redlock:restart}", "redlock:inbox:0123456789abcdef", "ü", "\x00", "\xff", " ", "a b", "a\nb",
 }
 
@@ -97,7 +97,7 @@ func TestTheKeysOfALockAreInOneSlotAndNoOtherLocks(t *testing.T) {
 
 func wantOneSlot(t *testing.T, k wire.KeySet) {
 	t.Helper()
-	if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot {
+	if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot || hashTag(k.Readers) != slot {
 		t.Fatalf("%q are in different slots", k)
 	}
 }
@@ -107,7 +107,7 @@ func wantOneSlot(t *testing.T, k wire.KeySet) {
 func wantApart(t *testing.T, a, b wire.KeySet) {
 	t.Helper()
 	all := map[string]bool{"redlock:restart": true}
-	for _, key := range []string{a.Lock, a.Fence, a.Queue, b.Lock, b.Fence, b.Queue} {
+	for _, key := range []string{a.Lock, a.Fence, a.Queue, a.Readers, b.Lock, b.Fence, b.Queue, b.Readers} {
 		if all[key] {
 			t.Fatalf("%q and %q share %q", a, b, key)
 		}

@@ -118,7 +118,8 @@ func nonsense(v Verb) wire.Reply {
 	return wire.Reply{Verdict: Refused, Err: fmt.Errorf("%w: to %v", ErrBadReply, v)}
 }
 
-// parseNotice parses a message to an inbox: "go <lock>" or "next <ms> <lock>".
+// parseNotice parses a message to an inbox: "go <lock>" or "next <ms> <lock>". The time is 0 if
+// readers have the lock.
 func parseNotice(text string) (wire.Notice, bool) {
 	word, rest, _ := strings.Cut(text, " ")
 	switch word {
@@ -127,7 +128,7 @@ func parseNotice(text string) (wire.Notice, bool) {
 	case "next":
 		life, lock, _ := strings.Cut(rest, " ")
 		d, ok := millis(life)
-		return wire.Notice{Lock: lock, Next: d}, ok && d > 0 && lock != ""
+		return wire.Notice{Lock: lock, Next: d, Shared: d == 0}, ok && d >= 0 && lock != ""
 	}
 	return wire.Notice{}, false
 }

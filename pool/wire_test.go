@@ -37,13 +37,16 @@ func TestTheKeysAreTheWireFormat(t *testing.T) {
 	var b strings.Builder
 	for _, name := range []string{
 		"a", "invoice:42", "{user1}", "{user1}:cart", "{{user1}}", "x{y}z", "a{b", "{a{b}", "{}", "{}a", "a}", "}{", "ü", " ", "a:redlock:fence", "a:redlock:queue",
-		"a:redlock:slot:3", "redlock:restart", "", strings.Repeat("n", 1025),
+		"a:redlock:readers", "a:redlock:slot:3", "redlock:restart", "", strings.Repeat("n", 1025),
 	} {
 		keys, err := wire.Keys("app:", name)
 		if len(name) > 100 {
 			name = "(1025 bytes)"
 		}
-		fmt.Fprintf(&b, "%q\n  L %q\n  F %q\n  W %q\n", name, keys.Lock, keys.Fence, keys.Queue)
+		fmt.Fprintf(&b, "%q\n  L %q\n  F %q\n  W %q\n  R %q\n", name, keys.Lock, keys.Fence, keys.Queue, keys.Readers)
+		if got := wire.ReadersKey(keys.Lock); err == nil && got != keys.Readers {
+			t.Errorf("%q: %q, want %q", keys.Lock, got, keys.Readers)
+		}
 		if err != nil {
 			fmt.Fprintf(&b, "  %v\n", err)
 		}

@@ -48,7 +48,9 @@ func (n *Node) subscribe(ctx context.Context, inbox string, s *subscription) (br
 		n.mu.Lock()
 		frozen, down := n.frozen, n.down
 		if frozen == nil && !down {
-			n.subs[inbox] = append(n.subs[inbox], s)
+			for _, to := range both(inbox) {
+				n.subs[to] = append(n.subs[to], s)
+			}
 			broken = n.epoch
 		}
 		n.mu.Unlock()
@@ -69,14 +71,20 @@ func (n *Node) subscribe(ctx context.Context, inbox string, s *subscription) (br
 func (n *Node) unsubscribe(inbox string, s *subscription) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.subs[inbox] = slices.DeleteFunc(n.subs[inbox], func(o *subscription) bool { return o == s })
-	if len(n.subs[inbox]) == 0 {
-		delete(n.subs, inbox)
+	for _, to := range both(inbox) {
+		n.subs[to] = slices.DeleteFunc(n.subs[to], func(o *subscription) bool { return o == s })
+		if len(n.subs[to]) == 0 {
+			delete(n.subs, to)
+		}
 	}
 }
 
+// both are the inboxes that a listener subscribes to.
+func both(inbox string) [2]string { return [2]string{inbox, wire.ReadersInbox(inbox)} }
+
 // publish sends a notice to the inbox's listeners, and returns how many there are. With mu held.
 func (n *Node) publish(inbox string, notice wire.Notice) int {
+	notice.Reader = wire.OfReaders(inbox)
 	for _, s := range n.subs[inbox] {
 		var fate Fate
 		if s.fate != nil {

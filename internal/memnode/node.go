@@ -399,6 +399,7 @@ func (n *Node) Flush() {
 	defer n.mu.Unlock()
 	clear(n.state.values)
 	clear(n.state.queues)
+	clear(n.state.readers)
 	n.state.marker = marker{}
 }
 
@@ -418,6 +419,7 @@ func (n *Node) Delete(key string) {
 	defer n.mu.Unlock()
 	delete(n.state.values, key)
 	delete(n.state.queues, key)
+	delete(n.state.readers, key)
 }
 
 // Get returns a key's value and its remaining life, negative if it never expires.

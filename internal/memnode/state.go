@@ -39,7 +39,9 @@ type state struct {
 	read   int // how often it has taken over another's data since then
 	values map[string]value
 	queues map[string]queue
-	marker marker
+	// by the readers' key; only valid while the lock has the value of one that is shared
+	readers map[string]shares
+	marker  marker
 
 	// publish tells an inbox, and returns how many listen.
 	publish func(inbox string, n wire.Notice) int
@@ -66,7 +68,7 @@ type marker struct {
 }
 
 func newState(publish func(string, wire.Notice) int) *state {
-	return &state{run: 1, values: make(map[string]value), queues: make(map[string]queue), publish: publish}
+	return &state{run: 1, values: make(map[string]value), queues: make(map[string]queue), readers: make(map[string]shares), publish: publish}
 }
 
 // clone returns a copy of the data.
@@ -76,6 +78,10 @@ func (s *state) clone() *state {
 	c.queues = make(map[string]queue, len(s.queues))
 	for k, q := range s.queues {
 		c.queues[k] = queue{maps.Clone(q.tickets), q.ends}
+	}
+	c.readers = make(map[string]shares, len(s.readers))
+	for k, all := range s.readers {
+		c.readers[k] = maps.Clone(all)
 	}
 	return &c
 }
@@ -107,8 +113,11 @@ func (s *state) life(key string, now time.Time) time.Duration {
 func (s *state) apply(r *wire.Request, now time.Time) wire.Reply {
 	switch r.Verb {
 	case wire.Acquire:
-		if r.Slots != nil {
+		switch {
+		case r.Slots != nil:
 			return s.permit(r, now)
+		case r.Readers != "":
+			return s.share(r, now)
 		}
 		return s.acquire(r, now)
 	case wire.Repair:
@@ -116,10 +125,16 @@ func (s *state) apply(r *wire.Request, now time.Time) wire.Reply {
 	case wire.Extend:
 		return s.extend(r, now)
 	case wire.Rejoin:
+		if r.Readers != "" {
+			return s.reshare(r, now)
+		}
 		return s.rejoin(r, now)
 	case wire.Release:
-		if r.Slots != nil {
+		switch {
+		case r.Slots != nil:
 			return s.vacate(r, now)
+		case r.Readers != "":
+			return s.unshare(r, now)
 		}
 		return s.release(r, now)
 	case wire.Leave:
@@ -176,9 +191,9 @@ func (s *state) acquire(r *wire.Request, now time.Time) wire.Reply {
 			taken = false
 		}
 		if taken && owner != r.Owner {
-			s.enqueue(r, now)
-			if strings.HasPrefix(owner, reservedPrefix) && s.waiting(r.Queue, now).first() == r.Inbox {
-				s.publish(r.Inbox, wire.Notice{Lock: r.Lock, Next: max(ceilMillis(s.life(r.Lock, now)), time.Millisecond)})
+			s.await(r, owner, now)
+			if _, shared := closedUntil(owner); shared {
+				s.shut(r, owner, now)
 			}
 		} else {
 			s.dequeue(r.Queue, r.Inbox, now)
@@ -199,6 +214,17 @@ func (s *state) acquire(r *wire.Request, now time.Time) wire.Reply {
 	return reply
 }
 
+// await queues the inbox of a request that is refused because of that owner.
+func (s *state) await(r *wire.Request, owner string, now time.Time) {
+	if r.Queue == "" || r.Inbox == "" {
+		return
+	}
+	s.enqueue(r, now)
+	if strings.HasPrefix(owner, reservedPrefix) && s.waiting(r.Queue, now).first() == r.Inbox {
+		s.publish(r.Inbox, wire.Notice{Lock: r.Lock, Next: max(ceilMillis(s.life(r.Lock, now)), time.Millisecond)})
+	}
+}
+
 // held is the refusal of what another owner has, or a waiter is to have.
 func (s *state) held(r *wire.Request, owner string, now time.Time) wire.Reply {
 	reply := s.owned(wire.Held, r.Lock, owner, now)
@@ -207,7 +233,11 @@ func (s *state) held(r *wire.Request, owner string, now time.Time) wire.Reply {
 	}
 	reserved := strings.HasPrefix(owner, reservedPrefix)
 	_, ours := label(owner)
-	reply.Foreign = !ours && !reserved
+	_, shared := closedUntil(owner)
+	reply.Foreign = !ours && !reserved && !shared
+	if rest := shuts(owner, now); shared && r.Readers != "" && (reply.TTL < 0 || rest < reply.TTL) {
+		reply.TTL = rest
+	}
 	switch {
 	case reserved:
 		reply.TTL = 0
@@ -225,16 +255,25 @@ func label(owner string) (text string, ours bool) {
 
 // owned returns a reply about the owner of a lock.
 func (s *state) owned(v wire.Verdict, lock, owner string, now time.Time) wire.Reply {
-	sum := sha1.Sum([]byte(owner)) //nolint:gosec // see above
-	reply := wire.Reply{
-		Verdict:     v,
-		TTL:         s.life(lock, now),
-		Fingerprint: hex.EncodeToString(sum[:])[:fingerprintLen],
+	reply := wire.Reply{Verdict: v, TTL: s.life(lock, now)}
+	if _, shared := closedUntil(owner); shared {
+		reply.Fingerprint = fingerprint(wire.SharedValue)
+		owner, _ = s.readers[wire.ReadersKey(lock)].last()
+	} else {
+		reply.Fingerprint = fingerprint(owner)
 	}
 	if text, ours := label(owner); ours {
 		reply.Holder = strings.ReplaceAll(text, "\n", " ")
 	}
 	return reply
+}
+
+// fingerprint tells owners apart without revealing the owner id.
+func fingerprint(owner string) string { return digest(owner)[:fingerprintLen] }
+
+func digest(owner string) string {
+	sum := sha1.Sum([]byte(owner)) //nolint:gosec // see above
+	return hex.EncodeToString(sum[:])
 }
 
 // raise raises the fencing register for an owner that has the lock now. mine says that it had the
@@ -270,7 +309,7 @@ func (s *state) repair(r *wire.Request, now time.Time) wire.Reply {
 	if wait, _ := s.quarantine(r, now); wait > 0 {
 		return quarantined(wait)
 	}
-	if owner, _ := s.get(r.Lock, now); owner != r.Owner {
+	if !s.owns(r, now) {
 		return gone
 	}
 	text, found := s.get(r.Fence, now)
@@ -288,7 +327,7 @@ func (s *state) repair(r *wire.Request, now time.Time) wire.Reply {
 }
 
 func (s *state) extend(r *wire.Request, now time.Time) wire.Reply {
-	if owner, _ := s.get(r.Lock, now); owner != r.Owner {
+	if !s.owns(r, now) {
 		return gone
 	}
 	s.prolong(r, now)
@@ -314,7 +353,9 @@ func (s *state) rejoin(r *wire.Request, now time.Time) wire.Reply {
 
 // prolong gives the lock a full life again unless it has more.
 func (s *state) prolong(r *wire.Request, now time.Time) {
-	if life := s.life(r.Lock, now); life >= 0 && life < r.TTL {
+	if r.Readers != "" {
+		s.enter(r, true, now)
+	} else if life := s.life(r.Lock, now); life >= 0 && life < r.TTL {
 		s.set(r.Lock, r.Owner, r.TTL, now)
 	}
 	s.keep(r, now)
@@ -346,20 +387,36 @@ func (s *state) release(r *wire.Request, now time.Time) wire.Reply {
 		return gone
 	case r.TTL > 0:
 		s.disown(r, now)
-	case r.Queue != "":
-		s.pass(r, now)
 	default:
-		delete(s.values, r.Lock)
+		s.free(r, now)
 	}
 	return ok
+}
+
+// free gives up a lock that nobody has any more.
+func (s *state) free(r *wire.Request, now time.Time) {
+	if r.Queue != "" {
+		s.pass(r, now)
+	} else {
+		delete(s.values, r.Lock)
+	}
 }
 
 // disown leaves the lock to live for a while, as nobody's, and tells the first two waiters that
 // listen.
 func (s *state) disown(r *wire.Request, now time.Time) {
-	sum := sha1.Sum([]byte(r.Owner)) //nolint:gosec // see above
-	s.set(r.Lock, hex.EncodeToString(sum[:])[:ownerDigits]+r.Owner[min(ownerDigits, len(r.Owner)):], r.TTL, now)
-	told, after := 0, r.TTL
+	s.set(r.Lock, nobodys(r.Owner), r.TTL, now)
+	s.announce(r, r.TTL, now)
+}
+
+// nobodys returns another owner id with the same label.
+func nobodys(owner string) string {
+	return digest(owner)[:ownerDigits] + owner[min(ownerDigits, len(owner)):]
+}
+
+// announce tells the first two waiters that listen after what time the lock ends.
+func (s *state) announce(r *wire.Request, after time.Duration, now time.Time) {
+	told := 0
 	for i, inbox := range s.waiting(r.Queue, now).order() {
 		if i < 16 && told < 2 && s.publish(inbox, wire.Notice{Lock: r.Lock, Next: after}) > 0 {
 			told++
@@ -369,11 +426,13 @@ func (s *state) disown(r *wire.Request, now time.Time) {
 }
 
 func (s *state) leave(r *wire.Request, now time.Time) wire.Reply {
-	if t, waits := s.waiting(r.Queue, now).tickets[r.Inbox]; waits && r.Ticket != 0 && t == int64(r.Ticket) {
+	ticket, waits := s.waiting(r.Queue, now).tickets[r.Inbox]
+	if waits && r.Ticket != 0 && ticket == int64(r.Ticket) {
 		s.dequeue(r.Queue, r.Inbox, now)
 	}
 	if r.Slots == nil {
 		s.passOwn(r, now)
+		s.reopen(r, now)
 	} else {
 		for i := range r.Slots.Keys {
 			s.passOwn(r.ForSlot(i), now)
@@ -394,6 +453,9 @@ func (s *state) inspect(r *wire.Request, now time.Time) wire.Reply {
 	reply := ok
 	if taken && !strings.HasPrefix(owner, reservedPrefix) {
 		reply = s.owned(wire.OK, r.Lock, owner, now)
+	}
+	if _, shared := closedUntil(owner); shared {
+		reply.Readers = s.readers[r.Readers].list(now)
 	}
 	text, _ := s.get(r.Fence, now)
 	reply.Token, _ = token(text)

@@ -25,11 +25,12 @@ const (
 )
 
 // An Entry is this process's place in the queue that the nodes keep for one lock, or for all slots
-// of a semaphore. The goroutines of a process pass it on to one another. It ends when one of them
-// gets the lock, or when none is left.
+// of a semaphore. Its readers of a lock have a place of their own. The goroutines of a process pass
+// it on to one another. It ends when one of them gets the lock, or when none is left.
 type Entry struct {
 	notifier *Notifier
 	slots    []wire.KeySet // of a lock: one
+	reader   bool          // it is a place for readers
 	since    clock.Moment  // when the wait began
 	ticket   uint64        // the same in microseconds, by the nodes' clocks if they are known
 	wake     chan struct{} // gets a value when it is time to try, or to look at a node
@@ -42,15 +43,16 @@ type Entry struct {
 	timer    clock.Timer   // the next reason to wake
 	look     int           // the node to look at then, or tryAtOnce
 	slot     int           // the slot to look at there
+	closing  bool          // it will try soon, to keep further readers out
 	told     []int         // by node: the slot that it has reserved. For semaphores only
 }
 
 // Enter opens an entry for a lock with those keys, or for a semaphore with the keys of each of its
-// slots. The nodes do not know of it yet.
-func (n *Notifier) Enter(slots ...wire.KeySet) *Entry {
+// slots; reader says that the lock is to be shared. The nodes do not know of it yet.
+func (n *Notifier) Enter(reader bool, slots ...wire.KeySet) *Entry {
 	since := clock.Present(n.clock)
 	e := &Entry{
-		notifier: n, slots: slots, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
+		notifier: n, slots: slots, reader: reader, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
 		least: max(majorityGrace, n.distance()/dispatch.DueTrips),
 	}
@@ -59,7 +61,7 @@ func (n *Notifier) Enter(slots ...wire.KeySet) *Entry {
 	if _, semaphore := wire.SemaphoreOf(slots[0].Lock); semaphore {
 		e.told = make([]int, len(n.dispatcher.Lines()))
 	}
-	n.entries[entryKey(slots[0].Lock)] = e
+	n.entries[placeOf(slots[0].Lock, reader)] = e
 	if n.idle != nil {
 		n.idle.Stop()
 	}
@@ -80,7 +82,7 @@ func (e *Entry) end() Place {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e.stopTimer()
-	delete(n.entries, entryKey(e.slots[0].Lock))
+	delete(n.entries, placeOf(e.slots[0].Lock, e.reader))
 	if len(n.entries) == 0 && n.stop != nil {
 		if n.idle == nil {
 			n.idle = n.clock.AfterFunc(idleUnsubscribe, n.unsubscribeIfIdle)
@@ -106,12 +108,12 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	n := e.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e.inbox = n.channel
+	e.inbox = n.inbox(e.reader)
 	if e.misses++; e.majority() {
 		e.misses = 0
 	}
 	e.notified.Clear()
-	e.look = tryAtOnce
+	e.look, e.closing = tryAtOnce, false
 	e.stopTimer()
 	select {
 	case <-e.wake:
@@ -185,9 +187,16 @@ func (e *Entry) heard(node int, notice wire.Notice) bool {
 		}
 	}
 	switch next := notice.Next; {
+	case notice.Shared: // all nodes may say so; and the readers before us should ask first
+		if e.notified.Len() == 0 && !e.closing {
+			e.closing = true
+			e.wakeAfter(e.least, tryAtOnce)
+		}
 	case next > 0: // the waiter before us was notified; if it is dead, its reservation ends then
-		if e.notified.Len() == 0 {
-			e.slot = slot
+		if e.notified.Len() == 0 && !e.closing {
+			if e.slot = slot; e.reader {
+				node = tryAtOnce // the lock may be shared by now, which is no reason to wait
+			}
 			e.wakeAfter(next+e.least, node)
 		}
 	case e.hears(node, slot):

@@ -21,9 +21,6 @@ import (
 )
 
 const (
-	// channelPrefix begins the names of the channels on which processes get notices.
-	channelPrefix = "redlock:inbox:"
-
 	// idleUnsubscribe is how long the subscriptions last after the last entry has ended.
 	idleUnsubscribe = 5 * time.Second
 	// minResubscribe and maxResubscribe bound the pause before the next subscription to a node
@@ -42,12 +39,13 @@ type Hooks struct {
 	// Timeout returns how long a node may take for a request.
 	Timeout func() time.Duration
 	// Unused returns the keys of the lock with that lock key if this process neither holds nor
-	// wants it. It is not called for slots of semaphores.
-	Unused func(lock string) (wire.KeySet, bool)
+	// wants it: alone or, if reader is set, shared. It is not called for slots of semaphores.
+	Unused func(lock string, reader bool) (wire.KeySet, bool)
 	// Reserved is called when a node has reserved the lock with that lock key for this process,
 	// which no longer waits for it but holds or wants it; for a slot, the process uses the
-	// semaphore. It returns true if the holder asks that node for the lock.
-	Reserved func(lock string, node int) bool
+	// semaphore. It returns true if the holder asks that node for the lock. reader says that the
+	// lock is reserved for this process's readers.
+	Reserved func(lock string, reader bool, node int) bool
 	// Occupied asks one node whether an owner has the lock there.
 	Occupied func(ctx context.Context, node int, keys wire.KeySet) bool
 }
@@ -65,7 +63,7 @@ type Notifier struct {
 	closed     chan struct{}
 
 	mu      sync.Mutex
-	entries map[string]*Entry  // by entryKey
+	entries map[place]*Entry
 	live    quorum.Set         // nodes with a confirmed subscription
 	changed chan struct{}      // closed, and made anew, when live has changed
 	channel string             // of the subscriptions
@@ -85,16 +83,25 @@ func New(d *dispatch.Dispatcher, needed int, c clock.Clock, logger *slog.Logger,
 		dispatcher: d, needed: needed, clock: c, logger: logger, hooks: h,
 		id:      hex.EncodeToString(random[:]),
 		closed:  make(chan struct{}),
-		entries: make(map[string]*Entry),
+		entries: make(map[place]*Entry),
 		live:    quorum.NewSet(len(d.Lines()), needed),
 		changed: make(chan struct{}),
 	}
 }
 
-// Channel returns the present channel for the nodes' notices, or the last one.
-func (n *Notifier) Channel() string {
+// Channel returns the present channel for the nodes' notices, or the last one; if reader is set,
+// that of this process's readers.
+func (n *Notifier) Channel(reader bool) string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	return n.inbox(reader)
+}
+
+// inbox is Channel. With mu held.
+func (n *Notifier) inbox(reader bool) string {
+	if reader {
+		return wire.ReadersInbox(n.channel)
+	}
 	return n.channel
 }
 
@@ -147,7 +154,7 @@ func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 func (n *Notifier) startListening(suffix string) {
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
-	n.channel = channelPrefix + n.id + suffix
+	n.channel = wire.InboxPrefix + n.id + suffix
 	n.subscribed.Store(true)
 	round, channel := n.round, n.channel
 	for i := range n.dispatcher.Lines() {
@@ -272,7 +279,7 @@ func (n *Notifier) confirm(round, node int, live bool) {
 // notice passes a node's notice to its entry, or to the holder of the lock.
 func (n *Notifier) notice(node int, notice wire.Notice) {
 	_, slot := wire.SemaphoreOf(notice.Lock)
-	if slot && notice.Next == 0 && n.hooks.Reserved(notice.Lock, node) {
+	if slot && notice.Next == 0 && n.hooks.Reserved(notice.Lock, false, node) {
 		return
 	}
 	if n.heard(node, notice) || notice.Next != 0 {
@@ -280,42 +287,50 @@ func (n *Notifier) notice(node int, notice wire.Notice) {
 	}
 	keys, unused := wire.KeysOfSlot(notice.Lock), slot
 	if !slot {
-		keys, unused = n.hooks.Unused(notice.Lock)
+		keys, unused = n.hooks.Unused(notice.Lock, notice.Reader)
 	}
 	if !unused {
-		n.hooks.Reserved(notice.Lock, node)
+		if !notice.Shared {
+			n.hooks.Reserved(notice.Lock, notice.Reader, node)
+		}
 		return
 	}
-	// This process no longer wants the reservation: the next waiter need not wait until it ends.
-	n.Leave(Place{[]wire.KeySet{keys}, n.Channel(), 0}, n.dispatcher.Lines()[node:node+1], n.hooks.Timeout())
+	// This process no longer wants the reservation, or its turn: the next waiter need not wait
+	// until it ends.
+	n.Leave(Place{[]wire.KeySet{keys}, n.Channel(notice.Reader), 0}, n.dispatcher.Lines()[node:node+1], n.hooks.Timeout())
 }
 
 // heard passes the notice to its entry. It returns false if there is none.
 func (n *Notifier) heard(node int, notice wire.Notice) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e := n.entries[entryKey(notice.Lock)]
+	e := n.entries[placeOf(notice.Lock, notice.Reader)]
 	return e != nil && e.heard(node, notice)
 }
 
-// entryKey tells entries apart: it is the lock key, or what those of a semaphore's slots have in
-// common.
-func entryKey(lock string) string {
+// A place tells entries apart: by the lock key, or what those of a semaphore's slots have in
+// common, and by whether it is for readers.
+type place struct {
+	key    string
+	reader bool
+}
+
+func placeOf(lock string, reader bool) place {
 	if semaphore, ok := wire.SemaphoreOf(lock); ok {
-		return semaphore
+		return place{semaphore, false}
 	}
-	return lock
+	return place{lock, reader}
 }
 
 // Freed makes the entry for the lock try at once: a majority of the nodes has just confirmed that
-// this process has released the lock.
+// this process has released the lock, which it had alone.
 func (n *Notifier) Freed(lock string) {
 	if !n.Subscribed() {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if e := n.entries[entryKey(lock)]; e != nil {
+	if e := n.entries[placeOf(lock, false)]; e != nil {
 		e.wakeAfter(0, tryAtOnce)
 	}
 }
@@ -323,9 +338,11 @@ func (n *Notifier) Freed(lock string) {
 // A Place is a place in the queue that the nodes keep for a lock, or for these slots of a
 // semaphore.
 type Place struct {
-	Slots  []wire.KeySet // of a lock: one
-	Inbox  string
-	Ticket uint64 // zero: the node has removed the inbox, and reserved the lock for it
+	Slots []wire.KeySet // of a lock: one
+	Inbox string
+	// zero: the node has removed the inbox, and reserved the lock for it; or it has told the inbox
+	// that readers have the lock
+	Ticket uint64
 }
 
 // Leave tells nodes to forget a place, and to pass on the lock if it is reserved for its inbox. A

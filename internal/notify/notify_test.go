@@ -115,8 +115,8 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harne
 		})
 		h.Notifier = notify.New(d, count/2+1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
 			Timeout:  func() time.Duration { h.probe(); return timeout },
-			Unused:   func(string) (wire.KeySet, bool) { h.probe(); return keys, !h.used },
-			Reserved: func(_ string, node int) bool { h.probe(); h.reserved = append(h.reserved, node); return false },
+			Unused:   func(string, bool) (wire.KeySet, bool) { h.probe(); return keys, !h.used },
+			Reserved: func(_ string, _ bool, node int) bool { h.probe(); h.reserved = append(h.reserved, node); return false },
 			Occupied: func(context.Context, int, wire.KeySet) bool {
 				h.probe()
 				h.occupied = append(h.occupied, time.Now())
@@ -137,7 +137,7 @@ func (h *harness) probe() { h.Freed("probe") }
 // enter opens an entry, with subscriptions, and makes an attempt that is queued.
 func (h *harness) enter(t *testing.T) *notify.Entry {
 	t.Helper()
-	e := h.Enter(keys)
+	e := h.Enter(false, keys)
 	if !h.Subscribe(t.Context(), timeout) || !e.Ready() {
 		t.Fatal("not subscribed")
 	}
@@ -326,7 +326,7 @@ func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
 		n := notify.New(d, 1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
 			Timeout: func() time.Duration { return timeout },
 		})
-		e := n.Enter(keys)
+		e := n.Enter(false, keys)
 		time.AfterFunc(time.Second, n.Close)
 		began := time.Now()
 		if e.Wait(t.Context(), long) || time.Since(began) != time.Second {
@@ -345,7 +345,7 @@ func TestAnAttemptIsStampedWithWhenTheWaitBegan(t *testing.T) {
 		e := h.enter(t)
 		time.Sleep(time.Second)
 		r := h.attempt(e)
-		if r.Queue != keys.Queue || r.Inbox != h.Channel() || r.Ticket != uint64(began.UnixMicro()) || r.Age != time.Second {
+		if r.Queue != keys.Queue || r.Inbox != h.Channel(false) || r.Ticket != uint64(began.UnixMicro()) || r.Age != time.Second {
 			t.Errorf("the request is %+v", r)
 		}
 		e.Leave(false)
@@ -359,7 +359,7 @@ func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 		first := h.attempt(e).Ticket
 		e.Leave(true)
 		time.Sleep(time.Microsecond)
-		next := h.Enter(keys)
+		next := h.Enter(false, keys)
 		if !next.Ready() {
 			t.Error("it may not queue")
 		}
@@ -369,8 +369,8 @@ func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 		if h.left() != 3 || h.nodes[0].left[0] != first || h.nodes[2].left[0] != first {
 			t.Errorf("%d nodes were told to forget %v, not %d", h.left(), h.nodes[0].left, first)
 		}
-		next.Leave(false)         // its attempt had the lock
-		h.Enter(keys).Leave(true) // it never queued
+		next.Leave(false)                // its attempt had the lock
+		h.Enter(false, keys).Leave(true) // it never queued
 		if h.left() != 3 {
 			t.Error("the nodes were told of an entry that they had dropped, or cannot know")
 		}
@@ -392,7 +392,7 @@ func TestTicketsGoByTheMedianOfTheNodesClocks(t *testing.T) {
 		i := 0
 		set := func(n *node) { n.ahead = c.ahead[i]; i++ }
 		play(t, 3, set, func(t *testing.T, h *harness) {
-			e := h.Enter(keys)
+			e := h.Enter(false, keys)
 			if got := time.Until(time.UnixMicro(int64(h.attempt(e).Ticket))); got != c.want { //nolint:gosec // far below
 				t.Errorf("%v: it is %v off, not %v", c.ahead, got, c.want)
 			}
@@ -418,7 +418,7 @@ func TestDistanceSetsTheReservationAndTheGrace(t *testing.T) {
 	} {
 		play(t, 3, func(n *node) { n.far = c.far }, func(t *testing.T, h *harness) {
 			e := h.enter(t)
-			if ch := h.Channel(); !strings.HasSuffix(ch[len("redlock:inbox:"):], c.suffix) || c.suffix == "" && strings.Contains(ch, ".") || ch != h.nodes[2].channel {
+			if ch := h.Channel(false); !strings.HasSuffix(ch[len("redlock:inbox:"):], c.suffix) || c.suffix == "" && strings.Contains(ch, ".") || ch != h.nodes[2].channel {
 				t.Errorf("%v: the channel is %s, on a node %s", c.far, ch, h.nodes[2].channel)
 			}
 			h.pass(0, 1)
@@ -497,7 +497,7 @@ func TestAnEarlierSubscriptionConfirmsNothing(t *testing.T) {
 		for _, n := range h.nodes {
 			n.refuses = true
 		}
-		e := h.Enter(keys)
+		e := h.Enter(false, keys)
 		time.AfterFunc(timeout/2, func() {
 			for _, ready := range late {
 				ready()
@@ -514,7 +514,7 @@ func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
 	t.Parallel()
 	down := func(n *node) { n.refuses = n.Addr() != "3" }
 	play(t, 3, down, func(t *testing.T, h *harness) {
-		e := h.Enter(keys)
+		e := h.Enter(false, keys)
 		for _, want := range []time.Duration{timeout, 0} {
 			began := time.Now()
 			if h.Subscribe(t.Context(), timeout) || e.Ready() || time.Since(began) != want {
@@ -535,7 +535,7 @@ func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
 func TestASubscriptionThatFailsIsTriedAgainWithPausesThatGrow(t *testing.T) {
 	t.Parallel()
 	play(t, 1, func(n *node) { n.refuses = true }, func(t *testing.T, h *harness) {
-		e := h.Enter(keys)
+		e := h.Enter(false, keys)
 		h.Subscribe(t.Context(), timeout)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -562,4 +562,96 @@ func TestAReservationLastsForAPartOfTheNodeTimeout(t *testing.T) {
 			t.Errorf("%v: %v, not %v", timeout, got, want)
 		}
 	}
+}
+
+// A process has two places for a lock: one for readers, one for all others. A notice goes to the
+// place whose inbox was told.
+func TestANoticeGoesToThePlaceWhoseInboxWasTold(t *testing.T) {
+	t.Parallel()
+	play(t, 1, nil, func(t *testing.T, h *harness) {
+		alone := h.enter(t)
+		shared := h.Enter(true, keys)
+		var r wire.Request
+		shared.Stamp(&r, clock.Present(clock.System{}))
+		if r.Inbox != wire.ReadersInbox(h.Channel(false)) || r.Inbox != h.Channel(true) {
+			t.Errorf("readers wait with the inbox %q", r.Inbox)
+		}
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Reader: true})
+		if took := wait(t, alone, time.Second); took != time.Second {
+			t.Errorf("the reader's notice woke the other after %v", took)
+		}
+		if took := wait(t, shared, time.Second); took != 0 {
+			t.Errorf("it woke the reader after %v", took)
+		}
+		shared.Stamp(&r, clock.Present(clock.System{}))
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock})
+		if took := wait(t, shared, time.Second); took != time.Second {
+			t.Errorf("the other's notice woke the reader after %v", took)
+		}
+		if took := wait(t, alone, time.Second); took != 0 {
+			t.Errorf("it woke the other after %v", took)
+		}
+		alone.Leave(false)
+		shared.Leave(false)
+	})
+}
+
+// All nodes may tell a waiter that readers have the lock. It asks once, after the readers that were
+// told before it.
+func TestAWaiterThatIsToldThatReadersHaveTheLockAsksOnce(t *testing.T) {
+	t.Parallel()
+	play(t, 5, nil, func(t *testing.T, h *harness) {
+		e := h.enter(t)
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Shared: true})
+		time.Sleep(2 * time.Millisecond)
+		for _, n := range h.nodes {
+			n.heard(wire.Notice{Lock: keys.Lock, Shared: true})
+			n.heard(wire.Notice{Lock: keys.Lock, Next: time.Minute})
+		}
+		if took := wait(t, e, long); took != grace-2*time.Millisecond || len(h.occupied) > 0 {
+			t.Errorf("it asked after %v, and looked %d times", took, len(h.occupied))
+		}
+		h.attempt(e)
+		if took := wait(t, e, time.Second); took != time.Second {
+			t.Errorf("it asked again after %v", took)
+		}
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Shared: true})
+		if took := wait(t, e, long); took != grace {
+			t.Errorf("it asked the next time after %v", took)
+		}
+		e.Leave(false)
+	})
+}
+
+// Nobody waits any more behind an inbox that is told that readers have the lock: the node must not
+// keep its place. A process that uses the lock otherwise neither leaves nor asks.
+func TestAPlaceThatIsNotWantedAnyMoreIsLeftWhenReadersHaveTheLock(t *testing.T) {
+	t.Parallel()
+	play(t, 1, nil, func(t *testing.T, h *harness) {
+		h.enter(t).Leave(false)
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Shared: true})
+		if n := h.left(); n != 1 {
+			t.Errorf("%d requests to leave, not one", n)
+		}
+		h.used = true
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Shared: true})
+		if n := h.left(); n != 1 || len(h.reserved) > 0 {
+			t.Errorf("%d requests to leave, reserved on %v", n, h.reserved)
+		}
+	})
+}
+
+// A reader that is second in the queue asks without a look: that the lock is taken says nothing.
+func TestAReaderAsksWithoutALookFirst(t *testing.T) {
+	t.Parallel()
+	play(t, 1, nil, func(t *testing.T, h *harness) {
+		h.enter(t).Leave(false)
+		e := h.Enter(true, keys)
+		h.taken = true
+		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Reader: true, Next: time.Second})
+		if took := wait(t, e, long); took != time.Second+grace || len(h.occupied) > 0 {
+			t.Errorf("it asked after %v, and looked %d times", took, len(h.occupied))
+		}
+		e.Leave(false)
+	})
 }

@@ -11,20 +11,23 @@ import (
 const (
 	fenceSuffix = ":redlock:fence" // fencing register
 	queueSuffix = ":redlock:queue" // queue of waiters
-	slotSuffix  = ":redlock:slot:" // of a semaphore: a number follows, or "queue"
+	// Those who share a lock.
+	readersSuffix = ":redlock:readers"
+	slotSuffix    = ":redlock:slot:" // of a semaphore: a number follows, or "queue"
 	// MarkerKey is the key of the restart marker.
 	MarkerKey = "redlock:restart"
 
 	maxName = 1024 // bytes
 )
 
-// KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the other two have
+// KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the others have
 // L's hash tag, or L as their hash tag. No two locks have a key in common: the part before the
 // suffix ends in a colon if L has a hash tag, and in a closing brace if it has none.
 type KeySet struct {
-	Lock  string // L: prefix and name
-	Fence string // F, the fencing register
-	Queue string // the queue of waiters
+	Lock    string // L: prefix and name
+	Fence   string // F, the fencing register
+	Queue   string // the queue of waiters
+	Readers string // those who share the lock; of a semaphore's slot: none
 }
 
 // Keys returns the keys of the lock of that name.
@@ -38,9 +41,9 @@ func Keys(prefix, name string) (KeySet, error) {
 	case err != nil:
 		return KeySet{}, err
 	case tagged(lock):
-		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix), nil
+		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix+lock+":"+readersSuffix), nil
 	default:
-		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix), nil
+		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix+"{"+lock+"}"+readersSuffix), nil
 	}
 }
 
@@ -51,20 +54,22 @@ func valid(lock, name string) error {
 		return errors.New("a name must not be empty")
 	case len(name) > maxName:
 		return fmt.Errorf("a name has at most %d bytes, not %d", maxName, len(name))
-	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), strings.Contains(lock, slotSuffix), lock == MarkerKey:
-		return fmt.Errorf("the name is reserved: %q and %q end the keys that go with a lock, %q is in those of a semaphore's slots, %q is the restart marker",
-			fenceSuffix, queueSuffix, slotSuffix, MarkerKey)
+	case strings.HasSuffix(lock, fenceSuffix), strings.HasSuffix(lock, queueSuffix), strings.HasSuffix(lock, readersSuffix), strings.Contains(lock, slotSuffix), lock == MarkerKey:
+		return fmt.Errorf("the name is reserved: %q, %q and %q end the keys that go with a lock, %q is in those of a semaphore's slots, %q is the restart marker",
+			fenceSuffix, queueSuffix, readersSuffix, slotSuffix, MarkerKey)
 	case strings.Contains(lock, "}") && !tagged(lock):
 		return errors.New("a name with a closing brace needs a hash tag, such as {user1}")
 	}
 	return nil
 }
 
-// keySet splits both into the keys of the fencing register and of the queue: so one allocation
-// serves both.
-func keySet(lock, both string) KeySet {
-	fence := (len(both) + len(fenceSuffix) - len(queueSuffix)) / 2
-	return KeySet{Lock: lock, Fence: both[:fence], Queue: both[fence:]}
+// keySet splits all into the keys of the fencing register, the queue and the readers, which differ
+// in their suffixes: so one allocation serves the three.
+func keySet(lock, all string) KeySet {
+	base := (len(all) - len(fenceSuffix) - len(queueSuffix) - len(readersSuffix)) / 3
+	fence := base + len(fenceSuffix)
+	queue := fence + base + len(queueSuffix)
+	return KeySet{Lock: lock, Fence: all[:fence], Queue: all[fence:queue], Readers: all[queue:]}
 }
 
 // tagged reports whether the key has a valid hash tag: something between its first opening brace

@@ -26,12 +26,12 @@ type Node interface {
 	// particular order.
 	Do(ctx context.Context, calls []Call)
 
-	// Listen subscribes to an inbox until ctx ends. It calls ready once the node has confirmed the
-	// subscription, and heard for each notice after that, both one at a time from the calling
-	// goroutine or one of its own; they must not block. It returns when ctx ends, with ctx's error,
-	// or when it cannot subscribe or the subscription breaks, with the cause. It leaves no
-	// connection or goroutine behind. It does not try again. [ErrNoListen] says that the node
-	// cannot have subscriptions at all.
+	// Listen subscribes to an inbox, and to that of the same process's readers, until ctx ends. It
+	// calls ready once the node has confirmed the subscription, and heard for each notice after
+	// that, both one at a time from the calling goroutine or one of its own; they must not block.
+	// It returns when ctx ends, with ctx's error, or when it cannot subscribe or the subscription
+	// breaks, with the cause. It leaves no connection or goroutine behind. It does not try again.
+	// [ErrNoListen] says that the node cannot have subscriptions at all.
 	Listen(ctx context.Context, inbox string, ready func(), heard func(Notice)) error
 
 	// Open registers one more user of the node and returns the function that ends that use. When
@@ -50,8 +50,13 @@ type Call struct {
 // wrong.
 type Notice struct {
 	Lock string // the lock key
-	// Next is zero if the node has reserved the lock for the inbox, which should claim it.
-	// Otherwise the inbox is the second in the queue: if nobody has claimed the lock after Next,
-	// its waiter should look at the lock.
+	// Reader is true if the inbox of the process's readers was told.
+	Reader bool
+	// Shared is true if readers have the lock, and the inbox is the first in the queue: its waiter
+	// should ask for the lock, which keeps further readers out.
+	Shared bool
+	// Next is zero if the node has reserved the lock for the inbox, which should claim it, or if
+	// Shared is set. Otherwise the inbox is the second in the queue: if nobody has claimed the lock
+	// after Next, its waiter should look at the lock.
 	Next time.Duration
 }

@@ -61,9 +61,10 @@ type Reply struct {
 	TTL time.Duration
 
 	// Fingerprint tells owners apart without revealing the owner id: 16 hex digits of the SHA-1 of
-	// the value of L. Held and Inspect only; empty if L is free.
+	// the value of L. Held and Inspect only; empty if L is free. All readers together have one.
 	Fingerprint string
-	// Holder is the label of the owner (WithHolder), empty if it has none or is not one of ours.
+	// Holder is the label of the owner (WithHolder), empty if it has none or is not one of ours. Of
+	// several readers it is that of the one whose share lasts longest.
 	Holder string
 	// Foreign is true with Held, to an Acquire, if nobody will notify the inbox of the owner's
 	// release: the owner is another program, or the inbox could not be queued.
@@ -74,6 +75,9 @@ type Reply struct {
 	// and under another run id if it has restarted since. Such an answer is no second vote.
 	Again bool
 
+	// Readers are those who share L, with OK to an Inspect that asks for them.
+	Readers []Reader
+
 	// Slot is the slot that an Acquire of any of several has taken, or found to be the owner's.
 	Slot uint8
 	// Free has a digit for each slot, with OK to such an Acquire: '1' if it was free, or reserved
@@ -83,4 +87,11 @@ type Reply struct {
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id
 	// are one server.
 	Server string
+}
+
+// A Reader is one of those who share a lock.
+type Reader struct {
+	Fingerprint string        // 16 hex digits of the SHA-1 of its owner id
+	Holder      string        // its label, empty if it has none
+	TTL         time.Duration // remaining life of its share
 }

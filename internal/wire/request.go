@@ -28,7 +28,8 @@ const (
 	Release
 	// Leave removes Inbox from Queue, if its place there has that Ticket. If L is reserved for
 	// Inbox, the reservation goes to the next waiter, as with Release, but only that waiter gets a
-	// Notice.
+	// Notice. If readers have L and Inbox is not one for readers, it no longer keeps further
+	// readers out; a Ticket of 0 then stands for any.
 	Leave
 	// Inspect reads L and F.
 	Inspect
@@ -51,11 +52,17 @@ type Request struct {
 
 	Lock  string // L
 	Fence string // F; empty: without fencing. With Slots: anything, as each has its own
-	Owner string // owner id: 32 hex digits, then ':' and the holder label if there is one
+	// Readers is the key of those who share L, if the request is that of one of them. They have L
+	// together, each for a TTL of its own, and L lasts as long as the longest. A waiter for L that
+	// is no reader keeps further readers out for a while, by an Acquire with a Queue. An Acquire
+	// of a reader replies F as it is; a Release without a TTL passes L on if no reader is left.
+	// Inspect reads the readers too. A Leave has no need of it.
+	Readers string
+	Owner   string // owner id: 32 hex digits, then ':' and the holder label if there is one
 
 	// Queue is the key of the queue of waiters. With Queue and Inbox, an Acquire that is refused
 	// queues the inbox, and a reservation for the inbox counts as free; Release and Leave pass the
-	// lock on.
+	// lock on. An Acquire with a Queue and no Inbox is that of a waiter that polls.
 	Queue string
 	Inbox string
 	// Ticket is when the wait began, by the waiter's clock in microseconds, and Age is how long ago
