@@ -21,7 +21,7 @@ func waitFor(t *testing.T, addrs []string, name string) waiter {
 	t.Cleanup(cancel)
 	waiting := lockInBackground(ctx, other, name)
 	for _, a := range addrs {
-		until(t, a, "*1", "PUBSUB", "CHANNELS")
+		until(t, a, "*2", "PUBSUB", "CHANNELS")
 	}
 	return waiting
 }
@@ -53,7 +53,7 @@ func TestAWaiterWhoseSubscriptionsAreKilledIsToldAllTheSame(t *testing.T) {
 		}
 	}
 	for _, a := range addrs {
-		until(t, a, "*1", "PUBSUB", "CHANNELS")
+		until(t, a, "*2", "PUBSUB", "CHANNELS")
 	}
 	mustUnlock(t, lease)
 	unlocked := time.Now()
