@@ -21,6 +21,7 @@ type extension struct {
 	lease   *Lease
 	start   clock.Moment // before the first request was sent
 	timeout time.Duration
+	keeps   bool // it also keeps the fencing register
 	done    chan struct{}
 
 	// The attempt's mu guards these.
@@ -90,9 +91,11 @@ func (le *Lease) extend(renewal bool) *extension {
 		replies: make([]wire.Reply, len(a.engine.lines)),
 		vote:    quorum.NewVote(len(a.engine.lines), a.engine.quorum),
 	}
-	if a.extend == nil {
-		a.extend, a.rejoin = a.request(wire.Extend), a.request(wire.Rejoin)
+	if a.rejoin == nil {
+		a.rejoin = a.request(wire.Rejoin)
 	}
+	request := a.extension(e.start)
+	e.keeps = request.Fence != ""
 	a.timeout = a.engine.timeout(a.terms)
 	e.timeout = a.timeout
 	call := dispatch.Call{To: e, Until: clock.IO().Add(a.timeout), Within: a.timeout, Patient: renewal}
@@ -105,7 +108,7 @@ func (le *Lease) extend(renewal bool) *extension {
 			call.Request = a.rejoin
 			ln.Send(call)
 		case wire.Extend:
-			call.Request = a.extend
+			call.Request = request
 			ln.Send(call)
 		default: // the answer of the node is late
 			e.vote.Count(quorum.Neither, "")
@@ -114,6 +117,23 @@ func (le *Lease) extend(renewal bool) *extension {
 	}
 	e.decide()
 	return e
+}
+
+// keepDivisor: a lease that is extended has the nodes keep its fencing register after this part of
+// the retention again, at the next extension. To find the register and to set its expiry costs a
+// node as much as the rest of an extension.
+const keepDivisor = 32
+
+// extension returns the request for an extension that starts then. With mu held.
+func (a *attempt) extension(start clock.Moment) *wire.Request {
+	keeps := a.acquire.Fence != "" && a.kept.Add(a.acquire.Retention/keepDivisor).Until(start) <= 0
+	if a.extend == nil || keeps != (a.extend.Fence != "") {
+		a.extend = a.request(wire.Extend)
+		if !keeps {
+			a.extend.Fence, a.extend.Retention, a.extend.Token = "", 0, 0
+		}
+	}
+	return a.extend
 }
 
 // Wanted implements dispatch.Receiver.
@@ -154,6 +174,9 @@ func (e *extension) decide() {
 	}
 	switch outcome {
 	case quorum.Yes:
+		if e.keeps {
+			e.lease.attempt.kept = e.start
+		}
 		e.end(e.lease.prolong(e.start))
 	case quorum.No:
 		e.end(ErrLost)

@@ -156,9 +156,10 @@ func WithFencing() MutexOption {
 	})
 }
 
-// WithFenceRetention sets how long the nodes keep a name's fencing register after its last use.
-// Once it is gone the next token comes from the clocks. At least an hour and twice the TTL, which
-// is also the default; at most [MaxFenceRetention].
+// WithFenceRetention sets how long the nodes keep a name's fencing register after its last use. A
+// lease that is extended uses it again after a 32nd part of that. Once it is gone the next token
+// comes from the clocks. At least an hour and twice the TTL, which is also the default; at most
+// [MaxFenceRetention].
 func WithFenceRetention(d time.Duration) MutexOption {
 	return mutexOption(func(t *terms) error {
 		if d < DefaultFenceRetention || d > MaxFenceRetention {

@@ -51,8 +51,9 @@ type attempt struct {
 	repair      *wire.Request
 	extend      *wire.Request
 	rejoin      *wire.Request
-	lease       wonLock // once won; nil while the lock is handed over
-	lost        bool    // a majority reported the loss: kept for a time when lease is nil
+	kept        clock.Moment // when a majority last kept the register for a retention: see extension
+	lease       wonLock      // once won; nil while the lock is handed over
+	lost        bool         // a majority reported the loss: kept for a time when lease is nil
 	released    release.Attempt
 	releases    []owedRelease // once over
 	leaves      bool          // the nodes that refused it are to forget its place in their queues
@@ -108,6 +109,7 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 	if !t.plain {
 		a.acquire.Fence = keys.Fence
 		a.acquire.Retention = t.fenceRetention()
+		a.kept = a.start
 		a.acquire.Token = l.tokens.hint(keys.Lock, a.start)
 	}
 	if entry != nil {

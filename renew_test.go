@@ -225,6 +225,38 @@ func TestRenewalOutlivesTheContextOfLock(t *testing.T) {
 	})
 }
 
+// The registers of a lease that is renewed live on for the retention, less a 32nd part of it; but
+// most renewals do not ask for that, for it costs a node as much as the rest of a renewal.
+func TestARenewedLeaseHasItsRegisterKeptNowAndThen(t *testing.T) {
+	t.Parallel()
+	for _, ttl := range []time.Duration{9 * time.Second, 10 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			const retention time.Duration = time.Hour
+			c := clustertest.New(3)
+			l := c.Locker(t, redlock.WithTTL(ttl), redlock.WithRenewal(redlock.Forever))
+			le := mustLock(t, l, "a")
+			kept, last := 0, retention
+			const renewals = 200
+			for range renewals {
+				time.Sleep(ttl / 3)
+				synctest.Wait()
+				_, life, found := c.Masters[0].Get("{a}:redlock:fence")
+				if !found || life < retention-retention/32-ttl/3 {
+					t.Fatalf("TTL %v: the register lives for another %v", ttl, life)
+				}
+				if life > last-ttl/3 {
+					kept++
+				}
+				last = life
+			}
+			if most := min(int(renewals*ttl/3/(retention/32)), renewals); kept > most || kept < most*9/10 {
+				t.Errorf("TTL %v: the register was kept %d times in %v", ttl, kept, renewals*ttl/3)
+			}
+			mustUnlock(t, le)
+		})
+	}
+}
+
 // A leader keeps its lease through a rolling restart of all its masters, each of which comes back
 // empty.
 func TestRenewalWinsBackNodesThatRestartedEmpty(t *testing.T) {

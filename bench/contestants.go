@@ -44,6 +44,7 @@ const (
 	chain    = "ring of bare sockets"
 	watched  = "redlock, watched"
 	elected  = "redlock election"
+	renewed  = "redlock, renewed leases"
 	etcdLead = "etcd election"
 	pair     = "redlock, two at once"
 	eight    = "redlock, eight at once"
@@ -68,6 +69,7 @@ var contestants = []contestant{
 	{bsm, "bsm/redislock over go-redis v9, LinearBackoff of 100 ms as in its README", 1, openBSM},
 	{watched, "redlock, fenced, with an observer that counts", allNodes, openWatched},
 	{chain, "clients that pass the lock on in a fixed order over plain TCP connections: one notification and one round trip for each turn, the limit of a fair lock", allNodes, nil},
+	{renewed, "this library, with a TTL of 10 s and WithRenewal, taken by LockAll", allNodes, openRenewed},
 	{elected, "package election of this library", allNodes, openCandidate},
 	{pair, "this library's LockAll, two locks", allNodes, openSet(2)},
 	{eight, "this library's LockAll, eight locks", allNodes, openSet(8)},

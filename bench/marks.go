@@ -127,6 +127,12 @@ var marks = []mark{
 	atMost(5000, "a leader resigns: median µs until the next leads", value("elections", elected, gapP50)),
 	atMost(1, "the same over etcd's election", over("elections", gapP50, elected, etcdLead)),
 	atMost(30, "100 candidates wait: requests a second on each node", value("candidates", elected, perNode)),
+	atMost(20, "50,000 renewed leases: server µs a renewal, all nodes together", value("renewals", renewed, serverCPU)),
+	atMost(0, "50,000 renewed leases: late or lost", func(r results) float64 {
+		return value("renewals", renewed, late)(r) + value("renewals", renewed, lost)(r)
+	}),
+	atMost(10000, "50,000 renewed leases: p99 of a fresh Lock in µs", value("renewals", renewed, p99)),
+	atMost(500, "50,000 renewed leases, one of two processors busy: lost", value("renewals-busy", renewed, lost)),
 	atMost(4096, "1,000 waiters: bytes each", value("memory", fenced, heapPerWaiter)),
 	atLeast(1, "one master, one caller: fenced over rueidislock", over("one", rate, fenced1, rueidis)),
 	atLeast(1, "one master, 64 callers: fenced over rueidislock", over("64", rate, fenced1, rueidis)),

@@ -148,6 +148,16 @@ var (
 		{"reads", readsBare, "%.1f", 0, ""},
 		{"overlaps", overlaps, "%.0f", 0, ""},
 	}
+	renewalTable = []column{
+		{"renewals/s", rate, "%.0f", 0, ""},
+		{"server µs a renewal", serverCPU, "%.1f", 0, ""},
+		{"client µs", clientCPU, "%.0f", 0, ""},
+		{"late", late, "%.0f", 0, ""},
+		{"lost", lost, "%.0f", 0, ""},
+		{"a fresh Lock: p50 ms", lockP50, "%.2f", 1e-3, ""},
+		{"p99 ms", p99, "%.1f", 1e-3, ""},
+		{"longest ms", longest, "%.0f", 1e-3, ""},
+	}
 	candidateTable = []column{{perNode, perNode, "%.1f", 0, ""}}
 	memoryTable    = []column{
 		{"heap bytes", heapPerWaiter, "%.0f", 0, ""},
@@ -183,6 +193,8 @@ var workloads = []workload{
 	{"waiter-killed", "32 processes, hold 5 ms: one is killed while it waits", stricken(32, 4*time.Second, (*child).kill), named(fenced, redsync, rueidis), 0.6, strickenTable},
 	{"elections", "8 processes that campaign, lead for 5 ms and resign", processes(8, hold, 3*time.Second), named(elected, fenced, etcdLead), 1, electionTable},
 	{"candidates", "100 processes that campaign while another leads", candidates(100, 20*time.Second), named(elected), 0.2, candidateTable},
+	{"renewals", "50,000 leases that are renewed, TTL 10 s", renewals(50000, 0, 30*time.Second), named(renewed), 0.2, renewalTable},
+	{"renewals-busy", "the same, while another process keeps one of two processors busy", renewals(50000, 1, 30*time.Second), named(renewed), 0.2, renewalTable},
 	{"memory", "1,000 waiters in one process", memory(1000), named(fenced, plain, redsync, rueidis, bsm), 0.2, memoryTable},
 }
 

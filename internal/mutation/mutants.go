@@ -200,6 +200,7 @@ var mutants = []mutant{
 	{"lua-leave-keeps", "pool/lua/leave.lua", "redis.pcall('ZREM', queue, inbox)", "0", test("./pool", "TestAWaiterThatHasLeftIsPassedOver")},
 	{"lua-repair-any-owner", "pool/lua/repair.lua", "if owner_of(KEYS[1]) ~= ARGV[1] then\n  return 'GONE'\nend", "", test("./pool", "TestAnotherOwnersLockIsNotTouched")},
 	{"block-after-another-server", "internal/quorum/acquisition.go", "n.lapsed = n.lapsed || reply.Server != n.server", "", test(".", "TestABlockOfTokensCountsForTheServerThatGrantedOnly")},
+	{"extend-forgets-the-register", "extend.go", "a.acquire.Retention/keepDivisor", "a.acquire.Retention", test(".", "TestARenewedLeaseHasItsRegisterKeptNowAndThen")},
 	{"extend-counts-one-run-only", "internal/quorum/acquisition.go", "n.lapsed = n.lapsed || reply.Server != n.server\n\t\treturn Yes", "if reply.Server != n.server {\n\t\t\treturn Neither\n\t\t}\n\t\treturn Yes", test(".", "TestALeaseSurvivesTheRestartOfEachNodeInTurn")},
 	{"release-votes-twice", "unlock.go", "side, server := quorum.Neither, reply.Server", "side, server := quorum.Neither, \"\"", test(".", "TestAServerThatTwoAddressesLedToInTurnReleasesOnce")},
 	{"lua-repair-begins-register", "pool/lua/repair.lua", "if not f then\n  return 'RAISED'", "if not f then\n  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\n  return 'OK'", test("./pool", "TestARepairDoesNotBeginALostRegister")},
