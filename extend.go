@@ -94,8 +94,7 @@ func (le *Lease) extend(renewal bool) *extension {
 	if a.rejoin == nil {
 		a.rejoin = a.request(wire.Rejoin)
 	}
-	request := a.extension(e.start)
-	e.keeps = request.Fence != ""
+	request := e.request()
 	a.timeout = a.engine.timeout(a.terms)
 	e.timeout = a.timeout
 	call := dispatch.Call{To: e, Until: clock.IO().Add(a.timeout), Within: a.timeout, Patient: renewal}
@@ -124,12 +123,13 @@ func (le *Lease) extend(renewal bool) *extension {
 // node as much as the rest of an extension.
 const keepDivisor = 32
 
-// extension returns the request for an extension that starts then. With mu held.
-func (a *attempt) extension(start clock.Moment) *wire.Request {
-	keeps := a.acquire.Fence != "" && a.kept.Add(a.acquire.Retention/keepDivisor).Until(start) <= 0
-	if a.extend == nil || keeps != (a.extend.Fence != "") {
+// request returns what the extension asks of nodes that have the lock. With mu held.
+func (e *extension) request() *wire.Request {
+	a := e.lease.attempt
+	e.keeps = a.acquire.Fence != "" && a.kept.Add(a.acquire.Retention/keepDivisor).Until(e.start) <= 0
+	if a.extend == nil || e.keeps != (a.extend.Fence != "") {
 		a.extend = a.request(wire.Extend)
-		if !keeps {
+		if !e.keeps {
 			a.extend.Fence, a.extend.Retention, a.extend.Token = "", 0, 0
 		}
 	}

@@ -51,7 +51,7 @@ type attempt struct {
 	repair      *wire.Request
 	extend      *wire.Request
 	rejoin      *wire.Request
-	kept        clock.Moment // when a majority last kept the register for a retention: see extension
+	kept        clock.Moment // when a majority last kept the register
 	lease       wonLock      // once won; nil while the lock is handed over
 	lost        bool         // a majority reported the loss: kept for a time when lease is nil
 	released    release.Attempt
