@@ -7,11 +7,17 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
 // Two transfers in opposite directions may name the accounts in opposite orders.
 func ExampleLockAll() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	leases, err := redlock.LockAll(ctx, locks.Mutex("account:bob"), locks.Mutex("account:ann"))
@@ -27,11 +33,19 @@ func ExampleLockAll() {
 }
 
 func ExampleTryLockAll() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "account:bob")
-	_, err := redlock.TryLockAll(ctx, locks.Mutex("account:ann"), locks.Mutex("account:bob"))
+	lease, err := locks.Lock(ctx, "account:bob")
+	if err != nil {
+		panic(err)
+	}
+	_, err = redlock.TryLockAll(ctx, locks.Mutex("account:ann"), locks.Mutex("account:bob"))
 	held, _ := errors.AsType[*redlock.QuorumError](err)
 	fmt.Println(errors.Is(err, redlock.ErrHeld), held.Name)
 	_ = lease.Unlock(ctx)
@@ -39,10 +53,15 @@ func ExampleTryLockAll() {
 }
 
 func ExampleDoAll() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	err := redlock.DoAll(ctx, func(ctx context.Context, leases *redlock.Leases) error {
+	err = redlock.DoAll(ctx, func(ctx context.Context, leases *redlock.Leases) error {
 		fmt.Println("moving money while ctx lasts:", ctx.Err() == nil)
 		return nil
 	}, locks.Mutex("account:ann"), locks.Mutex("account:bob", redlock.WithTTL(time.Minute)))
@@ -54,11 +73,19 @@ func ExampleDoAll() {
 
 // Locks that are held are left for the next time.
 func ExampleTryDoAll() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "shelf:7")
-	err := redlock.TryDoAll(ctx, func(context.Context, *redlock.Leases) error {
+	lease, err := locks.Lock(ctx, "shelf:7")
+	if err != nil {
+		panic(err)
+	}
+	err = redlock.TryDoAll(ctx, func(context.Context, *redlock.Leases) error {
 		fmt.Println("moving the goods")
 		return nil
 	}, locks.Mutex("shelf:3"), locks.Mutex("shelf:7"))
@@ -67,34 +94,38 @@ func ExampleTryDoAll() {
 	// Output: true
 }
 
-func newLeases(locks *redlock.Locker, names ...string) *redlock.Leases {
-	var ms []*redlock.Mutex
-	for _, name := range names {
-		ms = append(ms, locks.Mutex(name))
-	}
-	leases, err := redlock.LockAll(ctx, ms...)
+// Each resource gets the token of its own name.
+func ExampleLeases_Lease() {
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
 	if err != nil {
 		panic(err)
 	}
-	return leases
-}
-
-// Each resource gets the token of its own name.
-func ExampleLeases_Lease() {
-	locks := newLocks()
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(leases.Lease("ann").Fence() > 0, leases.Lease("bob").Fence() > 0, leases.Lease("cat"))
 	_ = leases.Unlock(ctx)
 	// Output: true true redlock.Lease(none)
 }
 
 func ExampleLeases_Err() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(leases.Err())
 	_ = leases.Lease("bob").Unlock(ctx) // one alone
 	fmt.Println(leases.Err())
@@ -105,20 +136,36 @@ func ExampleLeases_Err() {
 }
 
 func ExampleLeases_Until() {
-	locks := newLocks(redlock.WithTTL(time.Minute))
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithTTL(time.Minute))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(time.Until(leases.Until()).Round(time.Minute))
 	_ = leases.Unlock(ctx)
 	// Output: 1m0s
 }
 
 func ExampleLeases_Context() {
-	locks := newLocks(redlock.WithTTL(20 * time.Millisecond))
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithTTL(20*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	<-leases.Context().Done()
 	fmt.Println(context.Cause(leases.Context()))
 	// Output: lease lost
@@ -126,10 +173,18 @@ func ExampleLeases_Context() {
 
 // The work ends when its caller gives up, or when a lock is lost, whichever comes first.
 func ExampleLeases_Bind() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	request, hangUp := context.WithCancel(ctx)
 	bound, cancel := leases.Bind(request)
 	defer cancel()
@@ -140,10 +195,18 @@ func ExampleLeases_Bind() {
 }
 
 func ExampleLeases_Done() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	_ = leases.Unlock(ctx)
 	<-leases.Done()
 	fmt.Println(leases.Err())
@@ -151,10 +214,18 @@ func ExampleLeases_Done() {
 }
 
 func ExampleLeases_Extend() {
-	locks := newLocks(redlock.WithTTL(time.Minute))
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithTTL(time.Minute))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	before := leases.Until()
 	if err := leases.Extend(ctx); err != nil {
 		fmt.Println(err)
@@ -165,10 +236,18 @@ func ExampleLeases_Extend() {
 }
 
 func ExampleLeases_Unlock() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	leases := newLeases(locks, "ann", "bob")
+	leases, err := redlock.LockAll(ctx, locks.Mutex("ann"), locks.Mutex("bob"))
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(leases.Unlock(ctx))
 	fmt.Println(leases.Unlock(ctx))
 	// Output:

@@ -7,20 +7,18 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/redlocktest"
 )
-
-func newLease(locks *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
-	lease, err := locks.Lock(ctx, name, opts...)
-	if err != nil {
-		panic(err)
-	}
-	return lease
-}
 
 // A resource that remembers the greatest token refuses a holder that was paused past its lease and
 // does not know that yet.
 func ExampleLease_Fence() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	var seen uint64 // kept by the resource
@@ -32,9 +30,15 @@ func ExampleLease_Fence() {
 		seen = token
 		fmt.Println("written:", what)
 	}
-	first := newLease(locks, "file", redlock.WithTTL(20*time.Millisecond))
+	first, err := locks.Lock(ctx, "file", redlock.WithTTL(20*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
 	<-first.Done() // the first holder is paused for too long …
-	second := newLease(locks, "file")
+	second, err := locks.Lock(ctx, "file")
+	if err != nil {
+		panic(err)
+	}
 	write(second.Fence(), "by the second holder")
 	write(first.Fence(), "by the first, which wakes up")
 	// Output:
@@ -43,10 +47,18 @@ func ExampleLease_Fence() {
 }
 
 func ExampleLease_Context() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger", redlock.WithTTL(20*time.Millisecond))
+	lease, err := locks.Lock(ctx, "ledger", redlock.WithTTL(20*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
 	<-lease.Context().Done()
 	fmt.Println(context.Cause(lease.Context()))
 	// Output: lease lost
@@ -54,10 +66,18 @@ func ExampleLease_Context() {
 
 // The work ends when its caller gives up, or when the lock is lost, whichever comes first.
 func ExampleLease_Bind() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger")
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	request, hangUp := context.WithCancel(ctx)
 	bound, cancel := lease.Bind(request)
 	defer cancel()
@@ -68,10 +88,18 @@ func ExampleLease_Bind() {
 }
 
 func ExampleLease_Done() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger")
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	if err := lease.Unlock(ctx); err != nil {
 		fmt.Println(err)
 	}
@@ -81,10 +109,18 @@ func ExampleLease_Done() {
 }
 
 func ExampleLease_Err() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger")
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	for i := range 3 {
 		if err := lease.Err(); err != nil {
 			fmt.Println(err)
@@ -99,10 +135,18 @@ func ExampleLease_Err() {
 }
 
 func ExampleLease_Until() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger", redlock.WithTTL(10*time.Second))
+	lease, err := locks.Lock(ctx, "ledger", redlock.WithTTL(10*time.Second))
+	if err != nil {
+		panic(err)
+	}
 	if time.Until(lease.Until()) > 9*time.Second {
 		fmt.Println("enough time for a payment")
 	}
@@ -111,12 +155,20 @@ func ExampleLease_Until() {
 
 // If WithRenewal and Do do not fit, a loop can extend its lease itself.
 func ExampleLease_Extend() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger")
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	before := lease.Until()
-	err := lease.Extend(ctx)
+	err = lease.Extend(ctx)
 	if errors.Is(err, redlock.ErrLost) {
 		return // stop at once
 	}
@@ -125,10 +177,18 @@ func ExampleLease_Extend() {
 }
 
 func ExampleLease_Unlock() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger")
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(lease.Unlock(ctx))
 	fmt.Println(errors.Is(lease.Unlock(ctx), redlock.ErrReleased)) // nothing is sent
 	// Output:
@@ -137,16 +197,30 @@ func ExampleLease_Unlock() {
 }
 
 func ExampleLease_Name() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	fmt.Println(newLease(locks, "ledger").Name())
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lease.Name())
 	// Output: ledger
 }
 
 // A function deep in the call stack can find out whether a lock is held, and get its token,
 // although nobody passes it the lease.
 func ExampleLocker_FromContext() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	save := func(ctx context.Context) error {
@@ -157,7 +231,7 @@ func ExampleLocker_FromContext() {
 		return nil
 	}
 	fmt.Println(save(ctx))
-	err := locks.Do(ctx, "ledger", func(ctx context.Context, _ *redlock.Lease) error { return save(ctx) })
+	err = locks.Do(ctx, "ledger", func(ctx context.Context, _ *redlock.Lease) error { return save(ctx) })
 	fmt.Println(err)
 	// Output:
 	// save needs the lock of the ledger

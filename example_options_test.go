@@ -10,13 +10,23 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
 func ExampleWithTTL() {
-	locks := newLocks(redlock.WithTTL(time.Minute)) // for all locks
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	// for all locks
+	locks, err := redlock.New(nodes, redlock.WithTTL(time.Minute))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	short := newLease(locks, "ledger", redlock.WithTTL(10*time.Second)) // except this one
+	short, err := locks.Lock(ctx, "ledger", redlock.WithTTL(10*time.Second)) // except this one
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(time.Until(short.Until()).Round(time.Second))
 	// Output: 10s
 }
@@ -32,11 +42,19 @@ func (r renewals) Observe(e redlock.Event) {
 
 // A leader keeps its lock as long as it runs.
 func ExampleWithRenewal() {
+	ctx := context.Background()
 	watch := make(renewals, 10)
-	locks := newLocks(redlock.WithTTL(time.Second), redlock.WithObserver(watch))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithTTL(time.Second), redlock.WithObserver(watch))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "leader", redlock.WithRenewal(redlock.Forever))
+	lease, err := locks.Lock(ctx, "leader", redlock.WithRenewal(redlock.Forever))
+	if err != nil {
+		panic(err)
+	}
 	before := lease.Until()
 	fmt.Println(<-watch) // after a third of the TTL
 	fmt.Println(lease.Until().After(before))
@@ -46,23 +64,38 @@ func ExampleWithRenewal() {
 }
 
 func ExampleWithWait() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	newLease(locks, "ledger")
+	if _, err := locks.Lock(ctx, "ledger"); err != nil {
+		panic(err)
+	}
 
-	_, err := locks.Lock(ctx, "ledger", redlock.WithWait(10*time.Millisecond))
+	_, err = locks.Lock(ctx, "ledger", redlock.WithWait(10*time.Millisecond))
 	fmt.Println(errors.Is(err, redlock.ErrHeld) || errors.Is(err, context.DeadlineExceeded))
 	// Output: true
 }
 
 // A very short job does not run twice on machines whose schedules differ a little.
 func ExampleWithMinHold() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "report", redlock.WithMinHold(time.Minute))
+	lease, err := locks.Lock(ctx, "report", redlock.WithMinHold(time.Minute))
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(lease.Unlock(ctx))
-	_, err := locks.TryLock(ctx, "report")
+	_, err = locks.TryLock(ctx, "report")
 	fmt.Println(errors.Is(err, redlock.ErrHeld))
 	// Output:
 	// <nil>
@@ -71,35 +104,69 @@ func ExampleWithMinHold() {
 
 // A lock that only saves work, such as filling a cache once, needs no token.
 func ExampleWithoutFencing() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	fmt.Println(newLease(locks, "cache:front-page", redlock.WithoutFencing()).Fence())
+	lease, err := locks.Lock(ctx, "cache:front-page", redlock.WithoutFencing())
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lease.Fence())
 	// Output: 0
 }
 
 // One lock has tokens in a Locker whose other locks have none.
 func ExampleWithFencing() {
-	locks := newLocks(redlock.WithoutFencing())
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithoutFencing())
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	fmt.Println(newLease(locks, "ledger", redlock.WithFencing()).Fence() > 0)
+	lease, err := locks.Lock(ctx, "ledger", redlock.WithFencing())
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lease.Fence() > 0)
 	// Output: true
 }
 
 func ExampleWithFenceRetention() {
+	ctx := context.Background()
 	// for names that are locked once a month
-	locks := newLocks(redlock.WithFenceRetention(30 * 24 * time.Hour))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithFenceRetention(30*24*time.Hour))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	fmt.Println(newLease(locks, "monthly").Fence() > 0)
+	lease, err := locks.Lock(ctx, "monthly")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lease.Fence() > 0)
 	// Output: true
 }
 
 func ExampleWithHolder() {
+	ctx := context.Background()
 	host, _ := os.Hostname()
-	locks := newLocks(redlock.WithHolder(fmt.Sprintf("%s/%d", host, os.Getpid())))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithHolder(fmt.Sprintf("%s/%d", host, os.Getpid())))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	newLease(locks, "ledger", redlock.WithHolder("web-3/812"))
+	if _, err := locks.Lock(ctx, "ledger", redlock.WithHolder("web-3/812")); err != nil {
+		panic(err)
+	}
 
-	_, err := locks.TryLock(ctx, "ledger")
+	_, err = locks.TryLock(ctx, "ledger")
 	if refused, ok := errors.AsType[*redlock.QuorumError](err); ok {
 		fmt.Println("held by", refused.Holder)
 	}
@@ -107,17 +174,36 @@ func ExampleWithHolder() {
 }
 
 func ExampleWithNodeTimeout() {
+	ctx := context.Background()
 	// for masters on three continents
-	locks := newLocks(redlock.WithNodeTimeout(500 * time.Millisecond))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithNodeTimeout(500*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	fmt.Println(newLease(locks, "ledger").Err())
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lease.Err())
 	// Output: <nil>
 }
 
 func ExampleWithKeyPrefix() {
-	locks := newLocks(redlock.WithKeyPrefix("billing:")) // the key is billing:ledger
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	// the key of "ledger" is billing:ledger
+	locks, err := redlock.New(nodes, redlock.WithKeyPrefix("billing:"))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	fmt.Println(newLease(locks, "ledger").Name())
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(lease.Name())
 	// Output: ledger
 }
 
@@ -131,11 +217,19 @@ func (c *sleeper) Wall() time.Time { return time.Now().Add(time.Duration(c.slept
 func (*sleeper) AfterFunc(d time.Duration, f func()) redlock.Timer { return time.AfterFunc(d, f) }
 
 func ExampleWithClock() {
+	ctx := context.Background()
 	clock := new(sleeper)
-	locks := newLocks(redlock.WithClock(clock))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithClock(clock))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lease := newLease(locks, "ledger")
+	lease, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(lease.Err())
 	clock.slept.Store(int64(time.Hour))
 	fmt.Println(lease.Err())
@@ -145,6 +239,7 @@ func ExampleWithClock() {
 }
 
 func ExampleWithLogger() {
+	ctx := context.Background()
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
@@ -153,7 +248,8 @@ func ExampleWithLogger() {
 			return a
 		},
 	}))
-	locks, err := redlock.New(fiveMasters()[:4], redlock.WithLogger(logger))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes[:4], redlock.WithLogger(logger))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -174,20 +270,32 @@ func (l losses) Observe(e redlock.Event) {
 }
 
 func ExampleWithObserver() {
+	ctx := context.Background()
 	watch := losses{make(chan string, 1)}
-	locks := newLocks(redlock.WithObserver(watch), redlock.WithTTL(20*time.Millisecond))
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithObserver(watch), redlock.WithTTL(20*time.Millisecond))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	newLease(locks, "ledger")
+	if _, err := locks.Lock(ctx, "ledger"); err != nil {
+		panic(err)
+	}
 	fmt.Println(<-watch.lost)
 	// Output: ledger was lost
 }
 
 func ExampleWithRestartGuard() {
-	locks := newLocks(redlock.WithRestartGuard(time.Minute))
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithRestartGuard(time.Minute))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	// no TTL may be longer than the guard
-	_, err := locks.Lock(ctx, "ledger", redlock.WithTTL(2*time.Minute))
+	_, err = locks.Lock(ctx, "ledger", redlock.WithTTL(2*time.Minute))
 	bad, ok := errors.AsType[*redlock.OptionError](err)
 	fmt.Println(ok, bad.Option)
 	// Output: true WithTTL

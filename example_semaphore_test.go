@@ -6,15 +6,21 @@ import (
 	"fmt"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
 // At most three workers, in all processes together, import at a time.
 func ExampleLocker_Semaphore() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	imports := locks.Semaphore("imports", 3, redlock.WithoutFencing())
-	err := imports.Do(ctx, func(context.Context, *redlock.Lease) error {
+	err = imports.Do(ctx, func(context.Context, *redlock.Lease) error {
 		fmt.Println("importing")
 		return nil
 	})
@@ -28,7 +34,12 @@ func ExampleLocker_Semaphore() {
 }
 
 func ExampleSemaphore_Acquire() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	permit, err := locks.Semaphore("licences", 2).Acquire(ctx)
@@ -45,7 +56,12 @@ func ExampleSemaphore_Acquire() {
 }
 
 func ExampleSemaphore_TryAcquire() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	licences := locks.Semaphore("licences", 2)
@@ -60,10 +76,15 @@ func ExampleSemaphore_TryAcquire() {
 }
 
 func ExampleSemaphore_Do() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	err := locks.Semaphore("imports", 3).Do(ctx, func(ctx context.Context, permit *redlock.Lease) error {
+	err = locks.Semaphore("imports", 3).Do(ctx, func(ctx context.Context, permit *redlock.Lease) error {
 		return ctx.Err() // it ends when the permit is lost
 	})
 	fmt.Println(err)
@@ -71,11 +92,16 @@ func ExampleSemaphore_Do() {
 }
 
 func ExampleSemaphore_TryDo() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	imports := locks.Semaphore("imports", 1)
-	err := imports.TryDo(ctx, func(ctx context.Context, _ *redlock.Lease) error {
+	err = imports.TryDo(ctx, func(ctx context.Context, _ *redlock.Lease) error {
 		return imports.TryDo(ctx, func(context.Context, *redlock.Lease) error { return nil })
 	})
 	fmt.Println(errors.Is(err, redlock.ErrHeld))
@@ -83,7 +109,12 @@ func ExampleSemaphore_TryDo() {
 }
 
 func ExampleSemaphore_Name() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	s := locks.Semaphore("imports", 3)
@@ -92,7 +123,12 @@ func ExampleSemaphore_Name() {
 }
 
 func ExampleSemaphore_Permits() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	fmt.Println(locks.Semaphore("imports", 3).Permits(), locks.Semaphore("imports", 0).Permits())
@@ -101,7 +137,12 @@ func ExampleSemaphore_Permits() {
 
 // Each GPU is used by one job at a time. Each checks the tokens of its own slot.
 func ExampleLease_Slot() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	gpus := []string{"gpu-a", "gpu-b"}
@@ -125,10 +166,18 @@ func ExampleLease_Slot() {
 }
 
 func ExampleLease_Permits() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	lock := newLease(locks, "ledger")
+	lock, err := locks.Lock(ctx, "ledger")
+	if err != nil {
+		panic(err)
+	}
 	permit, err := locks.Semaphore("imports", 3).Acquire(ctx)
 	if err != nil {
 		panic(err)
@@ -138,7 +187,12 @@ func ExampleLease_Permits() {
 }
 
 func ExampleSemaphore_FromContext() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	gpus := locks.Semaphore("gpus", 1)
@@ -147,7 +201,7 @@ func ExampleSemaphore_FromContext() {
 			fmt.Println("on GPU", permit.Slot())
 		}
 	}
-	err := gpus.Do(ctx, func(ctx context.Context, _ *redlock.Lease) error {
+	err = gpus.Do(ctx, func(ctx context.Context, _ *redlock.Lease) error {
 		use(ctx)
 		return nil
 	})
@@ -158,7 +212,12 @@ func ExampleSemaphore_FromContext() {
 }
 
 func ExampleLocker_InspectSemaphore() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	if _, err := locks.Semaphore("licences", 3, redlock.WithHolder("host/7")).Acquire(ctx); err != nil {
@@ -177,7 +236,12 @@ func ExampleLocker_InspectSemaphore() {
 }
 
 func ExampleSemaphore_Inspect() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	slots, err := locks.Semaphore("licences", 3).Inspect(ctx)

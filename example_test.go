@@ -7,31 +7,15 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/pool"
+	"github.com/go-redlock/redlock/redlocktest"
 )
-
-// fiveMasters returns masters in memory, so that the examples run anywhere. Yours come from
-// pool.Dial or pool.New.
-func fiveMasters() []pool.Node {
-	_, nodes := memnode.Cluster(5)
-	return nodes
-}
-
-// newLocks returns a Locker of them.
-func newLocks(opts ...redlock.Option) *redlock.Locker {
-	locks, err := redlock.New(fiveMasters(), opts...)
-	if err != nil {
-		panic(err)
-	}
-	return locks
-}
-
-var ctx = context.Background()
 
 // One program does the work, whatever happens to two of the five masters.
 func Example() {
-	locks, err := redlock.New(fiveMasters())
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -50,6 +34,7 @@ func Example() {
 }
 
 func ExampleNew() {
+	ctx := context.Background()
 	// connects when it must
 	nodes, err := pool.Dial("10.0.0.1:6379", "10.0.0.2:6379", "10.0.0.3:6379")
 	if err != nil {
@@ -70,7 +55,12 @@ func ExampleNew() {
 }
 
 func ExampleLocker_Lock() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	pay := func() (err error) {
@@ -89,7 +79,12 @@ func ExampleLocker_Lock() {
 }
 
 func ExampleLocker_TryLock() {
-	locks := newLocks(redlock.WithHolder("web-3"))
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithHolder("web-3"))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	lease, err := locks.TryLock(ctx, "invoice:42")
@@ -105,10 +100,15 @@ func ExampleLocker_TryLock() {
 
 // Do renews the lease until the function returns, however long that takes.
 func ExampleLocker_Do() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	err := locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
+	err = locks.Do(ctx, "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
 		select {
 		case <-ctx.Done(): // the lock was lost, or the caller gave up
 			return context.Cause(ctx)
@@ -122,7 +122,12 @@ func ExampleLocker_Do() {
 
 // Several machines start a job at the same time, and one of them does it.
 func ExampleLocker_TryDo() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	report := func(context.Context, *redlock.Lease) error {
@@ -139,7 +144,12 @@ func ExampleLocker_TryDo() {
 }
 
 func ExampleLocker_Mutex() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	// any number of goroutines may use it
@@ -157,7 +167,12 @@ func ExampleLocker_Mutex() {
 }
 
 func ExampleLocker_Inspect() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 	if _, err := locks.Lock(ctx, "ledger", redlock.WithHolder("web-3")); err != nil {
 		fmt.Println(err)
@@ -179,7 +194,12 @@ func ExampleLocker_Inspect() {
 // A program checks when it starts whether it would get locks, and a probe checks whether it still
 // would.
 func ExampleLocker_Check() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
 	starting, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -191,10 +211,15 @@ func ExampleLocker_Check() {
 // Masters that have never been used need not wait for the quarantine of the restart guard. An
 // operator says so once; a program must never do that by itself.
 func ExampleLocker_Bootstrap() {
-	locks := newLocks(redlock.WithRestartGuard(time.Minute))
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithRestartGuard(time.Minute))
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 
-	_, err := locks.TryLock(ctx, "ledger")
+	_, err = locks.TryLock(ctx, "ledger")
 	fmt.Println(errors.Is(err, redlock.ErrNoQuorum))
 	fmt.Println(locks.Bootstrap(ctx))
 	_, err = locks.TryLock(ctx, "ledger")
@@ -206,7 +231,12 @@ func ExampleLocker_Bootstrap() {
 }
 
 func ExampleLocker_Close() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	lease, err := locks.Lock(ctx, "ledger")
 	if err != nil {
 		fmt.Println(err)
@@ -227,105 +257,16 @@ func ExampleLocker_Close() {
 }
 
 func ExampleLocker_Stats() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 	if _, err := locks.Lock(ctx, "ledger"); err != nil {
 		fmt.Println(err)
 	}
 	fmt.Println(locks.Stats().Leases)
 	// Output: 1
-}
-
-func ExampleMutex_Lock() {
-	locks := newLocks()
-	defer locks.Close(ctx)
-
-	wait, cancel := context.WithTimeout(ctx, 5*time.Second) // bounds the wait, not the lease
-	lease, err := locks.Mutex("ledger").Lock(wait)
-	cancel()
-	fmt.Println(err, lease.Err())
-	// Output: <nil> <nil>
-}
-
-func ExampleMutex_TryLock() {
-	locks := newLocks()
-	defer locks.Close(ctx)
-
-	mutex := locks.Mutex("ledger")
-	_, first := mutex.TryLock(ctx)
-	_, second := mutex.TryLock(ctx)
-	fmt.Println(first, errors.Is(second, redlock.ErrHeld))
-	// Output: <nil> true
-}
-
-func ExampleMutex_Do() {
-	locks := newLocks()
-	defer locks.Close(ctx)
-
-	mutex := locks.Mutex("ledger")
-	for range 2 {
-		err := mutex.Do(ctx, func(context.Context, *redlock.Lease) error {
-			fmt.Println("booking")
-			return nil
-		})
-		if err != nil {
-			fmt.Println(err)
-		}
-	}
-	// Output:
-	// booking
-	// booking
-}
-
-func ExampleMutex_TryDo() {
-	locks := newLocks()
-	defer locks.Close(ctx)
-
-	mutex := locks.Mutex("ledger")
-	err := mutex.TryDo(ctx, func(ctx context.Context, _ *redlock.Lease) error {
-		// it is held: by us
-		return mutex.TryDo(ctx, func(context.Context, *redlock.Lease) error { return nil })
-	})
-	fmt.Println(errors.Is(err, redlock.ErrHeld))
-	// Output: true
-}
-
-func ExampleMutex_Name() {
-	locks := newLocks()
-	defer locks.Close(ctx)
-	fmt.Println(locks.Mutex("ledger").Name())
-	// Output: ledger
-}
-
-// The options of a mutex, wherever they were set.
-func ExampleMutex_TTL() {
-	locks := newLocks(redlock.WithTTL(30 * time.Second))
-	defer locks.Close(ctx)
-	fmt.Println(locks.Mutex("job").TTL(), locks.Mutex("short job", redlock.WithTTL(time.Second)).TTL())
-	// Output: 30s 1s
-}
-
-func ExampleMutex_Holder() {
-	locks := newLocks(redlock.WithHolder("web-3"))
-	defer locks.Close(ctx)
-	fmt.Println(locks.Mutex("job").Holder())
-	// Output: web-3
-}
-
-func ExampleMutex_Inspect() {
-	locks := newLocks(redlock.WithHolder("web-3"))
-	defer locks.Close(ctx)
-	job := locks.Mutex("job")
-	err := job.Do(ctx, func(ctx context.Context, lease *redlock.Lease) error {
-		in, err := job.Inspect(ctx)
-		if err != nil {
-			return err
-		}
-		fmt.Println(in.Holder, in.OwnerFence == lease.Fence())
-		return nil
-	})
-	if err != nil {
-		fmt.Println(err)
-	}
-	// Output: web-3 true
 }

@@ -8,23 +8,16 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/election"
-	"github.com/go-redlock/redlock/internal/memnode"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
-// newLocks returns a Locker over masters in memory, so that the examples run anywhere.
-func newLocks() *redlock.Locker {
-	_, nodes := memnode.Cluster(5)
+func ExampleNew() {
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
 	locks, err := redlock.New(nodes)
 	if err != nil {
 		panic(err)
 	}
-	return locks
-}
-
-var ctx = context.Background()
-
-func ExampleNew() {
-	locks := newLocks()
 	defer locks.Close(ctx)
 	scheduler := election.New(locks, "scheduler",
 		redlock.WithTTL(15*time.Second),      // how long the others wait after a crash
@@ -35,9 +28,14 @@ func ExampleNew() {
 
 // The leader works until its context ends, or until it resigns by returning.
 func ExampleElection_Lead() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
-	err := election.New(locks, "scheduler").Lead(ctx, func(ctx context.Context, lease *redlock.Lease) error {
+	err = election.New(locks, "scheduler").Lead(ctx, func(ctx context.Context, lease *redlock.Lease) error {
 		// ctx ends if the lead is lost, or if the context given to Lead ends; lease.Fence() goes
 		// along with each order
 		fmt.Println("leading")
@@ -50,7 +48,12 @@ func ExampleElection_Lead() {
 }
 
 func ExampleElection_Leader() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 	scheduler := election.New(locks, "scheduler", redlock.WithHolder("10.0.0.17:8080"))
 	_ = scheduler.Lead(ctx, func(ctx context.Context, lease *redlock.Lease) error {
@@ -67,7 +70,12 @@ func ExampleElection_Leader() {
 
 // A proxy sends requests to the leader.
 func ExampleElection_Observe() {
-	locks := newLocks()
+	ctx := context.Background()
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
+	}
 	defer locks.Close(ctx)
 	scheduler := election.New(locks, "scheduler", redlock.WithHolder("10.0.0.17:8080"))
 	_ = scheduler.Lead(ctx, func(ctx context.Context, _ *redlock.Lease) error {

@@ -48,8 +48,8 @@ func ExampleRegisterFile() {
 	// <nil>
 }
 
-// A transaction under the lock registers the token first, and then reads and writes. The module
-// examples/sql runs this on PostgreSQL and SQLite.
+// A transaction under the lock registers the token first, and then reads and writes. It is not run
+// here, because it needs a database: the module examples/sql runs it on PostgreSQL and SQLite.
 func ExampleRegister() {
 	var db *sql.DB // in which guard.Schema was executed once
 	pay := func(ctx context.Context, lease *redlock.Lease) error {
@@ -69,7 +69,8 @@ func ExampleRegister() {
 	_ = pay // for locks.Do(ctx, "account:7", pay)
 }
 
-// A value in Redis is read under the lock, and written back.
+// A value in Redis is read under the lock, and written back. It is not run here, because it needs
+// a server.
 func ExampleRegisterRedis() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	defer client.Close()
@@ -86,7 +87,7 @@ func ExampleRegisterRedis() {
 	_ = double // for locks.Do(ctx, "account:7", double)
 }
 
-// A value in Redis is written without being read.
+// A value in Redis is written without being read. It is not run here, because it needs a server.
 func ExampleSetRedis() {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379"})
 	defer client.Close()

@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
 
@@ -101,19 +100,6 @@ func ExampleParseList() {
 	addrs, err := pool.ParseList("10.0.0.1:6379, 10.0.0.2:6379\n10.0.0.3:6379")
 	fmt.Println(addrs, err)
 	// Output: [10.0.0.1:6379 10.0.0.2:6379 10.0.0.3:6379] <nil>
-}
-
-func ExampleKeys() {
-	keys, err := wire.Keys("billing:", "invoice:42")
-	fmt.Println(err)
-	fmt.Println(keys.Lock)
-	fmt.Println(keys.Fence)
-	fmt.Println(keys.Queue)
-	// Output:
-	// <nil>
-	// billing:invoice:42
-	// {billing:invoice:42}:redlock:fence
-	// {billing:invoice:42}:redlock:queue
 }
 
 func ExampleDialer_Options() {

@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/redlockotel"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
 func Example() {
@@ -24,7 +24,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
 	locks, err := redlock.New(nodes, redlock.WithObserver(telemetry))
 	if err != nil {
 		fmt.Println(err)
@@ -52,7 +52,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
 	locks, err := redlock.New(nodes, redlock.WithObserver(telemetry))
 	if err != nil {
 		fmt.Println(err)

@@ -8,12 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/redlockprom"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
 func Example() {
-	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
 	metrics := redlockprom.New(redlockprom.WithNames(func(name string) string {
 		kind, _, _ := strings.Cut(name, ":")
 		return kind // "invoice" of "invoice:42": few enough to be a label
@@ -49,7 +49,7 @@ func ExampleNew() {
 	metrics := redlockprom.New()
 	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
 	registry.MustRegister(metrics)
-	_, nodes := memnode.Cluster(5) // or pool.Dial("10.0.0.1:6379", …)
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
 	locks, err := redlock.New(nodes, redlock.WithObserver(metrics))
 	if err != nil {
 		fmt.Println(err)

@@ -3,6 +3,7 @@ package redlocktest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -13,40 +14,43 @@ import (
 // t is the parameter of a test function: each example is the body of one.
 var t *testing.T
 
-func noPayment(context.Context, string, uint64) error { return nil }
-
-// Real locks, one of them held by another process. A Billing locks the invoice that it pays with
-// the TryDo of the Locker that it was given.
+// Real locks, one of them held by another process.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleNew() {
 	q := redlocktest.New(t, 5)
-	billing := &Billing{locks: q.Locker(), pay: noPayment}
+	locks := q.Locker() // for the service under test
 
 	release := q.Hold("invoice:42")
-	if err := billing.Pay(t.Context(), "42"); !errors.Is(err, errBusy) {
-		t.Errorf("while another process pays it, Pay says %v", err)
+	if _, err := locks.TryLock(t.Context(), "invoice:42"); !errors.Is(err, redlock.ErrHeld) {
+		t.Errorf("while another process has it, TryLock says %v", err)
 	}
 	release()
-	if err := billing.Pay(t.Context(), "42"); err != nil {
+	if _, err := locks.TryLock(t.Context(), "invoice:42"); err != nil {
 		t.Errorf("after that it says %v", err)
 	}
 }
 
 // Two processes of a service are two Lockers of one quorum.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Locker() {
 	q := redlocktest.New(t, 5)
-	second := &Billing{locks: q.Locker(), pay: noPayment}
-	first := &Billing{locks: q.Locker(redlock.WithHolder("web-1")), pay: func(ctx context.Context, id string, _ uint64) error {
-		if err := second.Pay(ctx, id); !errors.Is(err, errBusy) {
-			t.Errorf("while the first pays it, the second says %v", err)
+	first, second := q.Locker(redlock.WithHolder("web-1")), q.Locker()
+	err := first.Do(t.Context(), "invoice:42", func(ctx context.Context, _ *redlock.Lease) error {
+		if _, err := second.TryLock(ctx, "invoice:42"); !errors.Is(err, redlock.ErrHeld) {
+			t.Errorf("while the first has it, the second gets %v", err)
 		}
 		return nil
-	}}
-	if err := first.Pay(t.Context(), "42"); err != nil {
+	})
+	if err != nil {
 		t.Error(err)
 	}
 }
 
 // A program that makes its Locker itself can be given the masters instead.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Nodes() {
 	q := redlocktest.New(t, 3)
 	locks, err := redlock.New(q.Nodes(), redlock.WithTTL(time.Minute))
@@ -56,6 +60,7 @@ func ExampleQuorum_Nodes() {
 	defer locks.Close(t.Context())
 }
 
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Hold() {
 	q := redlocktest.New(t, 5)
 	release := q.Hold("job")
@@ -68,6 +73,8 @@ func ExampleQuorum_Hold() {
 }
 
 // The work stops when its lock is lost.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Lose() {
 	q := redlocktest.New(t, 5)
 	err := q.Locker().Do(t.Context(), "job", func(ctx context.Context, _ *redlock.Lease) error {
@@ -81,20 +88,24 @@ func ExampleQuorum_Lose() {
 }
 
 // Nothing is left behind.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Held() {
 	q := redlocktest.New(t, 5)
-	billing := &Billing{locks: q.Locker(), pay: func(context.Context, string, uint64) error {
+	err := q.Locker().Do(t.Context(), "invoice:42", func(context.Context, *redlock.Lease) error {
 		if !q.Held("invoice:42") {
 			t.Error("it is paid without the lock")
 		}
 		return nil
-	}}
-	if err := billing.Pay(t.Context(), "42"); err != nil || q.Held("invoice:42") {
+	})
+	if err != nil || q.Held("invoice:42") {
 		t.Errorf("error %v, lock still held: %v", err, q.Held("invoice:42"))
 	}
 }
 
 // Inside synctest.Test time passes at once.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Freeze() {
 	q := redlocktest.New(t, 5)
 	time.AfterFunc(time.Minute, func() {
@@ -112,6 +123,8 @@ func ExampleQuorum_Freeze() {
 }
 
 // A master that was frozen goes on, and counts again.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Thaw() {
 	q := redlocktest.New(t, 1)
 	q.Freeze(0)
@@ -122,6 +135,8 @@ func ExampleQuorum_Thaw() {
 }
 
 // One master of three may be away; two may not.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Kill() {
 	q := redlocktest.New(t, 3)
 	locks := q.Locker()
@@ -136,6 +151,8 @@ func ExampleQuorum_Kill() {
 }
 
 // A master that restarts has forgotten its locks, and is kept out for the longest TTL.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Restart() {
 	q := redlocktest.New(t, 1)
 	locks := q.Locker(redlock.WithRestartGuard(time.Minute))
@@ -149,6 +166,8 @@ func ExampleQuorum_Restart() {
 }
 
 // A lock survives the restart of a majority that writes each change to its disk.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_RestartWithData() {
 	q := redlocktest.New(t, 3)
 	lease, err := q.Locker().Lock(t.Context(), "job")
@@ -163,6 +182,8 @@ func ExampleQuorum_RestartWithData() {
 }
 
 // Locks do not wait for a slow minority.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Slow() {
 	q := redlocktest.New(t, 3)
 	q.Slow(2, time.Second)
@@ -173,6 +194,8 @@ func ExampleQuorum_Slow() {
 }
 
 // A process that is cut off loses its lock, and another takes over.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_Isolate() {
 	q := redlocktest.New(t, 3)
 	first, second := q.Locker(), q.Locker()
@@ -191,6 +214,8 @@ func ExampleQuorum_Isolate() {
 }
 
 // A service puts a prefix before its keys.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleQuorum_WithPrefix() {
 	q := redlocktest.New(t, 3).WithPrefix("billing:")
 	lease, err := q.Locker().Lock(t.Context(), "invoice:42")
@@ -203,22 +228,37 @@ func ExampleQuorum_WithPrefix() {
 	}
 }
 
-// No locks at all: a Billing takes an interface with one method, which a fake implements. The fake
-// needs only a lease.
+// No locks at all: code that takes a lease gets one that belongs to no Locker.
+//
+// It is the body of a test function, whose parameter is t.
 func ExampleLease() {
+	pay := func(ctx context.Context, lease *redlock.Lease) error { // the code under test
+		ctx, cancel := lease.Bind(ctx)
+		defer cancel()
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
 	lease, lose := redlocktest.Lease(t, "invoice:42", 7)
-	billing := &Billing{
-		locks: fakeLocks{lease: lease},
-		pay: func(ctx context.Context, _ string, token uint64) error {
-			if token != 7 {
-				t.Errorf("token %d", token)
-			}
-			lose()
-			<-ctx.Done()
-			return context.Cause(ctx)
-		},
+	time.AfterFunc(time.Millisecond, lose)
+	if err := pay(t.Context(), lease); !errors.Is(err, redlock.ErrLost) || lease.Fence() != 7 {
+		t.Errorf("with token %d pay says %v", lease.Fence(), err)
 	}
-	if err := billing.Pay(t.Context(), "42"); !errors.Is(err, redlock.ErrLost) {
-		t.Errorf("Pay says %v", err)
+}
+
+// Outside a test: a program that tries the library out.
+func ExampleNodes() {
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes)
+	if err != nil {
+		panic(err)
 	}
+	defer locks.Close(context.Background())
+	err = locks.Do(context.Background(), "job", func(context.Context, *redlock.Lease) error {
+		fmt.Println("working")
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	// Output: working
 }

@@ -27,6 +27,10 @@
 // A context that ends with a lease, such as that of [redlock.Lease.Bind], ends in another
 // goroutine: wait for its Done.
 //
+// # Outside a test
+//
+// [Nodes] returns masters in memory for a program that tries the library out.
+//
 // # Names
 //
 // A name given to a method of [Quorum] is the key on the masters. For a service that uses
