@@ -45,6 +45,38 @@ func Example() {
 	// redlock.hold
 }
 
+// What is done under the lock appears below the span of the lease.
+func ExampleTelemetry_Context() {
+	spans := tracetest.NewSpanRecorder() // in place of an exporter
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	telemetry, err := redlockotel.New(redlockotel.WithTracerProvider(provider))
+	if err != nil {
+		panic(err)
+	}
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithObserver(telemetry))
+	if err != nil {
+		panic(err)
+	}
+	defer locks.Close(context.Background())
+
+	err = locks.Do(context.Background(), "invoice:42", func(ctx context.Context, lease *redlock.Lease) error {
+		ctx = telemetry.Context(ctx, lease)
+		_, paying := provider.Tracer("billing").Start(ctx, "pay")
+		defer paying.End()
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	ended := make(map[string]sdktrace.ReadOnlySpan)
+	for _, s := range spans.Ended() {
+		ended[s.Name()] = s
+	}
+	fmt.Println(ended["pay"].Parent().SpanID() == ended["redlock.hold"].SpanContext().SpanID())
+	// Output: true
+}
+
 // With the global providers, which the program has set up, no options are needed.
 func ExampleNew() {
 	telemetry, err := redlockotel.New()

@@ -1,17 +1,21 @@
 package redlockotel_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/observertest"
+	"github.com/go-redlock/redlock/redlockotel"
 	"github.com/go-redlock/redlock/redlocktest"
 )
 
@@ -64,6 +68,74 @@ func TestWhatALockerDoesIsTracedAndCounted(t *testing.T) {
 		}
 		if b.total(t, "redlock.node.requests") == 0 || b.total(t, "redlock.node.duration") == 0 {
 			t.Error("the nodes' requests are not counted")
+		}
+	})
+}
+
+// A program's own spans show what it does under the lock.
+func TestSpansUnderALockAreChildrenOfItsHold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		q := redlocktest.New(t, 5)
+		locks := q.Locker(redlock.WithObserver(b))
+		tracer := b.traces.Tracer("test")
+		ctx, caller := tracer.Start(t.Context(), "caller")
+		work := func(ctx context.Context, lease *redlock.Lease, span string) {
+			_, own := tracer.Start(b.Context(ctx, lease), span)
+			own.End()
+		}
+		var ended, other *redlock.Lease
+		err := locks.Do(ctx, "job", func(ctx context.Context, lease *redlock.Lease) error {
+			ended = lease
+			work(ctx, lease, "under the lock")
+			if own, ok := locks.FromContext(b.Context(ctx, lease), "job"); !ok || own != lease {
+				t.Error("the context has lost its lease")
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		work(ctx, ended, "after it")
+		if other, err = q.Locker().Lock(ctx, "job"); err != nil {
+			t.Fatal(err)
+		}
+		work(ctx, other, "without the observer")
+		work(ctx, new(redlock.Lease), "without a lease")
+		caller.End()
+		synctest.Wait()
+		if got, want := b.span(t, "under the lock").Parent().SpanID(), b.span(t, "redlock.hold").SpanContext().SpanID(); got != want {
+			t.Errorf("the parent of what is done under the lock is %v, not redlock.hold, %v", got, want)
+		}
+		for _, span := range []string{"after it", "without the observer", "without a lease"} {
+			if b.span(t, span).Parent().SpanID() != caller.SpanContext().SpanID() {
+				t.Errorf("%s: it is not the caller's child", span)
+			}
+		}
+	})
+}
+
+// Otherwise a backend could not lead from a metric to the traces of the same lock.
+func TestMetricsAndTracesNameALockByOneAttribute(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, redlockotel.WithNames(func(name string) string { return name }))
+		locks := redlocktest.New(t, 5).Locker(redlock.WithObserver(b))
+		if err := locks.Do(t.Context(), "job", func(context.Context, *redlock.Lease) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		job := attribute.String("redlock.lock", "job")
+		for _, metric := range []string{"redlock.attempts", "redlock.wait.duration", "redlock.hold.duration", "redlock.releases"} {
+			if n := b.total(t, metric, job); n != 1 {
+				t.Errorf("%s is %d under %v", metric, n, job)
+			}
+		}
+		for _, span := range []string{"redlock.lock", "redlock.hold"} {
+			if got := b.span(t, span).Attributes(); !slices.Contains(got, job) {
+				t.Errorf("%s has %v", span, got)
+			}
 		}
 	})
 }

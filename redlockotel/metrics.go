@@ -119,7 +119,7 @@ func (t *Telemetry) held(ctx context.Context, lock string, d time.Duration) {
 // of returns the attributes of a measurement for the lock of that name.
 func (t *Telemetry) of(lock string, more ...attribute.KeyValue) metric.MeasurementOption {
 	if t.name != nil {
-		more = append(more, attribute.String("redlock.lock", t.name(lock)))
+		more = append(more, lockKey.String(t.name(lock)))
 	}
 	return attributes(more...)
 }

@@ -36,6 +36,9 @@
 //     events redlock.renewed, redlock.danger, redlock.lost and redlock.released;
 //   - an event redlock.attempt for each attempt, on the caller's own span.
 //
+// Spans that the program starts while it holds the lock are children of redlock.hold if their
+// context comes from [Telemetry.Context].
+//
 // The spans have the lock's whole name, as redlock.lock, and the fencing token; those of a permit
 // also redlock.slot and redlock.permits. A span that ended in an error has the status Error;
 // ErrHeld does not count as an error.
@@ -200,9 +203,24 @@ func (t *Telemetry) end(ctx context.Context, err error) {
 	span.End()
 }
 
-func name(n string) attribute.KeyValue { return attribute.String("redlock.lock", n) }
+// Context returns a copy of ctx in which the lease's span redlock.hold is the current one, so that
+// spans that are started with it, or with contexts made from it, are the children of that span. ctx
+// is usually the context that Do or TryDo gave to its function, or that of [redlock.Lease.Bind].
+//
+// It returns ctx itself if the lease has no such span: the lease has ended, is not sampled, or comes
+// from a Locker that has another observer.
+func (t *Telemetry) Context(ctx context.Context, lease *redlock.Lease) context.Context {
+	if span, ok := t.holds.Load(lease.Context()); ok {
+		return trace.ContextWithSpan(ctx, span.(trace.Span)) //nolint:forcetypeassert // see note
+	}
+	return ctx
+}
 
-// fence fits: tokens are below 2^53.
+// lockKey is the attribute for the lock, in metrics and in traces.
+const lockKey = attribute.Key("redlock.lock")
+
+func name(n string) attribute.KeyValue { return lockKey.String(n) }
+
 // slot is which permit of its semaphore a lease has; nothing for a lock.
 func slot(e redlock.AcquiredEvent) []attribute.KeyValue {
 	if e.Permits == 0 {
@@ -211,6 +229,7 @@ func slot(e redlock.AcquiredEvent) []attribute.KeyValue {
 	return []attribute.KeyValue{attribute.Int("redlock.slot", e.Slot), attribute.Int("redlock.permits", e.Permits)}
 }
 
+// fence fits: tokens are below 2^53.
 func fence(token uint64) attribute.KeyValue { return attribute.Int64("redlock.fence", int64(token)) }
 
 func verdict(err error) attribute.KeyValue {
