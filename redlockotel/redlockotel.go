@@ -207,7 +207,7 @@ func (t *Telemetry) end(ctx context.Context, err error) {
 // spans that are started with it, or with contexts made from it, are the children of that span. ctx
 // is usually the context that Do or TryDo gave to its function, or that of [redlock.Lease.Bind].
 //
-// It returns ctx itself if the lease has no such span: the lease has ended, is not sampled, or comes
+// It returns ctx itself if the lease has no such span: it has ended, is not sampled, or comes
 // from a Locker that has another observer.
 func (t *Telemetry) Context(ctx context.Context, lease *redlock.Lease) context.Context {
 	if span, ok := t.holds.Load(lease.Context()); ok {
