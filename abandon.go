@@ -26,7 +26,7 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	request.Queue, request.Reserve = a.keys().Queue, notify.Reservation(a.timeout)
 	// Without subscriptions no node has our channel in its queue, or the lock reserved for it. That
 	// of a semaphore may wait for another permit.
-	if n := a.engine.notifier; n.Subscribed() && !a.permit {
+	if n := a.engine.notifier; n.Subscribed() && !a.kind.several() {
 		request.Inbox = n.Channel(false)
 	}
 	now := clock.IO()
@@ -37,7 +37,7 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 	}
 	// A waiter of this process tries as soon as a majority has released the lock. Not if another
 	// owner has won: it would lose again at once.
-	a.wakesWaiter = !a.permit && !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
+	a.wakesWaiter = !a.kind.several() && !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
 	a.prepare(request)
 	for i := range a.releases {
 		own = a.free(i, now, vote != nil) // only a lone node returns one
@@ -156,7 +156,7 @@ type owedRelease struct {
 
 // error tells how the nodes have answered. With mu held.
 func (a *attempt) error(verdict error) *QuorumError {
-	e := lockError(opOf(a.permit), a.name, verdict, a.engine.quorum, a.state.Standing())
+	e := lockError(a.kind.op(), a.name, verdict, a.engine.quorum, a.state.Standing())
 	if !errors.Is(verdict, ErrTooLate) {
 		e.self = a.fingerprint()
 	}

@@ -12,6 +12,7 @@ type grant struct {
 	fence    uint64       // 0 if fenced: no token is left, and a block must be reserved first
 	start    clock.Moment // when the lease begins
 	deadline clock.Moment
+	beside   bool // no grant, but the right to ask for a shared lock once
 }
 
 // grantOf returns the grant of an attempt that was just won.

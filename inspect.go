@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -28,17 +29,30 @@ type Inspection struct {
 	// meaning for an owner without fencing.
 	OwnerFence uint64
 
+	// Readers are the owners that share the lock on a quorum, the one that keeps it longest first.
+	// Then Owner is empty.
+	Readers []Reader
+
 	Nodes []NodeInspection // in the order given to New
+}
+
+// A Reader is one of the owners of a shared lock.
+type Reader struct {
+	Owner  string        // as in Inspection
+	Holder string        // its label (WithHolder), if it has one
+	Left   time.Duration // how long it keeps its quorum if nothing extends the lock
 }
 
 // A NodeInspection is what one node reported.
 type NodeInspection struct {
 	Node   string        // its address
-	Owner  string        // as in Inspection; empty if the lock is free there
+	Owner  string        // as in Inspection; empty if the lock is free there, or shared
 	Holder string        // the owner's label
 	Left   time.Duration // remaining life of the lock; Forever if it never expires
 	Fence  uint64        // the fencing register, 0 if there is none
-	Err    error         // why the node reported nothing
+	// how many owners share the lock there
+	Readers int
+	Err     error // why the node reported nothing
 }
 
 // Inspect asks all nodes who has the lock of that name, and changes nothing. It takes the node
@@ -62,7 +76,7 @@ func (m *Mutex) Inspect(ctx context.Context) (*Inspection, error) {
 // inspect asks all nodes who has the lock with those keys.
 func (m *Mutex) inspect(ctx context.Context, keys *wire.KeySet) (*Inspection, error) {
 	l := m.locker
-	replies, err := l.survey(ctx, "inspect", m.name, &wire.Request{Verb: wire.Inspect, Lock: keys.Lock, Fence: keys.Fence})
+	replies, err := l.survey(ctx, "inspect", m.name, &wire.Request{Verb: wire.Inspect, Lock: keys.Lock, Fence: keys.Fence, Readers: keys.Readers})
 	if replies == nil {
 		return nil, err
 	}
@@ -76,14 +90,16 @@ func (l *Locker) inspection(name string, replies []wire.Reply) *Inspection {
 		token uint64
 	}
 	in := &Inspection{Name: name, Needed: l.quorum}
-	left, agree := make(map[string][]time.Duration), make(map[term]int)
+	left, agree, share := make(map[string][]time.Duration), make(map[term]int), make(shares)
 	for i := range replies {
 		r := &replies[i]
-		in.Nodes = append(in.Nodes, NodeInspection{
-			Node: l.lines[i].Node().Addr(), Owner: r.Fingerprint, Holder: r.Holder, Left: life(r.TTL), Fence: r.Token, Err: r.Err,
-		})
+		in.Nodes = append(in.Nodes, nodeInspection(l.lines[i].Node().Addr(), r))
 		in.Fence = max(in.Fence, r.Token)
 		if r.Fingerprint == "" || l.lines[i].Duplicate() || voted(replies[:i], r.Server) {
+			continue
+		}
+		if r.Fingerprint == ofReaders {
+			share.count(r.Readers)
 			continue
 		}
 		left[r.Fingerprint] = append(left[r.Fingerprint], life(r.TTL))
@@ -95,7 +111,42 @@ func (l *Locker) inspection(name string, replies []wire.Reply) *Inspection {
 			in.OwnerFence = r.Token
 		}
 	}
+	in.Readers = share.of(l.quorum)
 	return in
+}
+
+func nodeInspection(node string, r *wire.Reply) NodeInspection {
+	n := NodeInspection{Node: node, Left: life(r.TTL), Fence: r.Token, Err: r.Err}
+	if n.Readers = len(r.Readers); r.Fingerprint != ofReaders {
+		n.Owner, n.Holder = r.Fingerprint, r.Holder
+	}
+	return n
+}
+
+// shares are the shares of readers on the nodes, by owner.
+type shares map[string][]wire.Reader
+
+func (s shares) count(readers []wire.Reader) {
+	for _, r := range readers {
+		s[r.Fingerprint] = append(s[r.Fingerprint], r)
+	}
+}
+
+// of returns the readers that have a share on so many nodes, the one that keeps it longest first.
+func (s shares) of(needed int) (readers []Reader) {
+	for owner, each := range s {
+		left := make([]time.Duration, len(each))
+		for i, r := range each {
+			left[i] = r.TTL
+		}
+		if lasts, ok := quorum.Lasts(left, needed); ok {
+			readers = append(readers, Reader{Owner: owner, Holder: each[0].Holder, Left: lasts})
+		}
+	}
+	slices.SortFunc(readers, func(a, b Reader) int {
+		return cmp.Or(cmp.Compare(b.Left, a.Left), cmp.Compare(a.Owner, b.Owner))
+	})
+	return readers
 }
 
 // voted reports whether the replies already have an answer of that server, which came over another

@@ -69,17 +69,22 @@ func (le *Lease) arm() {
 // A leaseKey is the context key of a lease.
 type leaseKey struct {
 	engine *engine
-	key    string // of its queue
+	key    string // the name of its lock, or the key of its queue
 }
 
-// key is the context key of the lease.
-func (le *Lease) key() leaseKey { return leaseKey{le.attempt.engine, le.queue.key} }
+// key is the context key of the lease: one for both modes of a lock.
+func (le *Lease) key() leaseKey {
+	if le.Permits() == 0 {
+		return leaseKey{le.attempt.engine, le.attempt.name}
+	}
+	return leaseKey{le.attempt.engine, le.queue.key}
+}
 
 // FromContext returns the innermost lease of that name, taken by this Locker, that ctx carries: ctx
 // is, or derives from, a context that [Lease.Context] or [Lease.Bind] returned or that Do or TryDo
-// gave to its function. The lease may have ended; see [Lease.Err]. FromContext does not find leases
-// of other Lockers, which may lock the name on other nodes, nor permits: see
-// [Semaphore.FromContext].
+// gave to its function. The lease is exclusive or shared: [Lease.Shared] tells. It may have ended:
+// see [Lease.Err]. FromContext does not find leases of other Lockers, which may lock the name on
+// other nodes, nor permits: see [Semaphore.FromContext].
 func (l *Locker) FromContext(ctx context.Context, name string) (*Lease, bool) {
 	le, ok := ctx.Value(leaseKey{&l.engine, name}).(*Lease)
 	return le, ok
@@ -101,6 +106,8 @@ func (le *Lease) Name() string {
 // returned before the attempt that took this lease began. A resource that keeps the greatest token
 // it has seen and refuses smaller ones is safe from holders that were paused past their lease. It
 // is 0 under [WithoutFencing] and for a zero Lease, and stays the same after the lease has ended.
+//
+// The token of a shared lease is for reading only: see [Mutex.Shared].
 func (le *Lease) Fence() uint64 {
 	if !le.held() {
 		return 0
@@ -321,6 +328,9 @@ func (le *Lease) String() string {
 	}
 	if err := le.Err(); err != nil {
 		return fmt.Sprintf("redlock.Lease(%q, %v)", le.Name(), err)
+	}
+	if le.queue.shared {
+		return fmt.Sprintf("redlock.Lease(%q, shared, fence %d)", le.Name(), le.Fence())
 	}
 	return fmt.Sprintf("redlock.Lease(%q, fence %d)", le.Name(), le.Fence())
 }

@@ -20,6 +20,7 @@ type Mutex struct {
 	keys    [1]wire.KeySet
 	terms   terms
 	permits *permits // of a semaphore; nil: it is a lock
+	shared  bool     // it is a shared lock
 	err     error    // of bad arguments, which each call returns
 }
 
@@ -70,7 +71,12 @@ func (m *Mutex) TTL() time.Duration { return m.terms.ttl }
 func (m *Mutex) Holder() string { return m.terms.holder }
 
 // String returns the mutex's name, with what it is.
-func (m *Mutex) String() string { return fmt.Sprintf("redlock.Mutex(%q)", m.name) }
+func (m *Mutex) String() string {
+	if m.shared {
+		return fmt.Sprintf("redlock.Mutex(%q, shared)", m.name)
+	}
+	return fmt.Sprintf("redlock.Mutex(%q)", m.name)
+}
 
 // Lock is [Locker.Lock] for the mutex's name and options.
 func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
@@ -108,7 +114,7 @@ func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began ti
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: %s %q: %w", m.op(), m.name, ended(ctx))
 	}
-	q, err := m.locker.queues.join(m.key(), m.name, t.plain, m.permits.count())
+	q, err := m.locker.queues.join(m.key(), m.name, t.plain, m.kind())
 	if err != nil {
 		return nil, err
 	}
@@ -130,7 +136,7 @@ func (m *Mutex) hold(ctx context.Context, q *localQueue, t *terms, g grant, bega
 	if len(l.observers) > 0 {
 		now := clock.Present(l.clock)
 		l.observe(le.Context(), AcquiredEvent{
-			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono), Slot: le.Slot(), Permits: le.Permits(),
+			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono), Slot: le.Slot(), Permits: le.Permits(), Shared: m.shared,
 		})
 	}
 	return le, nil
@@ -160,7 +166,7 @@ func (m *Mutex) decided(ctx context.Context, a *attempt) error {
 	l := m.locker
 	err := a.wait(ctx)
 	if len(l.observers) > 0 {
-		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count()})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count(), Shared: m.shared})
 	}
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
 		l.outage.over(&l.journal, l.clock.Now())

@@ -45,6 +45,7 @@ type AttemptEvent struct {
 	Took    time.Duration // from before the first request to the decision
 	Repairs int           // nodes that needed a second request for the fencing token
 	Permits int           // of the semaphore; 0: it is a lock
+	Shared  bool          // it was an attempt to take a shared lock
 }
 
 // An AcquiredEvent reports that a call returned a lease; or has one of those for several locks,
@@ -56,6 +57,7 @@ type AcquiredEvent struct {
 	Validity time.Duration // what is left of the lease
 	Slot     int           // of the semaphore that the lease has a permit of
 	Permits  int           // of that semaphore; 0: it is a lock
+	Shared   bool          // it is a lease of a shared lock
 }
 
 // A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease, or Acquire or

@@ -18,7 +18,9 @@ func (a *attempt) newOwner(holder string) string {
 }
 
 // fingerprint is what nodes show others instead of the owner id: see pool/lua/acquire.lua.
-func (a *attempt) fingerprint() string {
-	sum := sha1.Sum([]byte(a.acquire.Owner)) //nolint:gosec // see above
+func (a *attempt) fingerprint() string { return fingerprintOf(a.acquire.Owner) }
+
+func fingerprintOf(value string) string {
+	sum := sha1.Sum([]byte(value)) //nolint:gosec // see above
 	return hex.EncodeToString(sum[:8])
 }

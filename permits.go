@@ -84,10 +84,13 @@ func (m *Mutex) aimed(last *QuorumError, entry *notify.Entry) *Mutex {
 	return m.anywhere()
 }
 
-// key identifies the lock, or the semaphore, within this process. It is the name of a lock, or the
-// common prefix of the keys of a semaphore's slots.
+// key identifies the lock, the shared lock or the semaphore within this process. It is the name of
+// a lock, the key of its readers, or the common prefix of the keys of a semaphore's slots.
 func (m *Mutex) key() string {
-	if m.permits == nil {
+	switch {
+	case m.shared:
+		return m.keys[0].Readers
+	case m.permits == nil:
 		return m.name
 	}
 	semaphore, _ := wire.SemaphoreOf(m.permits.slots[0].Lock)
@@ -95,4 +98,4 @@ func (m *Mutex) key() string {
 }
 
 // op says what calls of m do, for errors.
-func (m *Mutex) op() string { return opOf(m.permits != nil) }
+func (m *Mutex) op() string { return m.kind().op() }

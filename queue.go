@@ -12,8 +12,8 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// queues are the local queues of this process, by name. Their mutex is locked after those of
-// attempts, and before those of the packages below.
+// queues are the local queues of this process, by name and kind. Their mutex is locked after those
+// of attempts, and before those of the packages below.
 type queues struct {
 	notifier *notify.Notifier
 	prefix   string
@@ -27,85 +27,83 @@ type queues struct {
 
 // A localQueue orders the goroutines of this process that want one name. One of them at a time
 // contends for the lock on the nodes, or holds it. The others wait in the order in which they came,
-// and cost the nodes nothing. Holders of a semaphore's permits do not keep another goroutine from
-// contending.
+// and cost the nodes nothing. Holders of a semaphore's permits, or of a shared lock, do not keep
+// another goroutine from contending.
 type localQueue struct {
-	queues  *queues
-	key     string
-	name    string
-	plain   bool
-	permits int // of the semaphore; 0: it is a lock
+	queues *queues
+	key    string
+	name   string
+	plain  bool
+	kind
 
 	// The queues' mu guards these.
 	refs    int // calls under way and leases in use: the last one removes the queue
 	active  int // goroutines that hold the lock, or contend: while there is one, the others wait
-	first   *waiter
-	last    *waiter
+	waiters waiters
 	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
 	refusal *QuorumError  // its latest verdict
 	holder  *attempt      // the attempt that was won by waiting, until its lock is released
-	// For a semaphore: such attempts, by lock key; the goroutine that contends, while it waits for
-	// notices; and whether that one has the place of a goroutine that was handed a permit.
-	holders   map[string]*attempt
+	// Where several may hold it: such attempts, by lock key.
+	holders map[string]*attempt
+	// For a semaphore: the goroutine that contends, while it waits for notices; and whether that
+	// one has the place of a goroutine that was handed a permit.
 	contender *waiter
 	inherited bool
+	readers   readers // of a shared lock
 }
 
-// A waiter is a goroutine in a queue.
-type waiter struct {
-	terms      *terms
-	turn       chan grant // gets the lock or, if there is no attempt in it, the right to contend
-	prev, next *waiter
-	queued     bool
-}
-
-// join brings a call into the queue of that key, for the lock of that name, or for one of so many
-// permits.
-func (s *queues) join(key, name string, plain bool, permits int) (*localQueue, error) {
+// join brings a call for what that name and kind say into the queue of that key.
+func (s *queues) join(key, name string, plain bool, k kind) (*localQueue, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.byKey[key]
 	if q == nil {
-		q = &localQueue{queues: s, key: key, name: name, plain: plain, permits: permits}
+		q = &localQueue{queues: s, key: key, name: name, plain: plain, kind: k}
 	}
 	if s.closed {
-		return nil, closedError(opOf(q.permits > 0), name)
+		return nil, closedError(k.op(), name)
 	}
 	s.byKey[key] = q
 	if q.plain != plain {
 		return nil, &OptionError{"WithoutFencing", name, "locks of this name are in use both with and without fencing"}
 	}
-	if q.permits != permits {
-		return nil, &OptionError{"permits", permits, fmt.Sprintf("the semaphore is in use with %d permits in this process", q.permits)}
+	if q.permits != k.permits {
+		return nil, &OptionError{"permits", k.permits, fmt.Sprintf("the semaphore is in use with %d permits in this process", q.permits)}
 	}
 	q.refs++
 	return q, nil
 }
 
 // unused returns the keys of the lock with that lock key if no goroutine of this process holds it
-// or wants it, alone or as a reader.
+// or wants it: alone or, if reader is set, shared.
 func (s *queues) unused(lock string, reader bool) (wire.KeySet, bool) {
-	name := strings.TrimPrefix(lock, s.prefix)
 	s.mu.Lock()
-	used := s.byKey[name] != nil && !reader
+	used := s.byKey[s.keyOf(lock, reader)] != nil
 	s.mu.Unlock()
 	if used {
 		return wire.KeySet{}, false
 	}
-	keys, err := wire.Keys(s.prefix, name)
+	keys, err := wire.Keys(s.prefix, strings.TrimPrefix(lock, s.prefix))
 	return keys, err == nil
 }
 
-// reserved is called when a node has reserved the lock with that lock key for this process, which
-// holds it already or wants it. A holder that the node refused asks the node for it. reserved
-// reports whether there is such a holder.
-func (s *queues) reserved(lock string, _ bool, node int) bool {
-	key, slot := wire.SemaphoreOf(lock)
-	if !slot {
-		key = strings.TrimPrefix(lock, s.prefix)
+// keyOf returns the key of the queue for what has that lock key.
+func (s *queues) keyOf(lock string, reader bool) string {
+	if semaphore, slot := wire.SemaphoreOf(lock); slot {
+		return semaphore
 	}
+	if reader {
+		return wire.ReadersKey(lock)
+	}
+	return strings.TrimPrefix(lock, s.prefix)
+}
+
+// reserved is called when a node has reserved the lock with that lock key for this process, or its
+// readers, which holds it already or wants it. A holder that the node refused asks the node for it.
+// reserved reports whether there is such a holder.
+func (s *queues) reserved(lock string, reader bool, node int) bool {
 	s.mu.Lock()
-	q := s.byKey[key]
+	q := s.byKey[s.keyOf(lock, reader)]
 	var holder *attempt
 	if q != nil {
 		holder = q.holding(lock)
@@ -151,7 +149,7 @@ func (q *localQueue) passTurn(tell bool) {
 		return
 	}
 	q.holder = nil
-	if w := q.pop(); w != nil {
+	if w := q.waiters.pop(); w != nil {
 		q.active++
 		w.turn <- grant{}
 	} else {
@@ -165,7 +163,7 @@ func (q *localQueue) openEntry(slots []wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
-		q.entry = q.queues.notifier.Enter(false, slots...)
+		q.entry = q.queues.notifier.Enter(q.shared, slots...)
 	}
 	return q.entry
 }
@@ -184,7 +182,9 @@ func (q *localQueue) acquired(a *attempt) {
 	defer q.queues.mu.Unlock()
 	q.refusal = nil
 	q.closeEntry(false)
-	if q.hold(a); q.permits > 0 {
+	q.hold(a)
+	q.admit()
+	if q.several() {
 		q.passTurn(false)
 	}
 }
@@ -194,7 +194,8 @@ func (q *localQueue) overtake() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	q.refusal = nil
-	if q.permits == 0 {
+	q.admit()
+	if !q.several() {
 		q.active++
 	}
 }
@@ -210,53 +211,23 @@ func (q *localQueue) claim() bool {
 	return true
 }
 
-// push lets w wait at the end. With mu held.
-func (q *localQueue) push(w *waiter) {
-	w.queued, w.prev = true, q.last
-	if q.last != nil {
-		q.last.next = w
-	} else {
-		q.first = w
-	}
-	q.last = w
-}
-
-// remove takes w out, wherever it stands. With mu held.
-func (q *localQueue) remove(w *waiter) {
-	if w.prev != nil {
-		w.prev.next = w.next
-	} else {
-		q.first = w.next
-	}
-	if w.next != nil {
-		w.next.prev = w.prev
-	} else {
-		q.last = w.prev
-	}
-	w.queued, w.prev, w.next = false, nil, nil
-}
-
-// pop takes the first waiter out, if there is one. With mu held.
-func (q *localQueue) pop() *waiter {
-	w := q.first
-	if w != nil {
-		q.remove(w)
-	}
-	return w
-}
-
 // wait waits until it is this call's turn. The grant has an attempt if the lock was handed over.
-// Without one the call must contend for the lock. On error the call has left the queue's order.
+// Without one the call must contend for the lock, or may ask for it beside others. On error the
+// call has left the queue's order.
 func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	s := q.queues
 	s.mu.Lock()
+	if q.readers.open {
+		s.mu.Unlock()
+		return grant{beside: true}, nil
+	}
 	if q.active == 0 {
 		q.active++
 		s.mu.Unlock()
 		return grant{}, nil
 	}
 	w := &waiter{terms: t, turn: make(chan grant, 1)}
-	q.push(w)
+	q.waiters.push(w)
 	s.mu.Unlock()
 
 	var err error
@@ -264,14 +235,14 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	case g := <-w.turn:
 		return g, nil
 	case <-s.done:
-		err = closedError(opOf(q.permits > 0), q.name)
+		err = closedError(q.op(), q.name)
 	case <-ctx.Done():
 		err = q.refused(ctx)
 	}
 	s.mu.Lock()
 	queued := w.queued
 	if queued {
-		q.remove(w)
+		q.waiters.remove(w)
 	}
 	s.mu.Unlock()
 	// its turn came at the same time; the goroutine that hands over may need mu first
@@ -286,7 +257,7 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 func (q *localQueue) refused(ctx context.Context) error {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	e := &QuorumError{Op: opOf(q.permits > 0), Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}
+	e := &QuorumError{Op: q.op(), Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}
 	if q.refusal != nil {
 		*e = *q.refusal
 	}
@@ -309,12 +280,12 @@ func (q *localQueue) popCompatible(t *terms) *waiter {
 	if w := q.popContender(t); w != nil {
 		return w
 	}
-	w := q.first
-	if q.queues.closed || q.active > 1 && q.permits == 0 || w == nil || !t.interchangeable(w.terms) {
+	w := q.waiters.first
+	if q.queues.closed || q.shared || q.active > 1 && q.permits == 0 || w == nil || !t.interchangeable(w.terms) {
 		return nil
 	}
 	q.unref()
-	return q.pop()
+	return q.waiters.pop()
 }
 
 // interchangeable reports whether a lock taken under t can be used as one taken under o.

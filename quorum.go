@@ -31,9 +31,9 @@ type attempt struct {
 	start   clock.Moment // before the first request was sent
 	end     time.Time    // when it gives way to others, unless zero: see insist
 	acquire wire.Request
-	random  [16]byte         // of the owner id
-	slots   []wire.KeySet    // of a semaphore; of a lock: one
-	permit  bool             // it is for a slot of a semaphore
+	random  [16]byte      // of the owner id
+	slots   []wire.KeySet // of a semaphore; of a lock: one
+	kind    kind
 	done    chan struct{}    // gets a value when the attempt is decided, and when its release is
 	timer   clock.Timer      // for what comes next in time: see onTimer
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
@@ -93,7 +93,7 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 		terms:   t,
 		name:    m.name,
 		slots:   slots,
-		permit:  m.permits != nil,
+		kind:    m.kind(),
 		timeout: l.timeout(t),
 		end:     end,
 		done:    make(chan struct{}, 1),
@@ -111,6 +111,9 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 		a.acquire.Retention = t.fenceRetention()
 		a.kept = a.start
 		a.acquire.Token = l.tokens.hint(keys.Lock, a.start)
+	}
+	if m.shared {
+		a.acquire.Readers = keys.Readers
 	}
 	if entry != nil {
 		entry.Stamp(&a.acquire, a.start)
@@ -137,7 +140,7 @@ func (a *attempt) request(v wire.Verb) *wire.Request {
 	first, keys := &a.acquire, a.keys()
 	r := &wire.Request{
 		Verb: v, Lock: keys.Lock, Owner: first.Owner,
-		TTL: first.TTL, Retention: first.Retention, Token: a.state.Top, Guard: first.Guard,
+		TTL: first.TTL, Retention: first.Retention, Token: a.state.Top, Guard: first.Guard, Readers: first.Readers,
 	}
 	if first.Fence != "" {
 		r.Fence = keys.Fence

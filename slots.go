@@ -73,17 +73,9 @@ func (stray) Confirmed(int) {}
 // Released implements release.Owner.
 func (stray) Released(int, wire.Reply) {}
 
-// opOf returns the Op of a [QuorumError].
-func opOf(permit bool) string {
-	if permit {
-		return "acquire"
-	}
-	return "lock"
-}
-
 // hold notes an attempt that was won by waiting, until its lock is released. With mu held.
 func (q *localQueue) hold(a *attempt) {
-	if q.permits == 0 {
+	if !q.several() {
 		q.holder = a
 		return
 	}
@@ -96,7 +88,7 @@ func (q *localQueue) hold(a *attempt) {
 // holding returns the attempt that has the lock with that lock key, if it was won by waiting. With
 // mu held.
 func (q *localQueue) holding(lock string) *attempt {
-	if q.permits == 0 {
+	if !q.several() {
 		return q.holder
 	}
 	return q.holders[lock]
@@ -164,15 +156,16 @@ func (q *localQueue) popContender(t *terms) *waiter {
 	return w
 }
 
-// left takes a goroutine that held the lock out of the queue. The holder of a permit has passed the
-// turn on already, when it got the permit.
+// left takes a goroutine that held the lock out of the queue. The holder of a permit or of a shared
+// lock has passed the turn on already, when it got that.
 func (q *localQueue) left(a *attempt) {
-	if q.permits == 0 {
+	if !q.several() {
 		q.next()
 		return
 	}
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
+	q.goes()
 	if lock := a.keys().Lock; q.holders[lock] == a {
 		delete(q.holders, lock)
 	}

@@ -36,7 +36,7 @@ func (a *attempt) insist() bool {
 	case now.Before(a.again): // not yet
 		a.setTimer(a.again)
 		return true
-	case a.rounds == maxRounds, a.late(now), !a.state.First(a.fingerprint()):
+	case a.rounds == maxRounds, a.late(now), !a.state.First(a.party()):
 		return false
 	}
 	a.until = now.Add(a.timeout)

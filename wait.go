@@ -35,16 +35,9 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 		ctx, stop = m.locker.within(ctx, t.wait)
 		defer stop()
 	}
-	g, err := q.wait(ctx, t)
-	for err == nil && q.permits > 0 && g.attempt != nil {
-		if g.ready(ctx) {
-			return g, nil
-		}
-		g, err = q.wait(ctx, t) // it was not this call's turn to contend
-	}
-	if err != nil {
-		q.leave()
-		return grant{}, err
+	g, turn, err := m.enter(ctx, q, t)
+	if !turn {
+		return g, err
 	}
 	has := false
 	defer func() {
@@ -62,6 +55,33 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 	g, err = m.contend(ctx, q, t)
 	has = err == nil
 	return g, err
+}
+
+// enter waits in the local queue. It returns true when it is the call's turn to hold the lock, if
+// the grant has one, or to contend for it. Otherwise several may hold it, and the grant is the
+// call's, or there is an error.
+func (m *Mutex) enter(ctx context.Context, q *localQueue, t *terms) (g grant, turn bool, err error) {
+	defer func() {
+		if !turn && g.attempt == nil { // or an Observer panicked
+			q.leave()
+		}
+	}()
+	for {
+		g, err = q.wait(ctx, t)
+		switch {
+		case err != nil:
+			return grant{}, false, err
+		case g.beside:
+			if g, err = m.beside(ctx, q, t); err != nil || g.attempt != nil {
+				return g, false, err
+			}
+		case q.permits == 0 || g.attempt == nil:
+			return g, true, nil
+		case g.ready(ctx):
+			return g, false, nil
+		}
+		// what it was offered is gone, and it is not its turn to contend
+	}
 }
 
 // within returns a context that ends with ctx, or after that wait. Call stop when it is no longer

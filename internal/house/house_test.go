@@ -20,9 +20,9 @@ const (
 
 // order is the order of the root's files, from the top to the bottom.
 var order = []string{
-	"doc.go", "all.go", "collect.go", "semaphore.go", "redlock.go", "check.go", "mutex.go", "wait.go",
-	"leases.go", "lease.go", "extend.go", "queue.go", "grant.go", "quorum.go", "slots.go", "block.go", "unlock.go", "abandon.go",
-	"inspect.go", "engine.go", "survey.go", "split.go", "owner.go", "journal.go",
+	"doc.go", "all.go", "collect.go", "shared.go", "semaphore.go", "redlock.go", "check.go", "mutex.go", "wait.go",
+	"leases.go", "lease.go", "extend.go", "queue.go", "readers.go", "waiters.go", "grant.go", "quorum.go", "slots.go", "block.go", "unlock.go", "abandon.go",
+	"inspect.go", "engine.go", "survey.go", "split.go", "kind.go", "owner.go", "journal.go",
 	"permits.go", "timeout.go", "fence.go", "options.go", "observe.go", "errors.go", "registry.go", "clock.go",
 }
 

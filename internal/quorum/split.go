@@ -59,6 +59,8 @@ func (a *Acquisition) First(self string) bool {
 		case r == nil || r.TTL == 0: // reserved: nobody has the lock yet
 		case r.Foreign: // another program does not know this order
 			return false
+		case r.Fingerprint == self: // readers have it, and a waiter keeps further ones out
+			return false
 		default:
 			others[r.Fingerprint]++
 		}

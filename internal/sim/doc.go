@@ -28,6 +28,9 @@
 //	sets      as steady, but all clients take several locks at once: nobody waits in a circle
 //	permits   as steady or as guarded, but all clients want permits of a semaphore: no slot has
 //	          two valid leases, and tokens rise slot by slot
+//	readers   as steady or as guarded, but most clients take the locks shared, for TTLs that are not
+//	          all alike: no exclusive lease is valid with another lease of the name; a reader's token
+//	          is at least each writer's before it, and below each writer's after it
 //	turns     one client's short turns, hundreds to thousands of them, and then all registers
 //	          are lost: another client's token is above all of them. One of its schedules takes
 //	          as long as a hundred of the others

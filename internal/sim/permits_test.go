@@ -41,22 +41,22 @@ func (w *world) locks() []string {
 	return locks
 }
 
-// ways returns the ways to take the lock of that name, or a permit.
-func (c *client) ways(name string, opts []redlock.MutexOption) (lock, try func(context.Context) (*redlock.Lease, error)) {
+// ways returns the ways to take the lock of that name, alone or shared, or a permit.
+func (c *client) ways(name string, opts []redlock.MutexOption, random *rand.Rand) (lock, try func(context.Context) (*redlock.Lease, error)) {
 	if c.world.regime.permits {
 		s := c.locks.Semaphore(name, c.permits, opts...)
 		return s.Acquire, s.TryAcquire
 	}
-	m := c.locks.Mutex(name, opts...)
+	m := c.mutex(name, opts, random)
 	return m.Lock, m.TryLock
 }
 
-// doing is Do of the lock of that name, or of a permit.
-func (c *client) doing(ctx context.Context, name string, fn func(context.Context, *redlock.Lease) error) error {
+// doing is Do of the lock of that name, alone or shared, or of a permit.
+func (c *client) doing(ctx context.Context, name string, random *rand.Rand, fn func(context.Context, *redlock.Lease) error) error {
 	if c.world.regime.permits {
 		return c.locks.Semaphore(name, c.permits, c.world.terms...).Do(ctx, fn)
 	}
-	return c.locks.Do(ctx, name, fn, c.world.terms...)
+	return c.mutex(name, c.world.terms, random).Do(ctx, fn)
 }
 
 // lease returns the lease of that name that ctx carries.
@@ -67,11 +67,25 @@ func (c *client) lease(ctx context.Context, name string) (*redlock.Lease, bool) 
 	return c.locks.FromContext(ctx, name)
 }
 
-// marks are the greatest tokens returned so far, for each thing that one owner has at a time.
-func (w *world) marks() map[string]uint64 {
+// A mark is what the tokens of a lock, or of a slot, are compared with.
+type mark struct {
+	top  uint64 // the greatest token that was returned
+	read uint64 // and the greatest that was returned to a reader
+}
+
+// marks returns the marks of that moment.
+func (w *world) marks() func(what string) mark {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return maps.Clone(w.top)
+	top, read := maps.Clone(w.top), maps.Clone(w.read)
+	return func(what string) mark { return mark{top[what], read[what]} }
+}
+
+// mark is that of one lock.
+func (w *world) mark(what string) mark {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return mark{w.top[what], w.read[what]}
 }
 
 // exclusive returns what only this lease may have: the lock of that name, or a slot.

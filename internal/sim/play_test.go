@@ -137,9 +137,7 @@ func (c *client) dash(random *rand.Rand) {
 	time.Sleep(time.Microsecond + time.Duration(random.Int64N(int64(time.Millisecond))))
 	c.wait()
 	name := w.names[random.IntN(len(w.names))]
-	w.mu.Lock()
-	above := w.top[name]
-	w.mu.Unlock()
+	before := w.mark(name)
 	take := c.locks.TryLock
 	if random.IntN(2) == 0 {
 		take = c.locks.Lock
@@ -147,7 +145,7 @@ func (c *client) dash(random *rand.Rand) {
 	ctx, cancel := context.WithTimeout(w.ctx, timeout)
 	defer cancel()
 	if le, err := take(ctx, name, w.terms...); err == nil {
-		w.taken(name, &holding{Lease: le, client: c.number}, above, c.alone)
+		w.taken(name, &holding{Lease: le, client: c.number}, before, c.alone)
 		_ = le.Unlock(w.ctx) // the lease may be lost by now
 	}
 }
@@ -173,10 +171,10 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 		ctx, cancel = context.WithTimeout(ctx, bound)
 	}
 	defer cancel()
-	above := w.marks()
+	before := w.marks()
 
 	began := time.Now()
-	lock, tryLock := c.ways(name, opts)
+	lock, tryLock := c.ways(name, opts, random)
 	try := random.IntN(4) == 0
 	if try {
 		lock = tryLock
@@ -196,7 +194,7 @@ func (c *client) take(name string, random *rand.Rand) (*holding, bool) {
 		w.violate("client %d has slot %d of %d", c.number, le.Slot(), c.permits)
 	}
 	what := exclusive(name, le)
-	w.taken(what, h, above[what], c.alone)
+	w.taken(what, h, before(what), c.alone)
 	return h, true
 }
 
@@ -214,22 +212,26 @@ func (c *client) strays(time.Time) bool {
 	return false
 }
 
-// taken judges a lease that was just returned. above is the greatest token that had been returned
-// before the call began.
-func (w *world) taken(name string, h *holding, above uint64, alone bool) {
+// taken judges a lease that was just returned. before is the mark of the moment at which the call
+// began.
+func (w *world) taken(name string, h *holding, before mark, alone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.terms) == 0 {
-		w.numbered(name, h, above, alone)
+	switch {
+	case len(w.terms) > 0: // without tokens
+	case h.Shared():
+		w.reads(name, h, before)
+	default:
+		w.numbered(name, h, max(before.top, before.read), alone)
 	}
 	if h.Err() != nil {
 		return
 	}
 	held := slices.DeleteFunc(w.held[name], func(o *holding) bool { return o.Err() != nil })
-	if len(held) > 0 {
+	if o := h.clash(held); o != nil {
 		w.overlaps++
 		if w.regime.exclusive {
-			w.note("clients %d and %d have %s at the same time", held[0].client, h.client, name)
+			w.note("clients %d and %d have %s at the same time", o.client, h.client, name)
 		}
 	}
 	w.held[name] = append(held, h)
@@ -312,9 +314,7 @@ func (c *client) hand(random *rand.Rand) {
 	w := c.world
 	time.Sleep(beat * time.Duration(random.IntN(16)))
 	name := w.names[0]
-	w.mu.Lock()
-	above := w.top[name]
-	w.mu.Unlock()
+	before := w.mark(name)
 	ctx, cancel := context.WithTimeout(w.ctx, 2*w.pace)
 	defer cancel()
 	le, err := c.locks.Lock(ctx, name, w.terms...)
@@ -322,7 +322,7 @@ func (c *client) hand(random *rand.Rand) {
 		return
 	}
 	h := &holding{Lease: le, client: c.number}
-	w.taken(name, h, above, c.alone)
+	w.taken(name, h, before, c.alone)
 	extended := make(chan struct{})
 	if random.IntN(4) > 0 {
 		go func() { defer close(extended); _ = h.Extend(context.Background()) }()
@@ -362,11 +362,11 @@ func (c *client) do(name string, random *rand.Rand) {
 	w := c.world
 	ctx, cancel := context.WithTimeout(w.ctx, 2*w.pace)
 	defer cancel()
-	above := w.marks()
-	_ = c.doing(ctx, name, func(ctx context.Context, le *redlock.Lease) error {
+	before := w.marks()
+	_ = c.doing(ctx, name, random, func(ctx context.Context, le *redlock.Lease) error {
 		h := &holding{Lease: le, client: c.number}
 		what := exclusive(name, le)
-		w.taken(what, h, above[what], c.alone)
+		w.taken(what, h, before(what), c.alone)
 		h.rest(time.Duration(random.Int64N(int64(2 * w.pace))))
 		c.wait()
 		return ctx.Err()
@@ -422,14 +422,12 @@ func (w *world) turn(c *client, wait, hold time.Duration) {
 		ctx, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
-	w.mu.Lock()
-	above := w.top[name]
-	w.mu.Unlock()
+	before := w.mark(name)
 	le, err := c.locks.Lock(ctx, name)
 	if err != nil {
 		return
 	}
-	w.taken(name, &holding{Lease: le, client: c.number}, above, true)
+	w.taken(name, &holding{Lease: le, client: c.number}, before, true)
 	time.Sleep(hold)
 	_ = le.Unlock(w.ctx)
 }

@@ -13,19 +13,14 @@ import (
 func (c *client) holdAll(random *rand.Rand) {
 	w := c.world
 	some := random.Perm(len(w.names))[:2+random.IntN(len(w.names)-1)]
-	above := make([]uint64, len(some)) // the greatest token of each that had been returned before
+	before := w.marks()
 	ms := make([]*redlock.Mutex, len(some))
-	w.mu.Lock()
-	for i, n := range some {
-		above[i] = w.top[w.names[n]]
-	}
-	w.mu.Unlock()
 	for i, n := range some {
 		opts := w.terms
 		if random.IntN(4) == 0 {
 			opts = append(slices.Clip(opts), redlock.WithRenewal(redlock.Forever))
 		}
-		ms[i] = c.locks.Mutex(w.names[n], opts...)
+		ms[i] = c.mutex(w.names[n], opts, random)
 	}
 	ls, ok := c.takeAll(ms, random)
 	if !ok {
@@ -34,7 +29,7 @@ func (c *client) holdAll(random *rand.Rand) {
 	held := make([]*holding, len(some))
 	for i, n := range some {
 		held[i] = &holding{Lease: ls.Lease(w.names[n]), client: c.number}
-		w.taken(w.names[n], held[i], above[i], c.alone)
+		w.taken(w.names[n], held[i], before(w.names[n]), c.alone)
 	}
 	switch random.IntN(6) {
 	case 0:

@@ -38,6 +38,7 @@ type regime struct {
 	turns  bool // one client takes up to 2,100 locks, and then all registers are lost
 	// everybody wants permits of a semaphore, of which not all clients allow the same number
 	permits bool
+	readers bool // most want a lock shared, and some alone
 }
 
 var regimes = []regime{
@@ -53,6 +54,7 @@ var regimes = []regime{
 	{name: "hands", hands: true},
 	{name: "sets", exclusive: true, late: true, drift: true, skew: true, restarts: true, sets: true},
 	{name: "permits", exclusive: true, late: true, drift: true, skew: true, restarts: true, permits: true},
+	{name: "readers", exclusive: true, late: true, drift: true, skew: true, restarts: true, readers: true},
 	{name: "turns", exclusive: true, turns: true},
 }
 
@@ -103,6 +105,7 @@ type world struct {
 	held       map[string][]*holding
 	tokens     map[string]map[uint64]bool
 	top        map[string]uint64    // the greatest token returned
+	read       map[string]uint64    // and the greatest that a reader was returned
 	losses     map[int]time.Time    // when a node lost its data last
 	gone       map[extension]int    // how many nodes said that the lock is gone
 	ends       map[string]time.Time // by owner: when a majority had said so
@@ -146,7 +149,7 @@ func newWorld(r regime, seed uint64) *world {
 		calm:  random.IntN(2) == 0,
 		// the rest of the work under way takes additional time
 		budget: int64(60 + random.IntN(maxMessages/2)),
-		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64),
+		held:   make(map[string][]*holding), tokens: make(map[string]map[uint64]bool), top: make(map[string]uint64), read: make(map[string]uint64),
 		losses: make(map[int]time.Time), gone: make(map[extension]int), ends: make(map[string]time.Time), most: maxMessages,
 	}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
@@ -161,7 +164,10 @@ func newWorld(r regime, seed uint64) *world {
 		w.budget, w.most = 3*w.budget, 3*w.most
 	}
 	if r.permits {
-		w.names, w.budget, w.most = w.names[:1], 2*w.budget, 2*w.most
+		w.names = w.names[:1]
+	}
+	if r.permits || r.readers {
+		w.budget, w.most = 2*w.budget, 2*w.most
 		if random.IntN(3) == 0 {
 			r.losses, r.guard, r.lag, r.drift, r.skew = true, true, true, false, false // as guarded
 			w.regime = r
