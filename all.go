@@ -83,7 +83,8 @@ func takeAll(ctx context.Context, ms []*Mutex, waits bool, renewal time.Duration
 		taken = true
 		return ls, nil
 	}
-	l.failed(ctx, parts[c.at].mutex.name, err, c.began)
+	m := parts[c.at].mutex
+	l.failed(ctx, m.name, m.kind(), err, c.began)
 	return nil, err
 }
 

@@ -56,6 +56,12 @@
 // [Locker.Semaphore] is for names that several may hold at a time. A permit is a [Lease] of one of
 // its slots, and each slot is a lock of its own. All that is said of locks holds for slots.
 //
+// # Readers and writers
+//
+// [Mutex.Shared] is for names that several may read under at a time. Readers hold the lock
+// together, and whoever takes the name otherwise holds it alone. A writer gets its turn however
+// many readers come and go.
+//
 // # Errors
 //
 // Use [errors.Is] to tell [ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost], [ErrReleased] and

@@ -97,9 +97,9 @@ func (en *engine) listens(level slog.Level) bool {
 }
 
 // failed reports that a call which began then ended without a lease.
-func (en *engine) failed(ctx context.Context, name string, err error, began time.Time) {
+func (en *engine) failed(ctx context.Context, name string, k kind, err error, began time.Time) {
 	if len(en.observers) > 0 {
-		en.observe(ctx, FailedEvent{Name: name, Err: err, Wait: en.clock.Now().Sub(began)})
+		en.observe(ctx, FailedEvent{Name: name, Kind: k.name(), Err: err, Wait: en.clock.Now().Sub(began)})
 	}
 }
 

@@ -222,9 +222,9 @@ func (e *extension) end(verdict error) {
 	close(e.done)
 	switch {
 	case le.cause == nil:
-		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Err: verdict, Left: max(le.left(), 0)})
+		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Kind: a.kind.name(), Err: verdict, Left: max(le.left(), 0)})
 	case errors.Is(le.cause, ErrLost):
-		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Err: verdict})
+		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Kind: a.kind.name(), Err: verdict})
 	}
 }
 
@@ -329,7 +329,7 @@ func (r renewing) Run() (clock.Moment, bool) {
 	}
 	if left := le.left(); left < ttl/3 && !le.danger {
 		le.danger = true
-		le.queueEvent(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: a.name, Left: left})
+		le.queueEvent(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: a.name, Kind: a.kind.name(), Left: left})
 	}
 	le.extend(true)
 	return now.Add(le.retryPause()), true

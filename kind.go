@@ -15,6 +15,17 @@ func (m *Mutex) kind() kind { return kind{m.permits.count(), m.shared} }
 // several reports whether several owners may have it at the same time.
 func (k kind) several() bool { return k.permits > 0 || k.shared }
 
+// name returns the kind for observers.
+func (k kind) name() Kind {
+	switch {
+	case k.permits > 0:
+		return KindPermit
+	case k.shared:
+		return KindShared
+	}
+	return KindLock
+}
+
 // op says what a call does that takes it, for errors.
 func (k kind) op() string {
 	switch {

@@ -225,7 +225,7 @@ func (le *Lease) lose() {
 	le.leaveQueue() // first: a caller that learns of the end must find the queue left
 	le.end(ErrLost)
 	a.abandon(le.remainder(), nil)
-	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.name, Held: le.ended.Sub(le.start.Mono)})
+	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.name, Kind: a.kind.name(), Held: le.ended.Sub(le.start.Mono)})
 }
 
 // drop ends a lease that its caller never saw, and gives its lock up, or to the next in the queue.
@@ -240,7 +240,7 @@ func (le *Lease) drop() {
 		le.end(ErrReleased)
 		a.stopTimer()
 		a.abandon(le.remainder(), nil)
-		le.queueEvent(slog.LevelDebug, "redlock: lease given up", ReleasedEvent{Name: a.name, Held: le.ended.Sub(le.start.Mono)})
+		le.queueEvent(slog.LevelDebug, "redlock: lease given up", ReleasedEvent{Name: a.name, Kind: a.kind.name(), Held: le.ended.Sub(le.start.Mono)})
 	}
 	a.unlock()
 	le.leaveQueue()

@@ -100,7 +100,7 @@ func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, e
 	began := l.clock.Now()
 	le, err := m.obtain(ctx, t, acquire, began)
 	if err != nil {
-		l.failed(ctx, m.name, err, began)
+		l.failed(ctx, m.name, m.kind(), err, began)
 		return nil, err
 	}
 	if t.maxHold > 0 {
@@ -136,7 +136,7 @@ func (m *Mutex) hold(ctx context.Context, q *localQueue, t *terms, g grant, bega
 	if len(l.observers) > 0 {
 		now := clock.Present(l.clock)
 		l.observe(le.Context(), AcquiredEvent{
-			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono), Slot: le.Slot(), Permits: le.Permits(), Shared: m.shared,
+			Name: m.name, Fence: le.Fence(), Wait: now.Mono.Sub(began), Validity: le.Until().Sub(now.Mono), Slot: le.Slot(), Permits: le.Permits(), Kind: m.kind().name(),
 		})
 	}
 	return le, nil
@@ -166,7 +166,7 @@ func (m *Mutex) decided(ctx context.Context, a *attempt) error {
 	l := m.locker
 	err := a.wait(ctx)
 	if len(l.observers) > 0 {
-		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count(), Shared: m.shared})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count(), Kind: a.kind.name()})
 	}
 	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
 		l.outage.over(&l.journal, l.clock.Now())

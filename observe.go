@@ -26,6 +26,16 @@ type ContextObserver interface {
 // events: ignore those that you do not know. No event holds an owner id.
 type Event interface{ event() }
 
+// A Kind is what a call takes under its name, for observers.
+type Kind string
+
+// The kinds.
+const (
+	KindLock   Kind = "lock"   // the lock, alone
+	KindShared Kind = "shared" // the lock, together with other readers: see [Mutex.Shared]
+	KindPermit Kind = "permit" // a permit of a [Semaphore]
+)
+
 // A NodeEvent reports one request to one node, and the answer or the failure.
 type NodeEvent struct {
 	Node    string
@@ -45,7 +55,7 @@ type AttemptEvent struct {
 	Took    time.Duration // from before the first request to the decision
 	Repairs int           // nodes that needed a second request for the fencing token
 	Permits int           // of the semaphore; 0: it is a lock
-	Shared  bool          // it was an attempt to take a shared lock
+	Kind    Kind
 }
 
 // An AcquiredEvent reports that a call returned a lease; or has one of those for several locks,
@@ -57,7 +67,7 @@ type AcquiredEvent struct {
 	Validity time.Duration // what is left of the lease
 	Slot     int           // of the semaphore that the lease has a permit of
 	Permits  int           // of that semaphore; 0: it is a lock
-	Shared   bool          // it is a lease of a shared lock
+	Kind     Kind
 }
 
 // A FailedEvent reports that Lock, TryLock, Do or TryDo ended without a lease, or Acquire or
@@ -65,6 +75,7 @@ type AcquiredEvent struct {
 // could not be had.
 type FailedEvent struct {
 	Name string
+	Kind Kind
 	Err  error
 	Wait time.Duration // from the call to the error
 }
@@ -72,6 +83,7 @@ type FailedEvent struct {
 // A RenewedEvent reports how a renewal or an Extend ended.
 type RenewedEvent struct {
 	Name string
+	Kind Kind
 	Err  error         // nil: the deadline has moved
 	Left time.Duration // what is left of the lease now
 }
@@ -80,18 +92,21 @@ type RenewedEvent struct {
 // TTL left.
 type DangerEvent struct {
 	Name string
+	Kind Kind
 	Left time.Duration
 }
 
 // A LostEvent reports that a lease was lost before it was unlocked.
 type LostEvent struct {
 	Name string
+	Kind Kind
 	Held time.Duration // from the lease's beginning
 }
 
 // A ReleasedEvent reports how Unlock ended.
 type ReleasedEvent struct {
 	Name string
+	Kind Kind
 	Err  error
 	Held time.Duration // from the lease's beginning to the call of Unlock
 }

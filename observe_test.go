@@ -46,11 +46,11 @@ func TestObserverIsToldTheLifeOfALease(t *testing.T) {
 			t.Errorf("a lease that was unlocked: %s", got)
 		}
 		attempt, acquired := eventsOf[redlock.AttemptEvent](seen)[0], eventsOf[redlock.AcquiredEvent](seen)[0]
-		if attempt != (redlock.AttemptEvent{Name: "a", Took: 10 * time.Millisecond}) {
+		if attempt != (redlock.AttemptEvent{Name: "a", Took: 10 * time.Millisecond, Kind: redlock.KindLock}) {
 			t.Errorf("attempt: %+v", attempt)
 		}
 		if want := (redlock.AcquiredEvent{
-			Name: "a", Fence: le.Fence(), Wait: 10 * time.Millisecond, Validity: validity(redlock.DefaultTTL) - 10*time.Millisecond,
+			Name: "a", Fence: le.Fence(), Wait: 10 * time.Millisecond, Validity: validity(redlock.DefaultTTL) - 10*time.Millisecond, Kind: redlock.KindLock,
 		}); acquired != want {
 			t.Errorf("acquired: %+v", acquired)
 		}

@@ -310,7 +310,7 @@ func (le *Lease) handOver() bool {
 	le.end(ErrReleased)
 	le.gone.Store(true)
 	a.lease = nil
-	le.queueEvent(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: a.name, Held: now.Mono.Sub(le.start.Mono)})
+	le.queueEvent(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: a.name, Kind: a.kind.name(), Held: now.Mono.Sub(le.start.Mono)})
 	w.turn <- grant{attempt: a, fence: a.state.NextToken(), start: now, deadline: le.deadline}
 	return true
 }

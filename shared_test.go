@@ -557,14 +557,22 @@ func TestEventsAndErrorsTellReadersApart(t *testing.T) {
 			t.Error(s)
 		}
 		attempt, acquired := eventsOf[redlock.AttemptEvent](seen)[0], eventsOf[redlock.AcquiredEvent](seen)[0]
-		if !attempt.Shared || !acquired.Shared || acquired.Fence != r.Fence() || acquired.Permits != 0 {
+		if attempt.Kind != redlock.KindShared || acquired.Kind != redlock.KindShared || acquired.Fence != r.Fence() || acquired.Permits != 0 {
 			t.Errorf("%+v, %+v", attempt, acquired)
 		}
 		_, err := l.TryLock(t.Context(), "a")
 		if q, _ := errors.AsType[*redlock.QuorumError](err); q == nil || q.Op != "lock" || q.Holder != "reader" || q.RetryAfter < 9*time.Second {
 			t.Errorf("%+v", err)
 		}
+		mustExtend(t, r)
 		mustUnlock(t, r)
+		extended, released, failed := eventsOf[redlock.RenewedEvent](seen)[0], eventsOf[redlock.ReleasedEvent](seen)[0], eventsOf[redlock.FailedEvent](seen)[0]
+		if extended.Kind != redlock.KindShared || released.Kind != redlock.KindShared || failed.Kind != redlock.KindLock {
+			t.Errorf("%+v, %+v, %+v", extended, released, failed)
+		}
+		if _, err := l.Semaphore("a", 1).TryAcquire(t.Context()); err != nil || eventsOf[redlock.AcquiredEvent](seen)[1].Kind != redlock.KindPermit {
+			t.Errorf("%v, %+v", err, eventsOf[redlock.AcquiredEvent](seen))
+		}
 		w := mustLock(t, l, "a")
 		_, err = l.Mutex("a").Shared().TryLock(t.Context())
 		if q, _ := errors.AsType[*redlock.QuorumError](err); q == nil || q.Op != "lock shared" || !strings.Contains(err.Error(), `lock shared "a"`) {

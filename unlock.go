@@ -84,7 +84,7 @@ func (le *Lease) released(own *dispatch.Inline) error {
 		level = slog.LevelWarn
 	}
 	if a.engine.listens(level) {
-		a.engine.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.name, Err: err, Held: le.ended.Sub(le.start.Mono)})
+		a.engine.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.name, Kind: a.kind.name(), Err: err, Held: le.ended.Sub(le.start.Mono)})
 	}
 	return err
 }

@@ -194,3 +194,33 @@ func TestTheSpansOfAPermitTellItsSlot(t *testing.T) {
 		}
 	})
 }
+
+func TestSpansTellALockAReadersAndAPermitApart(t *testing.T) {
+	t.Parallel()
+	for kind, take := range map[redlock.Kind]func(context.Context, *redlock.Locker) (*redlock.Lease, error){
+		redlock.KindLock: func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) { return l.Lock(ctx, "a") },
+		redlock.KindShared: func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			return l.Mutex("a").Shared().Lock(ctx)
+		},
+		redlock.KindPermit: func(ctx context.Context, l *redlock.Locker) (*redlock.Lease, error) {
+			return l.Semaphore("a", 2).Acquire(ctx)
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			le, err := take(t.Context(), redlocktest.New(t, 5).Locker(redlock.WithObserver(b)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := le.Unlock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			for _, name := range []string{"redlock.lock", "redlock.hold"} {
+				if text := fmt.Sprint(b.span(t, name).Attributes()); !strings.Contains(text, fmt.Sprintf("redlock.kind\":%q", kind)) && !strings.Contains(text, "redlock.kind "+string(kind)) {
+					t.Errorf("%s of a %s: %s", name, kind, text)
+				}
+			}
+		})
+	}
+}

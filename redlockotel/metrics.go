@@ -65,29 +65,29 @@ func (t *Telemetry) measure(ctx context.Context, e redlock.Event) {
 			attribute.String("redlock.verdict", outcome.OfNode(e.Verdict)))...))
 		t.latency.Record(ctx, e.Latency.Seconds(), attributes(node(e.Node)...))
 	case redlock.AttemptEvent:
-		t.start(ctx, e.Name)
-		t.attempts.Add(ctx, 1, t.of(e.Name, verdict(e.Err)))
-		t.attempt.Record(ctx, e.Took.Seconds(), t.of(e.Name))
-		t.repairs.Add(ctx, int64(e.Repairs), t.of(e.Name))
+		t.start(ctx, e.Name, e.Kind)
+		t.attempts.Add(ctx, 1, t.of(e.Name, e.Kind, verdict(e.Err)))
+		t.attempt.Record(ctx, e.Took.Seconds(), t.of(e.Name, e.Kind))
+		t.repairs.Add(ctx, int64(e.Repairs), t.of(e.Name, e.Kind))
 	case redlock.AcquiredEvent:
-		t.wait.Record(ctx, e.Wait.Seconds(), t.of(e.Name))
-		t.validity.Record(ctx, e.Validity.Seconds(), t.of(e.Name))
-		t.leases.Add(ctx, 1, t.of(e.Name))
-		context.AfterFunc(ctx, func() { t.leases.Add(ctx, -1, t.of(e.Name)) })
+		t.wait.Record(ctx, e.Wait.Seconds(), t.of(e.Name, e.Kind))
+		t.validity.Record(ctx, e.Validity.Seconds(), t.of(e.Name, e.Kind))
+		t.leases.Add(ctx, 1, t.of(e.Name, e.Kind))
+		context.AfterFunc(ctx, func() { t.leases.Add(ctx, -1, t.of(e.Name, e.Kind)) })
 	case redlock.FailedEvent:
-		t.failures.Add(ctx, 1, t.of(e.Name, verdict(e.Err)))
+		t.failures.Add(ctx, 1, t.of(e.Name, e.Kind, verdict(e.Err)))
 	case redlock.RenewedEvent:
-		t.renewals.Add(ctx, 1, t.of(e.Name, verdict(e.Err)))
+		t.renewals.Add(ctx, 1, t.of(e.Name, e.Kind, verdict(e.Err)))
 	case redlock.DangerEvent:
-		t.danger.Add(ctx, 1, t.of(e.Name))
+		t.danger.Add(ctx, 1, t.of(e.Name, e.Kind))
 	case redlock.LostEvent:
-		t.lost(ctx, e.Name)
-		t.held(ctx, e.Name, e.Held)
+		t.lost(ctx, e.Name, e.Kind)
+		t.held(ctx, e.Name, e.Kind, e.Held)
 	case redlock.ReleasedEvent:
-		t.releases.Add(ctx, 1, t.of(e.Name, verdict(e.Err)))
-		t.held(ctx, e.Name, e.Held)
+		t.releases.Add(ctx, 1, t.of(e.Name, e.Kind, verdict(e.Err)))
+		t.held(ctx, e.Name, e.Kind, e.Held)
 		if errors.Is(e.Err, redlock.ErrLost) {
-			t.lost(ctx, e.Name)
+			t.lost(ctx, e.Name, e.Kind)
 		}
 	case redlock.DroppedEvent:
 		t.dropped.Add(ctx, 1, attributes(node(e.Node, attribute.String("redlock.reason", outcome.OfDropped(e.Err)))...))
@@ -95,29 +95,32 @@ func (t *Telemetry) measure(ctx context.Context, e redlock.Event) {
 }
 
 // start begins the series of a lock that alerts use, at zero.
-func (t *Telemetry) start(ctx context.Context, lock string) {
+func (t *Telemetry) start(ctx context.Context, lock string, kind redlock.Kind) {
 	var label string
 	if t.name != nil {
 		label = t.name(lock)
 	}
-	if _, known := t.known.LoadOrStore(label, true); known {
+	if _, known := t.known.LoadOrStore([2]string{label, string(kind)}, true); known {
 		return
 	}
-	t.losses.Add(ctx, 0, t.of(lock))
-	t.danger.Add(ctx, 0, t.of(lock))
+	t.losses.Add(ctx, 0, t.of(lock, kind))
+	t.danger.Add(ctx, 0, t.of(lock, kind))
 	for _, err := range []error{redlock.ErrNoQuorum, redlock.ErrTooLate} {
-		t.failures.Add(ctx, 0, t.of(lock, verdict(err)))
+		t.failures.Add(ctx, 0, t.of(lock, kind, verdict(err)))
 	}
 }
 
-func (t *Telemetry) lost(ctx context.Context, lock string) { t.losses.Add(ctx, 1, t.of(lock)) }
-
-func (t *Telemetry) held(ctx context.Context, lock string, d time.Duration) {
-	t.hold.Record(ctx, d.Seconds(), t.of(lock))
+func (t *Telemetry) lost(ctx context.Context, lock string, kind redlock.Kind) {
+	t.losses.Add(ctx, 1, t.of(lock, kind))
 }
 
-// of returns the attributes of a measurement for the lock of that name.
-func (t *Telemetry) of(lock string, more ...attribute.KeyValue) metric.MeasurementOption {
+func (t *Telemetry) held(ctx context.Context, lock string, kind redlock.Kind, d time.Duration) {
+	t.hold.Record(ctx, d.Seconds(), t.of(lock, kind))
+}
+
+// of returns the attributes of a measurement for what has that name.
+func (t *Telemetry) of(lock string, kind redlock.Kind, more ...attribute.KeyValue) metric.MeasurementOption {
+	more = append(more, kindOf(kind))
 	if t.name != nil {
 		more = append(more, lockKey.String(t.name(lock)))
 	}

@@ -5,7 +5,8 @@
 //
 // # Metrics
 //
-// Durations are in seconds. The attribute redlock.lock is there only with [WithNames].
+// Durations are in seconds. All metrics but those of nodes have the attribute redlock.kind, which
+// is lock, shared or permit (see [redlock.Kind]), and redlock.lock with [WithNames].
 //
 //	redlock.attempts                redlock.verdict  attempts to take a lock
 //	redlock.attempt.duration                         from before the first request to the decision
@@ -24,8 +25,8 @@
 //	redlock.node.releases.dropped   server.address, server.port, redlock.reason
 //
 // The counters that alerts use (in_danger, lost, failures with no_quorum and too_late) begin at
-// zero: at once, or with [WithNames] at the first attempt to take a lock. If a series began with
-// its first event, a backend would see no rise in it.
+// zero: at once for the kind lock, or with [WithNames] and for other kinds at the first attempt. If
+// a series began with its first event, a backend would see no rise in it.
 //
 // # Traces
 //
@@ -39,9 +40,9 @@
 // Spans that the program starts while it holds the lock are children of redlock.hold if their
 // context comes from [Telemetry.Context].
 //
-// The spans have the lock's whole name, as redlock.lock, and the fencing token; those of a permit
-// also redlock.slot and redlock.permits. A span that ended in an error has the status Error;
-// ErrHeld does not count as an error.
+// The spans have the lock's whole name, as redlock.lock, redlock.kind and the fencing token; those
+// of a permit also redlock.slot and redlock.permits. A span that ended in an error has the status
+// Error; ErrHeld does not count as an error.
 //
 // # Verdicts
 //
@@ -114,7 +115,7 @@ func New(opts ...Option) (*Telemetry, error) {
 		return nil, fmt.Errorf("redlockotel: %w", err)
 	}
 	if t.name == nil {
-		t.start(context.Background(), "")
+		t.start(context.Background(), "", redlock.KindLock)
 	}
 	return t, nil
 }
@@ -134,13 +135,13 @@ func (t *Telemetry) trace(ctx context.Context, e redlock.Event) {
 	case redlock.AttemptEvent:
 		if span := trace.SpanFromContext(ctx); span.IsRecording() {
 			span.AddEvent("redlock.attempt", trace.WithAttributes(
-				name(e.Name), verdict(e.Err), seconds("redlock.duration", e.Took), attribute.Int("redlock.fence.repairs", e.Repairs)))
+				name(e.Name), kindOf(e.Kind), verdict(e.Err), seconds("redlock.duration", e.Took), attribute.Int("redlock.fence.repairs", e.Repairs)))
 		}
 	case redlock.AcquiredEvent:
-		t.waited(ctx, e.Wait, append(slot(e), name(e.Name), fence(e.Fence), verdict(nil), seconds("redlock.validity", e.Validity))...).End()
+		t.waited(ctx, e.Wait, append(slot(e), name(e.Name), kindOf(e.Kind), fence(e.Fence), verdict(nil), seconds("redlock.validity", e.Validity))...).End()
 		t.begin(ctx, e)
 	case redlock.FailedEvent:
-		span := t.waited(ctx, e.Wait, name(e.Name), verdict(e.Err))
+		span := t.waited(ctx, e.Wait, name(e.Name), kindOf(e.Kind), verdict(e.Err))
 		if !errors.Is(e.Err, redlock.ErrHeld) {
 			span.SetStatus(codes.Error, e.Err.Error())
 		}
@@ -167,7 +168,7 @@ func (t *Telemetry) waited(ctx context.Context, d time.Duration, attrs ...attrib
 // begin starts the span of a lease, whose context is ctx. The span ends when the lease is released
 // or lost; no event reports that Close ended it.
 func (t *Telemetry) begin(ctx context.Context, e redlock.AcquiredEvent) {
-	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(append(slot(e), name(e.Name), fence(e.Fence))...))
+	_, span := t.tracer.Start(ctx, "redlock.hold", trace.WithAttributes(append(slot(e), name(e.Name), kindOf(e.Kind), fence(e.Fence))...))
 	if !span.IsRecording() {
 		return
 	}
@@ -220,6 +221,11 @@ func (t *Telemetry) Context(ctx context.Context, lease *redlock.Lease) context.C
 const lockKey = attribute.Key("redlock.lock")
 
 func name(n string) attribute.KeyValue { return lockKey.String(n) }
+
+// kindOf tells a lock, a shared lock and a permit apart.
+func kindOf(k redlock.Kind) attribute.KeyValue {
+	return attribute.String("redlock.kind", string(k))
+}
 
 // slot is which permit of its semaphore a lease has; nothing for a lock.
 func slot(e redlock.AcquiredEvent) []attribute.KeyValue {

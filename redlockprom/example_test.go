@@ -39,10 +39,13 @@ func Example() {
 	for _, f := range families {
 		if f.GetName() == "redlock_attempts_total" {
 			m := f.GetMetric()[0]
-			fmt.Println(m.GetLabel()[0].GetValue(), m.GetLabel()[1].GetValue(), m.GetCounter().GetValue())
+			for _, l := range m.GetLabel() {
+				fmt.Print(l.GetName(), "=", l.GetValue(), " ")
+			}
+			fmt.Println(m.GetCounter().GetValue())
 		}
 	}
-	// Output: invoice ok 1
+	// Output: kind=lock lock=invoice verdict=ok 1
 }
 
 func ExampleNew() {
@@ -77,7 +80,7 @@ func ExampleWithNames() {
 	for _, f := range families {
 		m := f.GetMetric()[0]
 		if m.GetCounter().GetValue() > 0 {
-			fmt.Println(f.GetName(), m.GetLabel()[0].GetName(), m.GetLabel()[0].GetValue())
+			fmt.Println(f.GetName(), m.GetLabel()[1].GetName(), m.GetLabel()[1].GetValue())
 		}
 	}
 	// Output: redlock_leases_in_danger_total lock invoice

@@ -79,8 +79,8 @@ func TestAScrapeGivesNoOwnerAway(t *testing.T) {
 		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 		text := w.Body.String()
 		for _, series := range []string{
-			`redlock_leases{lock="job"} 0`, `redlock_leases_in_danger_total{lock="job"} 1`, `redlock_leases_lost_total{lock="job"} 2`,
-			`redlock_failures_total{lock="job",verdict="no_quorum"} 1`, `redlock_releases_total{lock="job",verdict="ok"} 1`,
+			`redlock_leases{kind="lock",lock="job"} 0`, `redlock_leases_in_danger_total{kind="lock",lock="job"} 1`, `redlock_leases_lost_total{kind="lock",lock="job"} 2`,
+			`redlock_failures_total{kind="lock",lock="job",verdict="no_quorum"} 1`, `redlock_releases_total{kind="lock",lock="job",verdict="ok"} 1`,
 		} {
 			if !strings.Contains(text, series) {
 				t.Errorf("the scrape lacks %s", series)

@@ -7,20 +7,20 @@
 // # Metrics
 //
 // Durations are in seconds. The label lock is empty, and so absent, unless [WithNames] says
-// otherwise.
+// otherwise. The label kind is lock, shared or permit: see [redlock.Kind].
 //
-//	redlock_attempts_total{lock,verdict}           attempts to take a lock
-//	redlock_attempt_duration_seconds{lock}         from before the first request to the decision
-//	redlock_fence_repairs_total{lock}              second requests for the fencing token
-//	redlock_wait_duration_seconds{lock}            from the call to the lease
-//	redlock_failures_total{lock,verdict}           calls that gave up without a lease
-//	redlock_validity_seconds{lock}                 what was left of a lease when its caller got it
-//	redlock_leases{lock}                           leases that are held
-//	redlock_hold_duration_seconds{lock}            from the beginning of a lease to its release or loss
-//	redlock_renewals_total{lock,verdict}           renewals and calls of Extend
-//	redlock_leases_in_danger_total{lock}           leases whose renewals failed until a third of the TTL was left
-//	redlock_leases_lost_total{lock}                leases that ended before they were unlocked, or were found gone then
-//	redlock_releases_total{lock,verdict}           calls of Unlock
+//	redlock_attempts_total{lock,kind,verdict}      attempts to take a lock
+//	redlock_attempt_duration_seconds{lock,kind}    from before the first request to the decision
+//	redlock_fence_repairs_total{lock,kind}         second requests for the fencing token
+//	redlock_wait_duration_seconds{lock,kind}       from the call to the lease
+//	redlock_failures_total{lock,kind,verdict}      calls that gave up without a lease
+//	redlock_validity_seconds{lock,kind}            what was left of a lease when its caller got it
+//	redlock_leases{lock,kind}                      leases that are held
+//	redlock_hold_duration_seconds{lock,kind}       from the beginning of a lease to its release or loss
+//	redlock_renewals_total{lock,kind,verdict}      renewals and calls of Extend
+//	redlock_leases_in_danger_total{lock,kind}      leases whose renewals failed until a third of the TTL was left
+//	redlock_leases_lost_total{lock,kind}           leases that ended before they were unlocked, or were found gone then
+//	redlock_releases_total{lock,kind,verdict}      calls of Unlock
 //	redlock_node_requests_total{node,verb,verdict} what each node answered
 //	redlock_node_duration_seconds{node}            how long its round trips took
 //	redlock_dropped_releases_total{node,reason}    releases that were given up: the key lasts until its TTL
@@ -41,8 +41,8 @@
 // long as they are a minority, nothing else shows them. deploy/prometheus has rules for alerts.
 //
 // Prometheus sees no rise in a series that begins with its first event. So the series that alerts
-// use begin at zero: the series of a lock at the first attempt to take it (without [WithNames], at
-// once), the series of a node at the first request to it.
+// use begin at zero: the series of a lock at the first attempt to take it (of kind lock without
+// [WithNames], at once), the series of a node at the first request to it.
 package redlockprom
 
 import (
@@ -89,47 +89,48 @@ func WithNames(label func(name string) string) Option {
 // [prometheus.WrapRegistererWith].
 func New(opts ...Option) *Metrics {
 	m := &Metrics{
-		attempts: counter("attempts_total", "Attempts to take a distributed lock, by how they ended.", "lock", "verdict"),
-		repairs:  counter("fence_repairs_total", "Second requests to nodes for a fencing token, needed where clocks differ.", "lock"),
-		failures: counter("failures_total", "Calls of Lock, TryLock, Do and TryDo that gave up without a lease, by their verdict.", "lock", "verdict"),
-		renewals: counter("renewals_total", "Renewals of leases and calls of Extend, by how they ended.", "lock", "verdict"),
-		danger:   counter("leases_in_danger_total", "Leases of distributed locks whose renewals failed until a third of the TTL was left.", "lock"),
-		losses:   counter("leases_lost_total", "Leases of distributed locks that ended before they were unlocked, or were found gone then: work may have overlapped.", "lock"),
-		releases: counter("releases_total", "Calls of Unlock, by how they ended.", "lock", "verdict"),
+		attempts: counter("attempts_total", "Attempts to take a distributed lock, by how they ended.", "lock", "kind", "verdict"),
+		repairs:  counter("fence_repairs_total", "Second requests to nodes for a fencing token, needed where clocks differ.", "lock", "kind"),
+		failures: counter("failures_total", "Calls of Lock, TryLock, Do and TryDo that gave up without a lease, by their verdict.", "lock", "kind", "verdict"),
+		renewals: counter("renewals_total", "Renewals of leases and calls of Extend, by how they ended.", "lock", "kind", "verdict"),
+		danger:   counter("leases_in_danger_total", "Leases of distributed locks whose renewals failed until a third of the TTL was left.", "lock", "kind"),
+		losses:   counter("leases_lost_total", "Leases of distributed locks that ended before they were unlocked, or were found gone then: work may have overlapped.", "lock", "kind"),
+		releases: counter("releases_total", "Calls of Unlock, by how they ended.", "lock", "kind", "verdict"),
 		requests: counter("node_requests_total", "Requests to each lock node, by what it answered.", "node", "verb", "verdict"),
 		dropped:  counter("dropped_releases_total", "Releases of lock keys that were given up: the key lasts until its TTL.", "node", "reason"),
 
-		attempt:  histogram("attempt_duration_seconds", "Duration of attempts to take a distributed lock, from before the first request to the decision.", short, "lock"),
-		wait:     histogram("wait_duration_seconds", "Time callers waited for a distributed lock, from the call to the lease.", long, "lock"),
-		validity: histogram("validity_seconds", "Validity left of a lease when its caller got it.", long, "lock"),
-		hold:     histogram("hold_duration_seconds", "Time leases were held, from their beginning to their release or loss.", long, "lock"),
+		attempt:  histogram("attempt_duration_seconds", "Duration of attempts to take a distributed lock, from before the first request to the decision.", short, "lock", "kind"),
+		wait:     histogram("wait_duration_seconds", "Time callers waited for a distributed lock, from the call to the lease.", long, "lock", "kind"),
+		validity: histogram("validity_seconds", "Validity left of a lease when its caller got it.", long, "lock", "kind"),
+		hold:     histogram("hold_duration_seconds", "Time leases were held, from their beginning to their release or loss.", long, "lock", "kind"),
 		latency:  histogram("node_duration_seconds", "Duration of round trips to each lock node.", short, "node"),
 
 		leases: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: "redlock", Name: "leases", Help: "Leases of distributed locks that are held.",
-		}, []string{"lock"}),
+		}, []string{"lock", "kind"}),
 	}
 	for _, o := range opts {
 		o(m)
 	}
 	if m.name == nil {
 		m.name = func(string) string { return "" }
-		m.lock("")
+		m.lock("", redlock.KindLock)
 	}
 	return m
 }
 
-// lock returns the label for a lock's name, and begins the series with that label that alerts use.
-func (m *Metrics) lock(name string) string {
-	label := m.name(name)
-	if _, known := m.known.LoadOrStore(series{lock: label}, true); !known {
-		m.losses.WithLabelValues(label)
-		m.danger.WithLabelValues(label)
+// lock returns the labels for what has that name, and more labels, and begins the series that
+// alerts use.
+func (m *Metrics) lock(name string, kind redlock.Kind, more ...string) []string {
+	labels := []string{m.name(name), string(kind)}
+	if _, known := m.known.LoadOrStore(series{lock: labels[0], kind: kind}, true); !known {
+		m.losses.WithLabelValues(labels...)
+		m.danger.WithLabelValues(labels...)
 		for _, err := range []error{redlock.ErrNoQuorum, redlock.ErrTooLate} {
-			m.failures.WithLabelValues(label, outcome.Of(err))
+			m.failures.WithLabelValues(labels[0], labels[1], outcome.Of(err))
 		}
 	}
-	return label
+	return append(labels, more...)
 }
 
 // node begins the series of a node that alerts use.
@@ -145,8 +146,11 @@ func (m *Metrics) node(addr string) {
 	}
 }
 
-// A series identifies series that have begun: those of a lock's label, or of a node.
-type series struct{ lock, node string }
+// A series identifies series that have begun: those of a lock's labels, or of a node.
+type series struct {
+	lock, node string
+	kind       redlock.Kind
+}
 
 // The buckets of the classic histograms: for round trips, and for what may last for hours. A
 // registry that supports native histograms gets those too.
@@ -191,7 +195,7 @@ func (m *Metrics) all() []prometheus.Collector {
 // AcquiredEvent until ctx, which is the lease's context, ends.
 func (m *Metrics) ObserveContext(ctx context.Context, e redlock.Event) {
 	if e, ok := e.(redlock.AcquiredEvent); ok {
-		held := m.leases.WithLabelValues(m.lock(e.Name))
+		held := m.leases.WithLabelValues(m.lock(e.Name, e.Kind)...)
 		held.Inc()
 		context.AfterFunc(ctx, held.Dec)
 	}
@@ -206,30 +210,30 @@ func (m *Metrics) Observe(e redlock.Event) {
 		m.requests.WithLabelValues(e.Node, e.Verb.String(), outcome.OfNode(e.Verdict)).Inc()
 		m.latency.WithLabelValues(e.Node).Observe(e.Latency.Seconds())
 	case redlock.AttemptEvent:
-		lock := m.lock(e.Name)
-		m.attempts.WithLabelValues(lock, outcome.Of(e.Err)).Inc()
-		m.attempt.WithLabelValues(lock).Observe(e.Took.Seconds())
-		m.repairs.WithLabelValues(lock).Add(float64(e.Repairs))
+		lock := m.lock(e.Name, e.Kind)
+		m.attempts.WithLabelValues(m.lock(e.Name, e.Kind, outcome.Of(e.Err))...).Inc()
+		m.attempt.WithLabelValues(lock...).Observe(e.Took.Seconds())
+		m.repairs.WithLabelValues(lock...).Add(float64(e.Repairs))
 	case redlock.AcquiredEvent:
-		lock := m.lock(e.Name)
-		m.wait.WithLabelValues(lock).Observe(e.Wait.Seconds())
-		m.validity.WithLabelValues(lock).Observe(e.Validity.Seconds())
+		lock := m.lock(e.Name, e.Kind)
+		m.wait.WithLabelValues(lock...).Observe(e.Wait.Seconds())
+		m.validity.WithLabelValues(lock...).Observe(e.Validity.Seconds())
 	case redlock.FailedEvent:
-		m.failures.WithLabelValues(m.lock(e.Name), outcome.Of(e.Err)).Inc()
+		m.failures.WithLabelValues(m.lock(e.Name, e.Kind, outcome.Of(e.Err))...).Inc()
 	case redlock.RenewedEvent:
-		m.renewals.WithLabelValues(m.lock(e.Name), outcome.Of(e.Err)).Inc()
+		m.renewals.WithLabelValues(m.lock(e.Name, e.Kind, outcome.Of(e.Err))...).Inc()
 	case redlock.DangerEvent:
-		m.danger.WithLabelValues(m.lock(e.Name)).Inc()
+		m.danger.WithLabelValues(m.lock(e.Name, e.Kind)...).Inc()
 	case redlock.LostEvent:
-		lock := m.lock(e.Name)
-		m.losses.WithLabelValues(lock).Inc()
-		m.hold.WithLabelValues(lock).Observe(e.Held.Seconds())
+		lock := m.lock(e.Name, e.Kind)
+		m.losses.WithLabelValues(lock...).Inc()
+		m.hold.WithLabelValues(lock...).Observe(e.Held.Seconds())
 	case redlock.ReleasedEvent:
-		lock := m.lock(e.Name)
-		m.releases.WithLabelValues(lock, outcome.Of(e.Err)).Inc()
-		m.hold.WithLabelValues(lock).Observe(e.Held.Seconds())
+		lock := m.lock(e.Name, e.Kind)
+		m.releases.WithLabelValues(m.lock(e.Name, e.Kind, outcome.Of(e.Err))...).Inc()
+		m.hold.WithLabelValues(lock...).Observe(e.Held.Seconds())
 		if errors.Is(e.Err, redlock.ErrLost) {
-			m.losses.WithLabelValues(lock).Inc()
+			m.losses.WithLabelValues(lock...).Inc()
 		}
 	case redlock.DroppedEvent:
 		m.dropped.WithLabelValues(e.Node, outcome.OfDropped(e.Err)).Inc()

@@ -26,16 +26,16 @@ func TestEveryEventIsCounted(t *testing.T) {
 	for _, e := range []redlock.Event{
 		redlock.NodeEvent{Node: "a:6379", Verb: pool.Acquire, Verdict: pool.OK, Latency: time.Millisecond},
 		redlock.NodeEvent{Node: "b:6379", Verb: pool.Release, Verdict: pool.Unavailable, Latency: time.Second},
-		redlock.AttemptEvent{Name: "job:1", Err: redlock.ErrHeld, Took: time.Millisecond},
-		redlock.AttemptEvent{Name: "job:2", Took: time.Millisecond, Repairs: 2},
-		redlock.AcquiredEvent{Name: "job:2", Wait: time.Second, Validity: 9 * time.Second},
-		redlock.FailedEvent{Name: "job:1", Err: errors.Join(redlock.ErrNoQuorum, context.Canceled)},
-		redlock.RenewedEvent{Name: "job:2"},
-		redlock.RenewedEvent{Name: "job:2", Err: redlock.ErrNoQuorum},
-		redlock.DangerEvent{Name: "job:2"},
-		redlock.LostEvent{Name: "job:2", Held: time.Minute},
-		redlock.ReleasedEvent{Name: "job:3", Held: time.Minute},
-		redlock.ReleasedEvent{Name: "job:4", Held: time.Minute, Err: redlock.ErrLost},
+		redlock.AttemptEvent{Name: "job:1", Kind: redlock.KindLock, Err: redlock.ErrHeld, Took: time.Millisecond},
+		redlock.AttemptEvent{Name: "job:2", Kind: redlock.KindLock, Took: time.Millisecond, Repairs: 2},
+		redlock.AcquiredEvent{Name: "job:2", Kind: redlock.KindLock, Wait: time.Second, Validity: 9 * time.Second},
+		redlock.FailedEvent{Name: "job:1", Kind: redlock.KindLock, Err: errors.Join(redlock.ErrNoQuorum, context.Canceled)},
+		redlock.RenewedEvent{Name: "job:2", Kind: redlock.KindLock},
+		redlock.RenewedEvent{Name: "job:2", Kind: redlock.KindLock, Err: redlock.ErrNoQuorum},
+		redlock.DangerEvent{Name: "job:2", Kind: redlock.KindLock},
+		redlock.LostEvent{Name: "job:2", Kind: redlock.KindLock, Held: time.Minute},
+		redlock.ReleasedEvent{Name: "job:3", Kind: redlock.KindLock, Held: time.Minute},
+		redlock.ReleasedEvent{Name: "job:4", Kind: redlock.KindLock, Held: time.Minute, Err: redlock.ErrLost},
 		redlock.DroppedEvent{Node: "b:6379"},
 		redlock.DroppedEvent{Node: "b:6379", Err: errors.New("NOPERM")},
 	} {
@@ -44,8 +44,8 @@ func TestEveryEventIsCounted(t *testing.T) {
 	text := `
 # HELP redlock_attempts_total Attempts to take a distributed lock, by how they ended.
 # TYPE redlock_attempts_total counter
-redlock_attempts_total{lock="job",verdict="held"} 1
-redlock_attempts_total{lock="job",verdict="ok"} 1
+redlock_attempts_total{kind="lock",lock="job",verdict="held"} 1
+redlock_attempts_total{kind="lock",lock="job",verdict="ok"} 1
 # HELP redlock_dropped_releases_total Releases of lock keys that were given up: the key lasts until its TTL.
 # TYPE redlock_dropped_releases_total counter
 redlock_dropped_releases_total{node="a:6379",reason="backlog"} 0
@@ -54,17 +54,17 @@ redlock_dropped_releases_total{node="b:6379",reason="backlog"} 1
 redlock_dropped_releases_total{node="b:6379",reason="refused"} 1
 # HELP redlock_failures_total Calls of Lock, TryLock, Do and TryDo that gave up without a lease, by their verdict.
 # TYPE redlock_failures_total counter
-redlock_failures_total{lock="job",verdict="no_quorum"} 1
-redlock_failures_total{lock="job",verdict="too_late"} 0
+redlock_failures_total{kind="lock",lock="job",verdict="no_quorum"} 1
+redlock_failures_total{kind="lock",lock="job",verdict="too_late"} 0
 # HELP redlock_fence_repairs_total Second requests to nodes for a fencing token, needed where clocks differ.
 # TYPE redlock_fence_repairs_total counter
-redlock_fence_repairs_total{lock="job"} 2
+redlock_fence_repairs_total{kind="lock",lock="job"} 2
 # HELP redlock_leases_in_danger_total Leases of distributed locks whose renewals failed until a third of the TTL was left.
 # TYPE redlock_leases_in_danger_total counter
-redlock_leases_in_danger_total{lock="job"} 1
+redlock_leases_in_danger_total{kind="lock",lock="job"} 1
 # HELP redlock_leases_lost_total Leases of distributed locks that ended before they were unlocked, or were found gone then: work may have overlapped.
 # TYPE redlock_leases_lost_total counter
-redlock_leases_lost_total{lock="job"} 2
+redlock_leases_lost_total{kind="lock",lock="job"} 2
 # HELP redlock_node_requests_total Requests to each lock node, by what it answered.
 # TYPE redlock_node_requests_total counter
 redlock_node_requests_total{node="a:6379",verb="acquire",verdict="ok"} 1
@@ -77,12 +77,12 @@ redlock_node_requests_total{node="b:6379",verb="acquire",verdict="unavailable"} 
 redlock_node_requests_total{node="b:6379",verb="release",verdict="unavailable"} 1
 # HELP redlock_releases_total Calls of Unlock, by how they ended.
 # TYPE redlock_releases_total counter
-redlock_releases_total{lock="job",verdict="lost"} 1
-redlock_releases_total{lock="job",verdict="ok"} 1
+redlock_releases_total{kind="lock",lock="job",verdict="lost"} 1
+redlock_releases_total{kind="lock",lock="job",verdict="ok"} 1
 # HELP redlock_renewals_total Renewals of leases and calls of Extend, by how they ended.
 # TYPE redlock_renewals_total counter
-redlock_renewals_total{lock="job",verdict="no_quorum"} 1
-redlock_renewals_total{lock="job",verdict="ok"} 1
+redlock_renewals_total{kind="lock",lock="job",verdict="no_quorum"} 1
+redlock_renewals_total{kind="lock",lock="job",verdict="ok"} 1
 `
 	counters := []string{
 		"redlock_attempts_total", "redlock_leases_in_danger_total", "redlock_dropped_releases_total", "redlock_failures_total",
@@ -111,7 +111,7 @@ func TestWhatAlertsRestOnBeginsAtZero(t *testing.T) {
 		},
 		"a lock, with names": {
 			opts:  []redlockprom.Option{redlockprom.WithNames(observertest.Kind)},
-			event: redlock.AttemptEvent{Name: "job:1"},
+			event: redlock.AttemptEvent{Name: "job:1", Kind: redlock.KindLock},
 			want:  map[string]int{"redlock_leases_lost_total": 1, "redlock_leases_in_danger_total": 1, "redlock_failures_total": 2},
 		},
 		"a node": {

@@ -72,6 +72,22 @@ func ExampleQuorum_Hold() {
 	defer lease.Unlock(t.Context())
 }
 
+// Another process reads, and keeps writers out.
+//
+// It is the body of a test function, whose parameter is t.
+func ExampleQuorum_Share() {
+	q := redlocktest.New(t, 5)
+	release := q.Share("catalog")
+	locks := q.Locker()
+	if _, err := locks.Mutex("catalog").Shared().TryLock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := locks.TryLock(t.Context(), "catalog"); !errors.Is(err, redlock.ErrHeld) {
+		t.Errorf("TryLock says %v", err)
+	}
+	release()
+}
+
 // The work stops when its lock is lost.
 //
 // It is the body of a test function, whose parameter is t.

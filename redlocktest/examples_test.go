@@ -9,7 +9,8 @@ import (
 func TestTheExamplesPass(tt *testing.T) { //nolint:paralleltest // the examples share t
 	for name, example := range map[string]func(){
 		"New": ExampleNew, "Locker": ExampleQuorum_Locker, "Nodes": ExampleQuorum_Nodes, "Hold": ExampleQuorum_Hold,
-		"Lose": ExampleQuorum_Lose, "Held": ExampleQuorum_Held, "Freeze": ExampleQuorum_Freeze, "Thaw": ExampleQuorum_Thaw,
+		"Share": ExampleQuorum_Share,
+		"Lose":  ExampleQuorum_Lose, "Held": ExampleQuorum_Held, "Freeze": ExampleQuorum_Freeze, "Thaw": ExampleQuorum_Thaw,
 		"Kill": ExampleQuorum_Kill, "Restart": ExampleQuorum_Restart, "Lease": ExampleLease,
 		"Slow": ExampleQuorum_Slow, "Isolate": ExampleQuorum_Isolate, "RestartWithData": ExampleQuorum_RestartWithData,
 		"WithPrefix": ExampleQuorum_WithPrefix,

@@ -18,8 +18,8 @@
 //
 // The masters that [New] makes are numbered from 0 to n-1. [Quorum.Freeze], [Quorum.Kill],
 // [Quorum.Restart], [Quorum.RestartWithData] and [Quorum.Slow] disturb a master. [Quorum.Isolate]
-// cuts off one process. [Quorum.Hold] holds a lock as another process. [Quorum.Lose] takes a lock
-// away from its holder.
+// cuts off one process. [Quorum.Hold] and [Quorum.Share] hold a lock as another process.
+// [Quorum.Lose] takes a lock away from its holder.
 //
 // # Without locks
 //
@@ -268,10 +268,21 @@ func (q *Quorum) Hold(name string) (release func()) {
 	return func() { _ = le.Unlock(context.Background()) }
 }
 
-// Lose takes the lock of that name away from its holder, as an operator's mistake or the loss of a
-// majority would. If the holder is one of the Quorum's Lockers and a majority of the masters
-// answers, the lease has ended with ErrLost when Lose returns; the lease of another Locker ends
-// with its next renewal. Lose fails the test if nobody holds the lock.
+// Share takes the shared lock of that name as another process would: see [redlock.Mutex.Shared].
+// Otherwise it is like Hold.
+func (q *Quorum) Share(name string) (release func()) {
+	q.tb.Helper()
+	le, err := q.other().Mutex(name, redlock.WithRenewal(redlock.Forever)).Shared().TryLock(context.Background())
+	if err != nil {
+		q.tb.Fatalf("redlocktest: Share: %v", err)
+	}
+	return func() { _ = le.Unlock(context.Background()) }
+}
+
+// Lose takes the lock of that name away from its holder, or from all readers, as an operator's
+// mistake or the loss of a majority would. If the holder is one of the Quorum's Lockers and a
+// majority of the masters answers, the lease has ended with ErrLost when Lose returns; the lease of
+// another Locker ends with its next renewal. Lose fails the test if nobody holds the lock.
 func (q *Quorum) Lose(name string) {
 	q.tb.Helper()
 	found := false
@@ -293,13 +304,17 @@ func (q *Quorum) Lose(name string) {
 	}
 }
 
-// Held reports whether one owner has the lock of that name on a majority of the masters.
+// Held reports whether one owner has the lock of that name on a majority of the masters, or readers
+// share it there.
 func (q *Quorum) Held(name string) bool {
 	votes := make(map[string]int)
 	for _, m := range q.masters {
 		owner, _, found := m.Get(q.prefix + name)
 		if !found || strings.HasPrefix(owner, "R:") { // reserved for a waiter
 			continue
+		}
+		if strings.HasPrefix(owner, wire.SharedValue) {
+			owner = wire.SharedValue
 		}
 		if votes[owner]++; votes[owner] > len(q.masters)/2 {
 			return true

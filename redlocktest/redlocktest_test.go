@@ -96,6 +96,32 @@ func TestWhatSomebodyElseHoldsIsHeldUntilTheRelease(t *testing.T) {
 	})
 }
 
+func TestWhatAnotherProcessSharesIsSharedUntilTheRelease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 3)
+		locks := q.Locker()
+		release := q.Share("job")
+		time.Sleep(time.Hour)
+		if !q.Held("job") {
+			t.Error("a lock that is shared is not held")
+		}
+		mine, err := locks.Mutex("job").Shared().TryLock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, release)
+		time.AfterFunc(2*time.Second, func() { _ = mine.Unlock(t.Context()) })
+		began := time.Now()
+		if _, err := locks.Lock(t.Context(), "job"); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited != 2*time.Second {
+			t.Errorf("Lock waited %v", waited)
+		}
+	})
+}
+
 func TestALeaseIsLostAtOnce(t *testing.T) {
 	t.Parallel()
 	q := redlocktest.New(t, 5)
@@ -234,6 +260,7 @@ func TestMistakesFailTheTest(t *testing.T) {
 		"no masters":       func(tb testing.TB) { redlocktest.New(tb, 0) },
 		"no such master":   func(tb testing.TB) { redlocktest.New(tb, 3).Freeze(3) },
 		"a bad option":     func(tb testing.TB) { redlocktest.New(tb, 3).Locker(redlock.WithTTL(0)) },
+		"shared already":   func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.Share("job") },
 		"held already":     func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.Hold("job") },
 		"held by nobody":   func(tb testing.TB) { redlocktest.New(tb, 3).Lose("job") },
 		"another's prefix": func(tb testing.TB) { q := redlocktest.New(tb, 3); q.Hold("job"); q.WithPrefix("a:").Lose("job") },
