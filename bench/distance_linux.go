@@ -48,13 +48,9 @@ type distanceRun struct {
 func benchDistance(ctx context.Context, s settings) error {
 	raw := filepath.Join(s.raw, "distance.json")
 	if s.render {
-		text, err := os.ReadFile(raw) //nolint:gosec // where we are told
+		r, err := readDistance(raw)
 		if err != nil {
-			return fmt.Errorf("raw figures: %w", err)
-		}
-		var r distanceRun
-		if err := json.Unmarshal(text, &r); err != nil {
-			return fmt.Errorf("raw figures: %w", err)
+			return err
 		}
 		return r.writePage(s.docs)
 	}
@@ -84,14 +80,34 @@ func benchDistance(ctx context.Context, s settings) error {
 	if err := r.write(os.Stdout, "| %s | %s | %s | %s |\n"); err != nil {
 		return err
 	}
-	if s.short || s.workloads != "" {
+	if s.short {
 		return nil
+	}
+	if s.workloads != "" { // the others' figures stay
+		before, err := readDistance(raw)
+		if err != nil {
+			return err
+		}
+		maps.Copy(before.Figures, r.Figures)
+		r.Figures = before.Figures
 	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return fmt.Errorf("raw figures: %w", err)
 	}
 	return errors.Join(os.WriteFile(raw, append(text, '\n'), 0o644), r.writePage(s.docs)) //nolint:gosec // for all to read
+}
+
+// readDistance reads raw figures.
+func readDistance(file string) (r distanceRun, err error) {
+	text, err := os.ReadFile(file) //nolint:gosec // where we are told
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("raw figures: %w", err)
+	}
+	return r, nil
 }
 
 // add keeps a figure in a form that JSON can express: infinity is written as a word.

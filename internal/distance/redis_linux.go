@@ -13,19 +13,29 @@ import (
 // RedisPort is the port of each server that Masters starts.
 const RedisPort = 6379
 
-// Masters starts a redis-server or valkey-server for each round-trip time, without persistence, and
-// returns their addresses once they accept connections. args are further arguments of each.
-func (l *Link) Masters(args ...string) ([]string, error) {
+// Masters starts redis-servers or valkey-servers, without persistence, and returns their addresses
+// once they accept connections. args are further arguments of each.
+//
+// Clients in one region have one server for each round-trip time. Clients in several regions share
+// the servers, each of which has as many addresses: the profile has the round-trip times from one
+// region after the other, and so are the addresses.
+func (l *Link) Masters(regions int, args ...string) ([]string, error) {
+	if regions < 1 || len(l.servers)%regions != 0 {
+		return nil, fmt.Errorf("distance: %d round-trip times for %d regions", len(l.servers), regions)
+	}
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
 		if program, err = exec.LookPath("valkey-server"); err != nil {
 			return nil, errors.New("distance: neither redis-server nor valkey-server is in PATH")
 		}
 	}
-	addrs := make([]string, len(l.servers))
-	for i, ip := range l.servers {
-		addrs[i] = l.Addr(i, RedisPort)
-		own := []string{"--bind", ip.String(), "--port", strconv.Itoa(RedisPort), "--protected-mode", "no", "--save", "", "--dir", "/"}
+	addrs, masters := make([]string, len(l.servers)), len(l.servers)/regions
+	for i := range masters {
+		own := []string{"--port", strconv.Itoa(RedisPort), "--protected-mode", "no", "--save", "", "--dir", "/", "--bind"}
+		for j := i; j < len(addrs); j += masters {
+			addrs[j] = l.Addr(j, RedisPort)
+			own = append(own, l.servers[j].String())
+		}
 		cmd := exec.Command(program, append(own, args...)...) //nolint:noctx // it lives until Close
 		out, err := cmd.StdoutPipe()
 		if err != nil {

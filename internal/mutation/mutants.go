@@ -113,7 +113,7 @@ var mutants = []mutant{
 	{"upward-import", "internal/quorum/vote.go", "import \"slices\"", "import (\n\t\"slices\"\n\n\t_ \"github.com/go-redlock/redlock/internal/dispatch\"\n)", lint("./internal/quorum")},
 	{"no-batches", "internal/dispatch/line.go", "maxBatch = 256", "maxBatch = 1", test(".", "TestTenThousandLeasesRenewTogether")},
 	{"silent-nodes-get-all", "internal/dispatch/line.go", "if ln.probing {\n\t\treturn 1\n\t}", "", test(".", "TestSilentNodeIsSentOneRequestAtATime")},
-	{"close-does-not-wait", "internal/dispatch/group.go", "for g.Pending() > 0 {", "for false {", test(".", "TestLateRollbackTouchesNoLaterAttempt")},
+	{"close-does-not-wait", "internal/dispatch/group.go", "for g.Pending() > 0 {", "for false {", test(".", "TestCloseDrainsTheBackgroundWork")},
 	{"close-leaves-leases", "lease.go", "if le.end(ErrClosed) {", "if false {", test(".", "TestEndedLeaseIsNotRenewed")},
 	{"close-accepts-calls", "queue.go", "if s.closed {\n\t\treturn nil, closedError", "if false {\n\t\treturn nil, closedError", test(".", "TestCallsAfterCloseReturnErrClosed")},
 	{"mixed-fencing", "queue.go", "if q.plain != plain {", "if false {", test(".", "TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives")},

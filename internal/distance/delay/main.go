@@ -64,7 +64,7 @@ func run() (int, error) {
 		return 0, fmt.Errorf("open: %w", err)
 	}
 	defer l.Close()
-	addrs, err := l.Masters(strings.Fields(*server)...)
+	addrs, err := l.Masters(1, strings.Fields(*server)...)
 	if err != nil {
 		return 0, fmt.Errorf("masters: %w", err)
 	}

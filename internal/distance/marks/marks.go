@@ -34,6 +34,7 @@ type Scenario struct {
 	TTL     time.Duration // zero is the contestant's default
 	MaxIdle time.Duration // how long a connection may be idle; zero is the contestant's default
 	TLS     bool
+	Regions int  // of clients; the profile has the times of one after the other; 0: one
 	Alone   bool // only for this library
 	run     func(context.Context, *site) (Figures, error)
 }
@@ -49,6 +50,12 @@ var (
 	regions = distance.Profile{RTT: rtt(1, 40, 80, 120, 200), Jitter: 0.05, Seed: 1}
 	zones   = distance.Profile{RTT: rtt(1, 1, 30, 30, 80), Seed: 1}
 	lossy   = distance.Profile{RTT: rtt(1, 1, 1, 1, 1), Loss: []float64{0, 0, 0, 0.01, 0.01}, Seed: 1}
+	apart   = distance.Profile{RTT: rtt(
+		1, 1, 30, 30, 80,
+		30, 30, 1, 30, 80,
+		30, 30, 30, 1, 80,
+		80, 80, 80, 80, 1,
+	), Jitter: 0.05, Seed: 1}
 	proxied = distance.Profile{RTT: rtt(1, 1, 1, 1, 1), Forget: 1500 * time.Millisecond, Seed: 1}
 )
 
@@ -62,6 +69,8 @@ var Scenarios = []Scenario{
 	{Name: "cold, TLS", Title: "1, 40, 80, 120, 200 ms, TLS 1.3", Profile: regions, TLS: true, run: cold},
 	{Name: "connections", Title: "1, 40, 80, 120, 200 ms", Profile: regions, run: connections},
 	{Name: "loss", Title: "1 ms each; two of five lose 1 % of the packets each way", Profile: lossy, Alone: true, run: loss},
+	{Name: "turns", Title: "four regions, 1 to 80 ms, hold 5 ms", Profile: apart, Regions: 4, run: turns(5 * time.Millisecond)},
+	{Name: "turns, hold 0", Title: "four regions, 1 to 80 ms, hold 0", Profile: apart, Regions: 4, run: turns(0)},
 	{Name: "rest", Title: "1 ms each; connections are forgotten after 1.5 s", Profile: proxied, MaxIdle: time.Second, Alone: true, run: rest},
 }
 
@@ -104,6 +113,9 @@ var Marks = []Mark{
 	{What: "the same, no script known", Scenario: "cold, TLS", Figure: "flushed", Over: "ping", Limit: 5, CI: 5},
 	{What: "regions: connections to a master in 20 s, at most", Scenario: "connections", Figure: "most", Limit: 4, CI: 4},
 	{What: "loss: ErrNoQuorum of 20,000 TryLocks", Scenario: "loss", Figure: "no quorum", Limit: 0, CI: 0},
+	{What: "four regions take turns: hand-overs/s over redsync's", Scenario: "turns", Figure: "hand-overs/s", Over: "hand-overs/s", Rival: "redsync", AtLeast: true, Limit: 1},
+	{What: "the same: p99 of the gap over its p50", Scenario: "turns", Figure: "gap p99", Over: "gap p50", Limit: 3, CI: 5},
+	{What: "the same: turns of the region that has the fewest, over the mean", Scenario: "turns", Figure: "least", AtLeast: true, Limit: 0.5, CI: 0.5},
 	{What: "rest: first TryLocks after it that failed", Scenario: "rest", Figure: "failed", Limit: 0, CI: 0},
 }
 

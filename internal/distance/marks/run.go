@@ -63,7 +63,7 @@ func Run(ctx context.Context, s Scenario, contestant string, scale float64) (*Re
 			return nil, fmt.Errorf("%s: certificates: %w", s.Name, err)
 		}
 	}
-	if j.Addrs, err = l.Masters(args...); err != nil {
+	if j.Addrs, err = l.Masters(max(s.Regions, 1), args...); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name, err)
 	}
 	figures, err := near(ctx, l, j)
@@ -136,6 +136,10 @@ func child(text string, contestants map[string]Open) error {
 	}
 	there := &site{scenario: s, addrs: j.Addrs, scale: j.Scale, settings: settings}
 	there.open = func() (Locker, error) { return open(j.Addrs, settings) }
+	there.openIn = func(region int) (Locker, error) {
+		masters := len(j.Addrs) / s.Regions
+		return open(j.Addrs[region*masters:][:masters], settings)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	figures, err := s.run(ctx, there)

@@ -30,6 +30,7 @@ type site struct {
 	settings Settings
 	scale    float64
 	open     func() (Locker, error)
+	openIn   func(region int) (Locker, error) // where the scenario has several
 }
 
 // patience is how long a Lock may take. If it takes longer, the figure is never.
@@ -85,12 +86,15 @@ func (s *socket) ping() (time.Duration, error) {
 type samples []time.Duration
 
 // p50 returns their median, in milliseconds.
-func (s samples) p50() float64 {
+func (s samples) p50() float64 { return s.percentile(50) }
+
+// percentile returns a percentile of them below 100, in milliseconds.
+func (s samples) percentile(p int) float64 {
 	if len(s) == 0 {
 		return never
 	}
 	sorted := slices.Sorted(slices.Values(s))
-	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
+	return float64(sorted[len(sorted)*p/100]) / float64(time.Millisecond)
 }
 
 // pairs measures Lock and Unlock of a free name, and by turns a PING to the third nearest master.
