@@ -14,14 +14,13 @@ import (
 	"time"
 
 	"github.com/go-redlock/redlock"
-	"github.com/go-redlock/redlock/integration/clocks"
 	"github.com/go-redlock/redlock/pool"
 )
 
 const (
-	workers    = 3 // of each client process
-	names      = 6 // they contend for
-	contenders = 2 // of each client process, for one name, while masters are frozen for long
+	workers = 4 // of each client process
+	names   = 6 // of locks that they contend for
+	permits = 2 // of the semaphore that they contend for
 )
 
 // orders are the settings that a client process is started with.
@@ -37,6 +36,7 @@ type orders struct {
 // A report is what a client process reports, one on each line.
 type report struct {
 	What   string // see below
+	Kind   string `json:",omitempty"` // of a [want]
 	Lease  int    `json:",omitempty"`
 	Name   string `json:",omitempty"`
 	Token  uint64 `json:",omitempty"`
@@ -44,16 +44,18 @@ type report struct {
 	At     int64  `json:",omitempty"`
 	Until  int64  `json:",omitempty"`
 	Text   string `json:",omitempty"`
+
+	Slot, Permits int `json:",omitempty"` // as in [history.Lease]
 }
 
 // What clients report.
 const (
-	// a lease: Lock was Called, and returned At; it lasts Until, unless it is renewed.
+	// a lease: the call was Called, and returned At; it lasts Until, unless it is renewed.
 	locked = "locked"
 	ended  = "ended"  // a lease: it ended At; freed says when it was released
 	freed  = "freed"  // a lease: a majority had released it At
 	write  = "write"  // a write to the resources, with Token
-	failed = "failed" // an attempt: Lock was Called, and returned At; Text says why
+	failed = "failed" // a call that got no lease: it was Called, and returned At; Text says why
 	broken = "broken" // a promise, and Text says which
 )
 
@@ -99,9 +101,7 @@ func work(text string) error {
 			continue
 		}
 		if text, ok := strings.CutPrefix(in.Text(), "contend "); ok {
-			for range contenders {
-				all.Go(func() { w.contend(ctx, text) })
-			}
+			w.contend(ctx, text, all.Go)
 			continue
 		}
 		w.obey(in.Text())
@@ -132,128 +132,95 @@ func (w *worker) tell(r report) {
 	_ = w.out.Encode(r) // the parent has ended if this fails
 }
 
-// loop takes locks and releases them.
+// loop takes what it chooses, and releases it.
 func (w *worker) loop(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
-		name := fmt.Sprintf("shared-%d", random.IntN(names))
-		called, renews := clocks.Monotonic(), random.IntN(10) == 0
-		lease, err := w.take(ctx, name, renews, random)
-		if err != nil {
-			w.tell(report{What: failed, Name: name, Called: called, At: clocks.Monotonic(), Text: outcome(err)})
-			continue
+		var opts []redlock.MutexOption
+		renews := random.IntN(10) == 0
+		if renews {
+			opts = append(opts, redlock.WithRenewal(3*w.TTL))
 		}
-		at := clocks.Monotonic()
-		r := report{Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence()}
-		told := r
-		told.What, told.Called, told.At = locked, called, at
-		if !renews {
-			told.Until = w.clock.real(lease.Until())
+		of := wants[random.IntN(len(wants))](w.locker, random, opts)
+		if c, ok := w.await(ctx, of, renews, random); ok {
+			w.hold(ctx, c, renews, random)
 		}
-		w.tell(told)
-		w.hold(ctx, lease, renews, r, random)
 	}
 }
 
-// contend takes a lock and releases it again and again, for a while: "name 3s".
-func (w *worker) contend(ctx context.Context, text string) {
+// await waits for what is wanted, for a while. Now and then it does not wait.
+func (w *worker) await(ctx context.Context, of want, renews bool, random *rand.Rand) (*claim, bool) {
+	if random.IntN(4) == 0 {
+		defer sleep(ctx, time.Duration(random.IntN(10))*time.Millisecond)
+		return w.take(ctx, of, of.try, renews)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*w.TTL+time.Duration(random.IntN(2000))*time.Millisecond)
+	defer cancel()
+	return w.take(ctx, of, of.lock, renews)
+}
+
+// contend starts contenders for a while: "name 3s".
+func (w *worker) contend(ctx context.Context, text string, start func(func())) {
 	name, length, _ := strings.Cut(text, " ")
 	d, err := time.ParseDuration(length)
 	if err != nil {
 		w.tell(report{What: broken, Text: err.Error()})
 		return
 	}
+	for _, of := range contenders {
+		start(func() { w.repeat(ctx, of(w.locker, name), d) })
+	}
+}
+
+// repeat takes what is wanted and releases it again and again, for that long.
+func (w *worker) repeat(ctx context.Context, of want, d time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for ctx.Err() == nil {
-		called := clocks.Monotonic()
-		take := w.locker.Lock
+		how := of.lock
 		if rand.IntN(4) == 0 {
-			take = w.locker.TryLock
+			how = of.try
 		}
-		lease, err := take(ctx, name)
-		if err != nil {
-			w.tell(report{What: failed, Name: name, Called: called, At: clocks.Monotonic(), Text: outcome(err)})
-			continue
+		if c, ok := w.take(ctx, of, how, false); ok {
+			sleep(ctx, time.Millisecond)
+			c.release()
 		}
-		r := report{Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence()}
-		told := r
-		told.What, told.Called, told.At, told.Until = locked, called, clocks.Monotonic(), w.clock.real(lease.Until())
-		w.tell(told)
-		sleep(ctx, time.Millisecond)
-		w.release(lease, r)
 	}
 }
 
 // keep takes a lock, reports that, and keeps it for as long as it lasts.
 func (w *worker) keep(ctx context.Context, name string) {
-	called := clocks.Monotonic()
-	lease, err := w.locker.Lock(ctx, name, redlock.WithWait(w.TTL/4))
-	if err != nil {
-		w.tell(report{What: failed, Name: name, Called: called, At: clocks.Monotonic(), Text: outcome(err)})
+	of := wantLock(w.locker, name, redlock.WithWait(w.TTL/4))
+	c, ok := w.take(ctx, of, of.lock, false)
+	if !ok {
 		return
 	}
-	r := report{
-		What: locked, Lease: int(w.leases.Add(1)), Name: name, Token: lease.Fence(),
-		Called: called, At: clocks.Monotonic(), Until: w.clock.real(lease.Until()),
-	}
-	w.tell(r)
 	select {
-	case <-lease.Done():
+	case <-c.Done():
 	case <-ctx.Done():
 	}
-	w.release(lease, report{Lease: r.Lease, Name: name, Token: r.Token})
-}
-
-func (w *worker) take(ctx context.Context, name string, renews bool, random *rand.Rand) (*redlock.Lease, error) {
-	var opts []redlock.MutexOption
-	if renews {
-		opts = append(opts, redlock.WithRenewal(3*w.TTL))
-	}
-	if random.IntN(4) == 0 {
-		defer sleep(ctx, time.Duration(random.IntN(10))*time.Millisecond)
-		return w.locker.TryLock(ctx, name, opts...)
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*w.TTL+time.Duration(random.IntN(2000))*time.Millisecond)
-	defer cancel()
-	return w.locker.Lock(ctx, name, opts...)
+	c.release()
 }
 
 // hold does what holders do: work a little, write, release. Some hold for longer, some stop without
 // a release, and some look at their lease, pause for too long, and write.
-func (w *worker) hold(ctx context.Context, lease *redlock.Lease, renews bool, r report, random *rand.Rand) {
+func (w *worker) hold(ctx context.Context, c *claim, renews bool, random *rand.Rand) {
 	act := random.IntN(1000)
 	paused := act == 0 && !renews
 	switch {
 	case paused:
 		sleep(ctx, w.TTL+w.TTL/2)
 	case act < 6:
-		sleep(lease.Context(), time.Duration(random.Int64N(int64(2*w.TTL))))
+		sleep(c.Context(), time.Duration(random.Int64N(int64(2*w.TTL))))
 	default:
-		sleep(lease.Context(), time.Duration(random.IntN(8000))*time.Microsecond)
+		sleep(c.Context(), time.Duration(random.IntN(8000))*time.Microsecond)
 	}
-	if paused || lease.Err() == nil {
-		told := r
-		told.What = write
-		w.tell(told)
+	if paused || c.Err() == nil {
+		c.write()
 	}
 	if act == 7 {
-		<-lease.Done() // abandoned
+		<-c.Done() // abandoned
 	}
-	w.release(lease, r)
-}
-
-// release releases the lease.
-func (w *worker) release(lease *redlock.Lease, r report) {
-	r.What, r.At = ended, clocks.Monotonic()
-	r.At = min(r.At, w.clock.real(lease.Until()))
-	w.tell(r)
-	if err := lease.Unlock(context.Background()); err == nil {
-		r.What, r.At = freed, clocks.Monotonic()
-		w.tell(r)
-	}
-	if lease.Err() == nil {
-		w.tell(report{What: broken, Text: "a lease that was unlocked calls itself valid"})
-	}
+	c.release()
 }
 
 // outcome returns a word for why a lock was not taken.

@@ -105,9 +105,10 @@ func (p *process) stop() error {
 // A record holds what the clients reported.
 type record struct {
 	mu       sync.Mutex
-	leases   map[[2]int]*holding // by client and its number
+	leases   map[[2]int]*recorded // by client and its number
 	over     []history.Lease
-	wants    []history.Want // attempts that got no lock
+	wants    []history.Want // calls that got no lease
+	kinds    map[string]int // of what was had
 	failures map[string]int
 	broken   []string
 	writes   int
@@ -115,16 +116,16 @@ type record struct {
 	open     resource // does not
 }
 
-// A holding is a lease that has not ended.
-type holding struct {
+// A recorded lease has not ended.
+type recorded struct {
 	history.Lease
 	until int64 // or 0 if it renews itself
 }
 
 func newRecord() *record {
 	return &record{
-		leases: make(map[[2]int]*holding), failures: make(map[string]int),
-		guarded: resource{checks: true, greatest: make(map[string]uint64)}, open: resource{greatest: make(map[string]uint64)},
+		leases: make(map[[2]int]*recorded), kinds: make(map[string]int), failures: make(map[string]int),
+		guarded: resource{checks: true, greatest: make(map[part]uint64)}, open: resource{greatest: make(map[part]uint64)},
 	}
 }
 
@@ -134,8 +135,10 @@ func (r *record) note(client int, said report) {
 	key := [2]int{client, said.Lease}
 	switch said.What {
 	case locked:
-		r.leases[key] = &holding{history.Lease{
-			Holder: client, Name: said.Name, Token: said.Token, Called: said.Called, Locked: said.At, Ended: history.Unknown, Freed: history.Unknown,
+		r.kinds[said.Kind]++
+		r.leases[key] = &recorded{history.Lease{
+			Holder: client, Name: said.Name, Slot: said.Slot, Permits: said.Permits, Token: said.Token,
+			Called: said.Called, Locked: said.At, Ended: history.Unknown, Freed: history.Unknown,
 		}, said.Until}
 	case ended:
 		r.leases[key].Ended = said.At
@@ -143,11 +146,12 @@ func (r *record) note(client int, said report) {
 		r.leases[key].Freed = said.At
 	case write:
 		r.writes++
-		r.guarded.write(said.Name, said.Token)
-		r.open.write(said.Name, said.Token)
+		of := part{said.Name, said.Permits, said.Slot}
+		r.guarded.write(of, said.Token)
+		r.open.write(of, said.Token)
 	case failed:
 		r.failures[said.Text]++
-		r.wants = append(r.wants, history.Want{Name: said.Name, Called: said.Called, Ended: said.At})
+		r.wants = append(r.wants, history.Want{Name: said.Name, Permits: said.Permits, Called: said.Called, Ended: said.At})
 	case broken:
 		r.broken = append(r.broken, said.Text)
 	}
@@ -189,22 +193,27 @@ func (r *record) history() []history.Lease {
 	return r.over
 }
 
-// A resource is what the locks protect. One resource checks tokens, as each resource should that
-// must not be harmed; the other does not.
+// A resource is what the locks protect: a part for each lock, and for each slot of a semaphore. One
+// resource checks tokens, as each resource should that must not be harmed; the other does not.
 type resource struct {
 	checks   bool
-	greatest map[string]uint64
+	greatest map[part]uint64
 	refused  int // stale writes
 	let      int // stale writes that were accepted
 }
 
-func (r *resource) write(name string, token uint64) {
-	if token < r.greatest[name] {
+type part struct {
+	name          string
+	permits, slot int
+}
+
+func (r *resource) write(of part, token uint64) {
+	if token < r.greatest[of] {
 		if r.checks {
 			r.refused++
 			return
 		}
 		r.let++
 	}
-	r.greatest[name] = max(r.greatest[name], token)
+	r.greatest[of] = max(r.greatest[of], token)
 }

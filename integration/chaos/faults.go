@@ -237,10 +237,10 @@ func (r *run) inherit(ctx context.Context, mended time.Time, bound time.Duration
 	return nil
 }
 
-// contend makes all clients want one lock for that long.
+// contend makes all clients want one lock, and the permits of one semaphore, for that long.
 func (r *run) contend(ctx context.Context, lasts time.Duration) error {
-	s := span{from: clocks.Monotonic()}
-	order := fmt.Sprintf("contend %s %v", r.fresh(), lasts)
+	s := span{name: r.fresh(), from: clocks.Monotonic()}
+	order := fmt.Sprintf("contend %s %v", s.name, lasts)
 	for _, p := range r.clients {
 		if err := p.order(order); err != nil {
 			return err
@@ -252,14 +252,20 @@ func (r *run) contend(ctx context.Context, lasts time.Duration) error {
 	return nil
 }
 
-// A span is the time of a long fault, by the machine's monotonic clock.
-type span struct{ from, to int64 }
+// A span is the time of a long fault, by the machine's monotonic clock, and what was contended for.
+type span struct {
+	name     string
+	from, to int64
+}
 
-// idle computes, for each of the long faults, the longest time for which nobody had a lock that
-// somebody wanted. A majority serves all the time.
+// idle computes, for each of the long faults, the longest time for which the lock or a permit that
+// clients contended for was free. A majority serves all the time. Of other locks this is not known:
+// a call that waits for a pair may have one of the two.
 func (r *run) idle(leases []history.Lease) (longest []recovery) {
 	for _, s := range r.long {
-		longest = append(longest, recovery{history.Idle(leases, r.record.wants, ttl, s.from, s.to), mostIdle})
+		had := slices.DeleteFunc(slices.Clone(leases), func(l history.Lease) bool { return l.Name != s.name })
+		wanted := slices.DeleteFunc(slices.Clone(r.record.wants), func(w history.Want) bool { return w.Name != s.name })
+		longest = append(longest, recovery{history.Idle(had, wanted, ttl, s.from, s.to), mostIdle})
 	}
 	return longest
 }

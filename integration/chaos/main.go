@@ -1,5 +1,5 @@
-// Command chaos runs clients of the library over five masters in containers, with random faults. It
-// ends with a report.
+// Command chaos runs clients of the library over five masters in containers, with random faults.
+// The clients take locks, pairs of locks, and permits of a semaphore. It ends with a report.
 //
 //	go run ./chaos -for 2m            # within the library's assumptions: exits with 1 if any promise was broken
 //	go run ./chaos -for 1h -wild      # beyond them: counts what happens
@@ -22,6 +22,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ const (
 
 	// longFault is the least time for which two masters are frozen; the greatest is twice that.
 	longFault = 20 * nodeTimeout
-	// mostIdle is how long a lock may be idle meanwhile although somebody wants it.
+	// mostIdle is how long a lock or a permit may be idle meanwhile although somebody wants it.
 	mostIdle = 6 * nodeTimeout
 
 	// settling is how long after the last client has gone a lock may still appear and expire.
@@ -244,7 +245,7 @@ func locks(ctx context.Context, c *redis.Client) (map[string]time.Duration, erro
 	keys := c.Scan(ctx, 0, "*", 1000).Iterator()
 	for keys.Next(ctx) {
 		k := keys.Val()
-		if strings.Contains(k, ":redlock:") || strings.HasPrefix(k, "redlock:") {
+		if !lockKey(k) {
 			continue
 		}
 		life, err := c.PTTL(ctx, k).Result()
@@ -258,9 +259,18 @@ func locks(ctx context.Context, c *redis.Client) (map[string]time.Duration, erro
 	return found, keys.Err()
 }
 
+// slotKey is how the key of a lock on a slot of a semaphore ends.
+var slotKey = regexp.MustCompile(`:redlock:slot:[0-9]+$`)
+
+// lockKey reports whether that is the key of a lock, or of a lock on a slot.
+func lockKey(key string) bool { return !strings.Contains(key, "redlock:") || slotKey.MatchString(key) }
+
 // report prints what happened.
 func (r *run) report(v *history.Verdict) {
-	fmt.Printf("operations: %d locks, %d writes", len(r.record.over), r.record.writes)
+	fmt.Printf("operations: %d leases, %d writes", len(r.record.over), r.record.writes)
+	for _, kind := range sorted(r.record.kinds) {
+		fmt.Printf(", %d of a %s", r.record.kinds[kind], kind)
+	}
 	for _, why := range sorted(r.record.failures) {
 		fmt.Printf(", %d %s", r.record.failures[why], why)
 	}
@@ -276,11 +286,12 @@ func (r *run) report(v *history.Verdict) {
 	}
 	if len(r.idled) > 0 {
 		idle, _ := median(r.idled)
-		fmt.Printf("longest idle of a lock that was wanted, with two of five masters frozen: %v (median of %d), %v (longest)\n",
+		fmt.Printf("longest idle of a lock or a permit that was wanted, with two of five masters frozen: %v (median of %d), %v (longest)\n",
 			idle.Round(time.Millisecond), len(r.idled), longest(r.idled).Round(time.Millisecond))
 	}
 	fmt.Printf("longest time without service: %v\n", r.outage.Round(time.Millisecond))
-	fmt.Printf("overlaps: %d; tokens out of order: %d; histories that no single lock could have had: %d\n", len(v.Overlaps), len(v.Tokens), len(v.Illegal))
+	fmt.Printf("overlaps: %d; permits too many: %d; tokens out of order: %d; histories that no single lock could have had: %d\n",
+		len(v.Overlaps), len(v.Crowds), len(v.Tokens), len(v.Illegal))
 	fmt.Printf("stale writes: %d stopped by the resource that checks tokens, %d let in by the one that does not\n", r.record.guarded.refused, r.record.open.let)
 	fmt.Printf("lock keys left: %d, %v after the last client had gone\n", len(r.left), r.lasted.Round(time.Millisecond))
 }
@@ -290,12 +301,9 @@ func (r *run) report(v *history.Verdict) {
 func (r *run) judge(v *history.Verdict) error {
 	wrong := r.record.broken
 	if !r.wild {
-		wrong = slices.Concat(wrong, v.Overlaps, v.Tokens, r.left, r.late())
-		if len(v.Illegal) > 0 {
-			wrong = append(wrong, "no single lock could have had this history")
-		}
-		if len(r.record.over) == 0 {
-			wrong = append(wrong, "no lock was had at all")
+		wrong = slices.Concat(wrong, v.Wrong(), r.left, r.late())
+		if len(r.record.kinds) < len(wants) {
+			wrong = append(wrong, fmt.Sprintf("only these were had at all: %q", sorted(r.record.kinds)))
 		}
 	}
 	if len(wrong) == 0 {
@@ -320,7 +328,7 @@ func (r *run) late() (wrong []string) {
 	}
 	if len(r.idled) > 0 {
 		if idle, bound := median(r.idled); idle > bound || longest(r.idled) > bound+stuck {
-			wrong = append(wrong, fmt.Sprintf("with two of five masters frozen a lock that was wanted was idle for %v (median), %v (longest)", idle, longest(r.idled)))
+			wrong = append(wrong, fmt.Sprintf("with two of five masters frozen a lock or a permit that was wanted was idle for %v (median), %v (longest)", idle, longest(r.idled)))
 		}
 	}
 	return wrong

@@ -1,6 +1,7 @@
-// Package history judges the recorded leases of locks: whether leases overlapped, whether tokens
-// were unique and rising, and whether there is an order of all events that is possible for a single
-// lock (porcupine finds one, or draws where none exists).
+// Package history judges the recorded leases of locks and of semaphores: whether leases of one lock
+// or of one slot overlapped, whether a semaphore had too many, whether tokens were unique and
+// rising, and whether there is an order of all events that is possible for a single lock (porcupine
+// finds one, or draws where none exists).
 package history
 
 import (
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -19,9 +21,11 @@ const Unknown = math.MaxInt64
 // A Lease is one lease as its holder saw it. All times are nanoseconds of one clock that all
 // holders read.
 type Lease struct {
-	Holder int    // which process
-	Name   string // of the lock
-	Token  uint64 // 0 without fencing
+	Holder  int    // which process
+	Name    string // of the lock, or of the semaphore
+	Slot    int    // of the semaphore
+	Permits int    // that the semaphore has; 0: it is a lock
+	Token   uint64 // 0 without fencing
 
 	Called int64 // Lock was called
 	Locked int64 // and returned
@@ -31,21 +35,54 @@ type Lease struct {
 	Freed int64 // when a majority had released it; Unknown if nobody knows
 }
 
+// What identifies the lock that a lease is of: each slot of a semaphore is a lock of its own.
+type lock struct {
+	name   string
+	permit bool
+	slot   int
+}
+
+func (l *Lease) lock() lock { return lock{l.Name, l.Permits > 0, l.Slot} }
+
+// semaphore is lock for all slots together.
+func (l *Lease) semaphore() lock { return lock{l.Name, l.Permits > 0, 0} }
+
+// String returns the lock's name, and the slot's number.
+func (l lock) String() string {
+	if !l.permit {
+		return strconv.Quote(l.name)
+	}
+	return fmt.Sprintf("%q, slot %d", l.name, l.slot)
+}
+
 // A Verdict lists what is wrong with a history.
 type Verdict struct {
-	Overlaps []string // two leases of one name at one time
+	Overlaps []string // two leases of one lock, or of one slot, at one time
+	Crowds   []string // more leases of a semaphore at one time than it has permits
 	// tokens that repeat, or are below one that was returned before their Lock was called
 	Tokens  []string
 	Illegal []porcupine.LinearizationInfo
 }
 
+// Wrong returns what is wrong, in words.
+func (v *Verdict) Wrong() []string {
+	wrong := slices.Concat(v.Overlaps, v.Crowds, v.Tokens)
+	if len(v.Illegal) > 0 {
+		wrong = append(wrong, "no single lock could have had this history")
+	}
+	return wrong
+}
+
 // Check judges a history.
 func Check(leases []Lease) Verdict {
 	var v Verdict
-	for _, of := range byName(leases) {
+	for _, of := range sortedBy(leases, (*Lease).lock) {
 		v.Overlaps = append(v.Overlaps, overlaps(of)...)
 		v.Tokens = append(v.Tokens, disorder(of)...)
 		v.Illegal = append(v.Illegal, illegal(of)...)
+	}
+	for _, of := range sortedBy(leases, (*Lease).semaphore) {
+		v.Crowds = append(v.Crowds, crowds(of)...)
 	}
 	return v
 }
@@ -58,27 +95,46 @@ func (v *Verdict) Draw(path string) error {
 	return porcupine.VisualizePath(model, v.Illegal[0], path)
 }
 
-// byName sorts the leases of each name by their beginning.
-func byName(leases []Lease) map[string][]Lease {
-	names := make(map[string][]Lease)
+// sortedBy sorts the leases of each lock by their beginning.
+func sortedBy(leases []Lease, by func(*Lease) lock) map[lock][]Lease {
+	locks := make(map[lock][]Lease)
 	for _, l := range leases {
-		names[l.Name] = append(names[l.Name], l)
+		locks[by(&l)] = append(locks[by(&l)], l)
 	}
-	for _, of := range names {
+	for _, of := range locks {
 		slices.SortFunc(of, func(a, b Lease) int { return cmp.Compare(a.Locked, b.Locked) })
 	}
-	return names
+	return locks
 }
 
 // overlaps finds leases that began before an earlier one had ended.
 func overlaps(leases []Lease) (found []string) {
 	for i, longest := 1, 0; i < len(leases); i++ {
 		if a, b := leases[longest], leases[i]; b.Locked < a.Ended && b.Locked < b.Ended {
-			found = append(found, fmt.Sprintf("%q: process %d had it (token %d) when process %d got it (token %d), %v before the first ended",
-				a.Name, a.Holder, a.Token, b.Holder, b.Token, time.Duration(a.Ended-b.Locked)))
+			found = append(found, fmt.Sprintf("%v: process %d had it (token %d) when process %d got it (token %d), %v before the first ended",
+				a.lock(), a.Holder, a.Token, b.Holder, b.Token, time.Duration(a.Ended-b.Locked)))
 		}
 		if leases[i].Ended > leases[longest].Ended {
 			longest = i
+		}
+	}
+	return found
+}
+
+// crowds finds leases of a semaphore that began while all its permits were held, or that have a
+// slot which it does not have.
+func crowds(leases []Lease) (found []string) {
+	var held []Lease
+	for _, l := range leases {
+		if l.Permits == 0 {
+			return nil // it is a lock
+		}
+		if l.Slot >= l.Permits {
+			found = append(found, fmt.Sprintf("%v of %d", l.lock(), l.Permits))
+		}
+		held = slices.DeleteFunc(append(held, l), func(h Lease) bool { return h.Ended <= l.Locked })
+		if len(held) > l.Permits {
+			found = append(found, fmt.Sprintf("%q: process %d got a permit when %d of %d were held", l.Name, l.Holder, len(held)-1, l.Permits))
 		}
 	}
 	return found
@@ -97,9 +153,9 @@ func disorder(leases []Lease) (found []string) {
 		switch {
 		case l.Token == 0:
 		case seen[l.Token]:
-			found = append(found, fmt.Sprintf("%q: token %d twice", l.Name, l.Token))
+			found = append(found, fmt.Sprintf("%v: token %d twice", l.lock(), l.Token))
 		case l.Token <= greatest:
-			found = append(found, fmt.Sprintf("%q: token %d after %d had been returned", l.Name, l.Token, greatest))
+			found = append(found, fmt.Sprintf("%v: token %d after %d had been returned", l.lock(), l.Token, greatest))
 		}
 		seen[l.Token] = true
 	}

@@ -24,6 +24,15 @@ func TestGoodHistoriesPass(t *testing.T) {
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
 			{Name: "b", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
 		},
+		"the slots of a semaphore": {
+			{Name: "a", Slot: 0, Permits: 2, Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Slot: 1, Permits: 2, Token: 4, Called: 11, Locked: 15, Ended: 30, Freed: 35},
+			{Name: "a", Slot: 0, Permits: 2, Token: 6, Called: 12, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		},
+		"a semaphore and a lock of one name": {
+			{Name: "a", Permits: 1, Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+		},
 		"a release whose outcome nobody knows": {
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: history.Unknown},
 			{Name: "a", Token: 6, Called: 12, Locked: 40, Ended: 50, Freed: 55, Holder: 1},
@@ -33,8 +42,8 @@ func TestGoodHistoriesPass(t *testing.T) {
 		},
 	} {
 		v := history.Check(leases)
-		if len(v.Overlaps)+len(v.Tokens)+len(v.Illegal) != 0 {
-			t.Errorf("%s: %+v", name, v)
+		if wrong := v.Wrong(); len(wrong) != 0 {
+			t.Errorf("%s: %q", name, wrong)
 		}
 	}
 }
@@ -42,30 +51,48 @@ func TestGoodHistoriesPass(t *testing.T) {
 func TestBadHistoriesAreFoundAndDrawn(t *testing.T) {
 	t.Parallel()
 	for name, bad := range map[string]struct {
-		leases           []history.Lease
-		overlaps, tokens int
+		leases                   []history.Lease
+		overlaps, crowds, tokens int
 	}{
 		"an overlap": {[]history.Lease{
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
 			{Name: "a", Token: 6, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
-		}, 1, 0},
+		}, 1, 0, 0},
 		"an overlap with an earlier one": {[]history.Lease{
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 90, Freed: 95},
 			{Name: "a", Token: 6, Called: 5, Locked: 20, Ended: 25, Freed: 26, Holder: 1},
 			{Name: "a", Token: 7, Called: 27, Locked: 30, Ended: 40, Freed: 45, Holder: 2},
-		}, 2, 0},
+		}, 2, 0, 0},
 		"a token twice": {[]history.Lease{
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
 			{Name: "a", Token: 5, Called: 5, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
-		}, 0, 1},
+		}, 0, 0, 1},
 		"a token that falls": {[]history.Lease{
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
 			{Name: "a", Token: 4, Called: 26, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
-		}, 0, 1},
+		}, 0, 0, 1},
+		"a slot twice": {[]history.Lease{
+			{Name: "a", Slot: 1, Permits: 2, Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
+			{Name: "a", Slot: 1, Permits: 2, Token: 6, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		}, 1, 0, 0},
+		"more permits than there are": {[]history.Lease{
+			{Name: "a", Slot: 0, Permits: 2, Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
+			{Name: "a", Slot: 1, Permits: 2, Token: 5, Called: 0, Locked: 11, Ended: 30, Freed: 35},
+			{Name: "a", Slot: 1, Permits: 2, Token: 6, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		}, 1, 1, 0},
+		"a token twice in one slot": {[]history.Lease{
+			{Name: "a", Slot: 1, Permits: 2, Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Slot: 1, Permits: 2, Token: 5, Called: 5, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
+		}, 0, 0, 1},
+		"an overlap on one of two names": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
+			{Name: "b", Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
+			{Name: "b", Token: 6, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		}, 1, 0, 0},
 	} {
 		v := history.Check(bad.leases)
-		if len(v.Overlaps) != bad.overlaps || len(v.Tokens) != bad.tokens || len(v.Illegal) == 0 {
-			t.Errorf("%s: %d overlaps, %d tokens, %d illegal", name, len(v.Overlaps), len(v.Tokens), len(v.Illegal))
+		if len(v.Overlaps) != bad.overlaps || len(v.Crowds) != bad.crowds || len(v.Tokens) != bad.tokens || len(v.Illegal) == 0 {
+			t.Errorf("%s: %d overlaps, %d crowds, %d tokens, %d illegal", name, len(v.Overlaps), len(v.Crowds), len(v.Tokens), len(v.Illegal))
 			continue
 		}
 		path := filepath.Join(t.TempDir(), "history.html")
@@ -75,6 +102,15 @@ func TestBadHistoriesAreFoundAndDrawn(t *testing.T) {
 		if s, err := os.Stat(path); err != nil || s.Size() == 0 {
 			t.Errorf("%s: nothing was drawn: %v", name, err)
 		}
+	}
+}
+
+// Such a history is possible for each slot.
+func TestASlotThatASemaphoreDoesNotHaveIsFound(t *testing.T) {
+	t.Parallel()
+	v := history.Check([]history.Lease{{Name: "a", Slot: 2, Permits: 2, Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25}})
+	if len(v.Crowds) != 1 {
+		t.Errorf("%q", v.Wrong())
 	}
 }
 
@@ -111,6 +147,14 @@ func TestIdleIsTheLongestTimeThatNobodyHasWhatIsWanted(t *testing.T) {
 			[]history.Lease{{Name: "a", Called: 0, Locked: 0, Ended: history.Unknown, Freed: history.Unknown}},
 			[]history.Want{{Name: "a", Called: 10, Ended: 900}},
 			0,
+		},
+		"of a semaphore, a permit that is free": {
+			[]history.Lease{
+				{Name: "a", Permits: 2, Called: 0, Locked: 0, Ended: 90, Freed: 95},
+				{Name: "a", Permits: 2, Called: 0, Locked: 0, Ended: 20, Freed: 25},
+			},
+			[]history.Want{{Name: "a", Permits: 2, Called: 10, Ended: 50}},
+			30,
 		},
 		"before and after": {nil, []history.Want{{Name: "a", Called: -500, Ended: 30}, {Name: "a", Called: 960, Ended: 9000}}, 40},
 	} {
