@@ -148,6 +148,7 @@ var mutants = []mutant{
 	{"gone-is-not-confirmed", "internal/release/pending.go", "(reply.Verdict == wire.OK || reply.Verdict == wire.Gone) && p", "reply.Verdict == wire.OK && p", test(".", "TestWaiterBehindAnUnansweredUnlockTriesOnceThatIsConfirmed")},
 	{"waiter-stays-queued", "internal/notify/entry.go", "tell && place.Inbox != \"\" {", "tell && place.Inbox == \"none\" {", test(".", "TestWaiterThatGivesUpTellsTheNodes")},
 	{"one-notice-is-a-majority", "internal/notify/entry.go", "if e.majority() {\n\t\t\te.wakeAfter", "if true {\n\t\t\te.wakeAfter", test("./internal/notify", "TestFewerNoticesWakeAfterTheGrace")},
+	{"notices-of-other-slots-do-not-count", "internal/notify/slots.go", "return e.notified.Majority()", "_, same := e.most()\n\treturn same >= e.notifier.needed", test("./internal/notify", "TestAMajorityOfNoticesOfDifferentSlotsWakesAtOnce")},
 	{"grace-does-not-grow", "internal/notify/entry.go", "if e.misses == 0 {", "if true {", test("./internal/notify", "TestTheGraceGrowsAtRandomWithEachAttemptThatNoMajorityHadNotified")},
 	{"a-later-place-goes-too", "pool/lua/leave.lua", "ARGV[3], ARGV[3], 'BYSCORE'", "0, -1", test("./pool", "TestAWaiterThatHasLeftIsPassedOver")},
 	{"had-and-not-forgotten", "abandon.go", "if a.leaves {", "if false {", test(".", "TestWhoeverHasHadTheLockIsForgottenByTheNodesThatRefusedIt")},

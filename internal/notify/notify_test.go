@@ -134,10 +134,14 @@ func play(t *testing.T, count int, set func(*node), test func(*testing.T, *harne
 // probe would hang if a mutex of the Notifier were held.
 func (h *harness) probe() { h.Freed("probe") }
 
-// enter opens an entry, with subscriptions, and makes an attempt that is queued.
-func (h *harness) enter(t *testing.T) *notify.Entry {
+// enter opens an entry, with subscriptions, and makes an attempt that is queued. The entry is for a
+// lock if no slots are given.
+func (h *harness) enter(t *testing.T, slots ...wire.KeySet) *notify.Entry {
 	t.Helper()
-	e := h.Enter(false, keys)
+	if len(slots) == 0 {
+		slots = append(slots, keys)
+	}
+	e := h.Enter(false, slots...)
 	if !h.Subscribe(t.Context(), timeout) || !e.Ready() {
 		t.Fatal("not subscribed")
 	}
@@ -199,6 +203,37 @@ func TestAMajorityOfNoticesWakesAtOnce(t *testing.T) {
 		h.pass(0, 1, 4)
 		if took := wait(t, e, long); took != 0 {
 			t.Errorf("it took %v", took)
+		}
+		e.Leave(false)
+	})
+}
+
+// All these nodes have a slot for the waiter, although releases have reached them in different
+// orders. To wait longer would not make them agree.
+func TestAMajorityOfNoticesOfDifferentSlotsWakesAtOnce(t *testing.T) {
+	t.Parallel()
+	play(t, 5, nil, func(t *testing.T, h *harness) {
+		slots, err := wire.SlotKeys("", "a", 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := h.enter(t, slots...)
+		for range 3 { // nor does it count as a miss
+			h.attempt(e)
+			for i, slot := range []int{0, 1, 0} {
+				h.nodes[i].heard(wire.Notice{Lock: slots[slot].Lock})
+			}
+			if took := wait(t, e, long); took != 0 {
+				t.Errorf("it took %v", took)
+			}
+			if slot, told := e.Told(); slot != 0 || !told {
+				t.Errorf("slot %d, %t; most nodes have reserved slot 0", slot, told)
+			}
+		}
+		h.attempt(e)
+		h.nodes[0].heard(wire.Notice{Lock: slots[0].Lock})
+		if took := wait(t, e, long); took != grace {
+			t.Errorf("after a majority it took %v", took)
 		}
 		e.Leave(false)
 	})

@@ -28,14 +28,11 @@ func (e *Entry) hears(node, slot int) bool {
 	return true
 }
 
-// majority reports whether a majority of the nodes has reserved one slot for this process. With mu
-// held.
+// majority reports whether a majority of the nodes has reserved a slot for this process. If the
+// slots differ, to wait for further notices would not make the nodes agree: the attempt does that,
+// for it has the slots exchanged. With mu held.
 func (e *Entry) majority() bool {
-	if e.told == nil {
-		return e.notified.Majority()
-	}
-	_, count := e.most()
-	return count >= e.notifier.needed
+	return e.notified.Majority()
 }
 
 // most returns the slot that most nodes have reserved for this process, and how many have. With mu
