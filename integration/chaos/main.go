@@ -43,8 +43,9 @@ const (
 
 	// longFault is the least time for which two masters are frozen; the greatest is twice that.
 	longFault = 20 * nodeTimeout
-	// mostIdle is how long a lock or a permit may be idle meanwhile although somebody wants it.
-	mostIdle = 6 * nodeTimeout
+	// mostIdle and mostIdlePermit are how long a lock and a permit may be idle meanwhile although
+	// somebody wants it.
+	mostIdle, mostIdlePermit = 6 * nodeTimeout, 12 * nodeTimeout
 
 	// settling is how long after the last client has gone a lock may still appear and expire.
 	settling = 20 * time.Second
@@ -66,10 +67,10 @@ type run struct {
 	quarantine time.Time             // until then no further server may forget
 	recovered  map[string][]recovery // by fault
 	orphans    []orphan
-	inherited  []recovery // of the locks of clients that were killed
-	long       []span     // the long faults
-	idled      []recovery // how long a lock was idle in each of them
-	left       []string   // lock keys
+	inherited  []recovery            // of the locks of clients that were killed
+	long       []span                // the long faults
+	idled      map[string][]recovery // how long a lock, or a permit, was idle in each of them
+	left       []string              // lock keys
 	lasted     time.Duration
 
 	mu      sync.Mutex
@@ -116,7 +117,7 @@ func command() error {
 	}
 	leases := r.record.history()
 	v := history.Check(leases)
-	r.idled = r.idle(leases)
+	r.idled = map[string][]recovery{"lock": r.idle(leases, 0), "permit": r.idle(leases, permits)}
 	r.report(&v)
 	if err := v.Draw(*drawing); err != nil {
 		return err
@@ -284,10 +285,12 @@ func (r *run) report(v *history.Verdict) {
 		fmt.Printf("locks of killed clients: %d, had by another %v (median), %v (longest) after the kill, with a TTL of %v\n",
 			len(r.inherited), took.Round(time.Millisecond), longest(r.inherited).Round(time.Millisecond), ttl)
 	}
-	if len(r.idled) > 0 {
-		idle, _ := median(r.idled)
-		fmt.Printf("longest idle of a lock or a permit that was wanted, with two of five masters frozen: %v (median of %d), %v (longest)\n",
-			idle.Round(time.Millisecond), len(r.idled), longest(r.idled).Round(time.Millisecond))
+	for _, what := range sorted(r.idled) {
+		if len(r.idled[what]) > 0 {
+			idle, _ := median(r.idled[what])
+			fmt.Printf("longest idle of a %s that was wanted, with two of five masters frozen: %v (median of %d), %v (longest)\n",
+				what, idle.Round(time.Millisecond), len(r.idled[what]), longest(r.idled[what]).Round(time.Millisecond))
+		}
 	}
 	fmt.Printf("longest time without service: %v\n", r.outage.Round(time.Millisecond))
 	fmt.Printf("overlaps: %d; permits too many: %d; tokens out of order: %d; histories that no single lock could have had: %d\n",
@@ -326,9 +329,12 @@ func (r *run) late() (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("the lock of a killed client could be had only %v (median), %v (longest) after", took, longest(r.inherited)))
 		}
 	}
-	if len(r.idled) > 0 {
-		if idle, bound := median(r.idled); idle > bound || longest(r.idled) > bound+stuck {
-			wrong = append(wrong, fmt.Sprintf("with two of five masters frozen a lock or a permit that was wanted was idle for %v (median), %v (longest)", idle, longest(r.idled)))
+	for _, what := range sorted(r.idled) {
+		if len(r.idled[what]) == 0 {
+			continue
+		}
+		if idle, bound := median(r.idled[what]); idle > bound || longest(r.idled[what]) > bound+stuck {
+			wrong = append(wrong, fmt.Sprintf("with two of five masters frozen a %s that was wanted was idle for %v (median), %v (longest)", what, idle, longest(r.idled[what])))
 		}
 	}
 	return wrong
