@@ -287,6 +287,7 @@ var mutants = []mutant{
 	{"election-alarm-at-each-lost-answer", "election/observe.go", "case o.dark || clock.System{}.Now().Before(o.until):", "case o.dark:", test("./election", "TestALostQuorumIsNoVacancy")},
 	{"election-leads-after-its-context", "election/election.go", "if ctx.Err() != nil { // it was elected after ctx had ended", "if false {", test("./election", "TestLeadCallsNothingWhenItsContextEndsAtTheMomentOfElection")},
 	{"election-ends-with-a-loss", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case true:", test("./election", "TestALeaderThatWasPausedHasLostTheLeadAtItsNextLook")},
+	{"election-gives-a-lost-lead-up", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case true:", sim("elections")},
 	{"election-campaigns-on-anothers-loss", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case t.end == nil && brief > 99 || !errors.Is(err, redlock.ErrLost):", test("./election", "TestALeaderResignsWithAnErrorThatIsAnotherLocks")},
 	{"election-without-a-pause", "election/election.go", "pause(ctx, backoff(brief))", "pause(ctx, 0*backoff(brief))", test("./election", "TestTheLeadIsNotTakenWithoutAPauseWhereItIsLostAtOnce")},
 	{"inspect-token-of-others-nodes", "inspect.go", "same := term{r.Fingerprint, r.Token}", "same := term{\"\", r.Token}", test(".", "TestInspectTellsTheTokenOnWhichTheOwnersNodesAgree")},

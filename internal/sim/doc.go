@@ -31,6 +31,8 @@
 //	readers   as steady or as guarded, but most clients take the locks shared, for TTLs that are not
 //	          all alike: no exclusive lease is valid with another lease of the name; a reader's token
 //	          is at least each writer's before it, and below each writer's after it
+//	elections as steady, but all clients are candidates: no two lead at once, each term's token is
+//	          above those of all terms before it, and only a resignation ends a campaign early
 //	turns     one client's short turns, hundreds to thousands of them, and then all registers
 //	          are lost: another client's token is above all of them. One of its schedules takes
 //	          as long as a hundred of the others

@@ -121,6 +121,8 @@ func (c *client) work(random *rand.Rand) {
 		c.wait()
 		name := w.names[random.IntN(len(w.names))]
 		switch {
+		case w.regime.elects && random.IntN(8) > 0:
+			c.campaign(name, random)
 		case w.regime.sets && random.IntN(8) > 0, len(w.names) > 1 && random.IntN(4) == 0:
 			c.holdAll(random)
 		case random.IntN(12) == 0:

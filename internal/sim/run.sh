@@ -4,7 +4,7 @@
 # each of the others.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-count=${1:-100000} first=${2:-1} regimes=13 workers=$(nproc)
+count=${1:-100000} first=${2:-1} regimes=14 workers=$(nproc)
 each=$(((count + regimes * workers - 1) / (regimes * workers)))
 program=$(mktemp)
 trap 'rm -f "$program"' EXIT

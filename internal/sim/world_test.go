@@ -39,6 +39,7 @@ type regime struct {
 	// everybody wants permits of a semaphore, of which not all clients allow the same number
 	permits bool
 	readers bool // most want a lock shared, and some alone
+	elects  bool // everybody is a candidate
 }
 
 var regimes = []regime{
@@ -55,6 +56,7 @@ var regimes = []regime{
 	{name: "sets", exclusive: true, late: true, drift: true, skew: true, restarts: true, sets: true},
 	{name: "permits", exclusive: true, late: true, drift: true, skew: true, restarts: true, permits: true},
 	{name: "readers", exclusive: true, late: true, drift: true, skew: true, restarts: true, readers: true},
+	{name: "elections", exclusive: true, late: true, drift: true, skew: true, restarts: true, elects: true},
 	{name: "turns", exclusive: true, turns: true},
 }
 
@@ -172,6 +174,9 @@ func newWorld(r regime, seed uint64) *world {
 			r.losses, r.guard, r.lag, r.drift, r.skew = true, true, true, false, false // as guarded
 			w.regime = r
 		}
+	}
+	if r.elects {
+		w.names, w.budget, w.most = w.names[:1], 2*w.budget, 2*w.most
 	}
 	if r.turns {
 		r.guard = random.IntN(2) == 0
