@@ -107,6 +107,19 @@ func (s *denial) waits(r *wire.Request) *wire.Request {
 
 func (s *denial) owner(v pool.Verb) *wire.Request { return by(v, s.k, alice, s.token) }
 
+// shared makes bob share the lock, and alice too if with is set.
+func (s *denial) shared(with bool) {
+	do(s.T, s.admin, reading(acquire(s.k, bob, now())))
+	if with {
+		s.token = do(s.T, s.admin, reading(acquire(s.k, alice, now()))).Token
+	}
+}
+
+func (s *denial) share() *wire.Request { return reading(acquire(s.k, alice, now())) }
+
+// reader is alice's request for her share of the lock.
+func (s *denial) reader(v pool.Verb) *wire.Request { return reading(s.owner(v)) }
+
 // queued puts a waiter that listens into the queue of the lock.
 func (s *denial) queued() {
 	r := acquire(s.k, bob, now())
@@ -173,6 +186,35 @@ var deeds = []deed{
 	{"release another's", (*denial).another, func(s *denial) *wire.Request { return s.owner(pool.Release) }, pool.Gone},
 	{"leave", func(s *denial) { s.another(); do(s.T, s.admin, s.waits(s.plain())) }, func(s *denial) *wire.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
 	{"inspect", (*denial).taken, func(s *denial) *wire.Request { return s.owner(pool.Inspect) }, pool.OK},
+	{"share", func(*denial) {}, (*denial).share, pool.OK},
+	{"share what others share", func(s *denial) { s.shared(false) }, (*denial).share, pool.OK},
+	{"share, asked for twice", func(s *denial) { s.shared(true) }, (*denial).share, pool.OK},
+	{"share, without a token", func(*denial) {}, func(s *denial) *wire.Request { return reading(s.plain()) }, pool.OK},
+	{"share, the second to wait", (*denial).another, func(s *denial) *wire.Request { return s.waits(s.share()) }, pool.Held},
+	{"share, with a foreign register", func(s *denial) { s.look.Set(s.Context(), s.k.Fence, "theirs", time.Hour) }, (*denial).share, pool.Refused},
+	{"share, before a waiter", func(s *denial) {
+		s.shared(false)
+		s.queued()
+		s.look.Set(s.Context(), s.k.Lock, wire.SharedValue, redis.KeepTTL)
+	}, func(s *denial) *wire.Request { return s.waits(s.share()) }, pool.OK},
+	{"repair a share", func(s *denial) { s.shared(true) }, func(s *denial) *wire.Request { s.token++; return s.reader(pool.Repair) }, pool.OK},
+	{"extend a share", func(s *denial) { s.shared(true) }, func(s *denial) *wire.Request { return s.reader(pool.Extend) }, pool.OK},
+	{"extend what was no share", func(s *denial) { s.shared(false) }, func(s *denial) *wire.Request { return s.reader(pool.Extend) }, pool.Gone},
+	{"rejoin a share", func(s *denial) { s.shared(true) }, func(s *denial) *wire.Request { return s.reader(pool.Rejoin) }, pool.OK},
+	{"rejoin a share that is lost", func(s *denial) { s.shared(false) }, func(s *denial) *wire.Request { return s.reader(pool.Rejoin) }, pool.OK},
+	{"rejoin a share of another's", (*denial).another, func(s *denial) *wire.Request { return s.reader(pool.Rejoin) }, pool.Held},
+	{"release a share", func(s *denial) { s.shared(true) }, func(s *denial) *wire.Request { return s.reader(pool.Release) }, pool.OK},
+	{"release the last share", func(s *denial) { do(s.T, s.admin, s.share()) }, func(s *denial) *wire.Request { return s.reader(pool.Release) }, pool.OK},
+	{"release the last share to a waiter", func(s *denial) { do(s.T, s.admin, s.share()); s.queued() }, func(s *denial) *wire.Request { return reading(release(s.k, alice)) }, pool.OK},
+	{"release a share after a minimum hold", func(s *denial) { s.shared(true) }, func(s *denial) *wire.Request {
+		r := s.reader(pool.Release)
+		r.TTL = time.Second
+		return r
+	}, pool.OK},
+	{"release what was no share", func(s *denial) { s.shared(false) }, func(s *denial) *wire.Request { return s.reader(pool.Release) }, pool.Gone},
+	{"inspect readers", func(s *denial) { s.shared(true) }, func(s *denial) *wire.Request { return s.reader(pool.Inspect) }, pool.OK},
+	{"plain, behind readers", func(s *denial) { s.shared(false) }, func(s *denial) *wire.Request { return s.waits(s.plain()) }, pool.Held},
+	{"leave, after it kept readers out", func(s *denial) { s.shared(false); do(s.T, s.admin, s.waits(s.plain())) }, func(s *denial) *wire.Request { return s.waits(s.owner(pool.Leave)) }, pool.OK},
 	{"bootstrap", func(*denial) {}, func(s *denial) *wire.Request { return &wire.Request{Verb: pool.Bootstrap} }, pool.OK},
 	{"guarded", func(s *denial) { do(s.T, s.admin, &wire.Request{Verb: pool.Bootstrap}) }, func(s *denial) *wire.Request {
 		r := acquire(s.k, alice, now())
@@ -189,23 +231,62 @@ var changed = map[string]map[string]pool.Verdict{
 		"fenced, with a register that was idle for long": pool.Refused, "fenced, the second to wait": pool.Refused, "fenced, asked for twice": pool.Refused,
 		"repair": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
 		"rejoin another's": pool.Refused, "release after a minimum hold": pool.Refused, "guarded": pool.Refused, "permit": pool.Refused,
-		"permit, the second to wait": pool.Refused,
+		"permit, the second to wait": pool.Refused, "share": pool.Refused, "share what others share": pool.Refused,
+		"share, asked for twice": pool.Refused, "share, without a token": pool.Refused, "share, before a waiter": pool.Refused,
+		"repair a share": pool.Refused, "plain, behind readers": pool.Refused,
 	},
 	"get": {
 		"fenced, asked for twice": pool.Refused, "repair": pool.Refused, "extend": pool.Refused, "extend without a register": pool.Refused,
 		"extend another's": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused, "release": pool.Refused,
 		"release to a waiter": pool.Refused, "release after a minimum hold": pool.Refused, "release another's": pool.Refused, "leave": pool.Refused,
-		"inspect": pool.Refused, "give any slot up": pool.Refused,
+		"inspect": pool.Refused, "give any slot up": pool.Refused, "share": pool.Refused, "share what others share": pool.Refused,
+		"share, asked for twice": pool.Refused, "share, without a token": pool.Refused, "share, the second to wait": pool.Refused,
+		"share, before a waiter": pool.Refused, "repair a share": pool.Refused, "extend a share": pool.Refused,
+		"extend what was no share": pool.Refused, "rejoin a share": pool.Refused, "rejoin a share that is lost": pool.Refused,
+		"rejoin a share of another's": pool.Refused, "release a share": pool.Refused, "release the last share": pool.Refused,
+		"release the last share to a waiter": pool.Refused, "release a share after a minimum hold": pool.Refused,
+		"release what was no share": pool.Refused, "inspect readers": pool.Refused, "leave, after it kept readers out": pool.Refused,
 	},
 	"pexpire": {
 		"extend": pool.Refused, "extend without a register": pool.Refused, "rejoin": pool.Refused, "rejoin what is lost": pool.Refused,
+		"share": pool.Refused, "share what others share": pool.Refused, "share, asked for twice": pool.Refused,
+		"share, without a token": pool.Refused, "share, before a waiter": pool.Refused, "extend a share": pool.Refused,
+		"rejoin a share": pool.Refused, "rejoin a share that is lost": pool.Refused, "release a share": pool.Refused,
+		"release a share after a minimum hold": pool.Refused,
 	},
-	"pttl":   {"inspect": pool.Refused},
-	"zrange": {"leave": pool.Refused},
-	"zrem":   {"leave": pool.Refused},
+	"del": {"share": pool.Refused, "share, without a token": pool.Refused},
+	"zadd": {
+		"share": pool.Refused, "share what others share": pool.Refused, "share, asked for twice": pool.Refused,
+		"share, without a token": pool.Refused, "share, before a waiter": pool.Refused, "extend a share": pool.Refused,
+		"rejoin a share": pool.Refused, "rejoin a share that is lost": pool.Refused, "release a share after a minimum hold": pool.Refused,
+	},
+	"zmscore": {
+		"share what others share": pool.Refused, "share, asked for twice": pool.Refused, "share, before a waiter": pool.Refused,
+		"repair a share": pool.Refused, "extend a share": pool.Refused, "extend what was no share": pool.Refused, "rejoin a share": pool.Refused,
+		"rejoin a share that is lost": pool.Refused, "release a share": pool.Refused, "release the last share": pool.Refused,
+		"release the last share to a waiter": pool.Refused, "release a share after a minimum hold": pool.Refused,
+		"release what was no share": pool.Refused,
+	},
+	"pttl": {"inspect": pool.Refused, "inspect readers": pool.Refused},
+	"zrange": {
+		"leave": pool.Refused, "leave, after it kept readers out": pool.Refused, "release a share": pool.Refused,
+		"release the last share": pool.Refused, "release the last share to a waiter": pool.Refused,
+		"release a share after a minimum hold": pool.Refused, "inspect readers": pool.Refused,
+	},
+	"zrem": {
+		"leave": pool.Refused, "leave, after it kept readers out": pool.Refused, "release a share": pool.Refused,
+		"release the last share": pool.Refused, "release the last share to a waiter": pool.Refused,
+		"release a share after a minimum hold": pool.Refused,
+	},
 	"time": {
 		"fenced": pool.Refused, "fenced, once more": pool.Refused, "fenced, with a register that was idle for long": pool.Refused,
-		"bootstrap": pool.Refused, "guarded": pool.Refused, "permit": pool.Refused,
+		"bootstrap": pool.Refused, "guarded": pool.Refused, "permit": pool.Refused, "share": pool.Refused,
+		"share what others share": pool.Refused, "share, asked for twice": pool.Refused, "share, without a token": pool.Refused,
+		"share, the second to wait": pool.Refused, "share, before a waiter": pool.Refused, "repair a share": pool.Refused,
+		"extend a share": pool.Refused, "extend what was no share": pool.Refused, "rejoin a share": pool.Refused,
+		"rejoin a share that is lost": pool.Refused, "rejoin a share of another's": pool.Refused, "release a share": pool.Refused,
+		"release the last share": pool.Refused, "release the last share to a waiter": pool.Refused,
+		"release a share after a minimum hold": pool.Refused, "release what was no share": pool.Refused, "inspect readers": pool.Refused,
 	},
 	"info":  {"bootstrap": pool.Refused, "guarded": pool.Refused},
 	"hset":  {"bootstrap": pool.Refused},
@@ -265,6 +346,7 @@ func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 	for _, key := range []string{s.k.Lock, s.k.Fence} {
 		before[key] = s.look.Get(ctx, key).Val()
 	}
+	shared := s.look.ZScore(ctx, s.k.Readers, alice).Val()
 	r := d.does(s)
 	reply := do(s.T, s.user, r)
 	if reply.Verdict != want {
@@ -294,10 +376,13 @@ func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 					s.Errorf("-%s: %s: %s is %q, and was %q", lacks, d.name, key, left, was)
 				}
 			}
+			if ends := s.look.ZScore(ctx, s.k.Readers, r.Owner).Val(); r.Readers != "" && shared == 0 && ends != 0 {
+				s.Errorf("-%s: %s: it has a share until %v", lacks, d.name, ends)
+			}
 		}
 	case pool.OK:
 		if r.Verb == pool.Release && r.TTL == 0 {
-			if s.later(s.k.Lock) == r.Owner {
+			if s.later(s.k.Lock) == r.Owner || s.look.ZScore(ctx, s.k.Readers, r.Owner).Val() != 0 {
 				s.Errorf("-%s: %s: the lock is left", lacks, d.name)
 			}
 		}

@@ -20,7 +20,7 @@ const (
 
 // A group is calls that share one command, and so one run of a script: starting a script costs the
 // server about as much as its work for one lock. Their requests differ only in their locks and
-// owners.
+// owners; those of readers, in their owners alone.
 type group struct {
 	first, last *call
 	size        int
@@ -83,7 +83,7 @@ func grouping(r *wire.Request) bool {
 	case Release:
 		return r.Queue != "" && r.TTL == 0
 	case Acquire:
-		return fenced(r) && r.Queue == ""
+		return (fenced(r) || r.Readers != "") && r.Queue == ""
 	default:
 		return r.Verb == Extend
 	}
@@ -91,7 +91,8 @@ func grouping(r *wire.Request) bool {
 
 // alike reports whether one command can serve both requests, of which r is grouping.
 func alike(r, o *wire.Request) bool {
-	return grouping(o) && r.Verb == o.Verb && (r.Verb != Extend || fenced(r) == fenced(o)) && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
+	return grouping(o) && r.Verb == o.Verb && r.Readers == o.Readers && (r.Readers == "" || r.Lock == o.Lock) &&
+		(r.Verb != Extend && r.Readers == "" || fenced(r) == fenced(o)) && r.TTL == o.TTL && r.Retention == o.Retention && r.Guard == o.Guard &&
 		r.Reserve == o.Reserve && r.Inbox == o.Inbox && r.Quiet == o.Quiet
 }
 

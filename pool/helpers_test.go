@@ -106,6 +106,16 @@ func by(v pool.Verb, k wire.KeySet, owner string, token uint64) *wire.Request {
 	return r
 }
 
+// reading makes it the request of a reader, who shares the lock.
+func reading(r *wire.Request) *wire.Request {
+	k, err := wire.Keys("", r.Lock)
+	if err != nil {
+		panic(err)
+	}
+	r.Readers = k.Readers
+	return r
+}
+
 // expect fails the test unless the reply has that verdict.
 func expect(t testing.TB, what string, got wire.Reply, want pool.Verdict) {
 	t.Helper()

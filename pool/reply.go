@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"crypto/sha1" //nolint:gosec // Redis's own fingerprint, as the scripts take it
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -66,8 +68,40 @@ func parse(v Verb, text string) wire.Reply {
 			return wire.Reply{Verdict: OK, Token: token}
 		}
 		return owned(v, OK, token, rest)
+	case v == Inspect && word == "SHARED":
+		return parseReaders(rest)
 	}
 	return nonsense(v)
+}
+
+// allReaders is the fingerprint of a lock that is shared.
+var allReaders = func() string {
+	sum := sha1.Sum([]byte(wire.SharedValue)) //nolint:gosec // the name that Redis gives a script
+	return hex.EncodeToString(sum[:])[:16]
+}()
+
+// parseReaders parses what a script tells of a shared lock: the token, the remaining life, and a
+// line for each reader.
+func parseReaders(text string) wire.Reply {
+	head, lines, _ := strings.Cut(text, "\n")
+	f, life, _ := strings.Cut(head, " ")
+	token, err := strconv.ParseUint(f, 10, 64)
+	ttl, ok := millis(life)
+	if err != nil || !ok {
+		return nonsense(Inspect)
+	}
+	reply := wire.Reply{Verdict: OK, Token: token, TTL: ttl, Fingerprint: allReaders}
+	for lines != "" {
+		var line string
+		line, lines, _ = strings.Cut(lines, "\n")
+		one := owned(Inspect, OK, 0, line)
+		if one.Err != nil || one.TTL < 0 {
+			return nonsense(Inspect)
+		}
+		reply.Readers = append(reply.Readers, wire.Reader{Fingerprint: one.Fingerprint, Holder: one.Holder, TTL: one.TTL})
+		reply.Holder = one.Holder
+	}
+	return reply
 }
 
 // parsePermit parses a script's reply to an Acquire of any of that many slots.

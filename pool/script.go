@@ -25,30 +25,52 @@ var (
 	ownersLua string
 	//go:embed lua/drop.lua
 	dropLua string
+	//go:embed lua/shared.lua
+	sharedLua string
+	//go:embed lua/reader.lua
+	readerLua string
 	//go:embed lua/keep.lua
 	keepLua string
+	//go:embed lua/refuse.lua
+	refuseLua string
 	//go:embed lua/take.lua
 	takeLua string
 	//go:embed lua/acquire.lua
 	acquireLua string
 	//go:embed lua/permit.lua
 	permitLua string
+	//go:embed lua/version.lua
+	versionLua string
+	//go:embed lua/join.lua
+	joinLua string
+	//go:embed lua/admit.lua
+	admitLua string
+	//go:embed lua/share.lua
+	shareLua string
 	//go:embed lua/repair.lua
 	repairLua string
 	//go:embed lua/extend.lua
 	extendLua string
+	//go:embed lua/prolong.lua
+	prolongLua string
 	//go:embed lua/rejoin.lua
 	rejoinLua string
+	//go:embed lua/reshare.lua
+	reshareLua string
 	//go:embed lua/pass.lua
 	passLua string
 	//go:embed lua/leave.lua
 	leaveLua string
+	//go:embed lua/announce.lua
+	announceLua string
 	//go:embed lua/give.lua
 	giveLua string
 	//go:embed lua/release.lua
 	releaseLua string
 	//go:embed lua/vacate.lua
 	vacateLua string
+	//go:embed lua/unshare.lua
+	unshareLua string
 	//go:embed lua/inspect.lua
 	inspectLua string
 	//go:embed lua/bootstrap.lua
@@ -68,25 +90,30 @@ func newScript(parts ...string) *script {
 
 // scripts are the scripts by verb, without the restart guard and with it.
 var scripts = map[Verb][2]*script{
-	Acquire:   {newScript(noGuardLua, dropLua, takeLua, acquireLua), newScript(guardLua, dropLua, takeLua, acquireLua)},
-	Repair:    {newScript(noGuardLua, ownerLua, repairLua), newScript(guardLua, ownerLua, repairLua)},
-	Rejoin:    {newScript(noGuardLua, ownerLua, keepLua, rejoinLua), newScript(guardLua, ownerLua, keepLua, rejoinLua)},
+	Acquire:   guarding(sharedLua, refuseLua, dropLua, takeLua, acquireLua),
+	Repair:    guarding(ownerLua, repairLua),
+	Rejoin:    guarding(sharedLua, ownerLua, keepLua, rejoinLua),
 	Extend:    both(newScript(ownerLua, keepLua, extendLua)),
-	Release:   both(newScript(ownerLua, dropLua, passLua, giveLua, releaseLua)),
-	Leave:     both(newScript(ownerLua, dropLua, passLua, leaveLua)),
-	Inspect:   both(newScript(inspectLua)),
+	Release:   both(newScript(ownerLua, dropLua, passLua, announceLua, giveLua, releaseLua)),
+	Leave:     both(newScript(sharedLua, ownerLua, dropLua, passLua, admitLua, leaveLua)),
+	Inspect:   both(newScript(sharedLua, inspectLua)),
 	Bootstrap: both(newScript(bootstrapLua)),
 	Check:     {newScript(writes, noGuardLua, checkLua), newScript(writes, guardLua, checkLua)},
 }
 
-// slotScripts are those of requests that concern any slot of a semaphore.
+// slotScripts are the other scripts of requests that concern any slot of a semaphore.
 var slotScripts = map[Verb][2]*script{
-	Acquire: {
-		newScript(noGuardLua, ownersLua, dropLua, passLua, takeLua, permitLua),
-		newScript(guardLua, ownersLua, dropLua, passLua, takeLua, permitLua),
-	},
-	Release: both(newScript(ownersLua, ownerLua, dropLua, passLua, giveLua, vacateLua)),
-	Leave:   scripts[Leave],
+	Acquire: guarding(sharedLua, refuseLua, ownersLua, dropLua, passLua, takeLua, permitLua),
+	Release: both(newScript(ownersLua, ownerLua, dropLua, passLua, announceLua, giveLua, vacateLua)),
+}
+
+// readerScripts are the other scripts of readers, who share a lock.
+var readerScripts = map[Verb][2]*script{
+	Acquire: guarding(sharedLua, refuseLua, dropLua, versionLua, joinLua, admitLua, shareLua),
+	Repair:  guarding(ownerLua, sharedLua, readerLua, repairLua),
+	Rejoin:  guarding(sharedLua, dropLua, keepLua, joinLua, reshareLua),
+	Extend:  both(newScript(ownerLua, sharedLua, keepLua, prolongLua)),
+	Release: both(newScript(ownerLua, sharedLua, dropLua, passLua, announceLua, unshareLua)),
 }
 
 // writes declares a script that may write, to a server that knows such declarations.
@@ -94,16 +121,30 @@ const writes = "#!lua\n"
 
 func both(s *script) [2]*script { return [2]*script{s, s} }
 
+// guarding returns a script of these parts in both forms.
+func guarding(parts ...string) [2]*script {
+	return [2]*script{
+		newScript(append([]string{noGuardLua}, parts...)...),
+		newScript(append([]string{guardLua}, parts...)...),
+	}
+}
+
 // scriptOf returns the script that carries r out.
 func scriptOf(r *wire.Request) *script {
-	known, guard := scripts, 0
-	if r.Slots != nil {
-		known = slotScripts
+	var forms [2]*script
+	switch {
+	case r.Slots != nil:
+		forms = slotScripts[r.Verb]
+	case r.Readers != "":
+		forms = readerScripts[r.Verb]
+	}
+	if forms[0] == nil {
+		forms = scripts[r.Verb]
 	}
 	if r.Guard > 0 {
-		guard = 1
+		return forms[1]
 	}
-	return known[r.Verb][guard]
+	return forms[0]
 }
 
 // A form is how a request is put to a server.
@@ -159,7 +200,7 @@ func (c *call) native() bool { return c.form == usual && simple(c.Request) }
 // simple reports whether r takes a lock without more ado. The server's own command does that in
 // half the time that a script takes.
 func simple(r *wire.Request) bool {
-	return r.Verb == Acquire && !fenced(r) && r.Queue == "" && r.Guard == 0 && r.Slots == nil
+	return r.Verb == Acquire && !fenced(r) && r.Queue == "" && r.Guard == 0 && r.Slots == nil && r.Readers == ""
 }
 
 // fenced reports whether r is about the fencing register too. One that is not to be kept is none.
@@ -198,7 +239,9 @@ func (c *call) evalsha(to []any) []any {
 	to = append(to, "evalsha", scriptOf(r).sha, 0)
 	keys := len(to)
 	for m := c; m != nil; m = m.also {
-		to = appendKeys(to, m.Request)
+		if to = appendKeys(to, m.Request); r.Readers != "" {
+			break // all are about one lock
+		}
 	}
 	if guarded(r) {
 		to = append(to, wire.MarkerKey)
@@ -235,6 +278,9 @@ func appendKeys(to []any, r *wire.Request) []any {
 	}
 	if r.Queue != "" && (r.Verb == Acquire || r.Verb == Release || r.Verb == Leave) {
 		to = append(to, &r.Queue)
+	}
+	if r.Readers != "" && r.Verb != Leave {
+		to = append(to, &r.Readers)
 	}
 	return to
 }
@@ -277,7 +323,7 @@ func appendTerms(to []any, r *wire.Request) []any {
 		to = append(to, retention)
 	case Release: // most have no more than this
 		to = append(to, r.Reserve.Milliseconds())
-		if r.Inbox != "" || r.TTL > 0 || r.Quiet {
+		if r.Inbox != "" || r.TTL > 0 || r.Quiet || r.Readers != "" {
 			to = append(to, &r.Inbox)
 		}
 		switch {
@@ -285,6 +331,8 @@ func appendTerms(to []any, r *wire.Request) []any {
 			to = append(to, r.TTL.Milliseconds())
 		case r.Quiet:
 			to = append(to, "quiet")
+		case r.Readers != "":
+			to = append(to, "")
 		}
 	case Leave:
 		to = append(to, &r.Inbox, r.Reserve.Milliseconds(), &r.Ticket)
@@ -297,7 +345,7 @@ func appendTerms(to []any, r *wire.Request) []any {
 		}
 		to = append(to, len(r.Slots.Keys), r.Slots.Begin, only, r.Reserve.Milliseconds())
 	}
-	if r.Verb == Acquire && r.Queue != "" {
+	if r.Verb == Acquire && (r.Queue != "" || r.Readers != "") {
 		to = append(to, &r.Inbox, &r.Ticket, r.Age.Microseconds())
 	}
 	if guarded(r) {

@@ -126,6 +126,36 @@ func TestTheCommandsOfSemaphoresAreTheWireFormat(t *testing.T) {
 	golden(t, "slot_commands.golden", b.String())
 }
 
+func TestTheCommandsOfReadersAreTheWireFormat(t *testing.T) {
+	t.Parallel()
+	keys, err := wire.Keys("", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for v := Acquire; v <= Inspect; v++ {
+		for _, full := range []bool{false, true} {
+			r := &wire.Request{
+				Verb: v, Lock: keys.Lock, Readers: keys.Readers, Owner: "0123456789abcdef0123456789abcdef:host/1", Token: 1 << 50,
+				TTL: 8 * time.Second, Retention: time.Hour, Reserve: 15 * time.Millisecond,
+			}
+			if full {
+				r.Fence, r.Queue, r.Inbox, r.Ticket, r.Age, r.Guard = keys.Fence, keys.Queue, "inbox", 5, time.Millisecond, time.Minute
+			}
+			if v == Release && full {
+				r.TTL, r.Quiet = 0, true
+			}
+			fmt.Fprintf(&b, "%v:%s\n", v, spelled(usualWords(r)))
+			if other := *newCall(r, usual); grouping(r) { //nolint:govet // a copy of a call that was never sent
+				both := newCall(r, usual)
+				both.also = &other
+				fmt.Fprintf(&b, "%v of two:%s\n", v, spelled(both.evalsha(nil)))
+			}
+		}
+	}
+	golden(t, "reader_commands.golden", b.String())
+}
+
 // spelled returns a command as it is sent.
 func spelled(command []any) string {
 	var b strings.Builder
@@ -149,11 +179,11 @@ func spelled(command []any) string {
 func TestTheScriptsAreThoseThatWereLookedAt(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	for what, known := range []map[Verb][2]*script{scripts, slotScripts} {
+	for what, known := range []map[Verb][2]*script{scripts, slotScripts, readerScripts} {
 		for _, v := range slices.Sorted(maps.Keys(known)) {
 			for i, s := range known[v] {
 				sum := sha256.Sum256([]byte(s.text.(string)))
-				fmt.Fprintf(&b, "%s%v %d %s\n", []string{"", "slots "}[what], v, i, hex.EncodeToString(sum[:8]))
+				fmt.Fprintf(&b, "%s%v %d %s\n", []string{"", "slots ", "readers "}[what], v, i, hex.EncodeToString(sum[:8]))
 			}
 		}
 	}
@@ -186,10 +216,40 @@ func TestRequestsAreAlikeOnlyIfTheyDifferInNothingButTheirLocks(t *testing.T) {
 			"the inbox":         func(r *wire.Request) { r.Inbox = "j" },
 			"having a queue":    func(r *wire.Request) { r.Queue = "q"[len(r.Queue):] },
 			"not to be fenced":  func(r *wire.Request) { r.Fence, r.Queue = "", "" },
+			"being a reader":    func(r *wire.Request) { r.Readers = "r" },
 			"having no set TTL": func(r *wire.Request) { r.TTL += time.Hour },
 		} {
 			other := one()
 			if change(other); alike(one(), other) && (verb != Extend || other.Queue == "") {
+				t.Errorf("%v: %s makes no difference", verb, what)
+			}
+		}
+	}
+}
+
+func TestRequestsOfReadersAreAlikeOnlyIfTheyShareOneLock(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []Verb{Acquire, Release, Extend} {
+		one := func() *wire.Request {
+			r := &wire.Request{Verb: verb, Lock: "a", Fence: "f", Readers: "r", Owner: "o", TTL: time.Second, Retention: time.Hour, Token: 5}
+			if verb == Release {
+				r.Queue, r.TTL = "q", 0
+			}
+			return r
+		}
+		same := one()
+		same.Owner, same.Token = "p", 6
+		if !grouping(one()) || !alike(one(), same) {
+			t.Errorf("%v: another owner is another kind", verb)
+		}
+		for what, change := range map[string]func(*wire.Request){
+			"the lock":         func(r *wire.Request) { r.Lock, r.Readers = "b", "s" },
+			"being alone":      func(r *wire.Request) { r.Readers = "" },
+			"not to be fenced": func(r *wire.Request) { r.Fence = "" },
+			"the TTL":          func(r *wire.Request) { r.TTL++ },
+		} {
+			other := one()
+			if change(other); alike(one(), other) {
 				t.Errorf("%v: %s makes no difference", verb, what)
 			}
 		}
@@ -202,7 +262,7 @@ func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 		for _, text := range []string{
 			"", " ", "ok", "OKAY", "OK ", "OK -1", "OK 9007199254740992", "OK 1 2", "OK x", "HELD", "HELD 1", "HELD x 0123456789abcdef ", "HELD 1 short ",
 			"FOREIGN", "FOREIGN 1", "FOREIGN x 0123456789abcdef", "FOREIGN 1 short", "FOREIGN 0 0123456789abcdef", "FOREIGN 1 0123456789abcdef x", "FOREIGN 1 0123456789abcdef ",
-			"WAIT", "WAIT -1", "WAIT x", "GONE 1", "FREE", "FREE x", "OWNED 1", "OWNED 1 1 short x", "\x00", "OK\n", strings.Repeat("9", 1000),
+			"WAIT", "WAIT -1", "WAIT x", "GONE 1", "FREE", "FREE x", "OWNED 1", "OWNED 1 1 short x", "SHARED", "SHARED 1", "SHARED x 1", "SHARED 1 1\n1", "SHARED 1 1\nx 0123456789abcdef ", "SHARED 1 1\n-1 0123456789abcdef ", "\x00", "OK\n", strings.Repeat("9", 1000),
 		} {
 			if r := parse(v, text); r.Verdict != Refused || r.Err == nil {
 				t.Errorf("%v: %q is taken for %v", v, text, r.Verdict)
@@ -214,7 +274,7 @@ func TestRepliesOfABrokenServerAreNeverAGrant(t *testing.T) {
 // FuzzReplies: whatever a server answers, there is no panic, and a grant only for the words that
 // grant.
 func FuzzReplies(f *testing.F) {
-	for _, text := range []string{"OK", "OK 1", "HELD 7 0123456789abcdef host/1", "FOREIGN 7 0123456789abcdef", "WAIT 5", "FREE 0", "OWNED 1 2 0123456789abcdef x", "RAISED", "BADFENCE", "GONE"} {
+	for _, text := range []string{"OK", "OK 1", "HELD 7 0123456789abcdef host/1", "FOREIGN 7 0123456789abcdef", "WAIT 5", "FREE 0", "OWNED 1 2 0123456789abcdef x", "SHARED 1 2\n3 0123456789abcdef x", "RAISED", "BADFENCE", "GONE"} {
 		f.Add(byte(Acquire), text)
 		f.Add(byte(Inspect), text)
 	}

@@ -35,17 +35,19 @@ var needs = []need{
 	{failure, "pexpire", []any{nil, trialLife.Milliseconds(), "gt"}, "leases cannot be renewed, and end at their deadlines"},
 	{failure, "evalsha", []any{strings.Repeat("0", 40), 1, nil}, "no lock can be renewed or released"},
 	{warning, "eval", []any{"return 1", 1, nil}, "a server that has forgotten the scripts, after a restart for one, refuses all"},
-	{failure, "time", nil, "locks with a fencing token are refused"},
+	{failure, "time", nil, "locks with a fencing token are refused, and no lock can be shared"},
 	{warning, "pttl", []any{nil}, "those who wait do not know for how long"},
-	{warning, "zadd", []any{nil, 1, "x"}, "those who wait must poll"},
-	{warning, "zrem", []any{nil, "x"}, "those who give up stay in line"},
-	{warning, "zrange", []any{nil, 0, 0}, "those who wait are told late"},
+	{warning, "zadd", []any{nil, 1, "x"}, "those who wait must poll, and no lock can be shared"},
+	{warning, "zrem", []any{nil, "x"}, "those who give up stay in line, and shared locks are not released"},
+	{warning, "zrange", []any{nil, 0, 0}, "those who wait are told late, and shared locks are not released"},
+	{warning, "zmscore", []any{nil, "x"}, "no lock can be shared"},
+	{remark, "zremrangebyscore", []any{nil, 0, 0}, "the server remembers crashed readers of a lock until all its readers are gone"},
 	{warning, "zpopmin", []any{nil}, "those who wait must poll"},
 	{warning, "publish", []any{doctorChannel, ""}, "those who wait must poll"},
 	{warning, "hset", []any{nil, "x", "y"}, "the restart guard cannot be used"},
 	{warning, "hmget", []any{nil, "x"}, "the restart guard cannot be used"},
 	{remark, "mget", []any{nil}, "semaphores of many permits take longer"},
-	{remark, "del", []any{nil}, "locks go a millisecond after their release"},
+	{remark, "del", []any{nil}, "locks go a millisecond after their release, and none can be shared"},
 }
 
 // permissions tries the commands that locks need, under the user's prefix, and finally a lock.
@@ -57,7 +59,7 @@ func (p *patient) permissions(ctx context.Context) {
 		return
 	}
 	found := len(p.findings)
-	for _, k := range [][2]string{{"lock", keys.Lock}, {"fencing register", keys.Fence}, {"queue", keys.Queue}} {
+	for _, k := range [][2]string{{"lock", keys.Lock}, {"fencing register", keys.Fence}, {"queue", keys.Queue}, {"readers", keys.Readers}} {
 		before, _, _ := strings.Cut(k[1], name)
 		p.touch(ctx, failure, k[0], k[1], before+"*")
 	}

@@ -167,11 +167,16 @@ func differ(s step, want, got wire.Reply, last [2]uint64) string {
 	case want.Verdict != got.Verdict, want.Fingerprint != got.Fingerprint, want.Holder != got.Holder, want.Foreign != got.Foreign, want.Again != got.Again, want.Slot != got.Slot, want.Free != got.Free:
 	case (want.Err == nil) != (got.Err == nil):
 	case want.TTL < 0 != (got.TTL < 0), want.TTL == 0 != (got.TTL == 0), (want.TTL - got.TTL).Abs() > near:
+	case !slices.EqualFunc(want.Readers, got.Readers, sameReader):
 	case !sameToken(s, want.Token, got.Token, last):
 	default:
 		return ""
 	}
 	return fmt.Sprintf("%s: %+v, want %+v (tokens before: %v)", s.text(), shown(got), shown(want), last)
+}
+
+func sameReader(want, got wire.Reader) bool {
+	return want.Fingerprint == got.Fingerprint && want.Holder == got.Holder && (want.TTL-got.TTL).Abs() <= near
 }
 
 func shown(r wire.Reply) wire.Reply {
@@ -214,7 +219,7 @@ func listen(ctx context.Context, t *testing.T, n wire.Node, prefix string) *ears
 			_ = n.Listen(ctx, inbox(prefix, i), func() { ready <- struct{}{} }, func(notice wire.Notice) {
 				e.mu.Lock()
 				defer e.mu.Unlock()
-				e.heard[i] = append(e.heard[i], fmt.Sprintf("%s next=%v", strings.TrimPrefix(notice.Lock, prefix), notice.Next > 0))
+				e.heard[i] = append(e.heard[i], fmt.Sprintf("%s reader=%v shared=%v next=%v", strings.TrimPrefix(notice.Lock, prefix), notice.Reader, notice.Shared, notice.Next > 0))
 				select {
 				case e.more <- struct{}{}:
 				default:

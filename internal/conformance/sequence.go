@@ -40,22 +40,25 @@ type step struct {
 	slot bool
 	any  bool // about any slot, if the verb has such a form
 	only bool // an acquire of this slot only
+
+	reader bool // the request is a reader's
+	polls  bool // an acquire without an inbox waits
 }
 
 func (s step) text() string {
 	if s.set {
 		return fmt.Sprintf("set lock=%d fence=%v %q for %v", s.lock, s.fence, s.value, s.ttl)
 	}
-	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v slot=%v any=%v only=%v",
-		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined, s.slot, s.any, s.only)
+	return fmt.Sprintf("%v lock=%d owner=%d inbox=%d mute=%v quiet=%v plain=%v token=%d ttl=%v guard=%v age=%v ticket=%d pause=%v joined=%v slot=%v any=%v only=%v reader=%v polls=%v",
+		s.verb, s.lock, s.owner, s.inbox, s.mute, s.quiet, s.plain, s.token, s.ttl, s.guard, s.age, s.ticket, s.pause, s.joined, s.slot, s.any, s.only, s.reader, s.polls)
 }
 
 // inbox returns the inbox of a waiter. One of the waiters is far away.
 func inbox(prefix string, i int) string {
 	if i == 1 {
-		return fmt.Sprintf("%sinbox%d.%d", prefix, i, (40 * time.Second).Milliseconds())
+		return fmt.Sprintf("%s%sinbox%d.%d", wire.InboxPrefix, prefix, i, (40 * time.Second).Milliseconds())
 	}
-	return fmt.Sprintf("%sinbox%d", prefix, i)
+	return fmt.Sprintf("%s%sinbox%d", wire.InboxPrefix, prefix, i)
 }
 
 func (s step) keys(prefix string) wire.KeySet {
@@ -96,6 +99,12 @@ func (s step) request(prefix string) *wire.Request {
 	if s.inbox >= 0 {
 		r.Queue, r.Inbox, r.Ticket, r.Age = keys.Queue, inbox(prefix, s.inbox), s.ticket, s.age
 	}
+	if s.reader {
+		r.Readers, r.Inbox = keys.Readers, readersInbox(r.Inbox)
+	}
+	if s.polls && s.verb == wire.Acquire {
+		r.Queue, r.Inbox = keys.Queue, ""
+	}
 	if s.mute && s.verb == wire.Release {
 		r.Inbox = ""
 	}
@@ -107,6 +116,13 @@ func (s step) request(prefix string) *wire.Request {
 		}
 	}
 	return r
+}
+
+func readersInbox(inbox string) string {
+	if inbox == "" {
+		return ""
+	}
+	return wire.ReadersInbox(inbox)
 }
 
 // anySlot reports whether the request concerns any slot.
@@ -136,8 +152,8 @@ func sequence(random *rand.Rand, guard bool) []step {
 	guarded := guard && random.IntN(4) == 0
 	now := uint64(time.Now().UnixMicro())
 	token := now
-	places := make(map[[2]int]uint64) // tickets by lock and inbox
-	semaphore := random.IntN(3) == 0
+	places := make(map[[3]int]uint64) // tickets by lock, inbox, and whether it is a reader's
+	semaphore, sharing := random.IntN(3) == 0, random.IntN(2) == 0
 	for i := range steps {
 		s := step{
 			slot: semaphore && random.IntN(4) > 0, any: random.IntN(3) > 0, only: random.IntN(3) == 0,
@@ -149,6 +165,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, quiet: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(2) == 0,
 		}
 		s.inbox = max(s.inbox, -1)
+		s.reader, s.polls = sharing && !s.slot && random.IntN(2) == 0, sharing && !s.slot && random.IntN(8) == 0
 		if s.verb == wire.Leave {
 			s.inbox = max(s.inbox, 0)
 		}
@@ -170,7 +187,11 @@ func sequence(random *rand.Rand, guard bool) []step {
 		if random.IntN(5) == 0 {
 			s.ticket += hour
 		}
-		switch place := [2]int{s.lock, s.inbox}; s.verb {
+		place := [3]int{s.lock, s.inbox, 0}
+		if s.reader {
+			place[2] = 1
+		}
+		switch s.verb {
 		case wire.Acquire:
 			places[place] = s.ticket
 		case wire.Leave: // its place, or none, or another
@@ -184,6 +205,9 @@ func sequence(random *rand.Rand, guard bool) []step {
 		if s.verb == wire.Bootstrap && !guarded || s.verb == wire.Check && !guard {
 			s.verb = wire.Inspect
 		}
+		if s.reader && s.ttl > 0 { // so its time of sending does not decide which lasts longest
+			s.ttl += time.Duration(s.owner) * time.Second
+		}
 		if guarded {
 			s.guard = 100 * time.Second
 		}
@@ -192,7 +216,7 @@ func sequence(random *rand.Rand, guard bool) []step {
 			s.ttl, s.pause = 30*time.Millisecond, 60*time.Millisecond // it expires
 		case 1, 2:
 			s.set, s.fence = true, random.IntN(2) == 0
-			s.value = []string{"foreign", "", "12", "007", "99999999999999999", "-1", "9007194959773696", strings.Repeat("f", 32), strings.Repeat("f", 32) + ":" + strings.Repeat("x", 1100), strings.Repeat("f", 32) + ":two\nlines"}[random.IntN(10)]
+			s.value = []string{"foreign", "", "12", "007", "99999999999999999", "-1", "9007194959773696", strings.Repeat("f", 32), strings.Repeat("f", 32) + ":" + strings.Repeat("x", 1100), strings.Repeat("f", 32) + ":two\nlines", wire.SharedValue, wire.SharedValue + "5", wire.SharedValue + "x"}[random.IntN(13)]
 			s.ttl = []time.Duration{0, 20 * time.Second}[random.IntN(2)]
 		}
 		steps[i] = s

@@ -6,18 +6,6 @@
 -- waiters that listen are told "next", with the time until the lock ends.
 --
 -- Reply  OK | GONE (the lock is not the owner's)
--- disown gives the lock another value with the same label.
-local function disown(lock, queue, owner, life, reserve)
-  redis.call('SET', lock, string.sub(redis.sha1hex(owner), 1, 32) .. string.sub(owner, 33), 'PX', life)
-  local told = 0
-  for _, inbox in ipairs(queue and redis.pcall('ZRANGE', queue, 0, 15) or {}) do
-    local heard = redis.pcall('PUBLISH', inbox, 'next ' .. life + told * reserve .. ' ' .. lock)
-    told = told + (heard ~= 0 and 1 or 0)
-    if told == 2 then
-      return
-    end
-  end
-end
 
 local function release(lock, queue, owner, reserve, own, how)
   local was = owner_of(lock)
@@ -28,7 +16,8 @@ local function release(lock, queue, owner, reserve, own, how)
     return 'GONE'
   end
   if how and how ~= 'quiet' then
-    disown(lock, queue, owner, how, reserve)
+    redis.call('SET', lock, nobodys(owner), 'PX', how)
+    announce(lock, queue, how, reserve)
   elseif queue then
     pass(lock, queue, reserve, own, how)
   else

@@ -1,4 +1,5 @@
--- Takes an inbox out of the queue of waiters, and passes on a lock that is reserved for it.
+-- Takes an inbox out of the queue of waiters, and passes on a lock that is reserved for it. If it
+-- is none of a reader, it no longer keeps readers out of a shared lock.
 --
 -- KEYS   1 lock, or each slot of a semaphore  last: queue of waiters
 -- ARGV   1 inbox  2 reservation for the first waiter (ms)
@@ -16,8 +17,16 @@ if ARGV[3] ~= '0' then
   denied = type(there) == 'table' and there.err and there
 end
 for i = 1, #KEYS - 1 do
-  if owner_of(KEYS[i]) == 'R:' .. ARGV[1] then
+  local was = owner_of(KEYS[i])
+  if was == 'R:' .. ARGV[1] then
     pass(KEYS[i], queue, ARGV[2], ARGV[1], true)
+  elseif #KEYS == 2 and shared(was) and not of_readers(ARGV[1]) then
+    -- it may have kept further readers out
+    if ARGV[3] == '0' then -- it was told that readers have the lock
+      redis.pcall('ZREM', queue, ARGV[1])
+    end
+    redis.pcall('SET', KEYS[i], 'S:redlock:', 'KEEPTTL')
+    admit(KEYS[i], queue)
   end
 end
 if denied then

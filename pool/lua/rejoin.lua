@@ -8,9 +8,8 @@ if wait > 0 and owner_of(KEYS[1]) ~= ARGV[1] then
 end
 local was = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'GET', 'PX', ARGV[3])
 if was and was ~= ARGV[1] then
-  local label = #was <= 1024 and string.match(was, '^' .. string.rep('%x', 32) .. ':(.*)$') or ''
   local pttl = redis.pcall('PTTL', KEYS[1])
-  return 'HELD ' .. (tonumber(pttl) or -1) .. ' ' .. string.sub(redis.sha1hex(was), 1, 16) .. ' ' .. label
+  return 'HELD ' .. (tonumber(pttl) or -1) .. ' ' .. describe(KEYS[1], was)
 end
 if was then
   redis.call('PEXPIRE', KEYS[1], ARGV[3], 'GT')

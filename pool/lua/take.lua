@@ -14,33 +14,6 @@
 -- An error changes nothing but the expiry of a lock that was the owner's before: what was written
 -- is taken back.
 
--- life is how long another owner's lock will last, in ms, rounded up; -1: without end, or unknown.
-local function life(lock)
-  local pttl = redis.pcall('PTTL', lock)
-  return type(pttl) ~= 'number' and -1 or pttl == 0 and 1 or pttl
-end
-
--- enqueue puts the inbox into the queue, and reports whether it is there. The order is that of the
--- tickets, which is the same on all nodes. If this node's clock may be read, a ticket of a clock
--- that is wrong by more than a second is replaced by the node's own time.
-local function enqueue(queue, inbox, ticket, age)
-  local since, t = tonumber(ticket), redis.pcall('TIME')
-  if not t.err then
-    local seen = t[1] * 1000000 + t[2] - tonumber(age)
-    if math.abs(since - seen) > 1000000 then
-      since = seen
-    end
-  end
-  if type(redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)) ~= 'number' then
-    return false
-  end
-  if redis.pcall('PEXPIRE', queue, 60000) == 1 then
-    return true
-  end
-  redis.pcall('ZREM', queue, inbox) -- a queue without expiry must not stay
-  return false
-end
-
 local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, inbox, ticket, age)
   -- A request that comes twice finds its own owner, and is not refused. The reply to the second,
   -- AGAIN, is not a second vote if it was sent to another address of the same server.
@@ -54,24 +27,14 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     if not was or was == owner then
       redis.pcall('ZREM', queue, inbox)
     else
-      deaf = not enqueue(queue, inbox, ticket, age)
-      if not deaf and string.sub(was, 1, 2) == 'R:' and redis.pcall('ZRANGE', queue, 0, 0)[1] == inbox then
-        -- It is the next in the queue, which was empty when the lock was passed on.
-        redis.pcall('PUBLISH', inbox, 'next ' .. math.max(life(lock), 1) .. ' ' .. lock)
+      deaf = not await(lock, was, queue, inbox, ticket, age)
+      if shared(was) then
+        shut(lock, was, (deaf or inbox == '') and 1000 or 8000)
       end
     end
   end
   if was and was ~= owner then
-    local reserved = string.sub(was, 1, 2) == 'R:'
-    -- An owner of this library is 32 digits, perhaps with a label of limited length; nil: it is
-    -- another program's.
-    local label = #was <= 1024 and string.match(was .. ':', '^' .. string.rep('%x', 32) .. ':(.*)$') or nil
-    local tail = ' ' .. string.sub(redis.sha1hex(was), 1, 16)
-    if deaf or not label and not reserved then
-      return 'FOREIGN ' .. life(lock) .. tail
-    end
-    label = string.gsub(string.sub(label or '', 1, -2), '\n', ' ') -- one line for each
-    return 'HELD ' .. (reserved and 0 or life(lock)) .. tail .. ' ' .. label
+    return refusal(lock, was, life(lock), deaf)
   end
   local done = was and 'AGAIN ' or 'OK '
   if not fence then

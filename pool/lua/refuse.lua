@@ -1,0 +1,67 @@
+-- Put before the scripts that take a lock: refuses it because of another owner, and queues the inbox
+-- of a waiter.
+
+-- life is how long another owner's lock will last, in ms, rounded up; -1: without end, or unknown.
+local function life(lock)
+  local pttl = redis.pcall('PTTL', lock)
+  return type(pttl) ~= 'number' and -1 or pttl == 0 and 1 or pttl
+end
+
+-- enqueue puts the inbox into the queue, and reports whether it is there. The order is that of the
+-- tickets, which is the same on all nodes. If this node's clock may be read, a ticket of a clock
+-- that is wrong by more than a second is replaced by the node's own time.
+local function enqueue(queue, inbox, ticket, age)
+  local since, t = tonumber(ticket), redis.pcall('TIME')
+  if not t.err then
+    local seen = t[1] * 1000000 + t[2] - tonumber(age)
+    if math.abs(since - seen) > 1000000 then
+      since = seen
+    end
+  end
+  if type(redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)) ~= 'number' then
+    return false
+  end
+  if redis.pcall('PEXPIRE', queue, 60000) == 1 then
+    return true
+  end
+  redis.pcall('ZREM', queue, inbox) -- a queue without expiry must not stay
+  return false
+end
+
+-- await queues the inbox of a request that another owner's lock refuses, and reports whether it is
+-- in the queue; one who polls has no inbox to be queued.
+local function await(lock, was, queue, inbox, ticket, age)
+  if inbox == '' then
+    return true
+  end
+  if not enqueue(queue, inbox, ticket, age) then
+    return false
+  end
+  if string.sub(was, 1, 2) == 'R:' and redis.pcall('ZRANGE', queue, 0, 0)[1] == inbox then
+    -- It is the next in the queue, which was empty when the lock was passed on.
+    redis.pcall('PUBLISH', inbox, 'next ' .. math.max(life(lock), 1) .. ' ' .. lock)
+  end
+  return true
+end
+
+-- refusal is the reply about another owner's lock, which may be free in so many ms. deaf says that
+-- the inbox could not be queued.
+local function refusal(lock, was, left, deaf)
+  local reserved = string.sub(was, 1, 2) == 'R:'
+  local of = describe(lock, was)
+  if deaf or not (reserved or shared(was) or label_of(was)) then
+    return 'FOREIGN ' .. left .. ' ' .. string.sub(of, 1, 16)
+  end
+  return 'HELD ' .. (reserved and 0 or left) .. ' ' .. of
+end
+
+-- shut keeps further readers out of a shared lock for so many ms, for a waiter. Without permission
+-- to read this node's clock, readers still come in.
+local function shut(lock, was, time)
+  local now = redis.pcall('TIME')
+  if not now.err then
+    local closed = math.max(shared(was), now[1] * 1000 + math.floor(now[2] / 1000) + time)
+    redis.pcall('SET', lock, 'S:redlock:' .. string.format('%.0f', closed), 'KEEPTTL')
+  end
+end
+

@@ -1,0 +1,121 @@
+package pool_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-redlock/redlock/internal/wire"
+	"github.com/go-redlock/redlock/pool"
+)
+
+func TestReadersOfOneLockShareACommand(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	var take, extend, give []*wire.Request
+	for i := range 100 {
+		owner := fmt.Sprintf("%032x", i)
+		take = append(take, reading(acquire(k, owner, now()+uint64(i))))
+		extend = append(extend, reading(by(pool.Extend, k, owner, now())))
+		give = append(give, reading(release(k, owner)))
+	}
+	for range 2 { // the second time the scripts are known
+		client.ConfigResetStat(t.Context())
+		replies := send(t, n, take...)
+		for i, reply := range replies {
+			if expect(t, take[i].Owner, reply, pool.OK); reply.Again || reply.Token == 0 || reply.Token != replies[0].Token {
+				t.Errorf("reader %d: %+v", i, reply)
+			}
+		}
+		for i, reply := range send(t, n, extend...) {
+			expect(t, extend[i].Owner, reply, pool.OK)
+		}
+		for i, reply := range send(t, n, give...) {
+			expect(t, give[i].Owner, reply, pool.OK)
+		}
+		if left := client.Exists(t.Context(), k.Lock, k.Readers).Val(); left != 0 {
+			t.Errorf("%d keys are left", left)
+		}
+	}
+	if calls := scriptCalls(t, client); calls != 2+2+2+3 { // of 64 and of 36, and three checks
+		t.Errorf("%d scripts were run for a hundred readers", calls)
+	}
+}
+
+func TestEachOfAGroupOfReadersHasItsOwnAnswer(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "alice", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+	wait := acquire(k, strings.Repeat("c", 32), now())
+	wait.Queue, wait.Inbox, wait.Ticket = k.Queue, "redlock:inbox:c", now()
+	expect(t, "a waiter", do(t, n, wait), pool.Held)
+	replies := send(t, n, reading(acquire(k, alice, now())), reading(acquire(k, bob, now())))
+	expect(t, "alice again", replies[0], pool.OK)
+	expect(t, "bob, who is kept out", replies[1], pool.Held)
+	if r := replies[1]; !replies[0].Again || r.Foreign || r.TTL <= 7*time.Second || r.TTL > 8*time.Second {
+		t.Errorf("%+v", replies)
+	}
+	replies = send(t, n, reading(by(pool.Extend, k, bob, 1)), reading(by(pool.Extend, k, alice, 1)))
+	expect(t, "extend bob's", replies[0], pool.Gone)
+	expect(t, "extend alice's", replies[1], pool.OK)
+	replies = send(t, n, reading(release(k, bob)), reading(release(k, alice)))
+	expect(t, "release bob's", replies[0], pool.Gone)
+	expect(t, "release alice's", replies[1], pool.OK)
+
+	client.Set(t.Context(), k.Fence, "foreign", 0)
+	replies = send(t, n, reading(acquire(k, alice, now())), reading(acquire(k, bob, now())))
+	for i := range replies {
+		if !errors.Is(replies[i].Err, pool.ErrBadFence) {
+			t.Errorf("a foreign register: %v", replies[i].Err)
+		}
+	}
+	if client.Exists(t.Context(), k.Lock, k.Readers).Val() != 0 {
+		t.Error("the lock is shared all the same")
+	}
+}
+
+// A server that is out of memory shares nothing more, but those who share a lock go on.
+func TestAFullServerExtendsAndReleasesSharesAndGrantsNone(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	first := do(t, n, reading(acquire(k, alice, now())))
+	expect(t, "before", first, pool.OK)
+	client.ConfigSet(t.Context(), "maxmemory", "1")
+	expect(t, "join", do(t, n, reading(acquire(k, bob, now()))), pool.Unavailable)
+	expect(t, "share", do(t, n, reading(acquire(keys(t, "other"), bob, now()))), pool.Unavailable)
+	expect(t, "extend", do(t, n, reading(by(pool.Extend, k, alice, first.Token))), pool.OK)
+	expect(t, "release", do(t, n, reading(release(k, alice))), pool.OK)
+	if left := client.Keys(t.Context(), "*").Val(); len(left) != 1 {
+		t.Errorf("%q are left, and not the fencing register alone", left)
+	}
+}
+
+// Neither shares nor what is left of them outlive the lock.
+func TestNothingOfReadersIsThereForEver(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	life := func(key string) time.Duration { return client.PTTL(t.Context(), key).Val() }
+	for i, ttl := range []time.Duration{10 * time.Second, time.Minute, time.Second} {
+		r := reading(acquire(k, fmt.Sprintf("%032x", i), now()))
+		r.TTL = ttl
+		expect(t, "share", do(t, n, r), pool.OK)
+		if l, r := life(k.Lock), life(k.Readers); l <= 0 || (r-l).Abs() > time.Millisecond || l < ttl-time.Second {
+			t.Errorf("after a share for %v the lock lasts %v, its readers %v", ttl, l, r)
+		}
+	}
+	expect(t, "release the longest", do(t, n, reading(release(k, fmt.Sprintf("%032x", 1)))), pool.OK)
+	if l := life(k.Lock); l > 10*time.Second || l < 8*time.Second {
+		t.Errorf("without its longest share the lock lasts %v", l)
+	}
+	client.Del(t.Context(), k.Readers) // by another
+	expect(t, "share", do(t, n, reading(acquire(k, bob, now()))), pool.OK)
+	if l := life(k.Readers); l <= 0 {
+		t.Errorf("the readers last %v", l)
+	}
+}
