@@ -109,6 +109,11 @@ func TestNothingOfReadersIsThereForEver(t *testing.T) {
 			t.Errorf("after a share for %v the lock lasts %v, its readers %v", ttl, l, r)
 		}
 	}
+	short := reading(by(pool.Extend, k, fmt.Sprintf("%032x", 2), 1))
+	short.TTL = 5 * time.Second
+	if expect(t, "extend the shortest", do(t, n, short), pool.OK); life(k.Lock) < 50*time.Second {
+		t.Errorf("a shorter share cut the lock to %v", life(k.Lock))
+	}
 	expect(t, "release the longest", do(t, n, reading(release(k, fmt.Sprintf("%032x", 1)))), pool.OK)
 	if l := life(k.Lock); l > 10*time.Second || l < 8*time.Second {
 		t.Errorf("without its longest share the lock lasts %v", l)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks the models: each row must have the outcome that it names. The violations are negative
-# controls: a rule is left out, and the checker must notice. Needs spin and gcc. Takes about two
+# controls: a rule is left out, and the checker must notice. Needs spin and gcc. Takes about three
 # minutes on an idle core.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -84,4 +84,17 @@ row sem violated "-DMIXED"
 row sem violated "-DANYFREE"
 row sem violated "-DSTRAY"
 row sem violated "-DVANISH"
+
+row rw holds    ""
+row rw violated "-DEND=3 -DCOUNT"
+row rw violated "-DEND=3 -DNOMAX"
+row rw violated "-DEND=3 -DFIRSTONLY"
+row rw violated "-DEND=3 -DANYLEAVE"
+row rw violated "-DEND=3 -DONENODE"
+row rw violated "-DEND=3 -DEARLY"
+
+row rwtoken holds    ""
+row rwtoken holds    "-DSTART=3"
+row rwtoken holds    "-DW=2 -DSERIAL"
+row rwtoken violated "-DSTART=3 -DNOREPAIR"
 exit $failed
