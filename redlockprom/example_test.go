@@ -63,6 +63,29 @@ func ExampleNew() {
 	// Output: redlock.Locker(5 nodes)
 }
 
+func ExampleMetrics_Watch() {
+	metrics := redlockprom.New()
+	registry := prometheus.NewRegistry() // or prometheus.DefaultRegisterer
+	registry.MustRegister(metrics)
+	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
+	locks, err := redlock.New(nodes, redlock.WithObserver(metrics))
+	if err != nil {
+		panic(err)
+	}
+	defer metrics.Watch(locks)()
+	defer locks.Close(context.Background())
+	families, err := registry.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "redlock_pending_requests" {
+			fmt.Println(f.GetMetric()[0].GetGauge().GetValue())
+		}
+	}
+	// Output: 0
+}
+
 // Few enough to be a label: what comes before the colon.
 func ExampleWithNames() {
 	metrics := redlockprom.New(redlockprom.WithNames(func(name string) string {

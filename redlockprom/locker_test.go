@@ -91,3 +91,55 @@ func TestAScrapeGivesNoOwnerAway(t *testing.T) {
 		}
 	})
 }
+
+// A master that is frozen keeps releases waiting, and nothing else shows how many.
+func TestWhatALockerHasUnderWayIsToldWhileItIsWatched(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 3)
+		metrics := redlockprom.New()
+		locks, other := q.Locker(redlock.WithObserver(metrics)), q.Locker()
+		told := func() (values []float64) {
+			registry := prometheus.NewPedanticRegistry()
+			registry.MustRegister(metrics)
+			families, err := registry.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range families {
+				if f.GetName() == "redlock_pending_requests" {
+					values = append(values, f.GetMetric()[0].GetGauge().GetValue())
+				}
+			}
+			return values
+		}
+		if got := told(); len(got) != 0 {
+			t.Errorf("no Locker is watched, and the metric is %v", got)
+		}
+		stop, stopOther := metrics.Watch(locks), metrics.Watch(other)
+		q.Freeze(2)
+		for _, name := range []string{"a", "b"} {
+			lease, err := locks.Lock(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := lease.Unlock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if got, want := told(), float64(locks.Stats().Pending); len(got) != 1 || got[0] != want || want < 1 {
+			t.Errorf("the metric is %v, the Locker has %v under way", got, want)
+		}
+		q.Thaw(2)
+		time.Sleep(time.Minute)
+		if got := told(); len(got) != 1 || got[0] != 0 {
+			t.Errorf("after all is confirmed the metric is %v", got)
+		}
+		stop()
+		stopOther()
+		if got := told(); len(got) != 0 {
+			t.Errorf("no Locker is watched any more, and the metric is %v", got)
+		}
+	})
+}

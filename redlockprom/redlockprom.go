@@ -24,6 +24,7 @@
 //	redlock_node_requests_total{node,verb,verdict} what each node answered
 //	redlock_node_duration_seconds{node}            how long its round trips took
 //	redlock_dropped_releases_total{node,reason}    releases that were given up: the key lasts until its TTL
+//	redlock_pending_requests                       requests under way, and releases to be sent again: see [Metrics.Watch]
 //
 // # Verdicts
 //
@@ -67,6 +68,7 @@ type Metrics struct {
 	attempts, repairs, failures, renewals, danger, losses, releases, requests, dropped *prometheus.CounterVec
 	attempt, wait, validity, hold, latency                                             *prometheus.HistogramVec
 	leases                                                                             *prometheus.GaugeVec
+	lockers                                                                            lockers
 }
 
 var (
@@ -187,7 +189,7 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 func (m *Metrics) all() []prometheus.Collector {
 	return []prometheus.Collector{
 		m.attempts, m.repairs, m.failures, m.renewals, m.danger, m.losses, m.releases, m.requests, m.dropped,
-		m.attempt, m.wait, m.validity, m.hold, m.latency, m.leases,
+		m.attempt, m.wait, m.validity, m.hold, m.latency, m.leases, &m.lockers,
 	}
 }
 

@@ -114,6 +114,7 @@ var rows = []struct {
 		{"Masters that do not serve", "A minority is not felt otherwise.", "ops", []query{{rate("node, verdict", "redlock_node_requests_total", `{job=~"$job",node=~"$node",verdict=~"unavailable|refused|quarantined"}`), "{{node}} {{verdict}}"}}},
 		{"Requests by verb", "", "ops", []query{{rate("verb", "redlock_node_requests_total", nodes), "{{verb}}"}}},
 		{"Releases not confirmed", "They are pending: sent again until the master confirms them or the TTL is over.", "ops", []query{{rate("node, verdict", "redlock_node_requests_total", `{job=~"$job",node=~"$node",verb="release",verdict=~"unavailable|refused"}`), "{{node}} {{verdict}}"}}},
+		{"Under way", "Requests, and releases that a master has not confirmed. For Lockers that are watched.", "short", []query{{`sum(redlock_pending_requests{job=~"$job"})`, "all"}}},
 		{"Releases given up", "Their keys last until the TTL: a master was away for long under load (backlog), or refuses releases (refused).", "ops", []query{{rate("node, reason", "redlock_dropped_releases_total", nodes), "{{node}} {{reason}}"}}},
 	}},
 }

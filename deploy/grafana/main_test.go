@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/observertest"
 	"github.com/go-redlock/redlock/redlockprom"
+	"github.com/go-redlock/redlock/redlocktest"
 )
 
 func TestTheFileIsWhatTheProgramMakes(t *testing.T) {
@@ -104,6 +106,20 @@ func live(t *testing.T, metrics *redlockprom.Metrics) {
 		metrics.Observe(redlock.DroppedEvent{Node: node})
 	}
 	metrics.ObserveContext(t.Context(), redlock.AcquiredEvent{Name: "job:held"})
+	metrics.Watch(waiting(t))
+}
+
+// waiting returns a Locker that has a release under way, to a master that is frozen.
+func waiting(t *testing.T) *redlock.Locker {
+	t.Helper()
+	q := redlocktest.New(t, 3)
+	locks := q.Locker(redlock.WithTTL(time.Hour))
+	q.Freeze(2)
+	t.Cleanup(func() { q.Thaw(2) })
+	if err := locks.Do(t.Context(), "job:frozen", func(context.Context, *redlock.Lease) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return locks
 }
 
 // seen returns the values of a label in a metric.
