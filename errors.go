@@ -61,8 +61,9 @@ type QuorumError struct {
 	// nodes that had not answered when the outcome was certain: it did not wait for them
 	Pending int
 
-	// RetryAfter is how long it takes at least until a quorum may be free, by the remaining lives
-	// and quarantines that the nodes reported; zero if unknown.
+	// RetryAfter is when the lock is free at the latest if nobody renews or takes it meanwhile: by
+	// then the lives and quarantines that the nodes reported are over on a quorum of them. The
+	// holder may release it sooner. Zero if unknown.
 	RetryAfter time.Duration
 
 	// Holder is the label (WithHolder) of the owner that has the lock, if a node reported one.

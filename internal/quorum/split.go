@@ -97,7 +97,7 @@ type Standing struct {
 	Owned      bool          // that one has it on a majority
 	Foreign    bool          // another program has it, or may have it on the most nodes
 	Holder     string        // label of an owner, if a node reported one
-	RetryAfter time.Duration // the earliest time after which a quorum may be free, if known
+	RetryAfter time.Duration // a quorum is free by then if nobody renews the lock; 0 if unknown
 	// The slot that is free on the most nodes, as far as those tell that granted one; false: none
 	// has. Of an acquisition of any slot.
 	Slot   int
