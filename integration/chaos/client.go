@@ -45,7 +45,8 @@ type report struct {
 	Until  int64  `json:",omitempty"`
 	Text   string `json:",omitempty"`
 
-	Slot, Permits int `json:",omitempty"` // as in [history.Lease]
+	Slot, Permits int  `json:",omitempty"` // these are as in [history.Lease]
+	Shared        bool `json:",omitempty"`
 }
 
 // What clients report.

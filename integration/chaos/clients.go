@@ -137,7 +137,7 @@ func (r *record) note(client int, said report) {
 	case locked:
 		r.kinds[said.Kind]++
 		r.leases[key] = &recorded{history.Lease{
-			Holder: client, Name: said.Name, Slot: said.Slot, Permits: said.Permits, Token: said.Token,
+			Holder: client, Name: said.Name, Slot: said.Slot, Permits: said.Permits, Shared: said.Shared, Token: said.Token,
 			Called: said.Called, Locked: said.At, Ended: history.Unknown, Freed: history.Unknown,
 		}, said.Until}
 	case ended:

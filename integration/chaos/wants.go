@@ -9,7 +9,8 @@ import (
 	"github.com/go-redlock/redlock/integration/clocks"
 )
 
-// A want is what a client asks for at a time: one lock, a pair of locks, or a permit.
+// A want is what a client asks for at a time: one lock, alone or shared, a pair of locks, or a
+// permit.
 type want struct {
 	kind    string   // which of these, for the report
 	names   []string // of the locks, or of the semaphore
@@ -39,7 +40,10 @@ var wants = []func(*redlock.Locker, *rand.Rand, []redlock.MutexOption) want{
 	},
 	func(l *redlock.Locker, random *rand.Rand, opts []redlock.MutexOption) want {
 		pair := random.Perm(names)[:2]
-		return wantPair(l, shared(pair[0]), shared(pair[1]), opts...)
+		return wantPair(l, shared(pair[0]), shared(pair[1]), random.IntN(3) == 0, opts...)
+	},
+	func(l *redlock.Locker, random *rand.Rand, opts []redlock.MutexOption) want {
+		return wantShare(l, shared(random.IntN(names)), opts...)
 	},
 	func(l *redlock.Locker, _ *rand.Rand, opts []redlock.MutexOption) want {
 		return wantPermit(l, "permits", opts...)
@@ -56,13 +60,23 @@ func wantLock(l *redlock.Locker, name string, opts ...redlock.MutexOption) want 
 	return want{kind: "lock", names: []string{name}, lock: one(m.Lock), try: one(m.TryLock)}
 }
 
+// wantShare wants a lock together with other readers.
+func wantShare(l *redlock.Locker, name string, opts ...redlock.MutexOption) want {
+	m := l.Mutex(name, opts...).Shared()
+	return want{kind: "share", names: []string{name}, lock: one(m.Lock), try: one(m.TryLock)}
+}
+
 func wantPermit(l *redlock.Locker, name string, opts ...redlock.MutexOption) want {
 	s := l.Semaphore(name, permits, opts...)
 	return want{kind: "permit", names: []string{name}, permits: permits, lock: one(s.Acquire), try: one(s.TryAcquire)}
 }
 
-func wantPair(l *redlock.Locker, first, second string, opts ...redlock.MutexOption) want {
+// wantPair wants two locks, the second shared or alone.
+func wantPair(l *redlock.Locker, first, second string, reads bool, opts ...redlock.MutexOption) want {
 	ms := []*redlock.Mutex{l.Mutex(first, opts...), l.Mutex(second, opts...)}
+	if reads {
+		ms[1] = ms[1].Shared()
+	}
 	all := func(take func(context.Context, ...*redlock.Mutex) (*redlock.Leases, error)) func(context.Context) (holding, error) {
 		return func(ctx context.Context) (holding, error) {
 			ls, err := take(ctx, ms...)
@@ -101,7 +115,7 @@ func (w *worker) take(ctx context.Context, of want, how func(context.Context) (h
 	}
 	c := &claim{holding: got, worker: w}
 	for _, le := range got.leases {
-		r := report{Lease: int(w.leases.Add(1)), Name: le.Name(), Slot: le.Slot(), Permits: le.Permits(), Token: le.Fence()}
+		r := report{Lease: int(w.leases.Add(1)), Name: le.Name(), Slot: le.Slot(), Permits: le.Permits(), Shared: le.Shared(), Token: le.Fence()}
 		c.reports = append(c.reports, r)
 		r.What, r.Kind, r.Called, r.At = locked, of.kind, called, at
 		if !renews {
@@ -112,11 +126,13 @@ func (w *worker) take(ctx context.Context, of want, how func(context.Context) (h
 	return c, true
 }
 
-// write writes to the resources, under each lease.
+// write writes to the resources, under each lease that is not shared.
 func (c *claim) write() {
 	for _, r := range c.reports {
-		r.What = write
-		c.worker.tell(r)
+		if !r.Shared {
+			r.What = write
+			c.worker.tell(r)
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type Lease struct {
 	Name    string // of the lock, or of the semaphore
 	Slot    int    // of the semaphore
 	Permits int    // that the semaphore has; 0: it is a lock
+	Shared  bool   // with other shared leases of the lock
 	Token   uint64 // 0 without fencing
 
 	Called int64 // Lock was called
@@ -57,9 +58,10 @@ func (l lock) String() string {
 
 // A Verdict lists what is wrong with a history.
 type Verdict struct {
-	Overlaps []string // two leases of one lock, or of one slot, at one time
+	Overlaps []string // two leases of one lock, or of one slot, at one time, not both shared
 	Crowds   []string // more leases of a semaphore at one time than it has permits
-	// tokens that repeat, or are below one that was returned before their Lock was called
+	// tokens that repeat, or are not above all that were returned before their Lock was called; of
+	// shared leases, tokens below one of a lease that was not shared
 	Tokens  []string
 	Illegal []porcupine.LinearizationInfo
 }
@@ -107,15 +109,18 @@ func sortedBy(leases []Lease, by func(*Lease) lock) map[lock][]Lease {
 	return locks
 }
 
-// overlaps finds leases that began before an earlier one had ended.
+// overlaps finds leases that began before an earlier one had ended, unless both are shared.
 func overlaps(leases []Lease) (found []string) {
-	for i, longest := 1, 0; i < len(leases); i++ {
-		if a, b := leases[longest], leases[i]; b.Locked < a.Ended && b.Locked < b.Ended {
-			found = append(found, fmt.Sprintf("%v: process %d had it (token %d) when process %d got it (token %d), %v before the first ended",
-				a.lock(), a.Holder, a.Token, b.Holder, b.Token, time.Duration(a.Ended-b.Locked)))
+	longest := make(map[bool]Lease) // by whether it is shared: the lease that ends last so far
+	for _, b := range leases {
+		for shared, a := range longest {
+			if (!shared || !b.Shared) && b.Locked < a.Ended && b.Locked < b.Ended {
+				found = append(found, fmt.Sprintf("%v: process %d had it (token %d) when process %d got it (token %d), %v before the first ended",
+					a.lock(), a.Holder, a.Token, b.Holder, b.Token, time.Duration(a.Ended-b.Locked)))
+			}
 		}
-		if leases[i].Ended > leases[longest].Ended {
-			longest = i
+		if a, any := longest[b.Shared]; !any || b.Ended > a.Ended {
+			longest[b.Shared] = b
 		}
 	}
 	return found
@@ -141,59 +146,75 @@ func crowds(leases []Lease) (found []string) {
 }
 
 // disorder finds tokens that repeat, or are not greater than one that was returned before their own
-// Lock began.
+// Lock began. Shared leases may have equal tokens, and that of the last lease that was not shared.
 func disorder(leases []Lease) (found []string) {
 	called := slices.SortedFunc(slices.Values(leases), func(a, b Lease) int { return cmp.Compare(a.Called, b.Called) })
 	seen := make(map[uint64]bool)
-	returned, greatest := 0, uint64(0)
+	returned, greatest := 0, make(map[bool]uint64) // by whether it is that of a shared lease
 	for _, l := range called {
 		for ; returned < len(leases) && leases[returned].Locked < l.Called; returned++ {
-			greatest = max(greatest, leases[returned].Token)
+			before := &leases[returned]
+			greatest[before.Shared] = max(greatest[before.Shared], before.Token)
+		}
+		least := greatest[false]
+		if !l.Shared {
+			least = max(least, greatest[true]) + 1
 		}
 		switch {
 		case l.Token == 0:
-		case seen[l.Token]:
+		case !l.Shared && seen[l.Token]:
 			found = append(found, fmt.Sprintf("%v: token %d twice", l.lock(), l.Token))
-		case l.Token <= greatest:
-			found = append(found, fmt.Sprintf("%v: token %d after %d had been returned", l.lock(), l.Token, greatest))
+		case l.Token < least:
+			found = append(found, fmt.Sprintf("%v: token %d, at least %d after those that had been returned", l.lock(), l.Token, least))
 		}
-		seen[l.Token] = true
+		seen[l.Token] = seen[l.Token] || !l.Shared
 	}
 	return found
 }
 
 // What a holder does with a lock.
 type step struct {
-	lease int // which of the leases
-	take  bool
-	token uint64
+	lease  int // which of the leases
+	take   bool
+	shared bool
+	token  uint64
 }
 
 // state is the state of a lock.
 type state struct {
-	owner int // the lease that has it, or -1
-	token uint64
+	owner   int // the lease that has it alone, or -1
+	readers int // leases that share it
+	token   uint64
+	read    uint64 // the greatest token of a shared lease
 }
 
 // model is one lock: it is taken when it is free, with a token above the last, and freed by its
-// owner. An attempt with an unknown outcome is left out, because it may always have done nothing
-// that others could see. A lease with no known end may end at any time after its holder released
-// it.
+// owner. It is shared when nobody has it alone, with the last token or a greater one. An attempt
+// with an unknown outcome is left out, because it may always have done nothing that others could
+// see. A lease with no known end may end at any time after its holder released it.
 var model = porcupine.Model{
 	Init: func() any { return state{owner: -1} },
 	Step: func(s, input, _ any) (bool, any) {
 		at, do := s.(state), input.(step) //nolint:forcetypeassert // they have these types
-		if do.take {
-			return at.owner == -1 && (do.token == 0 || do.token > at.token), state{do.lease, max(do.token, at.token)}
+		switch {
+		case do.take && do.shared:
+			return at.owner == -1 && (do.token == 0 || do.token >= at.token),
+				state{-1, at.readers + 1, at.token, max(at.read, do.token)}
+		case do.take:
+			return at.owner == -1 && at.readers == 0 && (do.token == 0 || do.token > max(at.token, at.read)),
+				state{do.lease, 0, max(do.token, at.token), at.read}
+		case do.shared:
+			return at.readers > 0, state{at.owner, at.readers - 1, at.token, at.read}
 		}
-		return at.owner == do.lease, state{-1, at.token}
+		return at.owner == do.lease, state{-1, at.readers, at.token, at.read}
 	},
 	DescribeOperation: func(input, _ any) string {
 		do := input.(step) //nolint:forcetypeassert // it has this type
+		verb := map[bool]string{false: "lock", true: "share"}[do.shared]
 		if do.take {
-			return fmt.Sprintf("lock: token %d", do.token)
+			return fmt.Sprintf("%s: token %d", verb, do.token)
 		}
-		return "free"
+		return "free: " + verb
 	},
 	DescribeState: func(s any) string { return fmt.Sprintf("%+v", s) },
 }
@@ -221,10 +242,10 @@ func operations(leases []Lease) []porcupine.Operation {
 	var all []porcupine.Operation
 	for i, l := range leases {
 		all = append(all, porcupine.Operation{
-			ClientId: l.Holder, Input: step{i, true, l.Token}, Call: l.Called, Return: l.Locked,
+			ClientId: l.Holder, Input: step{i, true, l.Shared, l.Token}, Call: l.Called, Return: l.Locked,
 		})
 		if l.Ended != Unknown {
-			all = append(all, porcupine.Operation{ClientId: l.Holder, Input: step{lease: i}, Call: l.Ended, Return: l.Freed})
+			all = append(all, porcupine.Operation{ClientId: l.Holder, Input: step{lease: i, shared: l.Shared}, Call: l.Ended, Return: l.Freed})
 		}
 	}
 	return all

@@ -29,6 +29,12 @@ func TestGoodHistoriesPass(t *testing.T) {
 			{Name: "a", Slot: 1, Permits: 2, Token: 4, Called: 11, Locked: 15, Ended: 30, Freed: 35},
 			{Name: "a", Slot: 0, Permits: 2, Token: 6, Called: 12, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
 		},
+		"readers at one time, with one token": {
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Shared: true, Token: 5, Called: 21, Locked: 30, Ended: 50, Freed: 55},
+			{Name: "a", Shared: true, Token: 5, Called: 22, Locked: 31, Ended: 40, Freed: 45, Holder: 1},
+			{Name: "a", Token: 6, Called: 22, Locked: 55, Ended: 60, Freed: 65, Holder: 1},
+		},
 		"a semaphore and a lock of one name": {
 			{Name: "a", Permits: 1, Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
@@ -70,6 +76,23 @@ func TestBadHistoriesAreFoundAndDrawn(t *testing.T) {
 		"a token that falls": {[]history.Lease{
 			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
 			{Name: "a", Token: 4, Called: 26, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
+		}, 0, 0, 1},
+		"a writer beside a reader": {[]history.Lease{
+			{Name: "a", Shared: true, Token: 5, Called: 0, Locked: 10, Ended: 50, Freed: 55},
+			{Name: "a", Shared: true, Token: 5, Called: 0, Locked: 11, Ended: 15, Freed: 16, Holder: 2},
+			{Name: "a", Token: 6, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		}, 1, 0, 0},
+		"a reader beside a writer": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 50, Freed: 55},
+			{Name: "a", Shared: true, Token: 5, Called: 5, Locked: 20, Ended: 40, Freed: 45, Holder: 1},
+		}, 1, 0, 0},
+		"a reader's token below a writer's": {[]history.Lease{
+			{Name: "a", Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Shared: true, Token: 4, Called: 26, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
+		}, 0, 0, 1},
+		"a writer's token that a reader had": {[]history.Lease{
+			{Name: "a", Shared: true, Token: 5, Called: 0, Locked: 10, Ended: 20, Freed: 25},
+			{Name: "a", Token: 5, Called: 26, Locked: 30, Ended: 40, Freed: 45, Holder: 1},
 		}, 0, 0, 1},
 		"a slot twice": {[]history.Lease{
 			{Name: "a", Slot: 1, Permits: 2, Token: 5, Called: 0, Locked: 10, Ended: 30, Freed: 35},
