@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func columns(in *redlock.Inspection) string {
 			nodes++
 		}
 	}
-	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d", state(in), owner, left, token(in.Fence), nodes, len(in.Nodes))
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%d/%d", state(in), owner, left, token(fence(in)), nodes, len(in.Nodes))
 }
 
 // show prints what the nodes said. If live is set, it overwrites what was printed before.
@@ -176,8 +177,8 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 			fmt.Fprintf(&b, " for another %v if it is not renewed", life(in.Left))
 		}
 	}
-	if in.Fence != 0 {
-		fmt.Fprintf(&b, ", token %d", in.Fence)
+	if f := fence(in); f != 0 {
+		fmt.Fprintf(&b, ", token %d", f)
 	}
 	b.WriteString("\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
@@ -195,6 +196,10 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 	_ = table.Flush() // a strings.Builder does not fail
 	return b.String()
 }
+
+// fence returns the owner's token, as far as a quorum tells it, or otherwise the greatest that any
+// node knows, which may be that of a failed attempt.
+func fence(in *redlock.Inspection) uint64 { return cmp.Or(in.OwnerFence, in.Fence) }
 
 // label returns the label or the fingerprint of an owner.
 func label(holder, owner string) string {
@@ -227,15 +232,17 @@ func life(d time.Duration) string {
 
 // A lockJSON is an Inspection in JSON.
 type lockJSON struct {
-	Name   string     `json:"name"`
-	Slot   *int       `json:"slot,omitempty"` // of a semaphore
-	State  string     `json:"state"`          // held, remnant, free or unknown
-	Needed int        `json:"needed"`
-	Owner  string     `json:"owner,omitempty"`
-	Holder string     `json:"holder,omitempty"`
-	LeftMS int64      `json:"left_ms,omitempty"` // absent if it has no end
-	Fence  uint64     `json:"fence,omitempty"`
-	Nodes  []nodeJSON `json:"nodes"`
+	Name   string `json:"name"`
+	Slot   *int   `json:"slot,omitempty"` // of a semaphore
+	State  string `json:"state"`          // held, remnant, free or unknown
+	Needed int    `json:"needed"`
+	Owner  string `json:"owner,omitempty"`
+	Holder string `json:"holder,omitempty"`
+	LeftMS int64  `json:"left_ms,omitempty"` // absent if it has no end
+	Fence  uint64 `json:"fence,omitempty"`   // the greatest of all nodes
+	// the owner's, if a quorum tells it
+	OwnerFence uint64     `json:"owner_fence,omitempty"`
+	Nodes      []nodeJSON `json:"nodes"`
 }
 
 type nodeJSON struct {
@@ -250,6 +257,7 @@ type nodeJSON struct {
 func inspectionJSON(in *redlock.Inspection) lockJSON {
 	j := lockJSON{
 		Name: in.Name, State: state(in), Needed: in.Needed, Owner: in.Owner, Holder: in.Holder, LeftMS: millis(in.Left), Fence: in.Fence,
+		OwnerFence: in.OwnerFence,
 	}
 	for _, n := range in.Nodes {
 		one := nodeJSON{Node: n.Node, Owner: n.Owner, Holder: n.Holder, LeftMS: millis(n.Left), Fence: n.Fence}

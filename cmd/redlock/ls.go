@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,7 @@ type lsCmd struct {
 func (*lsCmd) Help() string {
 	return `Finds locks by their fencing registers, which the nodes keep for an hour or longer after a lock's
 last use. It reads the nodes' keys step by step (SCAN), so it does not block them, but with millions
-of keys it takes a while.
+of keys it takes a while. A semaphore has one line for each slot in use, such as "jobs, slot 2".
 
 Exit codes: 0, or 69 if fewer nodes than a quorum answered.`
 }
@@ -43,25 +44,53 @@ func (c *lsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	found = slices.DeleteFunc(found, func(in *redlock.Inspection) bool {
-		return in == nil || state(in) == "free" && !c.All
-	})
-	return c.show(s, found)
+	slots, err := c.inspectSlots(ctx, locks, names)
+	if err != nil {
+		return err
+	}
+	return c.show(s, c.list(found, slots))
 }
 
-func (c *lsCmd) show(s streams, found []*redlock.Inspection) error {
-	if c.JSON {
-		for _, in := range found {
-			if err := writeJSON(s.out, inspectionJSON(in)); err != nil {
+// A listed is a lock, or a slot of a semaphore, as it is listed.
+type listed struct {
+	*redlock.Inspection
+	slot *int
+}
+
+// list returns what is to be shown: the locks, and then the semaphores' slots.
+func (c *lsCmd) list(locks []*redlock.Inspection, slots map[string][]redlock.Inspection) (all []listed) {
+	for _, in := range locks {
+		if in != nil {
+			all = append(all, listed{in, nil})
+		}
+	}
+	for _, semaphore := range slices.Sorted(maps.Keys(slots)) {
+		for i := range slots[semaphore] {
+			all = append(all, listed{&slots[semaphore][i], &i})
+		}
+	}
+	return slices.DeleteFunc(all, func(l listed) bool { return state(l.Inspection) == "free" && !c.All })
+}
+
+func (c *lsCmd) show(s streams, all []listed) error {
+	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
+	if !c.JSON {
+		fmt.Fprintln(table, "NAME\tSTATE\tHOLDER\tLEFT\tTOKEN\tNODES")
+	}
+	for _, l := range all {
+		if c.JSON {
+			j := inspectionJSON(l.Inspection)
+			j.Slot = l.slot
+			if err := writeJSON(s.out, j); err != nil {
 				return err
 			}
+			continue
 		}
-		return nil
-	}
-	table := tabwriter.NewWriter(s.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "NAME\tSTATE\tHOLDER\tLEFT\tTOKEN\tNODES")
-	for _, in := range found {
-		fmt.Fprintf(table, "%s\t%s\n", shown(in.Name), columns(in))
+		name := shown(l.Name)
+		if l.slot != nil {
+			name = fmt.Sprintf("%s, slot %d", name, *l.slot)
+		}
+		fmt.Fprintf(table, "%s\t%s\n", name, columns(l.Inspection))
 	}
 	return table.Flush() //nolint:wrapcheck // a write error needs no context
 }

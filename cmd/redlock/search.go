@@ -97,7 +97,8 @@ func (c *search) scan(ctx context.Context, one server, found func(name string)) 
 // escape returns a glob pattern that matches the text only.
 var escape = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
 
-// nameOf returns the name of the lock that a key belongs to.
+// nameOf returns the name of the lock that a key belongs to. For a slot of a semaphore that is the
+// slot's key: see slotOf.
 func (c *search) nameOf(key string) (name string, ok bool) {
 	if strings.HasSuffix(key, queueSuffix) || key == markerKey {
 		return "", false
@@ -112,6 +113,9 @@ func (c *search) nameOf(key string) (name string, ok bool) {
 		if !ok {
 			return "", false
 		}
+	}
+	if _, _, slot := c.slotOf(lock); slot {
+		return lock, true
 	}
 	name, ok = strings.CutPrefix(lock, c.KeyPrefix)
 	return name, ok && name != "" && strings.HasPrefix(name, c.Prefix)
