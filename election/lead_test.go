@@ -204,6 +204,57 @@ func TestLeadCallsNothingWhenItsContextEndsAtTheMomentOfElection(t *testing.T) {
 	})
 }
 
+// Observers of the Locker are told of each campaign that ends without an election, and of no other.
+func TestACampaignWithoutAnElectionIsReportedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := redlocktest.New(t, 5)
+		var failed []redlock.FailedEvent
+		e := election.New(q.Locker(redlock.WithObserver(observer(func(e redlock.Event) {
+			if f, ok := e.(redlock.FailedEvent); ok {
+				failed = append(failed, f)
+			}
+		}))), name)
+		want := func(what string, wait time.Duration, errs ...error) {
+			t.Helper()
+			synctest.Wait()
+			if len(failed) != 1 || failed[0].Name != name || failed[0].Wait != wait {
+				t.Errorf("%s: reported are %+v", what, failed)
+			}
+			for _, err := range errs {
+				if len(failed) == 1 && !errors.Is(failed[0].Err, err) {
+					t.Errorf("%s: the error is %v, not %v", what, failed[0].Err, err)
+				}
+			}
+			failed = nil
+		}
+		resign := func(context.Context, *redlock.Lease) error { return nil }
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = e.Lead(ended, resign)
+		want("under a context that has ended", 0, context.Canceled)
+
+		release := q.Hold(name)
+		stop := campaign(t.Context(), e, resign)
+		time.Sleep(time.Hour)
+		_ = stop()
+		want("while another leads", time.Hour, context.Canceled, redlock.ErrHeld)
+		release()
+
+		_ = e.Lead(t.Context(), resign)
+		lost := campaign(t.Context(), e, func(ctx context.Context, _ *redlock.Lease) error {
+			q.Lose(name)
+			<-ctx.Done()
+			return nil
+		})
+		time.Sleep(time.Minute)
+		if failed != nil {
+			t.Errorf("of leaders it is reported that %+v", failed)
+		}
+		_ = lost()
+	})
+}
+
 type observer func(redlock.Event)
 
 func (o observer) Observe(e redlock.Event) { o(e) }
