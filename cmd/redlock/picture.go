@@ -63,7 +63,7 @@ func (p *picture) screen(paint paint, width, height int, every time.Duration) []
 func (p *picture) summary(bad int) string {
 	held, waiting, longest := 0, 0, time.Duration(0)
 	for _, r := range p.rows {
-		if r.in.Owner != "" {
+		if how := state(r.in); how == "held" || how == "shared" {
 			held++
 		}
 		waiting += len(r.waiting)
