@@ -17,7 +17,7 @@ import (
 // caller's context bounds that. If remainder is not zero the keys live on for that long. If it
 // returns a round trip, a caller that waits for the vote must run it. With mu held.
 func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
-	a.leaves = a.state.Phase() == quorum.Won && a.acquire.Queue != ""
+	a.leaves = a.state.Phase() == quorum.Won && a.acquire.Inbox != ""
 	a.state.Conclude(quorum.Over)
 	a.release = vote
 	a.releases = make([]owedRelease, len(a.engine.lines))

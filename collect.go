@@ -81,7 +81,7 @@ func (c *collection) ask(ctx context.Context, from int) (at int, verdict error) 
 	c.locker.dispatch.Together(func() {
 		for i := from; i < to; i++ {
 			p := &c.parts[i]
-			p.attempt = p.mutex.begin(ctx, p.final, nil, now)
+			p.attempt = p.mutex.begin(ctx, p.final, nil, false, now)
 		}
 	})
 	for at = from; at < to && verdict == nil; at++ {

@@ -142,13 +142,11 @@ func (m *Mutex) hold(ctx context.Context, q *localQueue, t *terms, g grant, bega
 	return le, nil
 }
 
-// runAttempt runs the algorithm once. If queued is true, nodes that refuse the attempt queue it
-// under the entry. Where the votes are split it gives way at end (unless that is zero) or sooner.
+// runAttempt runs the algorithm once. If there is an entry the caller waits; if queued is true,
+// nodes that refuse the attempt queue it under the entry. Where the votes are split it gives way at
+// end (unless that is zero) or sooner.
 func (m *Mutex) runAttempt(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) (got *attempt, _ error) {
-	if !queued {
-		entry = nil
-	}
-	a := m.begin(ctx, t, entry, end)
+	a := m.begin(ctx, t, entry, queued, end)
 	defer func() {
 		// then nothing may be left behind, even if an Observer panicked
 		if got == nil {

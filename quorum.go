@@ -83,9 +83,9 @@ func (a *attempt) unlock() {
 	}
 }
 
-// begin starts an attempt: it takes the time, and asks every node. If there is an entry, nodes that
-// refuse queue it. The caller goes on with wait.
-func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end time.Time) *attempt {
+// begin starts an attempt: it takes the time, and asks every node. The caller waits if there is an
+// entry; nodes that refuse the attempt queue that if queued is true. It goes on with wait.
+func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) *attempt {
 	l, slots := m.locker, m.slots()
 	keys := &slots[m.permits.first()]
 	a := &attempt{
@@ -115,9 +115,7 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, end ti
 	if m.shared {
 		a.acquire.Readers = keys.Readers
 	}
-	if entry != nil {
-		entry.Stamp(&a.acquire, a.start)
-	}
+	a.stamp(entry, queued)
 	a.mu.Lock()
 	defer a.unlock()
 	patience := withGrace(a.timeout)

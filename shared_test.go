@@ -13,6 +13,7 @@ import (
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
+	"github.com/go-redlock/redlock/pool"
 )
 
 func share(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
@@ -204,6 +205,40 @@ func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 			all.Wait()
 		})
 	}
+}
+
+// A writer that no notice can reach polls, and cannot be queued. It keeps readers out for a second
+// by each look, so it gets its turn in the end.
+func TestAWriterThatPollsIsNotKeptOutForEverByReaders(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		const hold = 20 * time.Millisecond
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for i, l := range c.Lockers(t, 6) {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * hold / 6)
+				for ctx.Err() == nil {
+					if le, err := l.Mutex("a").Shared().Lock(ctx); err == nil {
+						time.Sleep(hold)
+						mustUnlock(t, le)
+					}
+				}
+			})
+		}
+		var nodes []pool.Node
+		for _, m := range c.Masters {
+			nodes = append(nodes, wire.Seal(unheard{m, wire.ErrNoListen}))
+		}
+		le, err := over(t, nodes).Lock(t.Context(), "a", redlock.WithWait(3*time.Minute))
+		if err != nil {
+			t.Error(err)
+		} else {
+			mustUnlock(t, le)
+		}
+		stop()
+		all.Wait()
+	})
 }
 
 // A crashed reader keeps a writer out until the end of its own lease, whatever others do meanwhile.

@@ -27,6 +27,19 @@ func (a *attempt) aim(p *permits) {
 // keys returns the keys of the attempt's slot. With mu held, or once the attempt is won.
 func (a *attempt) keys() *wire.KeySet { return &a.slots[a.state.Slot] }
 
+// stamp says in the first request how the caller waits, if it does: in the nodes' queues, by the
+// entry; or, if queued is false, by asking again and again. In both cases nodes keep further
+// readers out for a while.
+func (a *attempt) stamp(entry *notify.Entry, queued bool) {
+	switch {
+	case entry == nil:
+	case queued:
+		entry.Stamp(&a.acquire, a.start)
+	case !a.kind.several():
+		a.acquire.Queue = a.slots[0].Queue
+	}
+}
+
 // one returns the request for the attempt's own slot, after the first request asked for any slot.
 // With mu held.
 func (a *attempt) one() *wire.Request {

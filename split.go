@@ -64,7 +64,7 @@ func (a *attempt) late(now time.Time) bool {
 func (a *attempt) complete(node int) bool {
 	a.mu.Lock()
 	defer a.unlock()
-	if a.state.Phase() != quorum.Won || a.acquire.Queue == "" || !a.state.AskAgain(node) {
+	if a.state.Phase() != quorum.Won || a.acquire.Inbox == "" || !a.state.AskAgain(node) {
 		return false
 	}
 	a.sendNext()

@@ -134,6 +134,9 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 	var dark time.Time // since when attempts have found no quorum
 	for n := 0; ; n++ {
 		queued := entry != nil && entry.Ready()
+		if !queued && last == nil {
+			entry = nil // it does not wait yet
+		}
 		began := l.clock.Now()
 		a, err := m.runAttempt(ctx, t, entry, queued, time.Time{})
 		if err == nil {
