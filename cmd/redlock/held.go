@@ -26,6 +26,8 @@ func (r *runCmd) checkSlots() error {
 		return nil
 	case *r.Slots < 1 || *r.Slots > redlock.MaxPermits:
 		return usageError{fmt.Errorf("--slots=%d: from 1 to %d", *r.Slots, redlock.MaxPermits)}
+	case r.Shared:
+		return usageError{errors.New("--slots: not with --shared")}
 	case len(r.Also) > 0:
 		return usageError{errors.New("--slots: it goes with one name only, not with --also")}
 	}
@@ -48,7 +50,11 @@ func (r *runCmd) take(ctx context.Context, locks *redlock.Locker) (held, error) 
 	}
 	var ms []*redlock.Mutex
 	for _, name := range r.names() {
-		ms = append(ms, locks.Mutex(name, opts...))
+		m := locks.Mutex(name, opts...)
+		if r.Shared {
+			m = m.Shared()
+		}
+		ms = append(ms, m)
 	}
 	if try {
 		return redlock.TryLockAll(ctx, ms...)

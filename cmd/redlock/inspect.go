@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -29,13 +30,13 @@ type inspectCmd struct {
 
 // Help implements kong.HelpProvider.
 func (*inspectCmd) Help() string {
-	return `Changes nothing. A lock is held if one owner has it on a quorum of the nodes. It is a remnant if
-nodes have an owner but none has a quorum: an attempt is under way, or a failed attempt or a dead
-holder has left it. Otherwise it is free. OWNER tells owners apart; nobody can make an owner id from
-it.
+	return `Changes nothing. A lock is held if one owner has it on a quorum of the nodes, and shared if readers
+have it there. It is a remnant if nodes have an owner but none has a quorum: an attempt is under
+way, or a failed attempt or a dead holder has left it. Otherwise it is free. OWNER tells owners
+apart; nobody can make an owner id from it.
 
-Exit codes: 0 whether or not the lock is held (with --exit-code 1 if it is free or a remnant), 69 if
-fewer nodes than a quorum answered (their answers are shown).`
+Exit codes: 0 whether or not the lock is held (with --exit-code 1 if it is neither held nor shared),
+69 if fewer nodes than a quorum answered (their answers are shown).`
 }
 
 // Run shows the lock, once or until it is interrupted.
@@ -66,7 +67,7 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 		case in == nil:
 			return err
 		}
-		if now := state(in) + in.Owner; live || c.JSON || now != last {
+		if now := summary(in); live || c.JSON || now != last {
 			last = now
 			if err := c.show(s.out, in, live); err != nil {
 				return err
@@ -74,7 +75,7 @@ func (c *inspectCmd) Run(ctx context.Context, s streams) error {
 		}
 		switch {
 		case c.Watch:
-		case err == nil && c.ExitCode && state(in) != "held":
+		case err == nil && c.ExitCode && !taken(in):
 			return code(1)
 		default:
 			return err
@@ -117,11 +118,15 @@ func (c *inspectCmd) slots(ctx context.Context, locks *redlock.Locker, s streams
 // columns returns the columns of a lock in a table: state, holder, remaining time, token and nodes.
 func columns(in *redlock.Inspection) string {
 	left, owner, nodes := "-", "-", 0
-	if in.Owner != "" {
+	switch {
+	case in.Owner != "":
 		left, owner = life(in.Left), label(in.Holder, in.Owner)
+	case len(in.Readers) > 0:
+		left, owner = life(in.Readers[0].Left), readers(len(in.Readers))
 	}
 	for _, n := range in.Nodes {
-		if n.Owner != "" && (n.Owner == in.Owner || in.Owner == "") {
+		switch {
+		case in.Owner != "" && n.Owner == in.Owner, len(in.Readers) > 0 && n.Readers > 0, !taken(in) && (n.Owner != "" || n.Readers > 0):
 			nodes++
 		}
 	}
@@ -141,20 +146,45 @@ func (c *inspectCmd) show(w io.Writer, in *redlock.Inspection, live bool) error 
 	return err //nolint:wrapcheck // a write error needs no context
 }
 
-// state returns a lock's state: held, remnant or free, or unknown if too few nodes answered.
+// taken reports whether an owner has the lock on a quorum, or readers have.
+func taken(in *redlock.Inspection) bool { return in.Owner != "" || len(in.Readers) > 0 }
+
+// summary says who has the lock, to tell whether that has changed.
+func summary(in *redlock.Inspection) string {
+	text := state(in) + in.Owner
+	owners := make([]string, len(in.Readers))
+	for i, r := range in.Readers {
+		owners[i] = r.Owner
+	}
+	slices.Sort(owners) // for they change places when they are renewed
+	return text + strings.Join(owners, ",")
+}
+
+// readers says how many readers there are.
+func readers(n int) string {
+	if n == 1 {
+		return "1 reader"
+	}
+	return fmt.Sprintf("%d readers", n)
+}
+
+// state returns a lock's state: held, shared, remnant or free, or unknown if too few nodes
+// answered.
 func state(in *redlock.Inspection) string {
 	owners, silent := 0, 0
 	for _, n := range in.Nodes {
 		switch {
 		case n.Err != nil:
 			silent++
-		case n.Owner != "":
+		case n.Owner != "", n.Readers > 0:
 			owners++
 		}
 	}
 	switch {
 	case in.Owner != "":
 		return "held"
+	case len(in.Readers) > 0:
+		return "shared"
 	case len(in.Nodes)-silent < in.Needed:
 		return "unknown"
 	case owners > 0:
@@ -167,7 +197,7 @@ func state(in *redlock.Inspection) string {
 func inspectionText(in *redlock.Inspection, p paint) string {
 	var b strings.Builder
 	how := state(in)
-	colour := map[string]string{"held": green, "remnant": yellow, "unknown": red}[how]
+	colour := map[string]string{"held": green, "shared": green, "remnant": yellow, "unknown": red}[how]
 	fmt.Fprintf(&b, "%s is %s", shown(in.Name), p.in(colour, how))
 	if in.Owner != "" {
 		fmt.Fprintf(&b, " by %s", label(in.Holder, in.Owner))
@@ -177,16 +207,29 @@ func inspectionText(in *redlock.Inspection, p paint) string {
 			fmt.Fprintf(&b, " for another %v if it is not renewed", life(in.Left))
 		}
 	}
+	if len(in.Readers) > 0 {
+		fmt.Fprintf(&b, " by %s", readers(len(in.Readers)))
+	}
 	if f := fence(in); f != 0 {
 		fmt.Fprintf(&b, ", token %d", f)
 	}
 	b.WriteString("\n\n")
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	if len(in.Readers) > 0 {
+		fmt.Fprintln(table, "READER\tHOLDER\tLEFT")
+		for _, r := range in.Readers {
+			fmt.Fprintf(table, "%s\t%s\t%s\n", r.Owner, dash(shown(r.Holder)), life(r.Left))
+		}
+		_ = table.Flush() // a strings.Builder does not fail
+		b.WriteString("\n")
+	}
 	fmt.Fprintln(table, "NODE\tOWNER\tHOLDER\tLEFT\tTOKEN")
 	for _, n := range in.Nodes {
 		switch {
 		case n.Err != nil:
 			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t%s\n", n.Node, shown(inFlags(n.Err)))
+		case n.Readers > 0:
+			fmt.Fprintf(table, "%s\t%s\t-\t%s\t%s\n", n.Node, readers(n.Readers), life(n.Left), token(n.Fence))
 		case n.Owner == "":
 			fmt.Fprintf(table, "%s\t-\t-\t-\t%s\n", n.Node, token(n.Fence))
 		default:
@@ -234,15 +277,23 @@ func life(d time.Duration) string {
 type lockJSON struct {
 	Name   string `json:"name"`
 	Slot   *int   `json:"slot,omitempty"` // of a semaphore
-	State  string `json:"state"`          // held, remnant, free or unknown
+	State  string `json:"state"`          // held, shared, remnant, free or unknown
 	Needed int    `json:"needed"`
 	Owner  string `json:"owner,omitempty"`
 	Holder string `json:"holder,omitempty"`
 	LeftMS int64  `json:"left_ms,omitempty"` // absent if it has no end
 	Fence  uint64 `json:"fence,omitempty"`   // the greatest of all nodes
 	// the owner's, if a quorum tells it
-	OwnerFence uint64     `json:"owner_fence,omitempty"`
-	Nodes      []nodeJSON `json:"nodes"`
+	OwnerFence uint64       `json:"owner_fence,omitempty"`
+	Readers    []readerJSON `json:"readers,omitempty"` // the one that keeps the lock longest first
+	Nodes      []nodeJSON   `json:"nodes"`
+}
+
+// A readerJSON is one of the owners of a shared lock.
+type readerJSON struct {
+	Owner  string `json:"owner"`
+	Holder string `json:"holder,omitempty"`
+	LeftMS int64  `json:"left_ms"`
 }
 
 type nodeJSON struct {
@@ -252,6 +303,8 @@ type nodeJSON struct {
 	LeftMS int64  `json:"left_ms,omitempty"` // absent if it has no end
 	Fence  uint64 `json:"fence,omitempty"`
 	Error  string `json:"error,omitempty"`
+
+	Readers int `json:"readers,omitempty"` // how many share it there
 }
 
 func inspectionJSON(in *redlock.Inspection) lockJSON {
@@ -259,8 +312,11 @@ func inspectionJSON(in *redlock.Inspection) lockJSON {
 		Name: in.Name, State: state(in), Needed: in.Needed, Owner: in.Owner, Holder: in.Holder, LeftMS: millis(in.Left), Fence: in.Fence,
 		OwnerFence: in.OwnerFence,
 	}
+	for _, r := range in.Readers {
+		j.Readers = append(j.Readers, readerJSON{r.Owner, r.Holder, millis(r.Left)})
+	}
 	for _, n := range in.Nodes {
-		one := nodeJSON{Node: n.Node, Owner: n.Owner, Holder: n.Holder, LeftMS: millis(n.Left), Fence: n.Fence}
+		one := nodeJSON{Node: n.Node, Owner: n.Owner, Holder: n.Holder, LeftMS: millis(n.Left), Fence: n.Fence, Readers: n.Readers}
 		if n.Err != nil {
 			one.Error = inFlags(n.Err)
 		}

@@ -64,6 +64,9 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 			owners[n.Owner] = true
 		}
 	}
+	for _, r := range in.Readers {
+		owners[r.Owner] = true
+	}
 	if len(owners) == 0 {
 		return nil
 	}
@@ -77,7 +80,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	fmt.Fprintf(s.out, "released on %d of %d nodes\n", released, len(in.Nodes))
-	if released < in.Needed && state(in) == "held" {
+	if released < in.Needed && taken(in) {
 		return code(exitNoQuorum)
 	}
 	return nil
@@ -137,20 +140,35 @@ func releaseOn(ctx context.Context, one server, keys wire.KeySet, owners map[str
 	if err != nil {
 		return fmt.Errorf("%s: %w", one.addr, err)
 	}
-	sum := sha1.Sum([]byte(owner)) //nolint:gosec // a fingerprint
-	if !owners[hex.EncodeToString(sum[:])[:16]] {
+	readers, own := "", []string{owner}
+	if strings.HasPrefix(owner, wire.SharedValue) {
+		readers = keys.Readers
+		if own, err = one.ZRange(ctx, readers, 0, -1).Result(); err != nil {
+			return fmt.Errorf("%s: %w", one.addr, err)
+		}
+	}
+	var calls []wire.Call
+	for _, o := range own {
+		sum := sha1.Sum([]byte(o)) //nolint:gosec // a fingerprint
+		if owners[hex.EncodeToString(sum[:])[:16]] {
+			calls = append(calls, wire.Call{Request: &wire.Request{
+				Verb: pool.Release, Lock: keys.Lock, Fence: keys.Fence, Readers: readers, Owner: o, Queue: keys.Queue, Reserve: 10 * time.Millisecond,
+			}})
+		}
+	}
+	if len(calls) == 0 {
 		return fmt.Errorf("%s: the lock has changed hands", one.addr)
 	}
-	calls := []wire.Call{{Request: &wire.Request{
-		Verb: pool.Release, Lock: keys.Lock, Fence: keys.Fence, Owner: owner, Queue: keys.Queue, Reserve: 10 * time.Millisecond,
-	}}}
 	wire.NodeOf(pool.New(one.Client)).Do(ctx, calls)
-	switch r := calls[0].Reply; r.Verdict {
-	case pool.OK:
-		return nil
-	case pool.Gone:
-		return redis.Nil
-	default:
-		return fmt.Errorf("%s: %v: %w", one.addr, r.Verdict, r.Err)
+	err = redis.Nil
+	for _, c := range calls {
+		switch c.Reply.Verdict {
+		case pool.OK:
+			err = nil
+		case pool.Gone:
+		default:
+			return fmt.Errorf("%s: %v: %w", one.addr, c.Reply.Verdict, c.Reply.Err)
+		}
 	}
+	return err
 }

@@ -11,6 +11,7 @@ type runCmd struct {
 
 	Also     []string       `help:"Hold this lock too; may be given several times. Runs that hold several locks never wait for each other in a circle." sep:"none" placeholder:"NAME" group:"Lock"`
 	Slots    *int           `help:"Take a permit of a semaphore with this number of permits: at most so many runs of the name at a time." placeholder:"N" group:"Lock"`
+	Shared   bool           `help:"Share the lock with all other runs that have this flag. A run without it has the lock alone." group:"Lock"`
 	Wait     *time.Duration `help:"How long to wait for the lock (default: without end)." xor:"wait" placeholder:"TIME" group:"Lock"`
 	NoWait   bool           `help:"Do not wait for the lock: if another has it, do not run the command." xor:"wait" group:"Lock"`
 	Conflict int            `name:"conflict-exit-code" help:"Exit code if another has the lock (default ${default})." default:"75" placeholder:"N" group:"Lock"`
@@ -37,13 +38,15 @@ through.
 The command has in its environment REDLOCK_NAME; REDLOCK_FENCE, the fencing token, which rises with
 each holder of the lock; and REDLOCK_UNTIL, the time at which the lock would end if it were not
 renewed. With --also the further names and tokens are in REDLOCK_NAME_2, REDLOCK_FENCE_2 and so on.
-With --slots the number of its slot, from 0, is in REDLOCK_SLOT; tokens then rise slot by slot.
+With --slots the number of its slot, from 0, is in REDLOCK_SLOT; tokens then rise slot by slot. With
+--shared the tokens are for reading only: nothing must be written with them.
 
   redlock run --no-wait nightly -- /opt/backup.sh --all      run on one of many machines
   redlock run --wait 30s deploy -- make deploy               wait at most 30 s
   redlock run --shell report -- 'make report | mail ops'     a line for the shell
   redlock run --also account:bob account:ann -- ./transfer   two locks, in any order, without a deadlock
   redlock run --slots 3 import -- ./import                   three at a time, on all machines
+  redlock run --shared catalog -- ./report                   beside other reports, not beside a run without --shared
   redlock run --no-wait --min-hold 5m poll -- ./poll         cron on machines with skewed clocks
 
 Exit codes: the command's own, 128+n if signal n ended it; 64 bad usage, 69 no quorum of nodes, 70
