@@ -51,6 +51,9 @@ const (
 	half     = "redlock, a permit of 16, half of them held"
 	last     = "redlock, a permit of 16, all others held"
 	four     = "redlock, 4 permits"
+	reader   = "redlock, shared"
+	together = "redlock, one lock shared by all"
+	nineTen  = "redlock, shared nine times of ten"
 	inTurn   = "redlock, two in turn"
 	rsInTurn = "redsync, two in turn"
 	allNodes = 5
@@ -76,6 +79,9 @@ var contestants = []contestant{
 	{half, "this library's Semaphore: half of the permits are held all the time", allNodes, openPermits(manyPermits, manyPermits/2)},
 	{last, "the same, but one permit is left", allNodes, openPermits(manyPermits, manyPermits-1)},
 	{four, "this library's Semaphore, of which four may hold a permit at a time", allNodes, openPermits(fewPermits, 0)},
+	{reader, "this library's Mutex.Shared", allNodes, openReaders("", false)},
+	{together, "the same, but all callers share one lock", allNodes, openReaders("bench", false)},
+	{nineTen, "the same, but one of ten takes the lock alone", allNodes, openReaders("bench", true)},
 	{inTurn, "this library, two locks one after the other", allNodes, openInTurn(openFenced)},
 	{rsInTurn, "redsync, two locks one after the other", allNodes, openInTurn(openRedsync)},
 	{etcd, "concurrency.Mutex of etcd's client, three members on this machine's disk", 0, openEtcd},

@@ -20,6 +20,7 @@ const hold = 5 * time.Millisecond
 // A turn is the time for which one process had the lock once.
 type turn struct {
 	who              int
+	reads            bool // others may have it at the same time
 	asked, got, gave time.Time
 }
 
@@ -85,7 +86,7 @@ func (p *party) turn(ctx context.Context, i int, l locker) error {
 	if err != nil {
 		return err
 	}
-	t.got = time.Now()
+	t.got, t.reads = time.Now(), readsOnly(h)
 	if p.hold > 0 {
 		time.Sleep(p.hold)
 	}
@@ -150,6 +151,7 @@ func processes(n int, hold, lasts time.Duration) runner {
 		v[commands] = since.commands / float64(len(turns))
 		v[failures] = float64(p.failed.Load())
 		v.share(c, n, hold)
+		v.write(turns, n)
 		maps.Copy(v, watchers(p.lockers))
 		return v, curve(waits), nil
 	}

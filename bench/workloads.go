@@ -69,6 +69,19 @@ var (
 		{"reads", readsBare, "%.1f", 0, ""},
 		{"server µs", serverCPU, "%.0f", 0, ""},
 	}
+	sharedTable = append([]column{{"× a lock each", rate, "%.2f", 0, fenced}}, callerTable[1:]...)
+	mixedTable  = []column{
+		{"turns/s", rate, "%.0f", 0, ""},
+		{"p50 ms", p50, "%.0f", 1e-3, ""},
+		{"p99 ms", p99, "%.0f", 1e-3, ""},
+		{"of writers", writersP99, "%.0f", 1e-3, ""},
+		{"in fair turns", writersInTurns, "%.2f", 0, ""},
+		{"longest ms", longest, "%.0f", 1e-3, ""},
+		{"least turns / median", leastTurns, "%.2f", 0, ""},
+		{"reads", readsBare, "%.1f", 0, ""},
+		{"server µs", serverCPU, "%.0f", 0, ""},
+		{"clashes", clashes, "%.0f", 0, ""},
+	}
 	setTable = append([]column{
 		{"p50 over one lock's", p50, "%.2f", 0, fenced},
 		{"over two in turn", p50, "%.2f", 0, inTurn},
@@ -174,6 +187,9 @@ var workloads = []workload{
 	{"sets-16", "16 processes want the same two locks, hold 0", processes(16, 0, 3*time.Second), named(fenced, pair, inTurn, rsInTurn), 1, processTable},
 	{"permits", "One caller, permits of a semaphore", callers(1, 400*time.Millisecond), named(fenced, half, last), 3, permitTable},
 	{"permits-32", "32 processes, hold 5 ms: one lock, or four permits", processes(32, hold, 4*time.Second), named(fenced, four), 1, shareTable},
+	{"shared", "One caller, a lock or a shared lock", callers(1, 400*time.Millisecond), named(fenced, reader), 3, permitTable},
+	{"shared-64", "64 callers, each its own lock, or one lock shared", callers(64, time.Second), named(fenced, reader, together), 1, sharedTable},
+	{"shared-32", "32 processes, hold 2 ms: the lock alone, or shared nine times of ten", processes(32, 2*time.Millisecond, 4*time.Second), named(fenced, nineTen), 1, mixedTable},
 	{"one-frozen", "One caller, one of five nodes frozen", faulty(1, time.Second, frozen), named(fenced, plain), 1, faultTable},
 	{"one-refused", "One caller, one of five nodes refuses connections", faulty(1, time.Second, refused), named(fenced, plain, redsync), 1, faultTable},
 	{"1000-frozen", "1,000 callers, one of five nodes frozen", faulty(1000, 2*time.Second, frozen), named(fenced, plain), 1, faultTable},
