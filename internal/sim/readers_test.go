@@ -1,8 +1,13 @@
 package sim
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"testing"
+	"time"
 
 	"github.com/go-redlock/redlock"
 )
@@ -44,4 +49,44 @@ func (w *world) reads(name string, h *holding, before mark) {
 		w.note("client %d shares %s with token %d, though %d had been returned before", h.client, name, f, before.top)
 	}
 	w.read[name] = max(w.read[name], h.Fence())
+}
+
+// share takes the lock again and again: shared most of the time, and alone now and then.
+func (th *throng) share(l *redlock.Locker, random *rand.Rand, end time.Time) {
+	for time.Now().Before(end) {
+		m := l.Mutex("a")
+		if random.IntN(4) > 0 {
+			m = m.Shared()
+		}
+		began := time.Now()
+		le, err := m.Lock(context.Background())
+		if err != nil {
+			th.violate("Lock: %v", err)
+			return
+		}
+		if d := time.Since(began); d > waitBound {
+			th.violate("%v: one of six waited %v for its turn", m, d)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(2 * time.Millisecond))))
+		if err := le.Unlock(context.Background()); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
+			th.violate("Unlock: %v", err)
+		}
+	}
+}
+
+// While a majority serves, each reader and each writer gets its turn.
+func TestAFrozenMinorityKeepsNeitherReadersNorWritersOut(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
+	each(t, func(seed uint64) *throng {
+		th := newThrong(seed, 3, time.Millisecond)
+		end := time.Now().Add(crowd)
+		var all sync.WaitGroup
+		for p, l := range th.locks {
+			for g := range 2 {
+				all.Go(func() { th.share(l, rand.New(rand.NewPCG(seed, uint64(10*p+g+2))), end) })
+			}
+		}
+		th.freeze(end)
+		all.Wait()
+		return th
+	})
 }
