@@ -17,8 +17,9 @@ import (
 
 // The verdicts of a call, for [errors.Is]. Details come with [QuorumError].
 var (
-	// ErrHeld: another owner has the lock, or no permit of the semaphore is free. Once the
-	// background work is done, the attempt has left nothing behind.
+	// ErrHeld: another owner has the lock, or no permit of the semaphore is free, or a writer waits
+	// for the lock that was to be shared. Once the background work is done, the attempt has left
+	// nothing behind.
 	ErrHeld = errors.New("held by another owner")
 
 	// ErrNoQuorum: too few nodes could be reached, or were willing to serve, to decide; or
@@ -51,7 +52,8 @@ type Verdict = pool.Verdict
 // the verdict ([ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that
 // ended the wait, and each node's own cause; [errors.AsType] finds a [*NodeError].
 type QuorumError struct {
-	// "lock", "acquire" (a permit), "extend", "unlock", "inspect", "check" or "bootstrap"
+	// "lock", "lock shared", "acquire" (a permit), "extend", "unlock", "inspect", "check" or
+	// "bootstrap"
 	Op      string
 	Name    string // the lock's name; empty for "check" and "bootstrap"
 	Needed  int    // the quorum

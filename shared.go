@@ -10,10 +10,10 @@ package redlock
 //
 // Owners come in the order in which they began to wait, neighbouring readers together. While a
 // writer waits in Lock, no further reader gets the lock, so readers that come and go do not keep
-// writers out for ever. A writer that has died or hangs while it waits keeps readers out for at
-// most 8 s. (If the nodes take no subscriptions, as a whole cluster does not, waiters poll: a
-// writer may then wait long while readers overlap without end.) A reader that never ends its lease
-// keeps writers out: [WithRenewal] bounds that.
+// writers out for ever; TryLock returns ErrHeld to them. A writer that has died or hangs while it
+// waits keeps readers out for at most 8 s. (If the nodes take no subscriptions, as a whole cluster
+// does not, waiters poll: a writer may then wait long while readers overlap without end.) A reader
+// that never ends its lease keeps writers out: [WithRenewal] bounds that.
 //
 // A shared lock cannot be raised to an exclusive one, nor an exclusive one lowered. A goroutine
 // that has the lock must not take it again, in whatever mode: a writer that began to wait in
