@@ -124,3 +124,89 @@ func TestNothingOfReadersIsThereForEver(t *testing.T) {
 		t.Errorf("the readers last %v", l)
 	}
 }
+
+// Other programs' locks and readers exclude each other, and so do readers and the plain lock.
+func TestReadersAndOtherOwnersExcludeEachOther(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	foreign := func() bool { return client.SetNX(t.Context(), k.Lock, "foreign", time.Minute).Val() }
+	plain := acquire(k, bob, now())
+	plain.Fence = ""
+
+	expect(t, "share", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+	if foreign() {
+		t.Fatal("another program took what a reader has")
+	}
+	for what, r := range map[string]*wire.Request{"plain": plain, "fenced": acquire(k, bob, now())} {
+		if reply := do(t, n, r); reply.Verdict != pool.Held || reply.Foreign || reply.TTL <= 0 || reply.TTL > 10*time.Second {
+			t.Errorf("a %s acquire behind a reader: %+v", what, reply)
+		}
+	}
+	expect(t, "release", do(t, n, reading(release(k, alice))), pool.OK)
+	if !foreign() {
+		t.Fatal("another program did not get what the last reader left")
+	}
+	if reply := do(t, n, reading(acquire(k, alice, now()))); reply.Verdict != pool.Held || !reply.Foreign {
+		t.Errorf("a reader behind another program: %+v", reply)
+	}
+	client.Del(t.Context(), k.Lock)
+	expect(t, "plain", do(t, n, plain), pool.OK)
+	if reply := do(t, n, reading(acquire(k, alice, now()))); reply.Verdict != pool.Held || reply.Foreign {
+		t.Errorf("a reader behind a plain lock: %+v", reply)
+	}
+	expect(t, "release", do(t, n, release(k, bob)), pool.OK)
+	expect(t, "share again", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+}
+
+// The lock is free when the longest share that is left has ended, by the server's own expiry.
+func TestACrashedReadersShareEndsWithItsTTL(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	crashed := reading(acquire(k, bob, now()))
+	crashed.TTL = 300 * time.Millisecond
+	began := time.Now()
+	expect(t, "crashed", do(t, n, crashed), pool.OK)
+	expect(t, "alice", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+	expect(t, "alice extends", do(t, n, reading(by(pool.Extend, k, alice, 1))), pool.OK)
+	expect(t, "alice leaves", do(t, n, reading(release(k, alice))), pool.OK)
+	for !client.SetNX(t.Context(), k.Lock, "foreign", time.Minute).Val() {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("the crashed reader still has the lock")
+		}
+	}
+	if took := time.Since(began); took < 300*time.Millisecond {
+		t.Errorf("its share ended after %v", took)
+	}
+	expect(t, "the crashed reader extends", do(t, n, reading(by(pool.Extend, k, bob, 1))), pool.Gone)
+}
+
+// A waiter hears from the last reader as it would from a plain owner; a reader behind it, after it.
+func TestTheLastReaderNotifiesWaitersOnARealServer(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	notices := make(chan wire.Notice, 10)
+	ready := make(chan struct{})
+	const inbox = "redlock:inbox:0"
+	go func() { _ = n.Listen(t.Context(), inbox, func() { close(ready) }, func(n wire.Notice) { notices <- n }) }()
+	<-ready
+	expect(t, "share", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+	wait := func(r *wire.Request, inbox string, after uint64) *wire.Request {
+		r.Queue, r.Inbox, r.Ticket = k.Queue, inbox, now()+after
+		return r
+	}
+	expect(t, "a writer waits", do(t, n, wait(acquire(k, bob, now()), inbox, 0)), pool.Held)
+	expect(t, "a reader waits", do(t, n, wait(reading(acquire(k, bob, now())), wire.ReadersInbox(inbox), 1000)), pool.Held)
+	expect(t, "release", do(t, n, reading(release(k, alice))), pool.OK)
+	if got := <-notices; got.Reader || got.Shared || got.Next != 0 || got.Lock != k.Lock {
+		t.Errorf("the writer hears %+v", got)
+	}
+	if got := <-notices; !got.Reader || got.Next == 0 {
+		t.Errorf("the reader hears %+v", got)
+	}
+	if owner := client.Get(t.Context(), k.Lock).Val(); owner != "R:"+inbox {
+		t.Errorf("the lock is %q", owner)
+	}
+}
