@@ -210,3 +210,30 @@ func TestTheLastReaderNotifiesWaitersOnARealServer(t *testing.T) {
 		t.Errorf("the lock is %q", owner)
 	}
 }
+
+func TestTheKeysOfReadersAreInOneHashSlotOfACluster(t *testing.T) {
+	t.Parallel()
+	n, client := real(t, "--cluster-enabled", "yes", "--cluster-require-full-coverage", "no")
+	ctx := t.Context()
+	if err := client.Do(ctx, "cluster", "addslotsrange", 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for client.Set(ctx, "x", "y", 0).Err() != nil { // it takes a moment until it serves the slots
+		continue
+	}
+	for _, name := range []string{"file", "{user1}:file", "a{b"} {
+		k := keys(t, name)
+		expect(t, name, do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+		wait := acquire(k, bob, now())
+		wait.Queue = k.Queue
+		if reply := do(t, n, wait); reply.Verdict != pool.Held || reply.Holder != "alice" {
+			t.Errorf("%s: %+v", name, reply)
+		}
+		if reply := do(t, n, reading(by(pool.Inspect, k, alice, 0))); len(reply.Readers) != 1 || reply.Holder != "alice" {
+			t.Errorf("%s: %+v", name, reply)
+		}
+		for _, v := range []pool.Verb{pool.Repair, pool.Extend, pool.Rejoin, pool.Release} {
+			expect(t, fmt.Sprint(name, v), do(t, n, reading(by(v, k, alice, now()))), pool.OK)
+		}
+	}
+}
