@@ -159,6 +159,25 @@ func TestReadersAndOtherOwnersExcludeEachOther(t *testing.T) {
 	expect(t, "share again", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
 }
 
+// A reader that leaves takes nothing from another. One whose lock was deleted has no share of a lock
+// that others share later.
+func TestAShareIsItsReadersOwn(t *testing.T) {
+	t.Parallel()
+	n, client := real(t)
+	k := keys(t, "lock")
+	expect(t, "alice", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+	expect(t, "bob", do(t, n, reading(acquire(k, bob, now()))), pool.OK)
+	expect(t, "alice leaves", do(t, n, reading(release(k, alice))), pool.OK)
+	expect(t, "alice leaves again", do(t, n, reading(release(k, alice))), pool.Gone)
+	expect(t, "bob extends", do(t, n, reading(by(pool.Extend, k, bob, 1))), pool.OK)
+	expect(t, "alice extends", do(t, n, reading(by(pool.Extend, k, alice, 1))), pool.Gone)
+	client.Del(t.Context(), k.Lock)
+	expect(t, "alice is back", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
+	for _, v := range []pool.Verb{pool.Extend, pool.Repair, pool.Release} {
+		expect(t, fmt.Sprint("bob's ", v), do(t, n, reading(by(v, k, bob, 1))), pool.Gone)
+	}
+}
+
 // The lock is free when the longest share that is left has ended, by the server's own expiry.
 func TestACrashedReadersShareEndsWithItsTTL(t *testing.T) {
 	t.Parallel()
@@ -190,7 +209,9 @@ func TestTheLastReaderNotifiesWaitersOnARealServer(t *testing.T) {
 	notices := make(chan wire.Notice, 10)
 	ready := make(chan struct{})
 	const inbox = "redlock:inbox:0"
-	go func() { _ = n.Listen(t.Context(), inbox, func() { close(ready) }, func(n wire.Notice) { notices <- n }) }()
+	go func() {
+		_ = n.Listen(t.Context(), inbox, func() { close(ready) }, func(n wire.Notice) { notices <- n })
+	}()
 	<-ready
 	expect(t, "share", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
 	wait := func(r *wire.Request, inbox string, after uint64) *wire.Request {
@@ -208,6 +229,26 @@ func TestTheLastReaderNotifiesWaitersOnARealServer(t *testing.T) {
 	}
 	if owner := client.Get(t.Context(), k.Lock).Val(); owner != "R:"+inbox {
 		t.Errorf("the lock is %q", owner)
+	}
+
+	// A reader that has the lock next lets in the readers before the next writer, which is told too.
+	client.Set(t.Context(), k.Lock, "R:redlock:inbox:r1", time.Minute)
+	for _, r := range []*wire.Request{
+		wait(reading(acquire(k, bob, now())), wire.ReadersInbox("redlock:inbox:dead"), 2000),
+		wait(acquire(k, bob, now()), "redlock:inbox:dead", 3000),
+		wait(acquire(k, bob, now()), inbox, 4000),
+	} {
+		expect(t, "wait", do(t, n, r), pool.Held)
+	}
+	expect(t, "share", do(t, n, wait(reading(acquire(k, alice, now())), "redlock:inbox:r1", 0)), pool.OK)
+	if got := <-notices; !got.Reader || got.Shared || got.Next != 0 {
+		t.Errorf("the reader hears %+v", got)
+	}
+	if got := <-notices; got.Reader || !got.Shared {
+		t.Errorf("the writer hears %+v", got)
+	}
+	if queue := client.ZRange(t.Context(), k.Queue, 0, -1).Val(); len(queue) != 1 || queue[0] != inbox {
+		t.Errorf("%q are in the queue", queue)
 	}
 }
 

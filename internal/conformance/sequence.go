@@ -164,6 +164,9 @@ func sequence(random *rand.Rand, guard bool) []step {
 			ttl:   []time.Duration{10 * time.Second, 30 * time.Second, 100 * time.Second}[random.IntN(3)],
 			inbox: random.IntN(inboxes+2) - 2, mute: random.IntN(2) == 0, quiet: random.IntN(2) == 0, retention: time.Hour, joined: random.IntN(2) == 0,
 		}
+		if sharing && !s.slot { // so that more readers meet
+			s.lock %= 2
+		}
 		s.inbox = max(s.inbox, -1)
 		s.reader, s.polls = sharing && !s.slot && random.IntN(2) == 0, sharing && !s.slot && random.IntN(8) == 0
 		if s.verb == wire.Leave {

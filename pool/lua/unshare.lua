@@ -26,10 +26,10 @@ if #leave > 0 then
   for _, owner in ipairs(hold and leave or {}) do
     redis.call('ZADD', readers, string.format('%.0f', now + hold), nobodys(owner))
   end
-  redis.pcall('ZREMRANGEBYSCORE', readers, '-inf', string.format('(%.0f', now))
-  local last = redis.call('ZRANGE', readers, -1, -1, 'WITHSCORES')[2]
-  if last then
-    local left = math.max(last - now, 1)
+  local left = (redis.call('ZRANGE', readers, -1, -1, 'WITHSCORES')[2] or -1) - now
+  if left >= 0 then
+    redis.pcall('ZREMRANGEBYSCORE', readers, '-inf', string.format('(%.0f', now)) -- of the crashed
+    left = math.max(left, 1)
     if redis.call('PEXPIRE', lock, left, 'LT') == 1 then
       announce(lock, queue, left, reserve)
     else
