@@ -159,8 +159,8 @@ func TestReadersAndOtherOwnersExcludeEachOther(t *testing.T) {
 	expect(t, "share again", do(t, n, reading(acquire(k, alice, now()))), pool.OK)
 }
 
-// A reader that leaves takes nothing from another. One whose lock was deleted has no share of a lock
-// that others share later.
+// A reader that leaves takes nothing from another. One whose lock was deleted has no share of a
+// lock that others share later.
 func TestAShareIsItsReadersOwn(t *testing.T) {
 	t.Parallel()
 	n, client := real(t)
@@ -240,7 +240,8 @@ func TestTheLastReaderNotifiesWaitersOnARealServer(t *testing.T) {
 		t.Errorf("the lock is %q", owner)
 	}
 
-	// A reader that has the lock next lets in the readers before the next writer, which is told too.
+	// A reader that has the lock next lets in the readers before the next writer, which is told
+	// too.
 	client.Set(t.Context(), k.Lock, "R:redlock:inbox:r1", time.Minute)
 	for _, r := range []*wire.Request{
 		wait(reading(acquire(k, bob, now())), wire.ReadersInbox("redlock:inbox:dead"), 2000),
