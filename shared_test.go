@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -170,7 +171,8 @@ func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 			c.Latency(latency)
 			const hold = 20 * time.Millisecond
 			ctx, stop := context.WithCancel(t.Context())
-			reads, all := 0, sync.WaitGroup{}
+			var reads atomic.Int64
+			var all sync.WaitGroup
 			for i, l := range c.Lockers(t, 4) {
 				for j := range 3 {
 					all.Go(func() {
@@ -180,7 +182,7 @@ func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 							if err != nil {
 								return
 							}
-							reads++
+							reads.Add(1)
 							time.Sleep(hold)
 							mustUnlock(t, le)
 						}
@@ -190,15 +192,15 @@ func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 			time.Sleep(time.Second)
 			writer := c.Locker(t)
 			for range 50 {
-				before, began := reads, time.Now()
+				before, began := reads.Load(), time.Now()
 				le := mustLock(t, writer, "a")
 				if took := time.Since(began); took > hold+20*time.Millisecond+4*latency {
 					t.Errorf("latency %v: a writer waited for %v", latency, took)
 				}
 				mustUnlock(t, le)
 				time.Sleep(100 * time.Millisecond)
-				if reads < before+12 {
-					t.Errorf("latency %v: %d reads within 100 ms", latency, reads-before)
+				if n := reads.Load() - before; n < 12 {
+					t.Errorf("latency %v: %d reads within 100 ms", latency, n)
 				}
 			}
 			stop()
