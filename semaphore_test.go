@@ -470,6 +470,41 @@ func TestProcessesTakeTurnsAtASemaphore(t *testing.T) {
 	})
 }
 
+// Processors that are short of time make hand-overs slow, and a semaphore has more of them in the
+// same time than a lock. Where time costs nothing a slot changes hands as fast as a lock.
+func TestASlotChangesHandsAsFastAsALock(t *testing.T) {
+	t.Parallel()
+	const k, processes, hold, lasts = 4, 32, 5 * time.Millisecond, 4 * time.Second
+	gap := func(slots int, acquire func(*redlock.Locker) func(context.Context) (*redlock.Lease, error)) (gap time.Duration) {
+		bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+			c.Jitter(200 * time.Microsecond)
+			ctx, cancel := context.WithTimeout(t.Context(), lasts)
+			defer cancel()
+			var turns atomic.Int64
+			var wg sync.WaitGroup
+			for _, l := range c.Lockers(t, processes) {
+				take := acquire(l)
+				wg.Go(func() {
+					for le, err := take(ctx); err == nil; le, err = take(ctx) {
+						turns.Add(1)
+						time.Sleep(hold)
+						mustUnlock(t, le)
+					}
+				})
+			}
+			wg.Wait()
+			gap = lasts*time.Duration(slots)/time.Duration(turns.Load()) - hold
+		})
+		return gap
+	}
+	lock := gap(1, func(l *redlock.Locker) func(context.Context) (*redlock.Lease, error) { return l.Mutex("jobs").Lock })
+	slot := gap(k, func(l *redlock.Locker) func(context.Context) (*redlock.Lease, error) { return l.Semaphore("jobs", k).Acquire })
+	t.Logf("a lock is idle for %v between two holders, a slot for %v", lock, slot)
+	if slot > lock*11/10 {
+		t.Errorf("a slot is idle for %v between two holders, a lock for %v", slot, lock)
+	}
+}
+
 // The goroutine that contends for its process is not overtaken by those behind it.
 func TestTheTurnsOfAProcessAreEvenBesideOthers(t *testing.T) {
 	t.Parallel()
