@@ -62,7 +62,7 @@ func (a *attempt) prepare(request *wire.Request) {
 			if every == nil {
 				every = a.everySlot(request)
 			}
-			r = every
+			a.releases[i].every = every
 		}
 		a.releases[i].Pending = release.Pending{Attempt: &a.released, Backlog: a.engine.backlogs[i], Request: r}
 	}
@@ -92,6 +92,9 @@ func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	switch owed {
 	case quorum.Due:
 		r.Trace = trace
+		if r.every != nil && !a.state.Has(i) { // nor has it answered since
+			r.Request = r.every
+		}
 		if a.release != nil && a.engine.lines[i].Duplicate() {
 			a.release.postpone(r)
 			return nil
@@ -149,6 +152,7 @@ func (a *attempt) Released(node int, reply wire.Reply) {
 // An owedRelease is the release of a node, and its answer.
 type owedRelease struct {
 	release.Pending
+	every   *wire.Request // the release instead, if the node may have any slot when it is sent
 	counted bool
 	said    Verdict // the first answer
 	why     error   // its cause

@@ -226,6 +226,54 @@ func TestStrayGrantsOfOtherSlotsAreGivenBack(t *testing.T) {
 	})
 }
 
+// A releaseCount is a node that counts the releases that name all slots, and the others.
+type releaseCount struct {
+	wire.Node
+	every, one *atomic.Int64
+}
+
+func (n *releaseCount) Do(ctx context.Context, calls []wire.Call) {
+	for i := range calls {
+		switch r := calls[i].Request; {
+		case r.Verb != pool.Release:
+		case r.Slots != nil:
+			n.every.Add(1)
+		default:
+			n.one.Add(1)
+		}
+	}
+	n.Node.Do(ctx, calls)
+}
+
+// Two nodes answer when the permit has been given back already: they are asked to release the slot
+// that they have granted, which is less work than to look for it.
+func TestOnlyNodesThatDoNotAnswerAreAskedToReleaseAnySlot(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		var every, one atomic.Int64
+		var nodes []pool.Node
+		for i, m := range c.Masters {
+			if i > 2 {
+				m.Latency(3 * time.Millisecond)
+			}
+			nodes = append(nodes, wire.Seal(&releaseCount{m.As(""), &every, &one}))
+		}
+		s := over(t, nodes).Semaphore("jobs", 16)
+		mustUnlock(t, mustAcquire(t, s))
+		time.Sleep(time.Second)
+		if every.Load() != 0 || one.Load() != 5 {
+			t.Errorf("%d releases of any slot, %d of one", every.Load(), one.Load())
+		}
+		c.Masters[4].DropReply(pool.Acquire, 1)
+		mustUnlock(t, mustAcquire(t, s))
+		time.Sleep(time.Second)
+		if every.Load() == 0 {
+			t.Error("a node whose answer was lost was not asked to release any slot")
+		}
+		c.WantNoLocks(t)
+	})
+}
+
 // Nodes whose answers are lost or late may have granted any slot.
 func TestAnUnansweredRequestForAnySlotLeavesNothing(t *testing.T) {
 	t.Parallel()
@@ -497,8 +545,12 @@ func TestASlotChangesHandsAsFastAsALock(t *testing.T) {
 		})
 		return gap
 	}
-	lock := gap(1, func(l *redlock.Locker) func(context.Context) (*redlock.Lease, error) { return l.Mutex("jobs").Lock })
-	slot := gap(k, func(l *redlock.Locker) func(context.Context) (*redlock.Lease, error) { return l.Semaphore("jobs", k).Acquire })
+	lock := gap(1, func(l *redlock.Locker) func(context.Context) (*redlock.Lease, error) {
+		return l.Mutex("jobs").Lock
+	})
+	slot := gap(k, func(l *redlock.Locker) func(context.Context) (*redlock.Lease, error) {
+		return l.Semaphore("jobs", k).Acquire
+	})
 	t.Logf("a lock is idle for %v between two holders, a slot for %v", lock, slot)
 	if slot > lock*11/10 {
 		t.Errorf("a slot is idle for %v between two holders, a lock for %v", slot, lock)

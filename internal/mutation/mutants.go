@@ -188,6 +188,8 @@ var mutants = []mutant{
 	{"lua-permit-first-life", "pool/lua/permit.lua", "if least then", "if false then", test("./pool", "TestASemaphoreThatIsFullTellsTheLeastLifeAndQueues")},
 	{"lua-no-exchange", "pool/lua/permit.lua", "if other and other ~= mine and string.sub(other, 1, 2) == 'R:' then", "if false then", test("./pool", "TestTwoWaitersExchangeTheSlotsThatAreReservedForThem")},
 	{"strays-count", "internal/quorum/slots.go", "return n.ballot == granted && n.slot != a.Slot", "return false", test("./internal/quorum", "TestAPermitIsAMajorityForOneAndTheSameSlot")},
+	{"late-slots-are-looked-for", "abandon.go", "if r.every != nil && !a.state.Has(i) {", "if r.every != nil {", test(".", "TestOnlyNodesThatDoNotAnswerAreAskedToReleaseAnySlot")},
+	{"unknown-slots-are-not-looked-for", "abandon.go", "if r.every != nil && !a.state.Has(i) {", "if false {", test(".", "TestOnlyNodesThatDoNotAnswerAreAskedToReleaseAnySlot")},
 	{"permit-of-several-slots", "internal/quorum/slots.go", "return n.ballot == granted && n.slot != a.Slot", "return false", sim("permits")},
 	{"contender-is-overtaken", "slots.go", "if w == nil || q.queues.closed ||", "if true || w == nil || q.queues.closed ||", test(".", "TestTheTurnsOfAProcessAreEvenBesideOthers")},
 	{"place-is-not-inherited", "slots.go", "if !inherited || q.entry == nil", "if !inherited || true || q.entry == nil", test(".", "TestTheTurnsOfAProcessAreEvenBesideOthers")},
