@@ -57,6 +57,14 @@ type listed struct {
 	slot *int
 }
 
+// subject says what is listed.
+func (l listed) subject() string {
+	if l.slot != nil {
+		return fmt.Sprintf("%s, slot %d", shown(l.Name), *l.slot)
+	}
+	return shown(l.Name)
+}
+
 // list returns what is to be shown: the locks, and then the semaphores' slots.
 func (c *lsCmd) list(locks []*redlock.Inspection, slots map[string][]redlock.Inspection) (all []listed) {
 	for _, in := range locks {
@@ -86,11 +94,7 @@ func (c *lsCmd) show(s streams, all []listed) error {
 			}
 			continue
 		}
-		name := shown(l.Name)
-		if l.slot != nil {
-			name = fmt.Sprintf("%s, slot %d", name, *l.slot)
-		}
-		fmt.Fprintf(table, "%s\t%s\n", name, columns(l.Inspection))
+		fmt.Fprintf(table, "%s\t%s\n", l.subject(), columns(l.Inspection))
 	}
 	return table.Flush() //nolint:wrapcheck // a write error needs no context
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/go-redlock/redlock"
 )
 
 // A picture is what `redlock top` shows at one moment.
@@ -20,13 +18,23 @@ type picture struct {
 	err       error   // of the first lock that could not be inspected
 }
 
-// A row is one lock.
+// A row is one lock, or one slot of a semaphore. Of the slots of one, the first has the queue.
 type row struct {
-	in      *redlock.Inspection
+	listed
+
 	waiting queue
 }
 
-func byName(a, b row) int { return cmp.Compare(a.in.Name, b.in.Name) }
+// byName sorts by name, and slots of one semaphore by number.
+func byName(a, b row) int {
+	number := func(r row) int {
+		if r.slot == nil {
+			return -1
+		}
+		return *r.slot
+	}
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(number(a), number(b)))
+}
 
 // byWait puts the longest wait first.
 func byWait(a, b row) int {
@@ -63,7 +71,7 @@ func (p *picture) screen(paint paint, width, height int, every time.Duration) []
 func (p *picture) summary(bad int) string {
 	held, waiting, longest := 0, 0, time.Duration(0)
 	for _, r := range p.rows {
-		if how := state(r.in); how == "held" || how == "shared" {
+		if how := state(r.Inspection); how == "held" || how == "shared" {
 			held++
 		}
 		waiting += len(r.waiting)
@@ -88,7 +96,7 @@ func (p *picture) table(rows []row, limit int) []string {
 	table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "NAME\tSTATE\tHOLDER\tLEFT\tTOKEN\tNODES\tWAITING\tLONGEST")
 	for _, r := range rows {
-		cells := append([]string{shown(r.in.Name)}, strings.Split(columns(r.in), "\t")...)
+		cells := append([]string{r.subject()}, strings.Split(columns(r.Inspection), "\t")...)
 		for i, cell := range cells {
 			cells[i] = clip(cell, limit)
 		}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/wire"
@@ -35,10 +37,17 @@ func (c *search) inspectSlots(ctx context.Context, locks *redlock.Locker, names 
 		}
 	}
 	found := make(map[string][]redlock.Inspection, len(permits))
-	var failed error
+	var mu sync.Mutex
+	var looking errgroup.Group
+	looking.SetLimit(inspectLimit)
 	for semaphore, count := range permits {
-		slots, err := locks.InspectSemaphore(ctx, semaphore, count)
-		found[semaphore], failed = slots, errors.Join(failed, err)
+		looking.Go(func() error {
+			slots, err := locks.InspectSemaphore(ctx, semaphore, count)
+			mu.Lock()
+			defer mu.Unlock()
+			found[semaphore] = slots
+			return err
+		})
 	}
-	return found, failed
+	return found, looking.Wait() //nolint:wrapcheck // likewise
 }

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,8 +23,9 @@ type topCmd struct {
 func (*topCmd) Help() string {
 	return `Shows each lock that somebody has or waits for: the holder, how many processes wait, and the longest
 wait. It looks again until q or ^C is pressed. Without a terminal it shows one screen and ends. Locks
-are found as with ls; semaphores are not shown. WAITING counts Lockers: the goroutines of one that
-wait for the same lock count once. A process that cannot listen to the nodes is not counted.
+and semaphores are found as with ls. WAITING counts Lockers: the goroutines of one that wait for the
+same lock count once; of a semaphore, its first line has all. A process that cannot listen to the
+nodes is not counted.
 
 Exit codes: 0; without a terminal 69 if fewer nodes than a quorum answered.`
 }
@@ -106,15 +109,42 @@ func (c *topCmd) live(ctx context.Context, sc *screen, locks *redlock.Locker, se
 func (c *topCmd) look(ctx context.Context, locks *redlock.Locker, servers []server, names []string) *picture {
 	p := &picture{}
 	var found []*redlock.Inspection
+	var slots map[string][]redlock.Inspection
 	var queues []queue
-	var both sync.WaitGroup
-	both.Go(func() { found, p.err = inspectAll(ctx, locks, names) })
-	both.Go(func() { queues, p.errs = c.queues(ctx, servers, names) })
-	both.Wait()
+	var slotsErr error
+	var all sync.WaitGroup
+	all.Go(func() { found, p.err = inspectAll(ctx, locks, names) })
+	all.Go(func() { slots, slotsErr = c.inspectSlots(ctx, locks, names) })
+	all.Go(func() { queues, p.errs = c.queues(ctx, servers, names) })
+	all.Wait()
+	p.err = cmp.Or(p.err, slotsErr)
 	for i, in := range found {
-		if in != nil && (state(in) != "free" || len(queues[i]) > 0) {
-			p.rows = append(p.rows, row{in, queues[i]})
+		if in != nil {
+			p.add(listed{in, nil}, queues[i])
 		}
 	}
+	for i, name := range names {
+		semaphore, _, ok := c.slotOf(name)
+		if !ok {
+			continue
+		}
+		waiting := queues[i] // of all slots
+		for k := range slots[semaphore] {
+			if p.add(listed{&slots[semaphore][k], &k}, waiting) {
+				waiting = nil
+			}
+		}
+		delete(slots, semaphore) // its other slots are among the names too
+	}
+	slices.SortFunc(p.rows, byName)
 	return p
+}
+
+// add adds a row, unless the lock or slot is free and nobody waits for it.
+func (p *picture) add(l listed, waiting queue) bool {
+	if state(l.Inspection) == "free" && len(waiting) == 0 {
+		return false
+	}
+	p.rows = append(p.rows, row{l, waiting})
+	return true
 }

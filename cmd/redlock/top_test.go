@@ -15,7 +15,7 @@ import (
 
 // waited returns a row of a lock for which processes have waited that long.
 func waited(name string, q ...time.Duration) row {
-	return row{&redlock.Inspection{Name: name, Owner: "0123456789abcdef", Left: time.Second}, q}
+	return row{listed{&redlock.Inspection{Name: name, Owner: "0123456789abcdef", Left: time.Second}, nil}, q}
 }
 
 func TestAScreenThatIsTooShortShowsTheLongestWaitsByName(t *testing.T) {

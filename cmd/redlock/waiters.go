@@ -59,8 +59,8 @@ func (c *search) ask(ctx context.Context, one server, names []string, t *tally) 
 	clock := read.Time(ctx)
 	queues := make([]*redis.ZSliceCmd, len(names))
 	for i, name := range names {
-		if keys, err := wire.Keys(c.KeyPrefix, name); err == nil {
-			queues[i] = read.ZRangeWithScores(ctx, keys.Queue, 0, -1)
+		if key, ok := c.queueKey(name); ok {
+			queues[i] = read.ZRangeWithScores(ctx, key, 0, -1)
 		}
 	}
 	_, _ = read.Exec(ctx) // each command has its own error
@@ -84,6 +84,15 @@ func (c *search) ask(ctx context.Context, one server, names []string, t *tally) 
 		}
 	}
 	return nil
+}
+
+// queueKey returns the key of the queue for what nameOf has named; false if there can be none.
+func (c *search) queueKey(name string) (key string, ok bool) {
+	if _, _, slot := c.slotOf(name); slot {
+		return wire.KeysOfSlot(name).Queue, true
+	}
+	keys, err := wire.Keys(c.KeyPrefix, name)
+	return keys.Queue, err == nil
 }
 
 // add adds that a server, whose clock shows now, has a waiter in its queue of lock i. The score is
