@@ -49,5 +49,5 @@ func (c *search) inspectSlots(ctx context.Context, locks *redlock.Locker, names 
 			return err
 		})
 	}
-	return found, looking.Wait() //nolint:wrapcheck // likewise
+	return found, looking.Wait() //nolint:wrapcheck // it says all
 }
