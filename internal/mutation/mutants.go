@@ -126,7 +126,7 @@ var mutants = []mutant{
 	{"waiter-stays-out-of-a-queue", "wait.go", "if unqueued(last) {", "if false {", test(".", "TestAfterASplitVoteTheNodesQueuesComeToAgree")},
 	{"try-gives-up-on-a-split", "wait.go", "case !split, l.clock", "case !split || split, l.clock", test(".", "TestTryLockDoesNotGiveUpOnASplitVote")},
 	{"silent-nodes-are-awaited", "internal/dispatch/distance.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return max(due, minSilence), true", test(".", "TestAFrozenMinorityDoesNotProlongASplitVote")},
-	{"silent-nodes-hold-up-a-crowd", "internal/dispatch/distance.go", "return 0, true\n\tcase due == 0:", "return time.Hour, true\n\tcase true:", test("./internal/sim", "TestAFrozenMinorityLeavesNoWantedLockIdle")},
+	{"silent-nodes-hold-up-a-crowd", "internal/dispatch/distance.go", "return 0, true\n\tcase due == 0:", "return time.Hour, true\n\tcase true:", test("./internal/sim", "TestOfSimultaneousTryLocksOneWins")},
 	{"far-nodes-are-silent", "internal/dispatch/distance.go", "return max(due, minSilence) - now.Sub(ln.asked), true", "return minSilence - now.Sub(ln.asked), true", test(".", "TestAFarNodeIsNotTakenForSilent")},
 	{"nobody-insists", "quorum.go", "if !a.insist() {", "if true {", test(".", "TestTheFirstOfASplitVoteKeepsWhatItHas")},
 	{"everybody-insists", "internal/quorum/split.go", "count > own || count == own && o < self", "count > own && count == own && o < self", test(".", "TestOfSimultaneousTryLocksOneWinsThoughAMinorityIsAway")},
