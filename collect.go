@@ -100,7 +100,7 @@ func (c *collection) ask(ctx context.Context, from int) (at int, verdict error) 
 
 // claim enters the part's queue. It returns false if the call must wait for its turn there.
 func (c *collection) claim(p *part) bool {
-	q, err := c.locker.queues.join(p.mutex.key(), p.mutex.name, p.terms.plain, p.mutex.kind())
+	q, err := c.locker.queues.join(p.mutex.key(), p.mutex.other(), p.mutex.name, p.terms.plain, p.mutex.kind())
 	if err != nil {
 		return false // as it will be for the call that waits, which says why
 	}

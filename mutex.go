@@ -114,7 +114,7 @@ func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began ti
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: %s %q: %w", m.op(), m.name, ended(ctx))
 	}
-	q, err := m.locker.queues.join(m.key(), m.name, t.plain, m.kind())
+	q, err := m.locker.queues.join(m.key(), m.other(), m.name, t.plain, m.kind())
 	if err != nil {
 		return nil, err
 	}

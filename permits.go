@@ -97,5 +97,17 @@ func (m *Mutex) key() string {
 	return semaphore
 }
 
+// other is the key of what excludes m's locks under the same name: of the shared lock for the lock,
+// and of the lock for the shared lock. A semaphore has none.
+func (m *Mutex) other() string {
+	switch {
+	case m.permits != nil:
+		return ""
+	case m.shared:
+		return m.name
+	}
+	return m.keys[0].Readers
+}
+
 // op says what calls of m do, for errors.
 func (m *Mutex) op() string { return m.kind().op() }

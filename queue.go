@@ -52,8 +52,9 @@ type localQueue struct {
 	readers   readers // of a shared lock
 }
 
-// join brings a call for what that name and kind say into the queue of that key.
-func (s *queues) join(key, name string, plain bool, k kind) (*localQueue, error) {
+// join brings a call for what that name and kind say into the queue of that key. other is the key
+// of the queue whose locks exclude that one's.
+func (s *queues) join(key, other, name string, plain bool, k kind) (*localQueue, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.byKey[key]
@@ -63,13 +64,13 @@ func (s *queues) join(key, name string, plain bool, k kind) (*localQueue, error)
 	if s.closed {
 		return nil, closedError(k.op(), name)
 	}
-	s.byKey[key] = q
-	if q.plain != plain {
+	if o := s.byKey[other]; q.plain != plain || o != nil && o.plain != plain {
 		return nil, &OptionError{"WithoutFencing", name, "locks of this name are in use both with and without fencing"}
 	}
 	if q.permits != k.permits {
 		return nil, &OptionError{"permits", k.permits, fmt.Sprintf("the semaphore is in use with %d permits in this process", q.permits)}
 	}
+	s.byKey[key] = q
 	q.refs++
 	return q, nil
 }

@@ -544,6 +544,19 @@ func TestLockerRefusesToMixFencedAndPlainWhileTheOtherKindLives(t *testing.T) {
 		mustUnlock(t, next.lease(t))
 		mustUnlock(t, mustLock(t, l, "a", plain))
 
+		// Readers and writers of a name agree on it too.
+		le = mustLock(t, l, "a")
+		_, err = l.Mutex("a", plain).Shared().TryLock(t.Context())
+		wantOption(t, err, "WithoutFencing", "a")
+		mustUnlock(t, le)
+		le, err = l.Mutex("a", plain).Shared().TryLock(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = l.TryLock(t.Context(), "a")
+		wantOption(t, err, "WithoutFencing", "a")
+		mustUnlock(t, le)
+
 		// So are lost ones.
 		le = mustLock(t, l, "a")
 		<-le.Done()

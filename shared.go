@@ -8,12 +8,15 @@ package redlock
 // Each reader has a lease of its own, with its own TTL. It is extended, renewed, lost and released
 // without effect on the other readers. The lock is free once the last of them has ended.
 //
-// Owners come in the order in which they began to wait, neighbouring readers together. While a
-// writer waits in Lock, no further reader gets the lock, so readers that come and go do not keep
-// writers out for ever; TryLock returns ErrHeld to them. A writer that has died or hangs while it
-// waits keeps readers out for at most 8 s. (If the nodes take no subscriptions, as a whole cluster
-// does not, waiters poll: a writer may then wait long while readers overlap without end.) A reader
-// that never ends its lease keeps writers out: [WithRenewal] bounds that.
+// Owners come in the order in which they began to wait, but readers of one process come together. A
+// writer that waits in Lock keeps further readers out, as soon as the nodes know of it, so readers
+// that come and go do not keep writers out for ever; TryLock returns ErrHeld to them. A writer that
+// has died or hangs while it waits keeps readers out for at most 8 s. (If the nodes take no
+// subscriptions, as a whole cluster does not, waiters poll: a writer may then wait long while
+// readers overlap without end.) A reader that never ends its lease keeps writers out: [WithRenewal]
+// bounds that. While one reader keeps the lock for long, a program whose calls wait for it in turn,
+// each for a bounded time and without a pause between them, keeps further readers out for as long
+// as it does so.
 //
 // A shared lock cannot be raised to an exclusive one, nor an exclusive one lowered. A goroutine
 // that has the lock must not take it again, in whatever mode: a writer that began to wait in

@@ -261,6 +261,7 @@ var changed = map[string]map[string]pool.Verdict{
 		"rejoin a share": pool.Refused, "rejoin a share that is lost": pool.Refused, "release a share after a minimum hold": pool.Refused,
 	},
 	"zmscore": {
+		"share": pool.Refused, "share, without a token": pool.Refused, "share, the second to wait": pool.Refused,
 		"share what others share": pool.Refused, "share, asked for twice": pool.Refused, "share, before a waiter": pool.Refused,
 		"repair a share": pool.Refused, "extend a share": pool.Refused, "extend what was no share": pool.Refused, "rejoin a share": pool.Refused,
 		"rejoin a share that is lost": pool.Refused, "release a share": pool.Refused, "release the last share": pool.Refused,

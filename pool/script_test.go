@@ -242,6 +242,9 @@ func TestTheGuardKeepsARestartedNodeOutUntilItIsToldOtherwise(t *testing.T) {
 	if wait.TTL < 50*time.Second || wait.TTL > 62*time.Second {
 		t.Errorf("for %v", wait.TTL)
 	}
+	plain := guarded(pool.Acquire)
+	plain.Fence, plain.Retention, plain.Token = "", 0, 0
+	expect(t, "first start, without a token", do(t, n, plain), pool.Quarantined)
 	expect(t, "bootstrap", do(t, n, &wire.Request{Verb: pool.Bootstrap, Lock: k.Lock}), pool.OK)
 	expect(t, "after it", do(t, n, guarded(pool.Acquire)), pool.OK)
 	client.HSet(t.Context(), "redlock:restart", "run", "another")

@@ -26,7 +26,9 @@ end
 local now, was = clock(), redis.call('GET', lock)
 local closed = shared(was)
 local free = not was or queue and was == 'R:' .. inbox
-local ends = closed and ends_of(readers, owners, now) or {}
+-- Read in any case: an owner that may not read its share could neither extend nor release it.
+local ends = ends_of(readers, owners, now)
+ends = closed and ends or {}
 local open = free or closed and closed <= now
 local enter = {}
 for _, owner in ipairs(owners) do
