@@ -163,7 +163,9 @@ func TestAWriterKeepsFurtherReadersOut(t *testing.T) {
 	})
 }
 
-// However many readers come and go, a writer has the lock once those have ended that had it before.
+// However many readers come and go, a writer has the lock once those have ended that had it before,
+// and messages have arrived: the last reader's attempt takes up to two round trips, its release and
+// the notice one way each, and the writer's attempt up to two round trips.
 func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 	t.Parallel()
 	for _, latency := range []time.Duration{500 * time.Microsecond, 5 * time.Millisecond} {
@@ -194,7 +196,7 @@ func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 			for range 50 {
 				before, began := reads.Load(), time.Now()
 				le := mustLock(t, writer, "a")
-				if took := time.Since(began); took > hold+20*time.Millisecond+4*latency {
+				if took := time.Since(began); took > hold+20*time.Millisecond+10*latency {
 					t.Errorf("latency %v: a writer waited for %v", latency, took)
 				}
 				mustUnlock(t, le)
@@ -668,6 +670,7 @@ func TestReadersThatGiveUpLeaveNothingBehind(t *testing.T) {
 		r := shareInBackground(t, l, "a", redlock.WithWait(5*time.Second))
 		all.Wait()
 		passOn(t, le, r, 10*time.Millisecond)
+		time.Sleep(time.Second) // a reservation that comes late is given back
 		c.WantNoLocks(t)
 	})
 }

@@ -117,12 +117,17 @@ func TestWhatALockerHasUnderWayIsToldWhileItIsWatched(t *testing.T) {
 			t.Errorf("no Locker is watched, and the metric is %v", got)
 		}
 		stop, stopOther := metrics.Watch(locks), metrics.Watch(other)
-		q.Freeze(2)
+		var leases []*redlock.Lease
 		for _, name := range []string{"a", "b"} {
 			lease, err := locks.Lock(t.Context(), name)
 			if err != nil {
 				t.Fatal(err)
 			}
+			leases = append(leases, lease)
+		}
+		time.Sleep(time.Second) // all masters have granted both
+		q.Freeze(2)
+		for _, lease := range leases {
 			if err := lease.Unlock(t.Context()); err != nil {
 				t.Fatal(err)
 			}

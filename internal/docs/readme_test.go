@@ -46,8 +46,12 @@ func TestAFrozenMasterKeepsCloseWaitingForTheTTL(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			q.Freeze(4)
-			if err := locks.Do(t.Context(), "job", func(context.Context, *redlock.Lease) error { return nil }); err != nil {
+			err = locks.Do(t.Context(), "job", func(context.Context, *redlock.Lease) error {
+				time.Sleep(time.Second) // all masters have granted it
+				q.Freeze(4)
+				return nil
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
 			closing, cancel := context.WithTimeout(t.Context(), cmp.Or(bound, time.Hour))
