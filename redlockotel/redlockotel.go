@@ -15,10 +15,10 @@
 //	redlock.failures                redlock.verdict  calls that gave up without a lease
 //	redlock.validity                                 what was left of a lease when its caller got it
 //	redlock.leases                                   leases that are held
-//	redlock.hold.duration                            from the beginning of a lease to its release or loss
+//	redlock.hold.duration                            from a lease's beginning to its end
 //	redlock.renewals                redlock.verdict  renewals and calls of Extend
-//	redlock.leases.in_danger                         leases whose renewals failed until a third of the TTL was left
-//	redlock.leases.lost                              leases that ended before they were unlocked, or were found gone then
+//	redlock.leases.in_danger                         leases whose renewals fail: a third is left
+//	redlock.leases.lost                              leases that ended early, or were gone at Unlock
 //	redlock.releases                redlock.verdict  calls of Unlock
 //	redlock.node.requests           server.address, server.port, redlock.verb, redlock.verdict
 //	redlock.node.duration           server.address, server.port: how long its round trips took

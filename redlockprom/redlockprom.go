@@ -16,15 +16,15 @@
 //	redlock_failures_total{lock,kind,verdict}      calls that gave up without a lease
 //	redlock_validity_seconds{lock,kind}            what was left of a lease when its caller got it
 //	redlock_leases{lock,kind}                      leases that are held
-//	redlock_hold_duration_seconds{lock,kind}       from the beginning of a lease to its release or loss
+//	redlock_hold_duration_seconds{lock,kind}       from a lease's beginning to its end
 //	redlock_renewals_total{lock,kind,verdict}      renewals and calls of Extend
-//	redlock_leases_in_danger_total{lock,kind}      leases whose renewals failed until a third of the TTL was left
-//	redlock_leases_lost_total{lock,kind}           leases that ended before they were unlocked, or were found gone then
+//	redlock_leases_in_danger_total{lock,kind}      leases whose renewals fail: a third is left
+//	redlock_leases_lost_total{lock,kind}           leases that ended early, or were gone at Unlock
 //	redlock_releases_total{lock,kind,verdict}      calls of Unlock
 //	redlock_node_requests_total{node,verb,verdict} what each node answered
 //	redlock_node_duration_seconds{node}            how long its round trips took
-//	redlock_dropped_releases_total{node,reason}    releases that were given up: the key lasts until its TTL
-//	redlock_pending_requests                       requests under way, and releases to be sent again: see [Metrics.Watch]
+//	redlock_dropped_releases_total{node,reason}    releases that were given up
+//	redlock_pending_requests                       what is under way: see [Metrics.Watch]
 //
 // # Verdicts
 //

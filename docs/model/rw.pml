@@ -114,8 +114,8 @@ end:
   od
 }
 
-/* One writer is enough: lease.pml has writers among themselves. What a writer leaves behind, or gets
- * late, only keeps readers out. */
+/* One writer is enough: lease.pml has writers among themselves. What a writer leaves behind, or
+ * gets late, only keeps readers out. */
 
 #define WACQUIRE(i) \
   :: d_step { step == 1 && !ON(got, i) && L[i] == 0 -> \

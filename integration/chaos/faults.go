@@ -262,14 +262,10 @@ type span struct {
 // was free: the lock, or one of so many permits. A majority serves all the time. Of other locks
 // this is not known: a call that waits for a pair may have one of the two.
 func (r *run) idle(leases []history.Lease, permits int) (longest []recovery) {
-	bound := mostIdle
-	if permits > 0 {
-		bound = mostIdlePermit
-	}
 	for _, s := range r.long {
 		had := slices.DeleteFunc(slices.Clone(leases), func(l history.Lease) bool { return l.Name != s.name || l.Permits != permits })
 		wanted := slices.DeleteFunc(slices.Clone(r.record.wants), func(w history.Want) bool { return w.Name != s.name || w.Permits != permits })
-		longest = append(longest, recovery{history.Idle(had, wanted, ttl, s.from, s.to), bound})
+		longest = append(longest, recovery{history.Idle(had, wanted, ttl, s.from, s.to), mostIdle})
 	}
 	return longest
 }

@@ -44,11 +44,8 @@ const (
 
 	// longFault is the least time for which two masters are frozen; the greatest is twice that.
 	longFault = 20 * nodeTimeout
-	// mostIdle is how long a lock may be idle meanwhile although somebody wants it.
+	// mostIdle is how long a lock or a permit may be idle meanwhile although somebody wants it.
 	mostIdle = 6 * nodeTimeout
-	// mostIdlePermit is the same for a permit. Waiters that have missed their notices on a busy
-	// machine try again when the lease that they saw must have ended.
-	mostIdlePermit = ttl + mostIdle
 
 	// settling is how long after the last client has gone a lock may still appear and expire.
 	settling = 20 * time.Second
