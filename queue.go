@@ -135,10 +135,14 @@ func (q *localQueue) unref() {
 }
 
 // next takes a goroutine that held the lock, or contended for it, out of the queue, and gives the
-// turn to the next.
+// turn to the next. If it contended with readers, the next waits in their queue for as long as
+// itself: the readers that came before it, and were kept out, go first.
 func (q *localQueue) next() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
+	if q.refusal != nil && q.refusal.owner == ofReaders && !q.shared {
+		q.closeEntry(true)
+	}
 	q.passTurn(true)
 	q.unref()
 }

@@ -14,9 +14,9 @@ package redlock
 // has died or hangs while it waits keeps readers out for at most 8 s. (If the nodes take no
 // subscriptions, as a whole cluster does not, waiters poll: a writer may then wait long while
 // readers overlap without end.) A reader that never ends its lease keeps writers out: [WithRenewal]
-// bounds that. While one reader keeps the lock for long, a program whose calls wait for it in turn,
-// each for a bounded time and without a pause between them, keeps further readers out for as long
-// as it does so.
+// bounds that. A writer that waits for a bounded time keeps out only the readers that came after it,
+// and a writer that comes after it begins anew, so writers that give up in turn do not keep a reader
+// out.
 //
 // A shared lock cannot be raised to an exclusive one, nor an exclusive one lowered. A goroutine
 // that has the lock must not take it again, in whatever mode: a writer that began to wait in

@@ -304,6 +304,45 @@ func TestReadersGoOnWithoutTheWriter(t *testing.T) {
 	}
 }
 
+// Writers that wait for a moment each, without a pause between them, keep a reader out for no longer
+// than those that came before it: they may be many processes, or many goroutines of one.
+func TestWritersThatGiveUpInTurnDoNotKeepAReaderOut(t *testing.T) {
+	t.Parallel()
+	const wait = 100 * time.Millisecond
+	for _, processes := range []int{1, 3} {
+		bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+			first := share(t, c.Locker(t), "a", redlock.WithRenewal(redlock.Forever))
+			ctx, stop := context.WithCancel(t.Context())
+			var writers sync.WaitGroup
+			for _, l := range c.Lockers(t, processes) {
+				for i := range 6 {
+					writers.Go(func() {
+						time.Sleep(time.Duration(i) * wait / 6)
+						for ctx.Err() == nil {
+							if _, err := l.Lock(ctx, "a", redlock.WithWait(wait)); err == nil {
+								t.Error("a writer has the lock beside a reader")
+							}
+						}
+					})
+				}
+			}
+			time.Sleep(5 * wait)
+			for range 10 {
+				began := time.Now()
+				le, err := c.Locker(t).Mutex("a", redlock.WithWait(2*wait)).Shared().Lock(t.Context())
+				if err != nil {
+					t.Errorf("%d processes of writers kept a reader out for %v: %v", processes, time.Since(began), err)
+					break
+				}
+				mustUnlock(t, le)
+			}
+			stop()
+			writers.Wait()
+			mustUnlock(t, first)
+		})
+	}
+}
+
 // The same where readers overlap without end, so that the lock is never free.
 func TestADeadWriterHoldsReadersUpForAMomentOnly(t *testing.T) {
 	t.Parallel()

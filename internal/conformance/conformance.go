@@ -56,6 +56,9 @@ func newTarget(t *testing.T, addr string, guard bool) *target {
 
 func conform(t *testing.T, to *target) {
 	t.Helper()
+	if difference := to.compare(t, crowd()); difference != "" {
+		t.Errorf("%s\nafter:\n%s", difference, strings.Join(texts(crowd()), "\n"))
+	}
 	t.Logf("seeds %d to %d", *first, *first+uint64(*count)-1)
 	for seed := *first; seed < *first+uint64(*count); seed++ {
 		steps := sequence(rand.New(rand.NewPCG(seed, 7)), to.guard) //nolint:gosec // a failing seed replays

@@ -146,6 +146,27 @@ func together(steps []step) int {
 	return len(steps)
 }
 
+// crowd makes steps of readers and writers that wait for one lock, which random ones seldom do.
+func crowd() []step {
+	now := time.Now()
+	ask := func(v wire.Verb, owner, inbox int, age time.Duration, reader bool) step {
+		return step{
+			verb: v, owner: owner, inbox: inbox, reader: reader, age: age, ticket: uint64(now.Add(-age).UnixMicro()),
+			token: uint64(now.UnixMicro()), ttl: time.Minute, retention: time.Hour,
+		}
+	}
+	const alone = -1
+	reads := func(owner, inbox int, age time.Duration) step { return ask(wire.Acquire, owner, inbox, age, true) }
+	writes := func(owner, inbox int, age time.Duration) step { return ask(wire.Acquire, owner, inbox, age, false) }
+	leaves := func(inbox int, age time.Duration) step { return ask(wire.Leave, 0, inbox, age, false) }
+	return []step{
+		reads(0, alone, 0), writes(1, 0, 9*time.Second), writes(2, 2, 3*time.Second), reads(3, 3, 6*time.Second), // refused by the first writer
+		leaves(2, 3*time.Second), reads(3, 3, 6*time.Second), writes(2, 2, 3*time.Second),
+		leaves(0, 9*time.Second), reads(1, alone, 0), // let in, as no writer keeps readers out
+		writes(2, 2, 3*time.Second), reads(2, alone, 0), reads(3, 3, 6*time.Second), // the second writer keeps out who came later
+	}
+}
+
 // sequence makes the steps of one comparison.
 func sequence(random *rand.Rand, guard bool) []step {
 	steps := make([]step, 4+random.IntN(36))

@@ -1,6 +1,7 @@
 package memnode
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -17,26 +18,44 @@ const closure, pollersClosure = 8 * time.Second, time.Second
 // shares are the readers of one lock: each one's owner id, and when its share ends.
 type shares map[string]time.Time
 
-// closedUntil reports whether a lock with that value is shared, and until when it is closed to
-// further readers, in ms; 0: it is open.
-func closedUntil(value string) (until int64, shared bool) {
+// A closing is what the value of a shared lock tells of further readers: until when they are kept
+// out, in ms (0: they are not), and by the waiter with which place in the queue.
+type closing struct{ until, place int64 }
+
+// closingOf returns what a lock's value tells of that, and whether the lock is shared.
+func closingOf(value string) (c closing, shared bool) {
 	text, shared := strings.CutPrefix(value, wire.SharedValue)
-	if !shared || strings.Trim(text, "0123456789") != "" {
-		return 0, false
+	if !shared || strings.Trim(text, "0123456789.") != "" {
+		return c, false
 	}
-	until, _ = strconv.ParseInt(text, 10, 64) // none: it is open
-	return until, true
+	until, place, _ := strings.Cut(text, ".")
+	c.until, _ = strconv.ParseInt(until, 10, 64) // none: it is open
+	c.place, _ = strconv.ParseInt(place, 10, 64)
+	return c, true
 }
 
-// shuts returns for how much longer the value keeps further readers out.
-func shuts(value string, now time.Time) time.Duration {
-	until, _ := closedUntil(value)
-	return max(time.Duration(until-now.UnixMilli())*time.Millisecond, 0)
+// value is the value of a lock about which that is to be told.
+func (c closing) value() string {
+	if c.until == 0 {
+		return wire.SharedValue
+	}
+	return fmt.Sprintf("%s%d.%d", wire.SharedValue, c.until, c.place)
+}
+
+// lasts returns for how much longer readers are kept out.
+func (c closing) lasts(now time.Time) time.Duration {
+	return max(time.Duration(c.until-now.UnixMilli())*time.Millisecond, 0)
+}
+
+// admits reports whether a reader with that request may join: none is kept out, or it has waited
+// longer than the waiter that keeps readers out.
+func (c closing) admits(r *wire.Request, now time.Time) bool {
+	return c.lasts(now) == 0 || r.Queue != "" && placeOf(r, now) < c.place
 }
 
 // member reports whether the request's owner shares the lock. value is the lock's.
 func (s *state) member(r *wire.Request, value string, now time.Time) bool {
-	_, shared := closedUntil(value)
+	_, shared := closingOf(value)
 	return shared && now.Before(s.readers[r.Readers][r.Owner])
 }
 
@@ -56,10 +75,10 @@ func (s *state) share(r *wire.Request, now time.Time) wire.Reply {
 		return quarantined(wait)
 	}
 	value, taken := s.get(r.Lock, now)
-	_, shared := closedUntil(value)
+	closed, shared := closingOf(value)
 	again := s.member(r, value, now)
 	switch reserved := r.Queue != "" && value == reservedPrefix+r.Inbox; {
-	case !taken, reserved, again, shared && shuts(value, now) == 0:
+	case !taken, reserved, again, shared && closed.admits(r, now):
 	default:
 		s.await(r, value, now)
 		return s.held(r, value, now)
@@ -143,27 +162,35 @@ func (s *state) admit(r *wire.Request, now time.Time) {
 	}
 }
 
-// shut keeps further readers out of a lock with that value, for a waiter.
-func (s *state) shut(r *wire.Request, text string, now time.Time) {
-	life := closure
+// shut keeps further readers out of a lock about which that is told, for a waiter; but not those
+// that have waited longer. While an earlier waiter does so, nothing changes.
+func (s *state) shut(r *wire.Request, c closing, now time.Time) {
+	life, place := closure, placeOf(r, now)
 	if r.Inbox == "" {
-		life = pollersClosure
+		life, place = pollersClosure, now.UnixMicro()
+		if c.lasts(now) > 0 {
+			place = c.place
+		}
 	}
-	until, _ := closedUntil(text)
-	until = max(until, now.Add(life).UnixMilli())
-	s.values[r.Lock] = value{wire.SharedValue + strconv.FormatInt(until, 10), s.values[r.Lock].ends}
+	if c.lasts(now) == 0 || place <= c.place {
+		c = closing{max(c.until, now.Add(life).UnixMilli()), place}
+		s.values[r.Lock] = value{c.value(), s.values[r.Lock].ends}
+	}
 }
 
-// reopen lets readers into a shared lock again after a waiter that may have kept them out has left.
+// reopen lets readers into a shared lock again after the waiter that kept them out has left.
 func (s *state) reopen(r *wire.Request, now time.Time) {
 	text, _ := s.get(r.Lock, now)
-	if _, shared := closedUntil(text); !shared || wire.OfReaders(r.Inbox) {
+	c, shared := closingOf(text)
+	if !shared || wire.OfReaders(r.Inbox) {
 		return
 	}
 	if r.Ticket == 0 {
 		s.dequeue(r.Queue, r.Inbox, now)
 	}
-	s.values[r.Lock] = value{wire.SharedValue, s.values[r.Lock].ends}
+	if r.Ticket == 0 || int64(r.Ticket) == c.place {
+		s.values[r.Lock] = value{wire.SharedValue, s.values[r.Lock].ends}
+	}
 	s.admit(r, now)
 }
 
@@ -197,7 +224,7 @@ func (s *state) unshare(r *wire.Request, now time.Time) wire.Reply {
 // refusing it: other nodes have this reader, and the waiter has to wait for it there.
 func (s *state) reshare(r *wire.Request, now time.Time) wire.Reply {
 	text, taken := s.get(r.Lock, now)
-	_, shared := closedUntil(text)
+	_, shared := closingOf(text)
 	if wait, _ := s.quarantine(r, now); wait > 0 && !s.member(r, text, now) {
 		return quarantined(wait)
 	}

@@ -275,6 +275,56 @@ func TestAWaiterThatLeavesLetsReadersInAgain(t *testing.T) {
 	}
 }
 
+// A waiter keeps out those that came after it, and not those that came before it.
+func TestAWaiterLetsReadersInThatHaveWaitedLonger(t *testing.T) {
+	t.Parallel()
+	atDesk(t, func(d *desk) {
+		d.want(wire.OK, d.reader(wire.Acquire, "1", time.Minute))
+		first := d.waits(d.writer(wire.Acquire, "2", time.Second), "a", 1)
+		d.want(wire.Held, first)
+		early, late := d.waits(d.reader(wire.Acquire, "3", time.Minute), "b", 2), d.waits(d.reader(wire.Acquire, "5", time.Minute), "a", 4)
+		second := d.waits(d.writer(wire.Acquire, "4", time.Second), "b", 3)
+		d.want(wire.Held, early)
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			for _, r := range []*wire.Request{early, late, second} {
+				r.Age += d
+			}
+		}
+		pass(2 * time.Second)
+		d.want(wire.Held, second) // the earlier one goes on to keep readers out
+		if reply := d.want(wire.Held, early); reply.TTL != 6*time.Second {
+			t.Errorf("a second waiter keeps readers out for %v", reply.TTL)
+		}
+		d.want(wire.OK, &wire.Request{Verb: wire.Leave, Lock: d.keys.Lock, Queue: d.keys.Queue, Inbox: first.Inbox, Ticket: first.Ticket, Reserve: time.Second})
+		d.want(wire.Held, second)
+		d.want(wire.Held, late)
+		d.want(wire.Held, d.reader(wire.Acquire, "6", time.Minute)) // it does not wait
+		d.want(wire.OK, early)
+
+		poll := d.writer(wire.Acquire, "7", time.Second)
+		poll.Queue = d.keys.Queue
+		d.want(wire.Held, poll)
+		pass(8 * time.Second) // now the poller is the first
+		d.want(wire.Held, poll)
+		d.want(wire.OK, late)
+	})
+}
+
+// A waiter that leaves lets in nobody that an earlier one keeps out.
+func TestAWaiterThatLeavesLetsNoReaderPassAnEarlierOne(t *testing.T) {
+	t.Parallel()
+	atDesk(t, func(d *desk) {
+		d.want(wire.OK, d.reader(wire.Acquire, "1", time.Minute))
+		d.want(wire.Held, d.waits(d.writer(wire.Acquire, "2", time.Second), "a", 1))
+		second := d.waits(d.writer(wire.Acquire, "3", time.Second), "b", 2)
+		d.want(wire.Held, second)
+		d.want(wire.OK, &wire.Request{Verb: wire.Leave, Lock: d.keys.Lock, Queue: d.keys.Queue, Inbox: second.Inbox, Ticket: second.Ticket, Reserve: time.Second})
+		d.want(wire.Held, d.reader(wire.Acquire, "4", time.Minute))
+		d.wantTold("a: ask")
+	})
+}
+
 // A reader's token is the register's value, which a reader never raises; one that is missing begins
 // at the node's clock.
 func TestAReaderReadsTheFencingRegister(t *testing.T) {

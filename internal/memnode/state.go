@@ -192,8 +192,8 @@ func (s *state) acquire(r *wire.Request, now time.Time) wire.Reply {
 		}
 		if taken && owner != r.Owner {
 			s.await(r, owner, now)
-			if _, shared := closedUntil(owner); shared {
-				s.shut(r, owner, now)
+			if c, shared := closingOf(owner); shared {
+				s.shut(r, c, now)
 			}
 		} else {
 			s.dequeue(r.Queue, r.Inbox, now)
@@ -233,9 +233,9 @@ func (s *state) held(r *wire.Request, owner string, now time.Time) wire.Reply {
 	}
 	reserved := strings.HasPrefix(owner, reservedPrefix)
 	_, ours := label(owner)
-	_, shared := closedUntil(owner)
+	c, shared := closingOf(owner)
 	reply.Foreign = !ours && !reserved && !shared
-	if rest := shuts(owner, now); shared && r.Readers != "" && (reply.TTL < 0 || rest < reply.TTL) {
+	if rest := c.lasts(now); shared && r.Readers != "" && (reply.TTL < 0 || rest < reply.TTL) {
 		reply.TTL = rest
 	}
 	switch {
@@ -256,7 +256,7 @@ func label(owner string) (text string, ours bool) {
 // owned returns a reply about the owner of a lock.
 func (s *state) owned(v wire.Verdict, lock, owner string, now time.Time) wire.Reply {
 	reply := wire.Reply{Verdict: v, TTL: s.life(lock, now)}
-	if _, shared := closedUntil(owner); shared {
+	if _, shared := closingOf(owner); shared {
 		reply.Fingerprint = fingerprint(wire.SharedValue)
 		owner, _ = s.readers[wire.ReadersKey(lock)].last()
 	} else {
@@ -454,7 +454,7 @@ func (s *state) inspect(r *wire.Request, now time.Time) wire.Reply {
 	if taken && !strings.HasPrefix(owner, reservedPrefix) {
 		reply = s.owned(wire.OK, r.Lock, owner, now)
 	}
-	if _, shared := closedUntil(owner); shared {
+	if _, shared := closingOf(owner); shared {
 		reply.Readers = s.readers[r.Readers].list(now)
 	}
 	text, _ := s.get(r.Fence, now)
@@ -471,13 +471,19 @@ func (s *state) waiting(key string, now time.Time) queue {
 	return q
 }
 
-func (s *state) enqueue(r *wire.Request, now time.Time) {
+// placeOf returns the place in the queue of a waiter with that request: its ticket, or the node's own
+// time if that is of a clock that is wrong.
+func placeOf(r *wire.Request, now time.Time) int64 {
 	since, ticket := now.UnixMicro()-r.Age.Microseconds(), int64(r.Ticket)
 	if d := ticket - since; max(d, -d) <= ticketSlack.Microseconds() {
-		since = ticket
+		return ticket
 	}
+	return since
+}
+
+func (s *state) enqueue(r *wire.Request, now time.Time) {
 	q := s.waiting(r.Queue, now)
-	q.tickets[r.Inbox] = since
+	q.tickets[r.Inbox] = placeOf(r, now)
 	q.ends = now.Add(queueLife)
 	s.queues[r.Queue] = q
 }

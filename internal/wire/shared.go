@@ -4,7 +4,8 @@ import "strings"
 
 const (
 	// SharedValue begins the value of a lock that is shared, and is all of it unless a waiter keeps
-	// further readers out: then the time follows until when, in ms, by the node's clock.
+	// further readers out: then the time follows until when, in ms, by the node's clock, a "." and
+	// the waiter's place in the queue.
 	SharedValue = "S:redlock:"
 
 	// InboxPrefix begins the names of inboxes.

@@ -1,5 +1,5 @@
--- Takes an inbox out of the queue of waiters, and passes on a lock that is reserved for it. If it
--- is none of a reader, it no longer keeps readers out of a shared lock.
+-- Takes an inbox out of the queue of waiters, and passes on a lock that is reserved for it. It no
+-- longer keeps readers out of a shared lock, if it does.
 --
 -- KEYS   1 lock, or each slot of a semaphore  last: queue of waiters
 -- ARGV   1 inbox  2 reservation for the first waiter (ms)
@@ -18,14 +18,16 @@ if ARGV[3] ~= '0' then
 end
 for i = 1, #KEYS - 1 do
   local was = owner_of(KEYS[i])
+  local closed, place = shared(was)
   if was == 'R:' .. ARGV[1] then
     pass(KEYS[i], queue, ARGV[2], ARGV[1], true)
-  elseif #KEYS == 2 and shared(was) and not of_readers(ARGV[1]) then
-    -- it may have kept further readers out
+  elseif #KEYS == 2 and closed and not of_readers(ARGV[1]) then
     if ARGV[3] == '0' then -- it was told that readers have the lock
       redis.pcall('ZREM', queue, ARGV[1])
     end
-    redis.pcall('SET', KEYS[i], 'S:redlock:', 'KEEPTTL')
+    if ARGV[3] == '0' or tonumber(ARGV[3]) == place then -- it may keep further readers out
+      redis.pcall('SET', KEYS[i], 'S:redlock:', 'KEEPTTL')
+    end
     admit(KEYS[i], queue)
   end
 end

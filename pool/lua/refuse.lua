@@ -1,5 +1,5 @@
--- Put before the scripts that take a lock: refuses it because of another owner, and queues the inbox
--- of a waiter.
+-- Put before the scripts that take a lock: refuses it because of another owner, and queues a
+-- waiter's inbox.
 
 -- life is how long another owner's lock will last, in ms, rounded up; -1: without end, or unknown.
 local function life(lock)
@@ -7,18 +7,24 @@ local function life(lock)
   return type(pttl) ~= 'number' and -1 or pttl == 0 and 1 or pttl
 end
 
--- enqueue puts the inbox into the queue, and reports whether it is there. The order is that of the
--- tickets, which is the same on all nodes. If this node's clock may be read, a ticket of a clock
--- that is wrong by more than a second is replaced by the node's own time.
-local function enqueue(queue, inbox, ticket, age)
+-- place_of is the place in the queue of a waiter with that ticket, which is the same on all nodes.
+-- If this node's clock may be read, a ticket of a clock that is wrong by more than a second is
+-- replaced by the node's own time.
+local function place_of(ticket, age)
   local since, t = tonumber(ticket), redis.pcall('TIME')
   if not t.err then
     local seen = t[1] * 1000000 + t[2] - tonumber(age)
     if math.abs(since - seen) > 1000000 then
-      since = seen
+      return seen
     end
   end
-  if type(redis.pcall('ZADD', queue, string.format('%.0f', since), inbox)) ~= 'number' then
+  return since
+end
+
+-- enqueue puts the inbox into the queue, and reports whether it is there.
+local function enqueue(queue, inbox, ticket, age)
+  local place = string.format('%.0f', place_of(ticket, age))
+  if type(redis.pcall('ZADD', queue, place, inbox)) ~= 'number' then
     return false
   end
   if redis.pcall('PEXPIRE', queue, 60000) == 1 then
@@ -55,13 +61,19 @@ local function refusal(lock, was, left, deaf)
   return 'HELD ' .. (reserved and 0 or left) .. ' ' .. of
 end
 
--- shut keeps further readers out of a shared lock for so many ms, for a waiter. Without permission
--- to read this node's clock, readers still come in.
-local function shut(lock, was, time)
-  local now = redis.pcall('TIME')
-  if not now.err then
-    local closed = math.max(shared(was), now[1] * 1000 + math.floor(now[2] / 1000) + time)
-    redis.pcall('SET', lock, 'S:redlock:' .. string.format('%.0f', closed), 'KEEPTTL')
+-- shut keeps further readers out of a shared lock for so many ms, for a waiter with that ticket, or
+-- without one; but not those that have waited longer. While an earlier waiter does so, nothing
+-- changes. Without permission to read this node's clock, readers still come in.
+local function shut(lock, was, time, ticket, age)
+  local t = redis.pcall('TIME')
+  if t.err then
+    return
+  end
+  local now, closed, first = t[1] * 1000 + math.floor(t[2] / 1000), shared(was)
+  local place = ticket and place_of(ticket, age) or closed > now and first or t[1] * 1000000 + t[2]
+  if closed <= now or place <= first then
+    local value = string.format('S:redlock:%.0f.%.0f', math.max(closed, now + time), place)
+    redis.pcall('SET', lock, value, 'KEEPTTL')
   end
 end
 

@@ -1,7 +1,8 @@
--- Lets owners share a lock unless another has it alone, or a waiter keeps further readers out. Each
--- shares it for a TTL of its own. The first to come lets in those at the head of the queue. The
--- fencing register is read, not raised. One that is missing begins at this node's clock, as in
--- acquire; one from before the node's last restart, above the clock when that was noticed.
+-- Lets owners share a lock unless another has it alone, or a waiter that has waited longer keeps
+-- further readers out. Each shares it for a TTL of its own. The first to come lets in those at the
+-- head of the queue. The fencing register is read, not raised. One that is missing begins at this
+-- node's clock, as in acquire; one from before the node's last restart, above the clock when that
+-- was noticed.
 --
 -- KEYS   1 lock  [fencing register]  [queue of waiters]  readers  last: [restart marker]
 -- ARGV   owner and hint (token) of each; then ttl (ms)  retention (ms; 0: without fencing)
@@ -24,12 +25,12 @@ if wait > 0 then
 end
 
 local now, was = clock(), redis.call('GET', lock)
-local closed = shared(was)
+local closed, first = shared(was)
 local free = not was or queue and was == 'R:' .. inbox
 -- Read in any case: an owner that may not read its share could neither extend nor release it.
 local ends = ends_of(readers, owners, now)
 ends = closed and ends or {}
-local open = free or closed and closed <= now
+local open = free or closed and (closed <= now or queue and place_of(ticket, age) < first)
 local enter = {}
 for _, owner in ipairs(owners) do
   enter[#enter + 1] = (open or ends[owner]) and owner or nil

@@ -1,5 +1,5 @@
--- Put before share: what a reader's token is by this node's fencing register F, or nil if F does not
--- hold a token. A missing F begins at the hint if that is near this node's own clock, otherwise at
+-- Put before share: a reader's token by this node's fencing register F, or nil if F does not hold a
+-- token. A missing F begins at the hint if that is near this node's own clock, otherwise at
 -- the clock. The token is above the floor.
 local function version(fence, hint, floor)
   local f = redis.pcall('GET', fence)
