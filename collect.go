@@ -45,7 +45,7 @@ func (c *collection) take(ctx context.Context) error {
 			return err
 		}
 		c.drop(0)
-		if c.locker.pause(ctx, backoff(n, 0)) != nil {
+		if c.locker.pause(ctx, backoff(n, 0, 0)) != nil {
 			return c.parts[c.at].mutex.stopped(ctx, verdictOf(err))
 		}
 	}

@@ -225,6 +225,35 @@ func TestLockWaitsUntilNodesReturn(t *testing.T) {
 	})
 }
 
+// A waiter whose attempts end without an answer may be one of many that keep the nodes, or its own
+// machine, too busy to answer any: it asks ever more seldom, and goes on within eight seconds once
+// they answer.
+func TestAWaiterAsksEverMoreSeldomWhileNoQuorumAnswers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		l := c.Locker(t)
+		mustUnlock(t, mustLock(t, l, "a"))
+		c.Freeze(0, 1, 2)
+		locked := lockInBackground(t.Context(), l, "a")
+		time.Sleep(10 * time.Second)
+		early := c.Sent(pool.Acquire)
+		if early < 10*4 {
+			t.Errorf("%d requests in ten seconds", early)
+		}
+		time.Sleep(5 * time.Minute)
+		if late := c.Sent(pool.Acquire) - early; late > 5*100 {
+			t.Errorf("%d requests in five minutes", late)
+		}
+		back := time.Now()
+		c.Thaw(0, 1, 2)
+		le := locked.lease(t)
+		if d := time.Since(back); d > 8*time.Second {
+			t.Errorf("Lock took %v once the nodes answered", d)
+		}
+		mustUnlock(t, le)
+	})
+}
+
 func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

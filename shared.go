@@ -14,9 +14,8 @@ package redlock
 // has died or hangs while it waits keeps readers out for at most 8 s. (If the nodes take no
 // subscriptions, as a whole cluster does not, waiters poll: a writer may then wait long while
 // readers overlap without end.) A reader that never ends its lease keeps writers out: [WithRenewal]
-// bounds that. A writer that waits for a bounded time keeps out only the readers that came after it,
-// and a writer that comes after it begins anew, so writers that give up in turn do not keep a reader
-// out.
+// bounds that. A writer keeps out only readers that came after it, and takes its place with it when
+// it gives up: so writers that wait for a bounded time each do not keep a reader out in turn.
 //
 // A shared lock cannot be raised to an exclusive one, nor an exclusive one lowered. A goroutine
 // that has the lock must not take it again, in whatever mode: a writer that began to wait in

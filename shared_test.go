@@ -304,8 +304,8 @@ func TestReadersGoOnWithoutTheWriter(t *testing.T) {
 	}
 }
 
-// Writers that wait for a moment each, without a pause between them, keep a reader out for no longer
-// than those that came before it: they may be many processes, or many goroutines of one.
+// Writers that wait for a moment each, without a pause between them, keep a reader out for no
+// longer than those that came before it, be they many processes or many goroutines of one.
 func TestWritersThatGiveUpInTurnDoNotKeepAReaderOut(t *testing.T) {
 	t.Parallel()
 	const wait = 100 * time.Millisecond

@@ -14,6 +14,12 @@ import (
 const (
 	minBackoff, maxBackoff = 5 * time.Millisecond, 200 * time.Millisecond
 
+	// Without a quorum, a waiter rests for an eighth of the time for which it has had none, but no
+	// longer than maxRest, or restFactor times what its attempt took: an attempt that is refused
+	// costs little. If it asked as often as at first, a thousand processes that start at once would
+	// keep their machine so busy, with making connections anew, that none is answered in time.
+	restDivisor, restFactor, maxRest = 8, 16, 5 * time.Second
+
 	// A waiter in the nodes' queues waits for a notice for minPatience if it saw no owner with a
 	// majority, and for maxPatience if it saw one.
 	minPatience, maxPatience = 500 * time.Millisecond, 4 * time.Second
@@ -153,6 +159,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 		q.noteRefusal(last)
 		entry = q.openEntry(m.slots(), true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
+		var rest time.Duration
 		switch {
 		case held:
 			dark = time.Time{}
@@ -160,29 +167,31 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			dark = began
 			fallthrough
 		default:
-			l.outage.lasts(&l.journal, dark, l.clock.Now(), last)
+			now := l.clock.Now()
+			rest = min(now.Sub(dark)/restDivisor, restFactor*now.Sub(began), maxRest)
+			l.outage.lasts(&l.journal, dark, now, last)
 		}
 		var again bool
 		switch {
 		case held && m.permits.picked():
 			again = true // at once: another slot may be free
 		case held && queued:
-			rest := patience(last)
+			patient := patience(last)
 			if unqueued(last) {
-				rest = min(rest, l.splitBackoff(0, t)<<min(3*splits, 9))
+				patient = min(patient, l.splitBackoff(0, t)<<min(3*splits, 9))
 				splits++
 			} else {
 				splits = 0
 			}
 			var g grant
-			if g, again = q.hear(ctx, t, entry, rest); g.attempt != nil {
+			if g, again = q.hear(ctx, t, entry, patient); g.attempt != nil {
 				return g, nil
 			}
 			n = 0 // the backoff starts again
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
 			again = true // at once: now the nodes can queue it
 		default:
-			again = l.pause(ctx, backoff(n, last.RetryAfter)) == nil
+			again = l.pause(ctx, backoff(n, rest, last.RetryAfter)) == nil
 		}
 		if !again {
 			return grant{}, m.stopped(ctx, last)
@@ -234,10 +243,10 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}
 }
 
-// backoff returns how long to wait after the n-th attempt. It is less if the nodes' answers show
-// that the lock may be free sooner.
-func backoff(n int, retryAfter time.Duration) time.Duration {
-	d := min(minBackoff<<min(n, 16), maxBackoff)
+// backoff returns how long to wait after the n-th attempt: in the end that rest, if it is longer
+// than maxBackoff. It is less if the nodes' answers show that the lock may be free sooner.
+func backoff(n int, rest, retryAfter time.Duration) time.Duration {
+	d := min(minBackoff<<min(n, 16), max(maxBackoff, rest))
 	d = d/2 + jitter.N(d)
 	if retryAfter > 0 {
 		d = min(d, retryAfter+jitter.N(minBackoff))

@@ -297,6 +297,7 @@ var mutants = []mutant{
 	{"readers-kept-out-for-long", "internal/memnode/shared.go", "closure, pollersClosure = 8 * time.Second,", "closure, pollersClosure = 80 * time.Second,", test(".", "TestReadersGoOnWithoutTheWriter")},
 	{"readers-kept-out-by-nobody", "internal/memnode/shared.go", "\t\ts.values[r.Lock] = value{wire.SharedValue, s.values[r.Lock].ends}\n\t}\n\ts.admit(r, now)\n", "\t}\n", test(".", "TestReadersGoOnWithoutTheWriter")},
 	{"readers-keep-a-poller-out", "slots.go", "a.acquire.Queue = a.slots[0].Queue", "_ = a", test(".", "TestAWriterThatPollsIsNotKeptOutForEverByReaders")},
+	{"asks-as-often-in-the-dark", "wait.go", "max(maxBackoff, rest)", "max(maxBackoff, 0*rest)", test(".", "TestAWaiterAsksEverMoreSeldomWhileNoQuorumAnswers")},
 	{"readers-one-by-one", "readers.go", "\tq.readers.open = true\n\tfor w := q.waiters.pop(); w != nil; w = q.waiters.pop() {\n\t\tw.turn <- grant{beside: true}\n\t}\n", "", test(".", "TestAllReadersOfAProcessAreWokenTogether")},
 	{"readers-ask-without-end", "readers.go", "q.shut(last)\n", "_ = last\n", test(".", "TestAWriterKeepsFurtherReadersOut")},
 	{"reader-has-the-key-of-a-lock", "permits.go", "case m.shared:\n\t\treturn m.keys[0].Readers\n", "", test(".", "TestNothingIsHandedOverBetweenAWriterAndReaders")},
