@@ -160,10 +160,14 @@ func crowd() []step {
 	writes := func(owner, inbox int, age time.Duration) step { return ask(wire.Acquire, owner, inbox, age, false) }
 	leaves := func(inbox int, age time.Duration) step { return ask(wire.Leave, 0, inbox, age, false) }
 	return []step{
-		reads(0, alone, 0), writes(1, 0, 9*time.Second), writes(2, 2, 3*time.Second), reads(3, 3, 6*time.Second), // refused by the first writer
+		reads(0, alone, 0),
+		// the first writer keeps readers out, and the second one changes nothing
+		writes(1, 0, 9*time.Second), writes(2, 2, 3*time.Second), reads(3, 3, 6*time.Second),
 		leaves(2, 3*time.Second), reads(3, 3, 6*time.Second), writes(2, 2, 3*time.Second),
-		leaves(0, 9*time.Second), reads(1, alone, 0), // let in, as no writer keeps readers out
-		writes(2, 2, 3*time.Second), reads(2, alone, 0), reads(3, 3, 6*time.Second), // the second writer keeps out who came later
+		// no writer does
+		leaves(0, 9*time.Second), reads(1, alone, 0),
+		// the second writer keeps out those that came after it
+		writes(2, 2, 3*time.Second), reads(2, alone, 0), reads(3, 3, 6*time.Second),
 	}
 }
 

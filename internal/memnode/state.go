@@ -471,8 +471,8 @@ func (s *state) waiting(key string, now time.Time) queue {
 	return q
 }
 
-// placeOf returns the place in the queue of a waiter with that request: its ticket, or the node's own
-// time if that is of a clock that is wrong.
+// placeOf returns the place in the queue of a waiter with that request: its ticket or, if that is
+// of a clock that is wrong, the node's own time.
 func placeOf(r *wire.Request, now time.Time) int64 {
 	since, ticket := now.UnixMicro()-r.Age.Microseconds(), int64(r.Ticket)
 	if d := ticket - since; max(d, -d) <= ticketSlack.Microseconds() {

@@ -74,6 +74,7 @@ var packages = map[string]string{ //nolint:gosec // import paths
 	"testing": "testing", "time": "time",
 
 	"redlock":      "github.com/go-redlock/redlock",
+	"guard":        "github.com/go-redlock/redlock/guard",
 	"pool":         "github.com/go-redlock/redlock/pool",
 	"election":     "github.com/go-redlock/redlock/election",
 	"redlocktest":  "github.com/go-redlock/redlock/redlocktest",
@@ -147,7 +148,7 @@ func (s Snippet) Light() bool {
 	for _, path := range imports(f) {
 		first, _, _ := strings.Cut(path, "/")
 		switch path {
-		case packages["redlock"], packages["pool"], packages["redlocktest"], packages["redis"]:
+		case packages["redlock"], packages["guard"], packages["pool"], packages["redlocktest"], packages["redis"]:
 		default:
 			if strings.Contains(first, ".") {
 				return false
