@@ -306,7 +306,7 @@ var mutants = []mutant{
 	{"election-vacancy-by-silence", "election/observe.go", "if most+silent < in.Needed {", "if true || most+silent < in.Needed {", test("./election", "TestNodesThatDoNotAnswerMayBeTheLeaders")},
 	{"election-token-of-another", "election/observe.go", "in.OwnerFence, in.Left}", "in.Fence, in.Left}", test("./election", "TestObserveYieldsEachLeaderAndEachVacancy")},
 	{"election-silent-without-a-quorum", "election/observe.go", "case o.dark || clock.System{}.Now().Before(o.until):", "case true:", test("./election", "TestALostQuorumIsNoVacancy")},
-	{"election-alarm-at-each-lost-answer", "election/observe.go", "case o.dark || clock.System{}.Now().Before(o.until):", "case o.dark:", test("./election", "TestALostQuorumIsNoVacancy")},
+	{"election-alarm-at-each-lost-answer", "election/observe.go", "case o.dark || clock.System{}.Now().Before(o.until):", "case o.dark:", test("./election", "TestAnObserverIsToldOfALostQuorumIfItNeedsToKnow")},
 	{"election-leads-after-its-context", "election/election.go", "if ctx.Err() != nil { // it was elected after ctx had ended", "if false {", test("./election", "TestLeadCallsNothingWhenItsContextEndsAtTheMomentOfElection")},
 	{"election-ends-with-a-loss", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case true:", test("./election", "TestALeaderThatWasPausedHasLostTheLeadAtItsNextLook")},
 	{"election-gives-a-lost-lead-up", "election/election.go", "case !errors.Is(t.end, redlock.ErrLost):", "case true:", sim("elections")},
