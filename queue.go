@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/wire"
@@ -135,9 +136,17 @@ func (q *localQueue) unref() {
 }
 
 // next takes a goroutine that held the lock, or contended for it, out of the queue, and gives the
-// turn to the next. If it contended with readers, the next waits in their queue for as long as
-// itself: the readers that came before it, and were kept out, go first.
+// turn to the next.
 func (q *localQueue) next() {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.passTurn(true)
+	q.unref()
+}
+
+// giveUp is next for a goroutine that contended in vain. If readers have the lock, it takes its
+// place with it: the next one may have come after readers that wait behind that place.
+func (q *localQueue) giveUp() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.refusal != nil && q.refusal.owner == ofReaders && !q.shared {
@@ -163,12 +172,13 @@ func (q *localQueue) passTurn(tell bool) {
 }
 
 // openEntry returns the entry in the queue that the nodes keep, which the goroutine that contended
-// before may have left. If there is none and open is set, it opens one.
-func (q *localQueue) openEntry(slots []wire.KeySet, open bool) *notify.Entry {
+// before may have left. If there is none and open is set, it opens one for a wait that began at
+// that time.
+func (q *localQueue) openEntry(since clock.Moment, slots []wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
-		q.entry = q.queues.notifier.Enter(q.shared, slots...)
+		q.entry = q.queues.notifier.Enter(q.shared, since, slots...)
 	}
 	return q.entry
 }

@@ -254,6 +254,29 @@ func TestAWaiterAsksEverMoreSeldomWhileNoQuorumAnswers(t *testing.T) {
 	})
 }
 
+// It listens while it rests: nodes that serve again tell it when the lock is passed on to it.
+func TestAWaiterThatRestsHearsThatTheLockIsFree(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		for range 10 {
+			held := mustLock(t, c.Locker(t), "a", redlock.WithTTL(time.Hour))
+			w := lockInBackground(t.Context(), c.Locker(t), "a")
+			time.Sleep(time.Second)
+			c.Freeze()
+			time.Sleep(time.Minute)
+			c.Thaw()
+			time.Sleep(10 * time.Millisecond)
+			mustUnlock(t, held)
+			freed := time.Now()
+			le := w.lease(t)
+			if took := time.Since(freed); took > 50*time.Millisecond {
+				t.Errorf("it has the lock %v after its release", took)
+			}
+			mustUnlock(t, le)
+		}
+	})
+}
+
 func TestWaitEndsWithTheLastVerdictAndTheContextsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -14,8 +14,11 @@ package redlock
 // has died or hangs while it waits keeps readers out for at most 8 s. (If the nodes take no
 // subscriptions, as a whole cluster does not, waiters poll: a writer may then wait long while
 // readers overlap without end.) A reader that never ends its lease keeps writers out: [WithRenewal]
-// bounds that. A writer keeps out only readers that came after it, and takes its place with it when
-// it gives up: so writers that wait for a bounded time each do not keep a reader out in turn.
+// bounds that.
+//
+// A writer keeps out only readers that came after it, and takes its place with it when it gives up.
+// So writers that give up after a bounded wait do not keep a reader out in turn; and where each of
+// them waits for less time than readers have the lock, without a pause between these, none gets it.
 //
 // A shared lock cannot be raised to an exclusive one, nor an exclusive one lowered. A goroutine
 // that has the lock must not take it again, in whatever mode: a writer that began to wait in

@@ -14,7 +14,6 @@ import (
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/wire"
-	"github.com/go-redlock/redlock/pool"
 )
 
 func share(t *testing.T, l *redlock.Locker, name string, opts ...redlock.MutexOption) *redlock.Lease {
@@ -211,40 +210,6 @@ func TestReadersThatComeAndGoDoNotKeepAWriterOut(t *testing.T) {
 	}
 }
 
-// A writer that no notice can reach polls, and cannot be queued. It keeps readers out for a second
-// by each look, so it gets its turn in the end.
-func TestAWriterThatPollsIsNotKeptOutForEverByReaders(t *testing.T) {
-	t.Parallel()
-	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
-		const hold = 20 * time.Millisecond
-		ctx, stop := context.WithCancel(t.Context())
-		var all sync.WaitGroup
-		for i, l := range c.Lockers(t, 6) {
-			all.Go(func() {
-				time.Sleep(time.Duration(i) * hold / 6)
-				for ctx.Err() == nil {
-					if le, err := l.Mutex("a").Shared().Lock(ctx); err == nil {
-						time.Sleep(hold)
-						mustUnlock(t, le)
-					}
-				}
-			})
-		}
-		var nodes []pool.Node
-		for _, m := range c.Masters {
-			nodes = append(nodes, wire.Seal(unheard{m, wire.ErrNoListen}))
-		}
-		le, err := over(t, nodes).Lock(t.Context(), "a", redlock.WithWait(3*time.Minute))
-		if err != nil {
-			t.Error(err)
-		} else {
-			mustUnlock(t, le)
-		}
-		stop()
-		all.Wait()
-	})
-}
-
 // A crashed reader keeps a writer out until the end of its own lease, whatever others do meanwhile.
 func TestAWriterComesAtTheEndOfACrashedReader(t *testing.T) {
 	t.Parallel()
@@ -299,45 +264,6 @@ func TestReadersGoOnWithoutTheWriter(t *testing.T) {
 			one.back(c)
 			cancel()
 			<-w
-			mustUnlock(t, first)
-		})
-	}
-}
-
-// Writers that wait for a moment each, without a pause between them, keep a reader out for no
-// longer than those that came before it, be they many processes or many goroutines of one.
-func TestWritersThatGiveUpInTurnDoNotKeepAReaderOut(t *testing.T) {
-	t.Parallel()
-	const wait = 100 * time.Millisecond
-	for _, processes := range []int{1, 3} {
-		bubble(t, func(t *testing.T, c *clustertest.Cluster) {
-			first := share(t, c.Locker(t), "a", redlock.WithRenewal(redlock.Forever))
-			ctx, stop := context.WithCancel(t.Context())
-			var writers sync.WaitGroup
-			for _, l := range c.Lockers(t, processes) {
-				for i := range 6 {
-					writers.Go(func() {
-						time.Sleep(time.Duration(i) * wait / 6)
-						for ctx.Err() == nil {
-							if _, err := l.Lock(ctx, "a", redlock.WithWait(wait)); err == nil {
-								t.Error("a writer has the lock beside a reader")
-							}
-						}
-					})
-				}
-			}
-			time.Sleep(5 * wait)
-			for range 10 {
-				began := time.Now()
-				le, err := c.Locker(t).Mutex("a", redlock.WithWait(2*wait)).Shared().Lock(t.Context())
-				if err != nil {
-					t.Errorf("%d processes of writers kept a reader out for %v: %v", processes, time.Since(began), err)
-					break
-				}
-				mustUnlock(t, le)
-			}
-			stop()
-			writers.Wait()
 			mustUnlock(t, first)
 		})
 	}

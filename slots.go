@@ -35,8 +35,8 @@ func (a *attempt) stamp(entry *notify.Entry, queued bool) {
 	case entry == nil:
 	case queued:
 		entry.Stamp(&a.acquire, a.start)
-	case !a.kind.several():
-		a.acquire.Queue = a.slots[0].Queue
+	case a.kind.permits == 0:
+		entry.Poll(&a.acquire, a.start)
 	}
 }
 

@@ -14,9 +14,9 @@ import (
 const (
 	minBackoff, maxBackoff = 5 * time.Millisecond, 200 * time.Millisecond
 
-	// Without a quorum, a waiter rests for an eighth of the time for which it has had none, but no
-	// longer than maxRest, or restFactor times what its attempt took: an attempt that is refused
-	// costs little. If it asked as often as at first, a thousand processes that start at once would
+	// Without a quorum, a waiter rests for about an eighth of the time for which it had none. But
+	// it rests no longer than maxRest, or restFactor times what its attempt took: an attempt that
+	// is refused costs little. If it asked as often as at first, a thousand processes that start at once would
 	// keep their machine so busy, with making connections anew, that none is answered in time.
 	restDivisor, restFactor, maxRest = 8, 16, 5 * time.Second
 
@@ -41,6 +41,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 		ctx, stop = m.locker.within(ctx, t.wait)
 		defer stop()
 	}
+	since := clock.Present(m.locker.clock)
 	g, turn, err := m.enter(ctx, q, t)
 	if !turn {
 		return g, err
@@ -48,7 +49,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 	has := false
 	defer func() {
 		if !has { // or an Observer panicked
-			q.next()
+			q.giveUp()
 		}
 	}()
 	if g.attempt != nil && g.ready(ctx) {
@@ -58,7 +59,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 	if ctx.Err() != nil { // its wait was over when its turn came
 		return grant{}, q.refused(ctx)
 	}
-	g, err = m.contend(ctx, q, t)
+	g, err = m.contend(ctx, q, t, since)
 	has = err == nil
 	return g, err
 }
@@ -122,11 +123,11 @@ func lasts(ctx context.Context, at time.Time) bool {
 // contend makes attempts until one succeeds. Between two attempts it waits in the nodes' queues for
 // the notice that the lock has been passed on to it; if the nodes can send no notice, it waits for
 // a while.
-func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, error) {
+func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since clock.Moment) (grant, error) {
 	l := m.locker
 	m = m.anywhere()
 	// a process that has waited lately will wait again: it queues from the first attempt on
-	entry := q.openEntry(m.slots(), l.notifier.Subscribed())
+	entry := q.openEntry(since, m.slots(), l.notifier.Subscribed())
 	last := q.inherit() // the last verdict
 	if last != nil {
 		if g, again := q.hear(ctx, t, entry, patience(last)); g.attempt != nil {
@@ -157,7 +158,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			return grant{}, last
 		}
 		q.noteRefusal(last)
-		entry = q.openEntry(m.slots(), true)
+		entry = q.openEntry(since, m.slots(), true)
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
 		var rest time.Duration
 		switch {
@@ -190,6 +191,11 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms) (grant, er
 			n = 0 // the backoff starts again
 		case held && l.notifier.Subscribe(ctx, l.timeout(t)) && entry.Ready():
 			again = true // at once: now the nodes can queue it
+		case queued: // it listens while it rests
+			var g grant
+			if g, again = q.hear(ctx, t, entry, backoff(n, rest, last.RetryAfter)); g.attempt != nil {
+				return g, nil
+			}
 		default:
 			again = l.pause(ctx, backoff(n, rest, last.RetryAfter)) == nil
 		}

@@ -168,6 +168,12 @@ func crowd() []step {
 		leaves(0, 9*time.Second), reads(1, alone, 0),
 		// the second writer keeps out those that came after it
 		writes(2, 2, 3*time.Second), reads(2, alone, 0), reads(3, 3, 6*time.Second),
+		// so does a waiter with the same ticket, whatever its place is now
+		{
+			set: true, ttl: time.Minute,
+			value: fmt.Sprintf("%s%d.1.%d", wire.SharedValue, now.Add(5*time.Second).UnixMilli(), now.Add(-9*time.Second).UnixMicro()),
+		},
+		writes(1, 0, 9*time.Second), reads(2, alone, 0),
 	}
 }
 

@@ -19,8 +19,8 @@ const closure, pollersClosure = 8 * time.Second, time.Second
 type shares map[string]time.Time
 
 // A closing is what the value of a shared lock tells of further readers: until when they are kept
-// out, in ms (0: they are not), and by the waiter with which place in the queue.
-type closing struct{ until, place int64 }
+// out, in ms (0: they are not), and by the waiter with which place in the queue and which ticket.
+type closing struct{ until, place, ticket int64 }
 
 // closingOf returns what a lock's value tells of that, and whether the lock is shared.
 func closingOf(value string) (c closing, shared bool) {
@@ -28,18 +28,17 @@ func closingOf(value string) (c closing, shared bool) {
 	if !shared || strings.Trim(text, "0123456789.") != "" {
 		return c, false
 	}
-	until, place, _ := strings.Cut(text, ".")
+	until, rest, _ := strings.Cut(text, ".")
+	place, ticket, _ := strings.Cut(rest, ".")
 	c.until, _ = strconv.ParseInt(until, 10, 64) // none: it is open
 	c.place, _ = strconv.ParseInt(place, 10, 64)
+	c.ticket, _ = strconv.ParseInt(ticket, 10, 64)
 	return c, true
 }
 
 // value is the value of a lock about which that is to be told.
 func (c closing) value() string {
-	if c.until == 0 {
-		return wire.SharedValue
-	}
-	return fmt.Sprintf("%s%d.%d", wire.SharedValue, c.until, c.place)
+	return fmt.Sprintf("%s%d.%d.%d", wire.SharedValue, c.until, c.place, c.ticket)
 }
 
 // lasts returns for how much longer readers are kept out.
@@ -163,19 +162,20 @@ func (s *state) admit(r *wire.Request, now time.Time) {
 }
 
 // shut keeps further readers out of a lock about which that is told, for a waiter; but not those
-// that have waited longer. While an earlier waiter does so, nothing changes.
+// that have waited longer. While a waiter does so that has waited longer, nothing changes.
 func (s *state) shut(r *wire.Request, c closing, now time.Time) {
 	life, place := closure, placeOf(r, now)
 	if r.Inbox == "" {
-		life, place = pollersClosure, now.UnixMicro()
-		if c.lasts(now) > 0 {
-			place = c.place
-		}
+		life = pollersClosure
 	}
-	if c.lasts(now) == 0 || place <= c.place {
-		c = closing{max(c.until, now.Add(life).UnixMilli()), place}
-		s.values[r.Lock] = value{c.value(), s.values[r.Lock].ends}
+	switch closed := c.lasts(now) > 0; {
+	case closed && c.ticket == int64(r.Ticket):
+		place = min(place, c.place)
+	case closed && place > c.place:
+		return
 	}
+	c = closing{max(c.until, now.Add(life).UnixMilli()), place, int64(r.Ticket)}
+	s.values[r.Lock] = value{c.value(), s.values[r.Lock].ends}
 }
 
 // reopen lets readers into a shared lock again after the waiter that kept them out has left.
@@ -188,7 +188,7 @@ func (s *state) reopen(r *wire.Request, now time.Time) {
 	if r.Ticket == 0 {
 		s.dequeue(r.Queue, r.Inbox, now)
 	}
-	if r.Ticket == 0 || int64(r.Ticket) == c.place {
+	if r.Ticket == 0 || int64(r.Ticket) == c.ticket {
 		s.values[r.Lock] = value{wire.SharedValue, s.values[r.Lock].ends}
 	}
 	s.admit(r, now)

@@ -48,9 +48,9 @@ type Entry struct {
 }
 
 // Enter opens an entry for a lock with those keys, or for a semaphore with the keys of each of its
-// slots; reader says that the lock is to be shared. The nodes do not know of it yet.
-func (n *Notifier) Enter(reader bool, slots ...wire.KeySet) *Entry {
-	since := clock.Present(n.clock)
+// slots, and for a wait that began at that time; reader says that the lock is to be shared. The
+// nodes do not know of it yet.
+func (n *Notifier) Enter(reader bool, since clock.Moment, slots ...wire.KeySet) *Entry {
 	e := &Entry{
 		notifier: n, slots: slots, reader: reader, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
@@ -102,6 +102,14 @@ func (e *Entry) Ready() bool {
 	return n.live.Majority()
 }
 
+// Poll prepares the attempt that begins now so that the nodes know since when it has waited. They
+// have no inbox to queue.
+func (e *Entry) Poll(r *wire.Request, now clock.Moment) {
+	r.Queue, r.Ticket, r.Age = e.slots[0].Queue, e.ticket, e.age(now)
+}
+
+func (e *Entry) age(now clock.Moment) time.Duration { return max(now.Mono.Sub(e.since.Mono), 0) }
+
 // Stamp prepares the attempt that begins now so that the nodes queue it if they refuse it. Notices
 // that arrive from now on are about the attempt after it.
 func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
@@ -119,14 +127,13 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 	case <-e.wake:
 	default:
 	}
-	r.Queue, r.Inbox, r.Ticket = e.slots[0].Queue, e.inbox, e.ticket
-	r.Age = max(now.Mono.Sub(e.since.Mono), 0)
+	r.Queue, r.Inbox, r.Ticket, r.Age = e.slots[0].Queue, e.inbox, e.ticket, e.age(now)
 }
 
 // A shower is a node that reports the time of its clock.
 type shower interface{ Time() (time.Time, bool) }
 
-// ticket returns the moment in microseconds, by the median of the nodes' clocks. With its own
+// ticket returns a past moment in microseconds, by the median of the nodes' clocks. With its own
 // clock, a process whose clock is a little behind would get a better place in all queues. The
 // process's own clock counts only if no majority of the nodes has reported its time.
 func (n *Notifier) ticket(at clock.Moment) uint64 {
@@ -141,7 +148,7 @@ func (n *Notifier) ticket(at clock.Moment) uint64 {
 	wall := at.Wall
 	if len(told) >= n.needed {
 		slices.Sort(told)
-		wall = told[len(told)/2]
+		wall = told[len(told)/2] - clock.Present(n.clock).Mono.Sub(at.Mono)
 	}
 	return uint64(max(wall.Microseconds(), 1))
 }

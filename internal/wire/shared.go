@@ -4,8 +4,8 @@ import "strings"
 
 const (
 	// SharedValue begins the value of a lock that is shared, and is all of it unless a waiter keeps
-	// further readers out: then the time follows until when, in ms, by the node's clock, a "." and
-	// the waiter's place in the queue.
+	// further readers out: then "<until>.<place>.<ticket>" follows, in ms by the node's clock, and
+	// in us.
 	SharedValue = "S:redlock:"
 
 	// InboxPrefix begins the names of inboxes.

@@ -18,14 +18,14 @@ if ARGV[3] ~= '0' then
 end
 for i = 1, #KEYS - 1 do
   local was = owner_of(KEYS[i])
-  local closed, place = shared(was)
+  local closed, _, by = shared(was)
   if was == 'R:' .. ARGV[1] then
     pass(KEYS[i], queue, ARGV[2], ARGV[1], true)
   elseif #KEYS == 2 and closed and not of_readers(ARGV[1]) then
     if ARGV[3] == '0' then -- it was told that readers have the lock
       redis.pcall('ZREM', queue, ARGV[1])
     end
-    if ARGV[3] == '0' or tonumber(ARGV[3]) == place then -- it may keep further readers out
+    if ARGV[3] == '0' or ARGV[3] == by then -- it may keep further readers out
       redis.pcall('SET', KEYS[i], 'S:redlock:', 'KEEPTTL')
     end
     admit(KEYS[i], queue)

@@ -61,19 +61,21 @@ local function refusal(lock, was, left, deaf)
   return 'HELD ' .. (reserved and 0 or left) .. ' ' .. of
 end
 
--- shut keeps further readers out of a shared lock for so many ms, for a waiter with that ticket, or
--- without one; but not those that have waited longer. While an earlier waiter does so, nothing
--- changes. Without permission to read this node's clock, readers still come in.
+-- shut keeps further readers out of a shared lock for so many ms, for a waiter with that ticket; but
+-- not those that have waited longer. While a waiter does so that has waited longer, nothing changes.
+-- Without permission to read this node's clock, readers still come in.
 local function shut(lock, was, time, ticket, age)
   local t = redis.pcall('TIME')
   if t.err then
     return
   end
-  local now, closed, first = t[1] * 1000 + math.floor(t[2] / 1000), shared(was)
-  local place = ticket and place_of(ticket, age) or closed > now and first or t[1] * 1000000 + t[2]
-  if closed <= now or place <= first then
-    local value = string.format('S:redlock:%.0f.%.0f', math.max(closed, now + time), place)
-    redis.pcall('SET', lock, value, 'KEEPTTL')
+  local now, place = t[1] * 1000 + math.floor(t[2] / 1000), place_of(ticket, age)
+  local closed, first, by = shared(was)
+  if closed > now and by == ticket then
+    place = math.min(place, first)
+  elseif closed > now and place > first then
+    return
   end
+  local value = string.format('S:redlock:%.0f.%.0f.%s', math.max(closed, now + time), place, ticket)
+  redis.pcall('SET', lock, value, 'KEEPTTL')
 end
-
