@@ -11,10 +11,8 @@ package redlock
 // Owners come in the order in which they began to wait, but readers of one process come together. A
 // writer that waits in Lock keeps further readers out, as soon as the nodes know of it, so readers
 // that come and go do not keep writers out for ever; TryLock returns ErrHeld to them. A writer that
-// has died or hangs while it waits keeps readers out for at most 8 s. (If the nodes take no
-// subscriptions, as a whole cluster does not, waiters poll: a writer may then wait long while
-// readers overlap without end.) A reader that never ends its lease keeps writers out: [WithRenewal]
-// bounds that.
+// has died or hangs while it waits keeps readers out for at most 8 s. A reader that never ends its
+// lease keeps writers out: [WithRenewal] bounds that.
 //
 // A writer keeps out only readers that came after it, and takes its place with it when it gives up.
 // So writers that give up after a bounded wait do not keep a reader out in turn; and where each of

@@ -16,8 +16,9 @@ const (
 
 	// Without a quorum, a waiter rests for about an eighth of the time for which it had none. But
 	// it rests no longer than maxRest, or restFactor times what its attempt took: an attempt that
-	// is refused costs little. If it asked as often as at first, a thousand processes that start at once would
-	// keep their machine so busy, with making connections anew, that none is answered in time.
+	// is refused costs little. If it asked as often as at first, a thousand processes that start at
+	// once would keep their machine so busy, with making connections anew, that none is answered in
+	// time.
 	restDivisor, restFactor, maxRest = 8, 16, 5 * time.Second
 
 	// A waiter in the nodes' queues waits for a notice for minPatience if it saw no owner with a

@@ -159,6 +159,17 @@ func crowd() []step {
 	reads := func(owner, inbox int, age time.Duration) step { return ask(wire.Acquire, owner, inbox, age, true) }
 	writes := func(owner, inbox int, age time.Duration) step { return ask(wire.Acquire, owner, inbox, age, false) }
 	leaves := func(inbox int, age time.Duration) step { return ask(wire.Leave, 0, inbox, age, false) }
+	at1 := func(s step) step { s.lock = 1; return s }
+	frees := func(owner, inbox int) step {
+		s := ask(wire.Release, owner, inbox, 0, true)
+		s.ttl = 0
+		return s
+	}
+	polls := func(owner int, age time.Duration) step {
+		s := at1(writes(owner, 3, age)) // request takes the inbox away
+		s.polls = true
+		return s
+	}
 	return []step{
 		reads(0, alone, 0),
 		// the first writer keeps readers out, and the second one changes nothing
@@ -174,6 +185,9 @@ func crowd() []step {
 			value: fmt.Sprintf("%s%d.1.%d", wire.SharedValue, now.Add(5*time.Second).UnixMilli(), now.Add(-9*time.Second).UnixMicro()),
 		},
 		writes(1, 0, 9*time.Second), reads(2, alone, 0),
+		// the last reader leaves the lock to a writer that polls
+		at1(reads(0, alone, 0)), polls(1, 3*time.Second), at1(reads(2, 2, time.Second)), at1(frees(0, 3)),
+		at1(reads(2, 2, time.Second)), at1(reads(3, alone, 0)), polls(1, 3*time.Second),
 	}
 }
 

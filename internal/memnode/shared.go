@@ -19,13 +19,17 @@ const closure, pollersClosure = 8 * time.Second, time.Second
 type shares map[string]time.Time
 
 // A closing is what the value of a shared lock tells of further readers: until when they are kept
-// out, in ms (0: they are not), and by the waiter with which place in the queue and which ticket.
-type closing struct{ until, place, ticket int64 }
+// out, in ms (0: they are not), and by the waiter with which place in the queue and which ticket,
+// and whether that one polls.
+type closing struct {
+	until, place, ticket int64
+	polls                bool
+}
 
 // closingOf returns what a lock's value tells of that, and whether the lock is shared.
 func closingOf(value string) (c closing, shared bool) {
 	text, shared := strings.CutPrefix(value, wire.SharedValue)
-	if !shared || strings.Trim(text, "0123456789.") != "" {
+	if text, c.polls = strings.CutSuffix(text, "p"); !shared || strings.Trim(text, "0123456789.") != "" {
 		return c, false
 	}
 	until, rest, _ := strings.Cut(text, ".")
@@ -38,7 +42,11 @@ func closingOf(value string) (c closing, shared bool) {
 
 // value is the value of a lock about which that is to be told.
 func (c closing) value() string {
-	return fmt.Sprintf("%s%d.%d.%d", wire.SharedValue, c.until, c.place, c.ticket)
+	text := fmt.Sprintf("%s%d.%d.%d", wire.SharedValue, c.until, c.place, c.ticket)
+	if c.polls {
+		text += "p"
+	}
+	return text
 }
 
 // lasts returns for how much longer readers are kept out.
@@ -76,7 +84,7 @@ func (s *state) share(r *wire.Request, now time.Time) wire.Reply {
 	value, taken := s.get(r.Lock, now)
 	closed, shared := closingOf(value)
 	again := s.member(r, value, now)
-	switch reserved := r.Queue != "" && value == reservedPrefix+r.Inbox; {
+	switch reserved := r.Queue != "" && r.Inbox != "" && value == reservedPrefix+r.Inbox; {
 	case !taken, reserved, again, shared && closed.admits(r, now):
 	default:
 		s.await(r, value, now)
@@ -174,7 +182,7 @@ func (s *state) shut(r *wire.Request, c closing, now time.Time) {
 	case closed && place > c.place:
 		return
 	}
-	c = closing{max(c.until, now.Add(life).UnixMilli()), place, int64(r.Ticket)}
+	c = closing{max(c.until, now.Add(life).UnixMilli()), place, int64(r.Ticket), r.Inbox == ""}
 	s.values[r.Lock] = value{c.value(), s.values[r.Lock].ends}
 }
 
@@ -210,7 +218,12 @@ func (s *state) unshare(r *wire.Request, now time.Time) wire.Reply {
 	}
 	maps.DeleteFunc(all, func(_ string, end time.Time) bool { return !now.Before(end) })
 	_, last := all.last()
-	if len(all) == 0 {
+	if c, _ := closingOf(text); len(all) == 0 && r.Queue != "" && c.polls && c.lasts(now) > 0 {
+		// no notice reaches the waiter that keeps readers out
+		delete(s.readers, r.Readers)
+		s.values[r.Lock] = value{reservedPrefix, now.Add(c.lasts(now))}
+		s.announce(r, c.lasts(now), now)
+	} else if len(all) == 0 {
 		delete(s.readers, r.Readers)
 		s.free(r, now)
 	} else if v := s.values[r.Lock]; v.ends.IsZero() || last.Before(v.ends) {

@@ -61,10 +61,11 @@ local function refusal(lock, was, left, deaf)
   return 'HELD ' .. (reserved and 0 or left) .. ' ' .. of
 end
 
--- shut keeps further readers out of a shared lock for so many ms, for a waiter with that ticket; but
--- not those that have waited longer. While a waiter does so that has waited longer, nothing changes.
--- Without permission to read this node's clock, readers still come in.
-local function shut(lock, was, time, ticket, age)
+-- shut keeps further readers out of a shared lock, for a waiter that asks again before that is over;
+-- but not those that have waited longer. While a waiter does so that has waited longer, nothing
+-- changes. deaf says that it is not in the queue: then it asks more often. Without permission to
+-- read this node's clock, readers still come in.
+local function shut(lock, was, deaf, inbox, ticket, age)
   local t = redis.pcall('TIME')
   if t.err then
     return
@@ -76,6 +77,7 @@ local function shut(lock, was, time, ticket, age)
   elseif closed > now and place > first then
     return
   end
-  local value = string.format('S:redlock:%.0f.%.0f.%s', math.max(closed, now + time), place, ticket)
-  redis.pcall('SET', lock, value, 'KEEPTTL')
+  local polls = inbox == '' and 'p' or ''
+  closed = math.max(closed, now + ((deaf or inbox == '') and 1000 or 8000))
+  redis.pcall('SET', lock, string.format('S:redlock:%.0f.%.0f.%s%s', closed, place, ticket, polls), 'KEEPTTL')
 end

@@ -26,7 +26,7 @@ end
 
 local now, was = clock(), redis.call('GET', lock)
 local closed, first = shared(was)
-local free = not was or queue and was == 'R:' .. inbox
+local free = not was or queue and inbox ~= '' and was == 'R:' .. inbox
 -- Read in any case: an owner that may not read its share could neither extend nor release it.
 local ends = ends_of(readers, owners, now)
 ends = closed and ends or {}

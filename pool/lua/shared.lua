@@ -1,14 +1,15 @@
 -- Put before the scripts that look at an owner. The value of a lock that readers share is
 -- "S:redlock:"; while a waiter keeps further readers out, it ends with "<until>.<place>.<ticket>":
--- until when (ms, by this node's clock), and the place in the queue and the ticket of that waiter.
--- The readers are a sorted set of owners by the time (ms) when each one's share ends. The lock lasts
+-- until when (ms, by this node's clock), and the place in the queue and the ticket of that waiter;
+-- a "p" follows if the waiter polls. The readers are a sorted set of owners by the time (ms) when each one's share ends. The lock lasts
 -- as long as the longest share. The set is only valid while the lock has that value.
 
 -- shared is until when a lock with that value is closed to further readers (ms; 0: it is open), or
--- nil if the lock is not shared; and the place and the ticket of the waiter that closed it.
+-- nil if the lock is not shared; and the place and the ticket of the waiter that closed it, and
+-- whether that one polls.
 local function shared(value)
-  local closed, place, ticket = string.match(value or '', '^S:redlock:(%d*)%.?(%d*)%.?(%d*)$')
-  return closed and (tonumber(closed) or 0), tonumber(place) or 0, ticket
+  local closed, place, ticket, polls = string.match(value or '', '^S:redlock:(%d*)%.?(%d*)%.?(%d*)(p?)$')
+  return closed and (tonumber(closed) or 0), tonumber(place) or 0, ticket, polls == 'p'
 end
 
 -- clock is the time of this node in ms.

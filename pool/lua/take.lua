@@ -29,7 +29,7 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     else
       deaf = not await(lock, was, queue, inbox, ticket, age)
       if shared(was) then
-        shut(lock, was, (deaf or inbox == '') and 1000 or 8000, ticket, age)
+        shut(lock, was, deaf, inbox, ticket, age)
       end
     end
   end

@@ -1,6 +1,7 @@
 -- Gives up readers' shares of a lock, if they have not ended. When the last reader has left, the
--- lock is passed on to a waiter. Until then it lasts as long as the longest share that is left; if
--- that is less than before, waiters are told, for that reader may be dead. Under a minimum hold a
+-- lock is passed on to a waiter; or it is reserved for those that poll ("R:"), if one of them keeps
+-- readers out: no notice reaches it. Until then it lasts as long as the longest share that is left;
+-- if that is less than before, waiters are told, for that reader may be dead. Under a minimum hold a
 -- share goes on as nobody's.
 --
 -- KEYS   1 lock  [2 queue of waiters]  last: readers
@@ -14,7 +15,8 @@ local lock, queue, readers, now = KEYS[1], #KEYS == 3 and KEYS[2] or nil, KEYS[#
 local quiet, hold = how == 'quiet', tonumber(how)
 local was = owner_of(lock)
 local owners = {unpack(ARGV, 1, count)}
-local ends = shared(was) and ends_of(readers, owners, now) or {}
+local closed, _, _, polls = shared(was)
+local ends = closed and ends_of(readers, owners, now) or {}
 local replies, leave = {}, {}
 for i, owner in ipairs(owners) do
   replies[i] = ends[owner] and 'OK' or 'GONE'
@@ -36,6 +38,9 @@ if #leave > 0 then
       redis.call('PEXPIRE', lock, left, 'GT')
       redis.call('PEXPIRE', readers, left, 'GT')
     end
+  elseif queue and polls and closed > now then
+    redis.call('SET', lock, 'R:', 'PX', closed - now)
+    announce(lock, queue, closed - now, reserve)
   elseif queue then
     pass(lock, queue, reserve, own, quiet)
   else
