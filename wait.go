@@ -250,10 +250,10 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error)
 	}
 }
 
-// backoff returns how long to wait after the n-th attempt: in the end that rest, if it is longer
-// than maxBackoff. It is less if the nodes' answers show that the lock may be free sooner.
+// backoff returns how long to wait after the n-th attempt, but no less than that rest. It is less
+// if the nodes' answers show that the lock may be free sooner.
 func backoff(n int, rest, retryAfter time.Duration) time.Duration {
-	d := min(minBackoff<<min(n, 16), max(maxBackoff, rest))
+	d := max(min(minBackoff<<min(n, 16), maxBackoff), rest)
 	d = d/2 + jitter.N(d)
 	if retryAfter > 0 {
 		d = min(d, retryAfter+jitter.N(minBackoff))

@@ -14,6 +14,10 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
+// listenPatience is how long making a subscription may take at least. Nobody waits for it in a
+// hurry. If the server or this machine is too busy, a new attempt would cost it the same again.
+const listenPatience = 10 * time.Second
+
 // A client is a node that is reached through go-redis.
 type client struct {
 	addr      string
@@ -360,7 +364,7 @@ func (c *client) Listen(ctx context.Context, inbox string, ready func(), heard f
 // limit for connecting includes the server's confirmations, which a proxy may never send. The
 // subscription lasts until ctx ends, or end is called.
 func (s *connections) subscribe(ctx context.Context, k *connector, inbox string) (sub *redis.PubSub, end func(), err error) {
-	making, cancel := context.WithTimeout(ctx, s.patience())
+	making, cancel := context.WithTimeout(ctx, max(s.patience(), listenPatience))
 	defer cancel()
 	closed := context.AfterFunc(s.ctx, cancel)
 	defer closed()
