@@ -17,6 +17,7 @@ import (
 // of attempts, and before those of the packages below.
 type queues struct {
 	notifier *notify.Notifier
+	clock    clock.Clock
 	prefix   string
 	needed   int             // the quorum, for errors
 	done     <-chan struct{} // closed with the Locker
@@ -172,12 +173,16 @@ func (q *localQueue) passTurn(tell bool) {
 }
 
 // openEntry returns the entry in the queue that the nodes keep, which the goroutine that contended
-// before may have left. If there is none and open is set, it opens one for a wait that began at
-// that time.
+// before may have left. If there is none and open is set, it opens one for a wait that begins now,
+// so that processes take turns, however many goroutines each has. But where readers have the lock,
+// or want it, the wait began at that time: each goroutine has a place of its own among them.
 func (q *localQueue) openEntry(since clock.Moment, slots []wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
+		if !q.shared && (q.refusal == nil || q.refusal.owner != ofReaders) {
+			since = clock.Present(q.queues.clock)
+		}
 		q.entry = q.queues.notifier.Enter(q.shared, since, slots...)
 	}
 	return q.entry

@@ -500,3 +500,41 @@ func (c *tickingClock) Now() time.Time {
 	}
 	return c.wallClock.Now()
 }
+
+// A process with many goroutines has no more turns than one with a single one, and no process waits
+// longer because others have many.
+func TestProcessesTakeTurnsHoweverManyGoroutinesEachHas(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		const hold = 10 * time.Millisecond // so long that nothing is handed over within a process
+		goroutines := []int{50, 50, 1, 1}
+		turns := make([]atomic.Int64, len(goroutines))
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for i, l := range c.Lockers(t, len(goroutines)) {
+			for range goroutines[i] {
+				all.Go(func() {
+					for ctx.Err() == nil {
+						le, err := l.Lock(ctx, "a")
+						if err != nil {
+							return
+						}
+						turns[i].Add(1)
+						time.Sleep(hold)
+						mustUnlock(t, le)
+					}
+				})
+			}
+		}
+		time.Sleep(10 * time.Second)
+		stop()
+		all.Wait()
+		var had []int64
+		for i := range turns {
+			had = append(had, turns[i].Load())
+		}
+		if slices.Min(had) < slices.Max(had)*9/10 {
+			t.Errorf("turns of processes with %v goroutines: %v", goroutines, had)
+		}
+	})
+}

@@ -160,7 +160,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since cloc
 		}
 		q.noteRefusal(last)
 		entry = q.openEntry(since, m.slots(), true)
-		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit)
+		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit) && last.Granted+last.Held >= last.Needed
 		var rest time.Duration
 		switch {
 		case held:

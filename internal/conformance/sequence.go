@@ -165,6 +165,7 @@ func crowd() []step {
 		s.ttl = 0
 		return s
 	}
+	mute := func(s step) step { s.mute = true; return s }
 	polls := func(owner int, age time.Duration) step {
 		s := at1(writes(owner, 3, age)) // request takes the inbox away
 		s.polls = true
@@ -186,7 +187,7 @@ func crowd() []step {
 		},
 		writes(1, 0, 9*time.Second), reads(2, alone, 0),
 		// the last reader leaves the lock to a writer that polls
-		at1(reads(0, alone, 0)), polls(1, 3*time.Second), at1(reads(2, 2, time.Second)), at1(frees(0, 3)),
+		at1(reads(0, alone, 0)), polls(1, 3*time.Second), at1(reads(2, 2, time.Second)), at1(frees(0, 3)), mute(at1(frees(3, 3))),
 		at1(reads(2, 2, time.Second)), at1(reads(3, alone, 0)), polls(1, 3*time.Second),
 	}
 }

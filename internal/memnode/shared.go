@@ -15,6 +15,9 @@ import (
 // One that no notice reaches asks more often.
 const closure, pollersClosure = 8 * time.Second, time.Second
 
+// pollersReservation is how long the last reader leaves the lock at most to those that poll.
+const pollersReservation = 500 * time.Millisecond
+
 // shares are the readers of one lock: each one's owner id, and when its share ends.
 type shares map[string]time.Time
 
@@ -206,7 +209,7 @@ func (s *state) reopen(r *wire.Request, now time.Time) {
 func (s *state) unshare(r *wire.Request, now time.Time) wire.Reply {
 	text, _ := s.get(r.Lock, now)
 	if !s.member(r, text, now) {
-		if r.Queue != "" && text == reservedPrefix+r.Inbox {
+		if r.Queue != "" && r.Inbox != "" && text == reservedPrefix+r.Inbox {
 			s.pass(r, now)
 		}
 		return gone
@@ -221,8 +224,9 @@ func (s *state) unshare(r *wire.Request, now time.Time) wire.Reply {
 	if c, _ := closingOf(text); len(all) == 0 && r.Queue != "" && c.polls && c.lasts(now) > 0 {
 		// no notice reaches the waiter that keeps readers out
 		delete(s.readers, r.Readers)
-		s.values[r.Lock] = value{reservedPrefix, now.Add(c.lasts(now))}
-		s.announce(r, c.lasts(now), now)
+		rest := min(c.lasts(now), pollersReservation)
+		s.values[r.Lock] = value{reservedPrefix, now.Add(rest)}
+		s.announce(r, rest, now)
 	} else if len(all) == 0 {
 		delete(s.readers, r.Readers)
 		s.free(r, now)

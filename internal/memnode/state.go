@@ -381,7 +381,7 @@ func (s *state) release(r *wire.Request, now time.Time) wire.Reply {
 	owner, _ := s.get(r.Lock, now)
 	switch {
 	case owner != r.Owner:
-		if r.Queue != "" && owner == reservedPrefix+r.Inbox {
+		if r.Queue != "" && r.Inbox != "" && owner == reservedPrefix+r.Inbox {
 			s.pass(r, now)
 		}
 		return gone

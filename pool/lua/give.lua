@@ -10,7 +10,7 @@
 local function release(lock, queue, owner, reserve, own, how)
   local was = owner_of(lock)
   if was ~= owner then
-    if queue and own and was == 'R:' .. own then -- reserved for the releaser
+    if queue and own and own ~= '' and was == 'R:' .. own then -- reserved for the releaser
       pass(lock, queue, reserve, own, how)
     end
     return 'GONE'

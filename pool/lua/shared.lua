@@ -1,8 +1,9 @@
 -- Put before the scripts that look at an owner. The value of a lock that readers share is
 -- "S:redlock:"; while a waiter keeps further readers out, it ends with "<until>.<place>.<ticket>":
 -- until when (ms, by this node's clock), and the place in the queue and the ticket of that waiter;
--- a "p" follows if the waiter polls. The readers are a sorted set of owners by the time (ms) when each one's share ends. The lock lasts
--- as long as the longest share. The set is only valid while the lock has that value.
+-- a "p" follows if the waiter polls. The readers are a sorted set of owners by the time (ms) when
+-- each one's share ends. The lock lasts as long as the longest share. The set is only valid while
+-- the lock has that value.
 
 -- shared is until when a lock with that value is closed to further readers (ms; 0: it is open), or
 -- nil if the lock is not shared; and the place and the ticket of the waiter that closed it, and

@@ -39,8 +39,9 @@ if #leave > 0 then
       redis.call('PEXPIRE', readers, left, 'GT')
     end
   elseif queue and polls and closed > now then
-    redis.call('SET', lock, 'R:', 'PX', closed - now)
-    announce(lock, queue, closed - now, reserve)
+    local rest = math.min(closed - now, 500) -- it asks again before that is over
+    redis.call('SET', lock, 'R:', 'PX', rest)
+    announce(lock, queue, rest, reserve)
   elseif queue then
     pass(lock, queue, reserve, own, quiet)
   else
