@@ -269,3 +269,23 @@ func TestAWriterThatPollsIsNotKeptOutByReaders(t *testing.T) {
 		readers()
 	})
 }
+
+// Where no subscription can be made, a call that waits for less than the node timeout polls too: it
+// does not spend its time on waiting for what an earlier call has waited for in vain.
+func TestBriefWaitsPollWhereSubscriptionsCannotBeHad(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		held := mustLock(t, c.Locker(t), "a", redlock.WithRenewal(redlock.Forever))
+		l := pollers(t, c)
+		const wait, calls = 60 * time.Millisecond, 20
+		for range calls {
+			if _, err := l.Lock(t.Context(), "a", redlock.WithWait(wait)); err == nil {
+				t.Error("it has the lock")
+			}
+		}
+		if attempts := c.Sent(pool.Acquire) / 5; attempts < 3*calls {
+			t.Errorf("%d calls made %d attempts", calls, attempts)
+		}
+		mustUnlock(t, held)
+	})
+}

@@ -66,6 +66,7 @@ type Notifier struct {
 	entries map[place]*Entry
 	live    quorum.Set         // nodes with a confirmed subscription
 	changed chan struct{}      // closed, and made anew, when live has changed
+	missed  time.Time          // since when live has been no majority, if it is none
 	channel string             // of the subscriptions
 	stop    context.CancelFunc // ends the subscriptions; nil: there are none
 	// how often the subscriptions were ended: reports about earlier ones do not count
@@ -110,7 +111,8 @@ func (n *Notifier) inbox(reader bool) string {
 func (n *Notifier) Subscribed() bool { return n.subscribed.Load() }
 
 // Subscribe subscribes to the nodes, and waits until a majority has confirmed that, but no longer
-// than the timeout. It returns false if there is no such majority.
+// than until the timeout is over since there was none. It returns false if there is no such
+// majority.
 func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 	suffix := n.suffix()
 	n.mu.Lock()
@@ -124,13 +126,14 @@ func (n *Notifier) Subscribe(ctx context.Context, timeout time.Duration) bool {
 		n.startListening(suffix)
 	}
 	failed := n.complained // an earlier call has waited for it in vain
+	left := max(timeout-n.clock.Now().Sub(n.missed), 0)
 	n.mu.Unlock()
 	if failed {
 		live, _ := n.state()
 		return live
 	}
 
-	over, timer := clock.After(n.clock, timeout)
+	over, timer := clock.After(n.clock, left)
 	defer timer.Stop()
 	for {
 		live, changed := n.state()
@@ -156,6 +159,7 @@ func (n *Notifier) startListening(suffix string) {
 	n.stop = stop
 	n.channel = wire.InboxPrefix + n.id + suffix
 	n.subscribed.Store(true)
+	n.missed = n.clock.Now()
 	round, channel := n.round, n.channel
 	for i := range n.dispatcher.Lines() {
 		n.dispatcher.Go(func() { n.listen(ctx, round, i, channel) })
@@ -270,7 +274,11 @@ func (n *Notifier) confirm(round, node int, live bool) {
 	if round != n.round {
 		return
 	}
+	enough := n.live.Majority()
 	if live && n.live.Add(node) || !live && n.live.Remove(node) {
+		if enough && !n.live.Majority() {
+			n.missed = n.clock.Now()
+		}
 		close(n.changed)
 		n.changed = make(chan struct{})
 	}
