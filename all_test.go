@@ -79,7 +79,8 @@ func TestFreeLocksAreTakenInOneRoundTrip(t *testing.T) {
 			t.Errorf("Unlock took %v", d)
 		}
 		time.Sleep(time.Second)
-		if n := c.Trips() - trips; n != 10 {
+		// a node that has not yet answered Extend may get the releases in two
+		if n := c.Trips() - trips; n < 10 || n > 12 {
 			t.Errorf("Extend and Unlock made %d round trips to 5 nodes", n)
 		}
 		c.WantNoLocks(t)

@@ -40,6 +40,8 @@ type leakChecked struct{ *testing.M }
 // Run implements testscript.TestingM.
 func (m leakChecked) Run() int {
 	heed(syscall.SIGHUP, syscall.SIGINT)
+	// programs that are built with the race detector wait for a second when they end
+	_ = os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	status := m.M.Run()
 	if err := goleak.Find(); err != nil && status == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -148,6 +150,7 @@ func TestScriptsOnMastersWithFaults(t *testing.T) {
 
 // name gives a script the addresses of its masters.
 func name(e *testscript.Env, servers *redisserver.Servers) {
+	e.Setenv("GORACE", os.Getenv("GORACE"))
 	addrs := servers.Addrs()
 	for i, addr := range addrs {
 		e.Setenv("NODE"+strconv.Itoa(i+1), addr)
