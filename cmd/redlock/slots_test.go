@@ -36,8 +36,8 @@ type crowd struct {
 	*stand
 	started  time.Time
 	alone    time.Duration // how long one process takes that is alone
-	wanting  atomic.Int64 // processes that want to run their command, or run it
-	out      *os.File     // the pipe's end for commands
+	wanting  atomic.Int64  // processes that want to run their command, or run it
+	out      *os.File      // the pipe's end for commands
 	watching sync.WaitGroup
 	had      int // commands that have run, once everything has been watched
 }
