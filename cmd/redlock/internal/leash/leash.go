@@ -84,7 +84,7 @@ func (l *Leash) startGuardian(grace, slack time.Duration) (reports *bufio.Scanne
 	}
 	defer report.Close() //nolint:errcheck // it is the guardian's
 	p, err := os.StartProcess(self(), []string{os.Args[0], "(guardian)"}, &os.ProcAttr{
-		Env:   []string{fmt.Sprintf("%s=%v %v", guardianEnv, grace, slack)},
+		Env:   append(runtimeEnv(), fmt.Sprintf("%s=%v %v", guardianEnv, grace, slack)),
 		Files: []*os.File{hear, report, nil},
 		// so that signals to the terminal's job do not reach it
 		Sys: &syscall.SysProcAttr{Setsid: true},
@@ -201,3 +201,14 @@ func (l *Leash) reap() {
 // probe returns ESRCH if a process group is empty, and EPERM if all that is left in it belongs to
 // another user.
 func probe(group int) error { return syscall.Kill(-group, 0) } //nolint:wrapcheck // as it is
+
+// runtimeEnv returns the part of the environment that is for Go's runtime. The guardian gets no
+// other: there may be secrets.
+func runtimeEnv() (env []string) {
+	for _, name := range []string{"GODEBUG", "GORACE", "GOTRACEBACK"} {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
