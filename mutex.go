@@ -88,8 +88,8 @@ func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
 	return m.take(ctx, &m.terms, (*Mutex).try)
 }
 
-// An acquirer takes the lock, by one attempt or by several.
-type acquirer func(*Mutex, context.Context, *localQueue, *terms) (grant, error)
+// An acquirer takes the lock, by one attempt or by several, for a call that began then.
+type acquirer func(m *Mutex, ctx context.Context, q *localQueue, t *terms, began time.Time) (grant, error)
 
 // take takes the lock by acquire, and makes a lease of it.
 func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
@@ -118,7 +118,7 @@ func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began ti
 	if err != nil {
 		return nil, err
 	}
-	g, err := acquire(m, ctx, q, t) // which leaves the queue if it fails
+	g, err := acquire(m, ctx, q, t, began) // which leaves the queue if it fails
 	if err != nil {
 		return nil, err
 	}

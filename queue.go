@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/go-redlock/redlock/internal/clock"
 	"github.com/go-redlock/redlock/internal/notify"
 	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/wire"
@@ -17,7 +17,6 @@ import (
 // of attempts, and before those of the packages below.
 type queues struct {
 	notifier *notify.Notifier
-	clock    clock.Clock
 	prefix   string
 	needed   int             // the quorum, for errors
 	done     <-chan struct{} // closed with the Locker
@@ -150,11 +149,17 @@ func (q *localQueue) next() {
 func (q *localQueue) giveUp() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	if q.refusal != nil && q.refusal.owner == ofReaders && !q.shared {
+	if !q.shared && q.amongReaders() {
 		q.closeEntry(true)
 	}
 	q.passTurn(true)
 	q.unref()
+}
+
+// amongReaders reports whether the goroutine that contends is a reader, or readers have the lock.
+// With mu held.
+func (q *localQueue) amongReaders() bool {
+	return q.shared || q.refusal != nil && q.refusal.owner == ofReaders
 }
 
 // passTurn gives the turn of a goroutine that held the lock, or contended for it, to the next. If
@@ -176,12 +181,12 @@ func (q *localQueue) passTurn(tell bool) {
 // before may have left. If there is none and open is set, it opens one for a wait that begins now,
 // so that processes take turns, however many goroutines each has. But where readers have the lock,
 // or want it, the wait began at that time: each goroutine has a place of its own among them.
-func (q *localQueue) openEntry(since clock.Moment, slots []wire.KeySet, open bool) *notify.Entry {
+func (q *localQueue) openEntry(since time.Time, slots []wire.KeySet, open bool) *notify.Entry {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	if q.entry == nil && open {
-		if !q.shared && (q.refusal == nil || q.refusal.owner != ofReaders) {
-			since = clock.Present(q.queues.clock)
+		if !q.amongReaders() {
+			since = time.Time{}
 		}
 		q.entry = q.queues.notifier.Enter(q.shared, since, slots...)
 	}

@@ -68,7 +68,6 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		Occupied: l.occupiedAt,
 	})
 	l.queues.notifier, l.queues.prefix, l.queues.needed, l.queues.done = l.notifier, l.prefix, l.quorum, l.closed
-	l.queues.clock = l.clock
 	l.queues.byKey = make(map[string]*localQueue)
 	if len(nodes)%2 == 0 {
 		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))

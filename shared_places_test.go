@@ -289,3 +289,24 @@ func TestBriefWaitsPollWhereSubscriptionsCannotBeHad(t *testing.T) {
 		mustUnlock(t, held)
 	})
 }
+
+// A lock that is left to a writer that polls, which has gone, is there for the next waiter within
+// half a second.
+func TestALockThatIsLeftToAPollerThatHasGoneIsFreeSoon(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, c *clustertest.Cluster) {
+		reader := share(t, c.Locker(t), "a", redlock.WithRenewal(redlock.Forever))
+		if _, err := pollers(t, c).Lock(t.Context(), "a", redlock.WithWait(300*time.Millisecond)); err == nil {
+			t.Error("a writer has the lock beside a reader")
+		}
+		w := lockInBackground(t.Context(), c.Locker(t), "a")
+		time.Sleep(100 * time.Millisecond)
+		mustUnlock(t, reader)
+		left := time.Now()
+		le := w.lease(t)
+		if took := time.Since(left); took < 100*time.Millisecond || took > 550*time.Millisecond {
+			t.Errorf("the next waiter has the lock after %v", took)
+		}
+		mustUnlock(t, le)
+	})
+}

@@ -36,13 +36,12 @@ const (
 )
 
 // await takes the lock. It waits for it as long as ctx and the terms' wait allow.
-func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, error) {
+func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms, began time.Time) (grant, error) {
 	if t.wait != Forever {
 		var stop func()
 		ctx, stop = m.locker.within(ctx, t.wait)
 		defer stop()
 	}
-	since := clock.Present(m.locker.clock)
 	g, turn, err := m.enter(ctx, q, t)
 	if !turn {
 		return g, err
@@ -60,7 +59,7 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms) (grant, erro
 	if ctx.Err() != nil { // its wait was over when its turn came
 		return grant{}, q.refused(ctx)
 	}
-	g, err = m.contend(ctx, q, t, since)
+	g, err = m.contend(ctx, q, t, began)
 	has = err == nil
 	return g, err
 }
@@ -123,8 +122,8 @@ func lasts(ctx context.Context, at time.Time) bool {
 
 // contend makes attempts until one succeeds. Between two attempts it waits in the nodes' queues for
 // the notice that the lock has been passed on to it; if the nodes can send no notice, it waits for
-// a while.
-func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since clock.Moment) (grant, error) {
+// a while. The call began at that time.
+func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since time.Time) (grant, error) {
 	l := m.locker
 	m = m.anywhere()
 	// a process that has waited lately will wait again: it queues from the first attempt on
@@ -160,6 +159,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since cloc
 		}
 		q.noteRefusal(last)
 		entry = q.openEntry(since, m.slots(), true)
+		// votes that are split between fewer nodes than a quorum are none either
 		held := errors.Is(last, ErrHeld) || errors.Is(last, errSplit) && last.Granted+last.Held >= last.Needed
 		var rest time.Duration
 		switch {
@@ -209,7 +209,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since cloc
 
 // try takes the lock if it is free. It tries again in two cases: no owner has a majority, because
 // simultaneous callers have split the nodes between them; or connections are still being made.
-func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms) (grant, error) {
+func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms, _ time.Time) (grant, error) {
 	l, has := m.locker, false
 	defer func() {
 		if has {

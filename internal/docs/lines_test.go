@@ -29,6 +29,8 @@ func TestNoLineOfProseIsLongerThanAHundredColumns(t *testing.T) {
 		switch filepath.Ext(path) {
 		case ".go":
 			lines = comments(t, path)
+		case ".lua":
+			lines = luaComments(t, path)
 		case ".md":
 			lines = prose(t, path)
 		default:
@@ -36,7 +38,7 @@ func TestNoLineOfProseIsLongerThanAHundredColumns(t *testing.T) {
 		}
 		seen[filepath.Ext(path)]++
 		for n, line := range lines {
-			if columns(line) > widest && strings.Contains(strings.TrimLeft(line, "/ \t"), " ") {
+			if columns(line) > widest && strings.Contains(strings.TrimLeft(line, "/- \t"), " ") {
 				t.Errorf("%s:%d has %d columns", path, n, columns(line))
 			}
 		}
@@ -45,7 +47,7 @@ func TestNoLineOfProseIsLongerThanAHundredColumns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen[".go"] < 100 || seen[".md"] < 10 {
+	if seen[".go"] < 100 || seen[".lua"] < 10 || seen[".md"] < 10 {
 		t.Errorf("only %v files were found", seen)
 	}
 }
@@ -74,6 +76,22 @@ func comments(t *testing.T, name string) map[int]string {
 		for _, c := range readable(g) {
 			n := fset.Position(c.Pos()).Line
 			found[n] = all[n-1]
+		}
+	}
+	return found
+}
+
+// luaComments returns the lines of a Lua file that are a comment, by number.
+func luaComments(t *testing.T, name string) map[int]string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[int]string)
+	for i, line := range strings.Split(string(text), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "--") {
+			found[i+1] = line
 		}
 	}
 	return found

@@ -31,7 +31,7 @@ type Entry struct {
 	notifier *Notifier
 	slots    []wire.KeySet // of a lock: one
 	reader   bool          // it is a place for readers
-	since    clock.Moment  // when the wait began
+	since    time.Time     // when the wait began
 	ticket   uint64        // the same in microseconds, by the nodes' clocks if they are known
 	wake     chan struct{} // gets a value when it is time to try, or to look at a node
 
@@ -48,11 +48,15 @@ type Entry struct {
 }
 
 // Enter opens an entry for a lock with those keys, or for a semaphore with the keys of each of its
-// slots, and for a wait that began at that time; reader says that the lock is to be shared. The
-// nodes do not know of it yet.
-func (n *Notifier) Enter(reader bool, since clock.Moment, slots ...wire.KeySet) *Entry {
+// slots, and for a wait that began at that time, or begins now if that is zero; reader says that
+// the lock is to be shared. The nodes do not know of it yet.
+func (n *Notifier) Enter(reader bool, since time.Time, slots ...wire.KeySet) *Entry {
+	now := clock.Present(n.clock)
+	if since.IsZero() {
+		since = now.Mono
+	}
 	e := &Entry{
-		notifier: n, slots: slots, reader: reader, since: since, ticket: n.ticket(since), wake: make(chan struct{}, 1),
+		notifier: n, slots: slots, reader: reader, since: since, ticket: n.ticket(now, now.Mono.Sub(since)), wake: make(chan struct{}, 1),
 		notified: quorum.NewSet(len(n.dispatcher.Lines()), n.needed), look: tryAtOnce,
 		least: max(majorityGrace, n.distance()/dispatch.DueTrips),
 	}
@@ -108,7 +112,7 @@ func (e *Entry) Poll(r *wire.Request, now clock.Moment) {
 	r.Queue, r.Ticket, r.Age = e.slots[0].Queue, e.ticket, e.age(now)
 }
 
-func (e *Entry) age(now clock.Moment) time.Duration { return max(now.Mono.Sub(e.since.Mono), 0) }
+func (e *Entry) age(now clock.Moment) time.Duration { return max(now.Mono.Sub(e.since), 0) }
 
 // Stamp prepares the attempt that begins now so that the nodes queue it if they refuse it. Notices
 // that arrive from now on are about the attempt after it.
@@ -133,10 +137,11 @@ func (e *Entry) Stamp(r *wire.Request, now clock.Moment) {
 // A shower is a node that reports the time of its clock.
 type shower interface{ Time() (time.Time, bool) }
 
-// ticket returns a past moment in microseconds, by the median of the nodes' clocks. With its own
-// clock, a process whose clock is a little behind would get a better place in all queues. The
-// process's own clock counts only if no majority of the nodes has reported its time.
-func (n *Notifier) ticket(at clock.Moment) uint64 {
+// ticket returns the moment in microseconds when a wait of that length began, by the median of the
+// nodes' clocks. With its own clock, a process whose clock is a little behind would get a better
+// place in all queues. The process's own clock counts only if no majority of the nodes has reported
+// its time.
+func (n *Notifier) ticket(now clock.Moment, waited time.Duration) uint64 {
 	var told []time.Duration
 	for _, ln := range n.dispatcher.Lines() {
 		if node, ok := ln.Node().(shower); ok {
@@ -145,12 +150,12 @@ func (n *Notifier) ticket(at clock.Moment) uint64 {
 			}
 		}
 	}
-	wall := at.Wall
+	wall := now.Wall
 	if len(told) >= n.needed {
 		slices.Sort(told)
-		wall = told[len(told)/2] - clock.Present(n.clock).Mono.Sub(at.Mono)
+		wall = told[len(told)/2]
 	}
-	return uint64(max(wall.Microseconds(), 1))
+	return uint64(max((wall - waited).Microseconds(), 1))
 }
 
 // Wait waits until it is time for another attempt: when the lock was passed on to this process, or

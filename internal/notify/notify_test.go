@@ -141,7 +141,7 @@ func (h *harness) enter(t *testing.T, slots ...wire.KeySet) *notify.Entry {
 	if len(slots) == 0 {
 		slots = append(slots, keys)
 	}
-	e := h.Enter(false, clock.Present(clock.System{}), slots...)
+	e := h.Enter(false, time.Time{}, slots...)
 	if !h.Subscribe(t.Context(), timeout) || !e.Ready() {
 		t.Fatal("not subscribed")
 	}
@@ -361,7 +361,7 @@ func TestAWaitEndsWithItsContextAndWithTheNotifier(t *testing.T) {
 		n := notify.New(d, 1, clock.System{}, slog.New(slog.DiscardHandler), notify.Hooks{
 			Timeout: func() time.Duration { return timeout },
 		})
-		e := n.Enter(false, clock.Present(clock.System{}), keys)
+		e := n.Enter(false, time.Time{}, keys)
 		time.AfterFunc(time.Second, n.Close)
 		began := time.Now()
 		if e.Wait(t.Context(), long) || time.Since(began) != time.Second {
@@ -394,7 +394,7 @@ func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 		first := h.attempt(e).Ticket
 		e.Leave(true)
 		time.Sleep(time.Microsecond)
-		next := h.Enter(false, clock.Present(clock.System{}), keys)
+		next := h.Enter(false, time.Time{}, keys)
 		if !next.Ready() {
 			t.Error("it may not queue")
 		}
@@ -404,8 +404,8 @@ func TestAnEntryThatLeavesLeavesItsOwnPlaceOnly(t *testing.T) {
 		if h.left() != 3 || h.nodes[0].left[0] != first || h.nodes[2].left[0] != first {
 			t.Errorf("%d nodes were told to forget %v, not %d", h.left(), h.nodes[0].left, first)
 		}
-		next.Leave(false)                                               // its attempt had the lock
-		h.Enter(false, clock.Present(clock.System{}), keys).Leave(true) // it never queued
+		next.Leave(false)                             // its attempt had the lock
+		h.Enter(false, time.Time{}, keys).Leave(true) // it never queued
 		if h.left() != 3 {
 			t.Error("the nodes were told of an entry that they had dropped, or cannot know")
 		}
@@ -427,7 +427,7 @@ func TestTicketsGoByTheMedianOfTheNodesClocks(t *testing.T) {
 		i := 0
 		set := func(n *node) { n.ahead = c.ahead[i]; i++ }
 		play(t, 3, set, func(t *testing.T, h *harness) {
-			e := h.Enter(false, clock.Present(clock.System{}), keys)
+			e := h.Enter(false, time.Time{}, keys)
 			if got := time.Until(time.UnixMicro(int64(h.attempt(e).Ticket))); got != c.want { //nolint:gosec // far below
 				t.Errorf("%v: it is %v off, not %v", c.ahead, got, c.want)
 			}
@@ -532,7 +532,7 @@ func TestAnEarlierSubscriptionConfirmsNothing(t *testing.T) {
 		for _, n := range h.nodes {
 			n.refuses = true
 		}
-		e := h.Enter(false, clock.Present(clock.System{}), keys)
+		e := h.Enter(false, time.Time{}, keys)
 		time.AfterFunc(timeout/2, func() {
 			for _, ready := range late {
 				ready()
@@ -549,7 +549,7 @@ func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
 	t.Parallel()
 	down := func(n *node) { n.refuses = n.Addr() != "3" }
 	play(t, 3, down, func(t *testing.T, h *harness) {
-		e := h.Enter(false, clock.Present(clock.System{}), keys)
+		e := h.Enter(false, time.Time{}, keys)
 		for _, want := range []time.Duration{timeout, 0} {
 			began := time.Now()
 			if h.Subscribe(t.Context(), timeout) || e.Ready() || time.Since(began) != want {
@@ -570,7 +570,7 @@ func TestAMajorityOfSubscriptionsIsWaitedForOnceOnly(t *testing.T) {
 func TestASubscriptionThatFailsIsTriedAgainWithPausesThatGrow(t *testing.T) {
 	t.Parallel()
 	play(t, 1, func(n *node) { n.refuses = true }, func(t *testing.T, h *harness) {
-		e := h.Enter(false, clock.Present(clock.System{}), keys)
+		e := h.Enter(false, time.Time{}, keys)
 		h.Subscribe(t.Context(), timeout)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -605,7 +605,7 @@ func TestANoticeGoesToThePlaceWhoseInboxWasTold(t *testing.T) {
 	t.Parallel()
 	play(t, 1, nil, func(t *testing.T, h *harness) {
 		alone := h.enter(t)
-		shared := h.Enter(true, clock.Present(clock.System{}), keys)
+		shared := h.Enter(true, time.Time{}, keys)
 		var r wire.Request
 		shared.Stamp(&r, clock.Present(clock.System{}))
 		if r.Inbox != wire.ReadersInbox(h.Channel(false)) || r.Inbox != h.Channel(true) {
@@ -681,7 +681,7 @@ func TestAReaderAsksWithoutALookFirst(t *testing.T) {
 	t.Parallel()
 	play(t, 1, nil, func(t *testing.T, h *harness) {
 		h.enter(t).Leave(false)
-		e := h.Enter(true, clock.Present(clock.System{}), keys)
+		e := h.Enter(true, time.Time{}, keys)
 		h.taken = true
 		h.nodes[0].heard(wire.Notice{Lock: keys.Lock, Reader: true, Next: time.Second})
 		if took := wait(t, e, long); took != time.Second+grace || len(h.occupied) > 0 {

@@ -61,7 +61,7 @@ local function refusal(lock, was, left, deaf)
   return 'HELD ' .. (reserved and 0 or left) .. ' ' .. of
 end
 
--- shut keeps further readers out of a shared lock, for a waiter that asks again before that is over;
+-- shut keeps further readers out of a shared lock, for a waiter that asks again before this ends;
 -- but not those that have waited longer. While a waiter does so that has waited longer, nothing
 -- changes. deaf says that it is not in the queue: then it asks more often. Without permission to
 -- read this node's clock, readers still come in.

@@ -1,8 +1,8 @@
 -- Gives up readers' shares of a lock, if they have not ended. When the last reader has left, the
 -- lock is passed on to a waiter; or it is reserved for those that poll ("R:"), if one of them keeps
 -- readers out: no notice reaches it. Until then it lasts as long as the longest share that is left;
--- if that is less than before, waiters are told, for that reader may be dead. Under a minimum hold a
--- share goes on as nobody's.
+-- if that is less than before, waiters are told, for that reader may be dead. Under a minimum
+-- hold a share goes on as nobody's.
 --
 -- KEYS   1 lock  [2 queue of waiters]  last: readers
 -- ARGV   the owners; then reservation for the first waiter (ms)
