@@ -42,10 +42,10 @@ type servant struct {
 	out, err *bufio.Reader
 }
 
-// servant starts `redlock run --ttl 2s job -- args…` as nobody.
+// servant starts `redlock run job -- args…` as nobody, with the TTL of these tests.
 func (s *stand) servant(args ...string) *servant {
 	s.t.Helper()
-	return s.servantOf("redlock", append([]string{"run", "--ttl", "2s", "job", "--"}, args...)...)
+	return s.servantOf("redlock", append([]string{"run", "--ttl", ttl, "job", "--"}, args...)...)
 }
 
 // servantOf starts a program as nobody, who can call redlock and become, and waits until the
@@ -175,7 +175,7 @@ func TestASignalThatCannotBePassedOnIsTold(t *testing.T) {
 func TestRedlockInsideSudoStopsItsCommand(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	v := s.servantOf("become", "redlock", "run", "--ttl", "2s", "job", "--", "sh", "-c", s.family(stubborn))
+	v := s.servantOf("become", "redlock", "run", "--ttl", ttl, "job", "--", "sh", "-c", s.family(stubborn))
 	if out, err := s.redlock("release", "--force", "--yes", "job").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -45,6 +45,19 @@ func (s *stand) redlock(args ...string) *exec.Cmd {
 	return c
 }
 
+// goBuild returns the program as `go install` makes it.
+func goBuild(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "redlock")
+	if _, err := exec.LookPath("go"); err != nil {
+		servertest.Missing(t, err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildmode=exe", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
+}
+
 // family is a command that starts children and grandchildren, and prints a line when they run.
 func (s *stand) family(before string) string {
 	return fmt.Sprintf("exec 9>%s; flock 9; %s sleep 1000 & (sleep 1000 & sleep 1000) & echo ready; wait", s.file, before)
@@ -52,10 +65,14 @@ func (s *stand) family(before string) string {
 
 const stubborn = `trap "" TERM HUP INT;`
 
+// ttl is the TTL of a lock whose end a test waits for. Where a machine is busy with other tests,
+// redlock may get no processor for a second or two, and must not lose its lease by that.
+const ttl = "5s"
+
 // first starts a run of the command and returns once it is under way.
 func (s *stand) first(script string) *exec.Cmd {
 	s.t.Helper()
-	c := s.redlock("run", "--ttl", "2s", "job", "--", "sh", "-c", script)
+	c := s.redlock("run", "--ttl", ttl, "job", "--", "sh", "-c", script)
 	ready, said, err := os.Pipe()
 	if err != nil {
 		s.t.Fatal(err)
@@ -68,12 +85,36 @@ func (s *stand) first(script string) *exec.Cmd {
 	return c
 }
 
+// start starts a call. What it tells on its standard error is logged if the test fails.
 func (s *stand) start(c *exec.Cmd) {
 	s.t.Helper()
+	told := s.told(c)
 	if err := c.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	s.t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if out, err := os.ReadFile(told); s.t.Failed() && len(out) > 0 {
+			s.t.Logf("%s %s: %v\n%s", c.Path, c.Args, err, out)
+		}
+	})
+}
+
+// told sends a call's standard error to a file, unless it goes elsewhere, and returns its name. (Wait
+// would wait for the end of a pipe, which the command's descendants keep open.)
+func (s *stand) told(c *exec.Cmd) string {
+	s.t.Helper()
+	if c.Stderr != nil {
+		return ""
+	}
+	file, err := os.CreateTemp(s.t.TempDir(), "told")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = file.Close() })
+	c.Stderr = file
+	return file.Name()
 }
 
 func (s *stand) awaitReady(r io.Reader) {
@@ -112,7 +153,7 @@ func TestCommandIsGoneBeforeAnotherStartsWhereTheMastersFreeze(t *testing.T) {
 	if got := exitCodeOf(first); got != exitLost {
 		t.Errorf("exit code %d, not %d", got, exitLost)
 	}
-	t.Logf("stopped %v after the masters froze, the TTL is 2s", time.Since(began))
+	t.Logf("stopped %v after the masters froze, the TTL is %s", time.Since(began), ttl)
 	for i := range 3 {
 		_ = s.servers.Process(i).Signal(syscall.SIGCONT)
 	}
@@ -130,7 +171,7 @@ func TestCommandIsGoneBeforeAnotherStartsWhereRedlockIsKilled(t *testing.T) {
 func TestCommandOfARunInsideARunIsGoneBeforeAnotherStarts(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	first := s.first("exec redlock run --ttl 2s inner -- sh -c '" + s.family(stubborn) + "'")
+	first := s.first("exec redlock run --ttl " + ttl + " inner -- sh -c '" + s.family(stubborn) + "'")
 	_ = first.Process.Kill()
 	s.second()
 }
@@ -165,7 +206,7 @@ func TestCommandIsGoneBeforeAnotherStartsWhereTheTerminalHangsUp(t *testing.T) {
 	for _, descendants := range []string{"", `(trap "" HUP TERM; exec sleep 1000) &`} {
 		s := newStand(t)
 		terminal, side := openTerminal(t)
-		first := s.redlock("run", "--ttl", "2s", "job", "--", "sh", "-c", s.family(descendants))
+		first := s.redlock("run", "--ttl", ttl, "job", "--", "sh", "-c", s.family(descendants))
 		first.Stdin, first.Stdout, first.Stderr = side, side, side
 		first.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 		s.start(first)

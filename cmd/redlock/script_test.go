@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -13,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -105,14 +102,14 @@ func TestDoctorFindsEachFault(t *testing.T) {
 			e.Defer(servers.Stop)
 			addrs := servers.Addrs()
 			name(e, servers)
-			e.Setenv("SLOW3", proxy(e, addrs[2], func(text []byte) []byte { <-time.After(30 * time.Millisecond); return text }))
-			e.Setenv("OLD3", proxy(e, addrs[2], func(text []byte) []byte {
+			e.Setenv("SLOW3", standIn(e, addrs[2], func(text []byte) []byte { <-time.After(30 * time.Millisecond); return text }))
+			e.Setenv("OLD3", standIn(e, addrs[2], func(text []byte) []byte {
 				return version.ReplaceAll(text, []byte("${1}6"))
 			}))
-			e.Setenv("RUDE3", proxy(e, addrs[2], func(text []byte) []byte {
+			e.Setenv("RUDE3", standIn(e, addrs[2], func(text []byte) []byte {
 				return bytes.ReplaceAll(text, []byte("noeviction"), []byte("\x1b[2Jevicti"))
 			}))
-			e.Setenv("AHEAD3", proxy(e, addrs[2], func(text []byte) []byte {
+			e.Setenv("AHEAD3", standIn(e, addrs[2], func(text []byte) []byte {
 				return timeReply.ReplaceAllFunc(text, func(reply []byte) []byte {
 					seconds, _ := strconv.Atoi(string(reply[len(reply)-10:]))
 					return strconv.AppendInt(reply[:len(reply)-10], int64(seconds)+10, 10)
@@ -140,7 +137,7 @@ func TestScriptsOnMastersWithFaults(t *testing.T) {
 			name(e, servers)
 			var far []string
 			for _, addr := range servers.Addrs() {
-				far = append(far, proxy(e, addr, func(text []byte) []byte { <-time.After(600 * time.Millisecond); return text }))
+				far = append(far, standIn(e, addr, func(text []byte) []byte { <-time.After(600 * time.Millisecond); return text }))
 			}
 			e.Setenv("FAR_NODES", strings.Join(far, ","))
 			return nil
@@ -172,46 +169,14 @@ var (
 	timeReply = regexp.MustCompile(`\*2\r\n\$10\r\n\d{10}`)
 )
 
-// proxy changes what a server answers, and returns the address at which it stands in for the
-// server.
-func proxy(e *testscript.Env, server string, do func([]byte) []byte) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// standIn starts a proxy that ends with the script, and returns its address.
+func standIn(e *testscript.Env, server string, do func([]byte) []byte) string {
+	addr, stop, err := proxy(server, do)
 	if err != nil {
 		e.T().Fatal(err)
 	}
-	var all sync.WaitGroup
-	e.Defer(all.Wait)
-	e.Defer(func() { _ = l.Close() })
-	all.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			back, err := net.Dial("tcp", server)
-			if err != nil {
-				_ = client.Close()
-				continue
-			}
-			all.Go(func() {
-				_, _ = io.Copy(back, client)
-				_ = back.Close()
-			})
-			all.Go(func() {
-				defer client.Close() //nolint:errcheck // the test is over
-				for text := make([]byte, 1<<16); ; {
-					n, err := back.Read(text)
-					if err != nil {
-						return
-					}
-					if _, err := client.Write(do(text[:n])); err != nil {
-						return
-					}
-				}
-			})
-		}
-	})
-	return l.Addr().String()
+	e.Defer(stop)
+	return addr
 }
 
 // scriptCommands are additional commands for scripts.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -14,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/go-redlock/redlock/internal/servertest"
 )
 
 // An ignorance is a way to start redlock with signals ignored. Each test sends those signals.
@@ -212,11 +209,7 @@ func TestSignalsThatAShellTrapsToNothingStayIgnored(t *testing.T) {
 	if runtime.GOOS != "linux" || strconv.IntSize != 64 {
 		t.Skip("not known on this system")
 	}
-	built := filepath.Join(t.TempDir(), "redlock")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildmode=exe", "-o", built, ".").CombinedOutput(); err != nil {
-		servertest.Missing(t, fmt.Sprintf("%v\n%s", err, out))
-	}
-	trapped := ignorance{built, `trap "" TERM USR1 PIPE CHLD`, "", nil}
+	trapped := ignorance{goBuild(t), `trap "" TERM USR1 PIPE CHLD`, "", nil}
 	s := newStand(t)
 	end, w := pipe(t)
 	first := s.first("echo ready; read line <" + end)

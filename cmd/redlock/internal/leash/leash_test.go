@@ -20,21 +20,21 @@ import (
 
 func TestMain(m *testing.M) {
 	leash.Guard()
-	if life, ok := os.LookupEnv("LEASH_TEST_LIFE"); ok {
-		hold(life)
+	if until, ok := os.LookupEnv("LEASH_TEST_UNTIL"); ok {
+		hold(until)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// hold runs a shell script on a leash that ends after life and is never extended.
-func hold(life string) {
-	d, err := time.ParseDuration(life)
+// hold runs a shell script on a leash that ends at that time and is never extended.
+func hold(deadline string) {
+	until, err := time.Parse(time.RFC3339Nano, deadline)
 	if err != nil {
 		panic(err)
 	}
 	l, err := leash.Start(leash.Command{
 		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ(),
-		Until: time.Now().Add(d), Grace: 300 * time.Millisecond, Slack: 200 * time.Millisecond,
+		Until: time.Now().Add(time.Until(until)), Grace: 300 * time.Millisecond, Slack: 200 * time.Millisecond,
 	})
 	if err != nil {
 		panic(err)
@@ -51,14 +51,16 @@ type holder struct {
 	began time.Time
 }
 
-func start(t *testing.T, life, script string) *holder {
+// start starts a holder whose leash ends after life, counted from now: how long the holder takes to
+// start does not put that off.
+func start(t *testing.T, life time.Duration, script string) *holder {
 	t.Helper()
 	pipe := filepath.Join(t.TempDir(), "out")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h := &holder{Cmd: exec.CommandContext(t.Context(), os.Args[0], "exec >"+pipe+" 2>&1;"+script), began: time.Now()}
-	h.Env = append(os.Environ(), "LEASH_TEST_LIFE="+life)
+	h.Env = append(os.Environ(), "LEASH_TEST_UNTIL="+h.began.Add(life).Format(time.RFC3339Nano))
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func (h *holder) gone(t *testing.T) time.Duration {
 }
 
 const (
-	long     = "1h"
+	long     = time.Hour
 	family   = `sleep 1000 & (sleep 1000 & sleep 1000) & `
 	stubborn = `trap "" TERM HUP INT; ` + family
 )
@@ -124,7 +126,7 @@ func TestWhatACommandLeavesBehindIsStoppedBeforeItCountsAsEnded(t *testing.T) {
 
 func TestGroupIsGoneBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
-	h := start(t, "2s", stubborn+"echo ready; wait")
+	h := start(t, 2*time.Second, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	if took := h.gone(t); took > 2*time.Second {
 		t.Errorf("gone after %v, the deadline was after 2s", took)
@@ -137,7 +139,7 @@ func TestGroupIsGoneBeforeTheDeadline(t *testing.T) {
 
 func TestGroupIsToldToEndBeforeItIsKilled(t *testing.T) {
 	t.Parallel()
-	h := start(t, "1s", `trap "echo told; exit 9" TERM; echo ready; sleep 1000 & wait`)
+	h := start(t, 2*time.Second, `trap "echo told; exit 9" TERM; echo ready; sleep 1000 & wait`)
 	h.await(t, "ready")
 	h.await(t, "told")
 	h.gone(t)
@@ -157,7 +159,7 @@ func TestGroupIsGoneOnceItsHolderIsKilled(t *testing.T) {
 
 func TestGroupIsGoneBeforeTheDeadlineThoughItsHolderIsFrozen(t *testing.T) {
 	t.Parallel()
-	h := start(t, "2s", stubborn+"echo ready; wait")
+	h := start(t, 2*time.Second, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	_ = h.Process.Signal(syscall.SIGSTOP)
 	if took := h.gone(t); took > 2*time.Second {
