@@ -241,7 +241,7 @@ func (c *call) command(ctx context.Context, words []any) command {
 func (cn *connection) single(ctx context.Context, c *call) {
 	for settled := false; !settled; {
 		words := usualWords(c.Request)
-		if c.form != usual {
+		if c.form > usual {
 			words = c.words(nil)
 		}
 		err := cn.Process(ctx, c.command(ctx, words))
@@ -313,7 +313,7 @@ func (c *call) settle(err error) bool {
 		return false
 	}
 	text := c.cmd.Val()
-	if err == nil && c.native() && text == "OK" {
+	if err == nil && c.form == native && text == "OK" {
 		c.Reply = wire.Reply{Verdict: OK}
 	} else {
 		c.Reply = replyTo(c.Request, err, text)

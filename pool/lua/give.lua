@@ -8,8 +8,8 @@
 -- Reply  OK | GONE (the lock is not the owner's)
 
 local function release(lock, queue, owner, reserve, own, how)
-  local was = owner_of(lock)
-  if was ~= owner then
+  if redis.pcall('GET', lock) ~= owner then -- in few cases; owner_of tells more
+    local was = owner_of(lock)
     if queue and own and own ~= '' and was == 'R:' .. own then -- reserved for the releaser
       pass(lock, queue, reserve, own, how)
     end

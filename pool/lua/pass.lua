@@ -8,7 +8,9 @@ local function pass(lock, queue, reserve, own, quiet)
   while true do
     local first = redis.pcall('ZPOPMIN', queue)[1]
     if not first then -- no waiter, or the key has another type
-      drop(lock, 'R:')
+      if redis.pcall('DEL', lock) ~= 1 then -- drop costs more, and does without DEL
+        drop(lock, 'R:')
+      end
       return
     end
     local heard = first == own and 0 or redis.pcall('PUBLISH', first, 'go ' .. lock)

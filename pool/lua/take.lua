@@ -18,7 +18,6 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
   -- A request that comes twice finds its own owner, and is not refused. The reply to the second,
   -- AGAIN, is not a second vote if it was sent to another address of the same server.
   local was = redis.call('SET', lock, owner, 'NX', 'GET', 'PX', ttl)
-  local deaf = false
   if queue then
     if was == 'R:' .. inbox then
       redis.call('SET', lock, owner, 'PX', ttl)
@@ -26,15 +25,10 @@ local function acquire(lock, fence, owner, hint, ttl, retention, floor, queue, i
     end
     if not was or was == owner then
       redis.pcall('ZREM', queue, inbox)
-    else
-      deaf = not await(lock, was, queue, inbox, ticket, age)
-      if shared(was) then
-        shut(lock, was, deaf, inbox, ticket, age)
-      end
     end
   end
   if was and was ~= owner then
-    return refusal(lock, was, life(lock), deaf)
+    return refused(lock, was, queue, inbox, ticket, age)
   end
   local done = was and 'AGAIN ' or 'OK '
   if not fence then
