@@ -14,33 +14,35 @@ import (
 )
 
 // abandon releases all that the attempt has on the nodes, and what late grants give it there. No
-// caller's context bounds that. If remainder is not zero the keys live on for that long. If it
-// returns a round trip, a caller that waits for the vote must run it. With mu held.
-func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *dispatch.Inline) {
+// caller's context bounds that. If remainder is not zero the keys live on for that long. If Unlock
+// waits for the vote, it must run the round trip that abandon may return. With mu held.
+func (a *attempt) abandon(remainder time.Duration, awaited bool) (own *dispatch.Inline) {
 	a.leaves = a.state.Phase() == quorum.Won && a.acquire.Inbox != ""
 	a.state.Conclude(quorum.Over)
-	a.release = vote
+	a.vote.awaited = awaited
 	a.releases = make([]owedRelease, len(a.engine.lines))
 	request := a.request(wire.Release)
 	request.TTL = remainder
 	request.Queue, request.Reserve = a.keys().Queue, notify.Reservation(a.timeout)
-	// Without subscriptions no node has our channel in its queue, or the lock reserved for it. That
-	// of a semaphore may wait for another permit.
-	if n := a.engine.notifier; n.Subscribed() && !a.kind.several() {
+	// When a lock is unlocked, our place in the queues is left over from the turn that ends. Else
+	// it may be that of the next attempt, which a node has refused because it carried this one out
+	// late: so the node tells that place, as any other. Without subscriptions no node has it, or
+	// the lock reserved for it. That of a semaphore may wait for another permit.
+	if n := a.engine.notifier; awaited && n.Subscribed() && !a.target.kind().several() {
 		request.Inbox = n.Channel(false)
 	}
+	// A waiter of this process tries as soon as a majority has released the lock. Not if another
+	// owner has won: it would lose again at once.
+	a.wakesWaiter = !a.target.kind().several() && !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
 	now := clock.IO()
 	until := now.Add(max(a.terms.ttl, remainder))
 	a.released = release.Attempt{Owner: a, Until: until, Timeout: a.timeout}
 	if remainder > 0 {
 		a.released.Hold = now.Add(remainder)
 	}
-	// A waiter of this process tries as soon as a majority has released the lock. Not if another
-	// owner has won: it would lose again at once.
-	a.wakesWaiter = !a.kind.several() && !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
 	a.prepare(request)
 	for i := range a.releases {
-		own = a.free(i, now, vote != nil) // only a lone node returns one
+		own = a.free(i, now, awaited) // only a lone node returns one
 	}
 	return own
 }
@@ -49,7 +51,6 @@ func (a *attempt) abandon(remainder time.Duration, vote *releaseVote) (own *disp
 // waiter too. With mu held.
 func (a *attempt) prepare(request *wire.Request) {
 	quiet, told := a.quiet(request), 0
-	var every *wire.Request // for a node that may have any slot
 	for i := range a.releases {
 		r := request
 		if a.state.Holds(i) {
@@ -59,10 +60,10 @@ func (a *attempt) prepare(request *wire.Request) {
 			r = quiet
 		}
 		if !a.state.Has(i) {
-			if every == nil {
-				every = a.everySlot(request)
+			if a.every == nil {
+				a.every = a.everySlot(request)
 			}
-			a.releases[i].every = every
+			a.releases[i].anySlot = true
 		}
 		a.releases[i].Pending = release.Pending{Attempt: &a.released, Backlog: a.engine.backlogs[i], Request: r}
 	}
@@ -92,11 +93,11 @@ func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 	switch owed {
 	case quorum.Due:
 		r.Trace = trace
-		if r.every != nil && !a.state.Has(i) { // nor has it answered since
-			r.Request = r.every
+		if r.anySlot && !a.state.Has(i) { // nor has it answered since
+			r.Request = a.every
 		}
-		if a.release != nil && a.engine.lines[i].Duplicate() {
-			a.release.postpone(r)
+		if a.vote.awaited && !a.vote.closed && a.engine.lines[i].Duplicate() {
+			a.postpone(i)
 			return nil
 		}
 		return r.Send(now, waits)
@@ -106,9 +107,7 @@ func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 		a.leaveQueue(i)
 	case quorum.Nothing:
 	}
-	if a.release != nil {
-		a.release.count(r, &wire.Reply{Verdict: wire.Gone}, !a.engine.lines[i].Duplicate())
-	}
+	a.count(i, &wire.Reply{Verdict: wire.Gone})
 	return nil
 }
 
@@ -117,50 +116,40 @@ func (a *attempt) free(i int, now time.Time, waits bool) *dispatch.Inline {
 func (a *attempt) leaveQueue(i int) {
 	if a.leaves {
 		r, slot := &a.acquire, a.state.Slot
-		place := notify.Place{Slots: a.slots[slot : slot+1], Inbox: r.Inbox, Ticket: r.Ticket}
+		place := notify.Place{Slots: a.target.slots()[slot : slot+1], Inbox: r.Inbox, Ticket: r.Ticket}
 		a.engine.notifier.Leave(place, a.engine.lines[i:i+1], a.timeout)
 	}
 }
 
-// Confirmed implements release.Owner: once a majority of the nodes has given the lock up, a waiter
-// of this process tries. The nodes tell waiters of other processes, for in most cases this process
-// has had its turn. But what stood in the way of its own waiter may have been this process itself:
-// an attempt that was granted too late, a lease whose Unlock went unanswered, or one of a call that
-// did not wait.
-func (a *attempt) Confirmed(node int) {
+// Released implements release.Owner: it counts the answer, if Unlock waits for it. Once a majority
+// of the nodes has confirmed that the lock is gone, a waiter of this process tries. The nodes tell
+// waiters of other processes, for in most cases this process has had its turn. But what stood in
+// the way of its own waiter may have been this process itself: an attempt that a node carried out
+// when it was given up, a lease whose Unlock went unanswered, or one of a call that did not wait.
+func (a *attempt) Released(node int, reply wire.Reply, confirmed bool) {
 	en := a.engine
-	if !a.wakesWaiter || en.lines[node].Duplicate() {
-		return
-	}
-	a.mu.Lock()
-	freed := a.state.Freed()
-	a.unlock()
-	if freed {
-		en.notifier.Freed(a.keys().Lock)
-	}
-}
-
-// Released implements release.Owner.
-func (a *attempt) Released(node int, reply wire.Reply) {
 	a.mu.Lock()
 	defer a.unlock()
-	if a.release != nil {
-		a.release.count(&a.releases[node], &reply, !a.engine.lines[node].Duplicate())
+	if confirmed && a.wakesWaiter && !en.lines[node].Duplicate() && a.state.Freed() {
+		// before count, which may let Unlock return: a goroutine that contends after that need not
+		// be woken
+		en.notifier.Freed(a.keys().Lock)
 	}
+	a.count(node, &reply)
 }
 
 // An owedRelease is the release of a node, and its answer.
 type owedRelease struct {
 	release.Pending
-	every   *wire.Request // the release instead, if the node may have any slot when it is sent
-	counted bool
-	said    Verdict // the first answer
-	why     error   // its cause
+	anySlot   bool // the node may have any slot: see attempt.every
+	postponed bool
+	counted   bool
+	refusal   *wire.Reply // the answer that was counted, unless that was yes
 }
 
 // error tells how the nodes have answered. With mu held.
 func (a *attempt) error(verdict error) *QuorumError {
-	e := lockError(a.kind.op(), a.name, verdict, a.engine.quorum, a.state.Standing())
+	e := lockError(a.target.kind().op(), a.target.name, verdict, a.engine.quorum, a.state.Standing())
 	if !errors.Is(verdict, ErrTooLate) {
 		e.self = a.fingerprint()
 	}

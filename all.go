@@ -92,7 +92,7 @@ func takeAll(ctx context.Context, ms []*Mutex, waits bool, renewal time.Duration
 func (c *collection) leases(ctx context.Context) (*Leases, error) {
 	wait := Forever
 	for i := range c.parts {
-		wait = min(wait, c.parts[i].final.wait)
+		wait = min(wait, c.parts[i].mutex.terms.wait)
 	}
 	bound := ctx
 	if c.waits && wait != Forever {
@@ -135,11 +135,10 @@ func partsOf(ms []*Mutex, renewal time.Duration) ([]part, error) {
 }
 
 func newPart(m *Mutex, renewal time.Duration) part {
-	p := part{mutex: m, final: &m.terms, terms: m.terms}
-	if m.terms.maxHold == 0 && renewal > 0 {
-		final := m.terms
-		final.maxHold = renewal
-		p.final = &final
+	own := *m
+	p := part{mutex: &own, terms: own.terms}
+	if own.terms.maxHold == 0 && renewal > 0 {
+		own.terms.maxHold = renewal
 	}
 	p.terms.wait, p.terms.maxHold, p.terms.minHold = Forever, Forever, 0
 	return p

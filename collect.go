@@ -21,8 +21,7 @@ type collection struct {
 
 // A part is one of the locks of a collection.
 type part struct {
-	mutex  *Mutex
-	final  *terms // of the lease that the caller gets
+	mutex  *Mutex // the collection's own; its terms are those of the lease that the caller gets
 	terms  terms  // of the lease until all locks are taken, which has no minimum hold
 	lease  *Lease // once the lock is there
 	renews bool   // it does
@@ -81,7 +80,7 @@ func (c *collection) ask(ctx context.Context, from int) (at int, verdict error) 
 	c.locker.dispatch.Together(func() {
 		for i := from; i < to; i++ {
 			p := &c.parts[i]
-			p.attempt = p.mutex.begin(ctx, p.final, nil, false, now)
+			p.attempt = p.mutex.begin(ctx, &p.mutex.terms, nil, false, now)
 		}
 	})
 	for at = from; at < to && verdict == nil; at++ {
@@ -100,7 +99,7 @@ func (c *collection) ask(ctx context.Context, from int) (at int, verdict error) 
 
 // claim enters the part's queue. It returns false if the call must wait for its turn there.
 func (c *collection) claim(p *part) bool {
-	q, err := c.locker.queues.join(p.mutex.key(), p.mutex.other(), p.mutex.name, p.terms.plain, p.mutex.kind())
+	q, err := c.locker.queues.join(p.mutex.key(), p.mutex.name, p.terms.plain, p.mutex.kind())
 	if err != nil {
 		return false // as it will be for the call that waits, which says why
 	}
@@ -248,7 +247,7 @@ func (c *collection) finish(ctx context.Context) *Leases {
 	ls := &Leases{parent: ctx}
 	for i := range c.parts {
 		p := &c.parts[i]
-		p.lease.adopt(p.final, p.renews)
+		p.lease.adopt(&p.mutex.terms, p.renews)
 		ls.leases = append(ls.leases, p.lease)
 	}
 	return ls

@@ -59,7 +59,7 @@ func (le *Lease) startExtension(ctx context.Context) (*extension, error) {
 	defer a.unlock()
 	le.check()
 	if le.cause != nil {
-		return nil, &QuorumError{Op: "extend", Name: a.name, Needed: a.engine.quorum, verdict: le.cause}
+		return nil, &QuorumError{Op: "extend", Name: a.target.name, Needed: a.engine.quorum, verdict: le.cause}
 	}
 	return le.extend(false), nil
 }
@@ -222,9 +222,9 @@ func (e *extension) end(verdict error) {
 	close(e.done)
 	switch {
 	case le.cause == nil:
-		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Kind: a.kind.name(), Err: verdict, Left: max(le.left(), 0)})
+		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.target.name, Kind: a.target.kind().name(), Err: verdict, Left: max(le.left(), 0)})
 	case errors.Is(le.cause, ErrLost):
-		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.name, Kind: a.kind.name(), Err: verdict})
+		le.queueEvent(slog.LevelDebug, "redlock: lease extended", RenewedEvent{Name: a.target.name, Kind: a.target.kind().name(), Err: verdict})
 	}
 }
 
@@ -250,7 +250,7 @@ func (e *extension) result(ctx context.Context) error {
 	if e.verdict == nil {
 		return nil
 	}
-	err := &QuorumError{Op: "extend", Name: a.name, Needed: a.engine.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
+	err := &QuorumError{Op: "extend", Name: a.target.name, Needed: a.engine.quorum, Granted: e.vote.Ayes, Held: e.vote.Noes, verdict: e.verdict}
 	if ctx.Err() != nil {
 		err.cause = ended(ctx)
 	}
@@ -329,7 +329,7 @@ func (r renewing) Run() (clock.Moment, bool) {
 	}
 	if left := le.left(); left < ttl/3 && !le.danger {
 		le.danger = true
-		le.queueEvent(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: a.name, Kind: a.kind.name(), Left: left})
+		le.queueEvent(slog.LevelWarn, "redlock: lease in danger: its renewals fail", DangerEvent{Name: a.target.name, Kind: a.target.kind().name(), Left: left})
 	}
 	le.extend(true)
 	return now.Add(le.retryPause()), true

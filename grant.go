@@ -2,8 +2,10 @@ package redlock
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/go-redlock/redlock/internal/clock"
+	"github.com/go-redlock/redlock/internal/quorum"
 )
 
 // A grant is an attempt that was won, with the terms of its next lease.
@@ -33,6 +35,26 @@ func (g *grant) ready(ctx context.Context) bool {
 	if !a.lost && g.deadline.Until(clock.Present(a.engine.clock)) > 0 && (g.fence != 0 || a.terms.plain) {
 		return true
 	}
-	a.abandon(0, nil)
+	a.abandon(0, false)
 	return false
+}
+
+// handOver ends the lease and gives its lock to the next waiter in the queue, without a request to
+// the nodes. It reports whether it did so. The lock must be safely held, and have been held for
+// less than maxTurn. With the attempt's mu held.
+func (le *Lease) handOver(now clock.Moment) bool {
+	a := le.attempt
+	if a.state.Phase() != quorum.Won || now.Mono.Sub(a.start.Mono) >= maxTurn || le.deadline.Until(now) < a.terms.ttl/2 {
+		return false
+	}
+	w := le.queue.popCompatible(le.terms)
+	if w == nil {
+		return false
+	}
+	le.end(ErrReleased, now.Mono)
+	le.gone.Store(true)
+	a.lease = nil
+	le.queueEvent(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: a.target.name, Kind: a.target.kind().name(), Held: now.Mono.Sub(le.start.Mono)})
+	w.turn <- grant{attempt: a, fence: a.state.NextToken(), start: now, deadline: le.deadline}
+	return true
 }

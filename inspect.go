@@ -75,8 +75,11 @@ func (m *Mutex) Inspect(ctx context.Context) (*Inspection, error) {
 
 // inspect asks all nodes who has the lock with those keys.
 func (m *Mutex) inspect(ctx context.Context, keys *wire.KeySet) (*Inspection, error) {
-	l := m.locker
-	replies, err := l.survey(ctx, "inspect", m.name, &wire.Request{Verb: wire.Inspect, Lock: keys.Lock, Fence: keys.Fence, Readers: keys.Readers})
+	l, r := m.locker, &wire.Request{Verb: wire.Inspect, Lock: keys.Lock, Fence: keys.Fence}
+	if m.permits == nil { // a permit is not shared
+		r.Readers = wire.ReadersKey(keys.Lock)
+	}
+	replies, err := l.survey(ctx, "inspect", m.name, r)
 	if replies == nil {
 		return nil, err
 	}

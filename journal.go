@@ -198,9 +198,6 @@ func (o *outage) lasts(j *journal, since, now time.Time, why *QuorumError) {
 
 // over notes that a quorum has answered.
 func (o *outage) over(j *journal, now time.Time) {
-	if !o.told.Load() {
-		return
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.told.Swap(false) {

@@ -9,8 +9,23 @@ type kind struct {
 	shared  bool // it is a shared lock
 }
 
-// kind returns what calls of m take.
-func (m *Mutex) kind() kind { return kind{m.permits.count(), m.shared} }
+// A target is what an attempt is for.
+type target struct {
+	name    string
+	keys    [1]wire.KeySet
+	permits *permits // of a semaphore; nil: it is a lock
+	shared  bool     // it is a shared lock
+}
+
+// kind returns the kind of the target.
+func (t *target) kind() kind { return kind{t.permits.count(), t.shared} }
+
+// A queueKey identifies a queue: by the name of a lock, or the common prefix of the keys of a
+// semaphore's slots, and by whether it is the queue of the lock's readers.
+type queueKey struct {
+	name   string
+	shared bool
+}
 
 // several reports whether several owners may have it at the same time.
 func (k kind) several() bool { return k.permits > 0 || k.shared }

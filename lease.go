@@ -28,35 +28,37 @@ type Lease struct {
 	terms   *terms
 	fence   uint64
 	start   clock.Moment
-	gone    atomic.Bool     // it has left its queue
 	parent  context.Context //nolint:containedctx // the caller's, for its values
+	gone    atomic.Bool     // it has left its queue
 
 	// The attempt's mu guards these.
+	unlocked bool
+	danger   bool                    // its renewals fail and little is left
 	ctx      context.Context         //nolint:containedctx // the lease's own lifetime, not a caller's: nil until somebody asks
 	cancel   context.CancelCauseFunc // ends it
 	deadline clock.Moment
 	cause    error     // why it ended
 	ended    time.Time // when
-	unlocked bool
-	danger   bool // its renewals fail and little is left
 
 	renewing schedule.Entry
 }
 
-// newLease makes a lease of a grant.
-func newLease(ctx context.Context, q *localQueue, t *terms, g grant) *Lease {
+// newLease makes a lease of a grant. It is one of the Locker's live leases until it ends; live is
+// false if the Locker was closed meanwhile.
+func newLease(ctx context.Context, q *localQueue, t *terms, g grant) (le *Lease, live bool) {
 	a := g.attempt
-	le := &Lease{
+	le = &Lease{
 		attempt: a, queue: q, terms: t, fence: g.fence, start: g.start, deadline: g.deadline, parent: ctx,
 	}
 	a.mu.Lock()
 	defer a.unlock()
 	a.lease = le
 	le.arm()
+	live = a.engine.leases.add(le)
 	if a.lost {
 		le.lose()
 	}
-	return le
+	return le, live
 }
 
 // arm sets the timer to the deadline, or sooner: a timer stands still while the machine is
@@ -69,15 +71,12 @@ func (le *Lease) arm() {
 // A leaseKey is the context key of a lease.
 type leaseKey struct {
 	engine *engine
-	key    string // the name of its lock, or the key of its queue
+	key    string // the name in the key of its queue
 }
 
 // key is the context key of the lease: one for both modes of a lock.
 func (le *Lease) key() leaseKey {
-	if le.Permits() == 0 {
-		return leaseKey{le.attempt.engine, le.attempt.name}
-	}
-	return leaseKey{le.attempt.engine, le.queue.key}
+	return leaseKey{le.attempt.engine, le.queue.key.name}
 }
 
 // FromContext returns the innermost lease of that name, taken by this Locker, that ctx carries: ctx
@@ -98,7 +97,7 @@ func (le *Lease) Name() string {
 	if !le.held() {
 		return ""
 	}
-	return le.attempt.name
+	return le.attempt.target.name
 }
 
 // Fence returns the fencing token. It is unique among all leases of the name (of a permit: among
@@ -198,11 +197,13 @@ func (le *Lease) Until() time.Time {
 	return le.deadline.Mono
 }
 
-// check ends the lease if its deadline has passed. With mu held.
-func (le *Lease) check() {
-	if le.cause == nil && le.left() <= 0 {
+// check ends the lease if its deadline has passed. It returns the time. With mu held.
+func (le *Lease) check() clock.Moment {
+	now := le.attempt.now()
+	if le.cause == nil && le.deadline.Until(now) <= 0 {
 		le.lose()
 	}
+	return now
 }
 
 // left is how long the lease still lasts by now. With mu held.
@@ -223,9 +224,9 @@ func (le *Lease) lose() {
 	}
 	a := le.attempt
 	le.leaveQueue() // first: a caller that learns of the end must find the queue left
-	le.end(ErrLost)
-	a.abandon(le.remainder(), nil)
-	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.name, Kind: a.kind.name(), Held: le.ended.Sub(le.start.Mono)})
+	le.end(ErrLost, a.engine.clock.Now())
+	a.abandon(le.remainder(), false)
+	le.queueEvent(slog.LevelWarn, "redlock: lease lost", LostEvent{Name: a.target.name, Kind: a.target.kind().name(), Held: le.ended.Sub(le.start.Mono)})
 }
 
 // drop ends a lease that its caller never saw, and gives its lock up, or to the next in the queue.
@@ -233,14 +234,14 @@ func (le *Lease) lose() {
 func (le *Lease) drop() {
 	a := le.attempt
 	a.mu.Lock()
-	switch {
+	switch now := a.now(); {
 	case errors.Is(le.cause, ErrLost), errors.Is(le.cause, ErrReleased):
-	case le.cause == nil && le.handOver():
+	case le.cause == nil && le.handOver(now):
 	default: // also where Close has ended it
-		le.end(ErrReleased)
+		le.end(ErrReleased, now.Mono)
 		a.stopTimer()
-		a.abandon(le.remainder(), nil)
-		le.queueEvent(slog.LevelDebug, "redlock: lease given up", ReleasedEvent{Name: a.name, Kind: a.kind.name(), Held: le.ended.Sub(le.start.Mono)})
+		a.abandon(le.remainder(), false)
+		le.queueEvent(slog.LevelDebug, "redlock: lease given up", ReleasedEvent{Name: a.target.name, Kind: a.target.kind().name(), Held: le.ended.Sub(le.start.Mono)})
 	}
 	a.unlock()
 	le.leaveQueue()
@@ -261,14 +262,14 @@ func (le *Lease) adopt(t *terms, renews bool) {
 }
 
 // end ends the lease, unless it has ended: its context, its timer, its renewal. With mu held.
-func (le *Lease) end(cause error) bool {
+func (le *Lease) end(cause error, now time.Time) bool {
 	if le.cause != nil {
 		return false
 	}
 	a := le.attempt
 	le.cause = cause
-	le.ended = a.engine.clock.Now()
-	if le.ended.After(le.deadline.Mono) {
+	le.ended = now
+	if now.After(le.deadline.Mono) {
 		le.ended = le.deadline.Mono
 	}
 	if le.terms.maxHold > 0 {
@@ -281,26 +282,11 @@ func (le *Lease) end(cause error) bool {
 	return true
 }
 
-// register adds the lease to the Locker's live leases until the lease ends. It returns false if the
-// Locker was closed meanwhile.
-func (le *Lease) register() bool {
-	le.attempt.mu.Lock()
-	defer le.attempt.unlock()
-	live := &le.attempt.engine.leases
-	if !live.add(le) {
-		return false
-	}
-	if le.cause != nil { // it has ended already
-		live.remove(le)
-	}
-	return true
-}
-
 // close ends the lease because its Locker is closed.
 func (le *Lease) close() {
 	a := le.attempt
 	a.mu.Lock()
-	if le.end(ErrClosed) {
+	if le.end(ErrClosed, a.engine.clock.Now()) {
 		a.stopTimer()
 	}
 	a.unlock()

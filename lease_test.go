@@ -50,6 +50,51 @@ func TestZeroLeaseCountsAsReleased(t *testing.T) {
 	}
 }
 
+// A program may keep mutexes by value, and assign another to the variable while a lease is in use.
+func TestALeaseStaysAsItIsThoughItsMutexIsOverwritten(t *testing.T) {
+	t.Parallel()
+	type use = func(*redlock.Lease, error)
+	calls := map[string]func(context.Context, *redlock.Mutex, *redlock.Semaphore, use){
+		"Lock":    func(ctx context.Context, m *redlock.Mutex, _ *redlock.Semaphore, then use) { then(m.Lock(ctx)) },
+		"TryLock": func(ctx context.Context, m *redlock.Mutex, _ *redlock.Semaphore, then use) { then(m.TryLock(ctx)) },
+		"Do": func(ctx context.Context, m *redlock.Mutex, _ *redlock.Semaphore, then use) {
+			_ = m.Do(ctx, func(_ context.Context, le *redlock.Lease) error { then(le, nil); return nil })
+		},
+		"LockAll": func(ctx context.Context, m *redlock.Mutex, _ *redlock.Semaphore, then use) {
+			all, err := redlock.LockAll(ctx, m)
+			then(all.Lease("a"), err)
+		},
+		"Acquire":    func(ctx context.Context, _ *redlock.Mutex, s *redlock.Semaphore, then use) { then(s.Acquire(ctx)) },
+		"TryAcquire": func(ctx context.Context, _ *redlock.Mutex, s *redlock.Semaphore, then use) { then(s.TryAcquire(ctx)) },
+	}
+	for what, call := range calls {
+		synctest.Test(t, func(t *testing.T) {
+			l := clustertest.New(3).Locker(t)
+			m, s := *l.Mutex("a"), *l.Semaphore("a", 1)
+			used := false
+			call(t.Context(), &m, &s, func(le *redlock.Lease, err error) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				m = *l.Mutex("b", redlock.WithTTL(time.Hour), redlock.WithoutFencing()).Shared()
+				s = *l.Semaphore("b", 2, redlock.WithTTL(time.Hour))
+				mustExtend(t, le)
+				if le.Name() != "a" || le.Shared() || le.Until().After(time.Now().Add(redlock.DefaultTTL)) {
+					t.Errorf("%s: a lease of %q until %v, shared: %v", what, le.Name(), le.Until(), le.Shared())
+				}
+				mustUnlock(t, le)
+				used = true
+			})
+			free, err := l.Semaphore("a", 1).TryAcquire(t.Context())
+			if !used || err != nil {
+				t.Fatalf("%s: called: %v; the permit: %v", what, used, err)
+			}
+			mustUnlock(t, free)
+			mustUnlock(t, mustTryLock(t, l, "a"))
+		})
+	}
+}
+
 // Other libraries notice a loss late: at the next renewal, seconds after the TTL, or never when
 // nodes hang.
 func TestLeaseEndsExactlyAtItsDeadlineWithAllNodesFrozen(t *testing.T) {

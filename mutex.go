@@ -13,24 +13,22 @@ import (
 )
 
 // A Mutex is a name together with the options for locking it. It holds no state: any number of
-// goroutines may use it, each for its own lease.
+// goroutines may use it, each for its own lease, and a lease does not change if its mutex is
+// overwritten.
 type Mutex struct {
-	locker  *Locker
-	name    string
-	keys    [1]wire.KeySet
-	terms   terms
-	permits *permits // of a semaphore; nil: it is a lock
-	shared  bool     // it is a shared lock
-	err     error    // of bad arguments, which each call returns
+	locker *Locker
+	target
+	terms terms
+	err   error // of bad arguments, which each call returns
 }
 
 // Mutex returns the mutex of that name. If an argument is bad, such as a name that is empty or
 // longer than 1,024 bytes, each call of the mutex returns the error.
 func (l *Locker) Mutex(name string, opts ...MutexOption) *Mutex {
 	if err := l.made(); err != nil {
-		return &Mutex{name: name, err: err}
+		return &Mutex{target: target{name: name}, err: err}
 	}
-	m := &Mutex{locker: l, name: name, terms: l.terms}
+	m := &Mutex{locker: l, target: target{name: name}, terms: l.terms}
 	m.keys[0], m.err = keysOf(l.prefix, name)
 	m.set(opts)
 	return m
@@ -80,18 +78,21 @@ func (m *Mutex) String() string {
 
 // Lock is [Locker.Lock] for the mutex's name and options.
 func (m *Mutex) Lock(ctx context.Context) (*Lease, error) {
-	return m.take(ctx, &m.terms, (*Mutex).await)
+	own := *m
+	return own.take(ctx, &own.terms, (*Mutex).await)
 }
 
 // TryLock is [Locker.TryLock] for the mutex's name and options.
 func (m *Mutex) TryLock(ctx context.Context) (*Lease, error) {
-	return m.take(ctx, &m.terms, (*Mutex).try)
+	own := *m
+	return own.take(ctx, &own.terms, (*Mutex).try)
 }
 
 // An acquirer takes the lock, by one attempt or by several, for a call that began then.
 type acquirer func(m *Mutex, ctx context.Context, q *localQueue, t *terms, began time.Time) (grant, error)
 
-// take takes the lock by acquire, and makes a lease of it.
+// take takes the lock by acquire, and makes a lease of it, which refers to m: the caller must own
+// m, because users may overwrite theirs.
 func (m *Mutex) take(ctx context.Context, t *terms, acquire acquirer) (*Lease, error) {
 	if err := m.bad(); err != nil {
 		return nil, err
@@ -114,7 +115,7 @@ func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began ti
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("redlock: %s %q: %w", m.op(), m.name, ended(ctx))
 	}
-	q, err := m.locker.queues.join(m.key(), m.other(), m.name, t.plain, m.kind())
+	q, err := m.locker.queues.join(m.key(), m.name, t.plain, m.kind())
 	if err != nil {
 		return nil, err
 	}
@@ -128,8 +129,8 @@ func (m *Mutex) obtain(ctx context.Context, t *terms, acquire acquirer, began ti
 // hold makes a lease of a grant.
 func (m *Mutex) hold(ctx context.Context, q *localQueue, t *terms, g grant, began time.Time) (*Lease, error) {
 	l := m.locker
-	le := newLease(ctx, q, t, g)
-	if !le.register() {
+	le, live := newLease(ctx, q, t, g)
+	if !live {
 		_ = le.Unlock(ctx) // whatever the nodes say, the lock is not handed out
 		return nil, closedError(m.op(), m.name)
 	}
@@ -164,9 +165,9 @@ func (m *Mutex) decided(ctx context.Context, a *attempt) error {
 	l := m.locker
 	err := a.wait(ctx)
 	if len(l.observers) > 0 {
-		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count(), Kind: a.kind.name()})
+		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count(), Kind: a.target.kind().name()})
 	}
-	if err == nil || l.outage.told.Load() && errors.Is(err, ErrHeld) {
+	if l.outage.told.Load() && (err == nil || errors.Is(err, ErrHeld)) {
 		l.outage.over(&l.journal, l.clock.Now())
 	}
 	if err == nil && a.state.Token != 0 {
@@ -201,16 +202,16 @@ func (m *Mutex) do(ctx context.Context, acquire acquirer, fn func(context.Contex
 	if err := m.bad(); err != nil {
 		return err
 	}
-	terms := m.terms
-	if terms.maxHold == 0 {
-		terms.maxHold = Forever
+	own := *m
+	if own.terms.maxHold == 0 {
+		own.terms.maxHold = Forever
 	}
-	le, err := m.take(ctx, &terms, acquire)
+	le, err := own.take(ctx, &own.terms, acquire)
 	if err != nil {
 		return err
 	}
 	result, end := le.run(ctx, fn)
-	return doError(strconv.Quote(m.name), result, end)
+	return doError(strconv.Quote(own.name), result, end)
 }
 
 // doError is what a call returns whose function ended with that result, and its lease so.

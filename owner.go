@@ -7,10 +7,11 @@ import (
 )
 
 // newOwner returns a fresh owner id.
-func (a *attempt) newOwner(holder string) string {
-	rand.Read(a.random[:]) // never fails
-	id := make([]byte, 0, 2*len(a.random)+1+maxHolderLen)
-	id = hex.AppendEncode(id, a.random[:])
+func newOwner(holder string) string {
+	var random [16]byte
+	rand.Read(random[:]) // never fails
+	id := make([]byte, 0, 2*len(random)+1+maxHolderLen)
+	id = hex.AppendEncode(id, random[:])
 	if holder != "" {
 		id = append(append(id, ':'), holder...)
 	}

@@ -23,11 +23,11 @@ type permits struct {
 }
 
 // slots are the keys of the lock, or of each slot of the semaphore.
-func (m *Mutex) slots() []wire.KeySet {
-	if m.permits == nil {
-		return m.keys[:]
+func (t *target) slots() []wire.KeySet {
+	if t.permits == nil {
+		return t.keys[:]
 	}
-	return m.permits.slots
+	return t.permits.slots
 }
 
 // count returns how many permits the semaphore has; 0 for a lock.
@@ -84,29 +84,13 @@ func (m *Mutex) aimed(last *QuorumError, entry *notify.Entry) *Mutex {
 	return m.anywhere()
 }
 
-// key identifies the lock, the shared lock or the semaphore within this process. It is the name of
-// a lock, the key of its readers, or the common prefix of the keys of a semaphore's slots.
-func (m *Mutex) key() string {
-	switch {
-	case m.shared:
-		return m.keys[0].Readers
-	case m.permits == nil:
-		return m.name
+// key identifies the lock, the shared lock or the semaphore within this process.
+func (m *Mutex) key() queueKey {
+	if m.permits == nil {
+		return queueKey{m.name, m.shared}
 	}
 	semaphore, _ := wire.SemaphoreOf(m.permits.slots[0].Lock)
-	return semaphore
-}
-
-// other is the key of what excludes m's locks under the same name: of the shared lock for the lock,
-// and of the lock for the shared lock. A semaphore has none.
-func (m *Mutex) other() string {
-	switch {
-	case m.permits != nil:
-		return ""
-	case m.shared:
-		return m.name
-	}
-	return m.keys[0].Readers
+	return queueKey{semaphore, false}
 }
 
 // op says what calls of m do, for errors.

@@ -3,13 +3,11 @@ package redlock
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-redlock/redlock/internal/notify"
-	"github.com/go-redlock/redlock/internal/quorum"
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
@@ -22,8 +20,41 @@ type queues struct {
 	done     <-chan struct{} // closed with the Locker
 
 	mu     sync.Mutex
-	byKey  map[string]*localQueue
+	byName map[string]namesakes
 	closed bool
+}
+
+// namesakes are the queue for the exclusive locks of a name, or for a semaphore's permits, and the
+// queue for the shared locks of that name; nil: no call uses it.
+type namesakes struct{ exclusive, shared *localQueue }
+
+// of returns one of the two, and the other, whose locks exclude those of the first.
+func (n namesakes) of(shared bool) (q, other *localQueue) {
+	if shared {
+		return n.shared, n.exclusive
+	}
+	return n.exclusive, n.shared
+}
+
+// find returns the queue of that key, or nil. With mu held.
+func (s *queues) find(key queueKey) *localQueue {
+	q, _ := s.byName[key.name].of(key.shared)
+	return q
+}
+
+// put puts a queue, or nil, in the place of that key. With mu held.
+func (s *queues) put(key queueKey, q *localQueue) {
+	n := s.byName[key.name]
+	if key.shared {
+		n.shared = q
+	} else {
+		n.exclusive = q
+	}
+	if n == (namesakes{}) {
+		delete(s.byName, key.name)
+	} else {
+		s.byName[key.name] = n
+	}
 }
 
 // A localQueue orders the goroutines of this process that want one name. One of them at a time
@@ -32,10 +63,11 @@ type queues struct {
 // another goroutine from contending.
 type localQueue struct {
 	queues *queues
-	key    string
+	key    queueKey
 	name   string
-	plain  bool
 	kind
+	plain     bool
+	inherited bool // guarded as those below: see contender
 
 	// The queues' mu guards these.
 	refs    int // calls under way and leases in use: the last one removes the queue
@@ -46,32 +78,28 @@ type localQueue struct {
 	holder  *attempt      // the attempt that was won by waiting, until its lock is released
 	// Where several may hold it: such attempts, by lock key.
 	holders map[string]*attempt
-	// For a semaphore: the goroutine that contends, while it waits for notices; and whether that
-	// one has the place of a goroutine that was handed a permit.
+	// For a semaphore: the goroutine that contends, while it waits for notices; and (inherited)
+	// whether that one has the place of a goroutine that was handed a permit.
 	contender *waiter
-	inherited bool
 	readers   readers // of a shared lock
 }
 
-// join brings a call for what that name and kind say into the queue of that key. other is the key
-// of the queue whose locks exclude that one's.
-func (s *queues) join(key, other, name string, plain bool, k kind) (*localQueue, error) {
+// join brings a call for what that name and kind say into the queue of that key.
+func (s *queues) join(key queueKey, name string, plain bool, k kind) (*localQueue, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.byKey[key]
-	if q == nil {
-		q = &localQueue{queues: s, key: key, name: name, plain: plain, kind: k}
-	}
-	if s.closed {
+	q, other := s.byName[key.name].of(key.shared)
+	switch {
+	case s.closed:
 		return nil, closedError(k.op(), name)
-	}
-	if o := s.byKey[other]; q.plain != plain || o != nil && o.plain != plain {
+	case q != nil && q.plain != plain || other != nil && other.plain != plain:
 		return nil, &OptionError{"WithoutFencing", name, "locks of this name are in use both with and without fencing"}
-	}
-	if q.permits != k.permits {
+	case q == nil:
+		q = &localQueue{queues: s, key: key, name: name, plain: plain, kind: k}
+		s.put(key, q)
+	case q.permits != k.permits:
 		return nil, &OptionError{"permits", k.permits, fmt.Sprintf("the semaphore is in use with %d permits in this process", q.permits)}
 	}
-	s.byKey[key] = q
 	q.refs++
 	return q, nil
 }
@@ -80,7 +108,7 @@ func (s *queues) join(key, other, name string, plain bool, k kind) (*localQueue,
 // or wants it: alone or, if reader is set, shared.
 func (s *queues) unused(lock string, reader bool) (wire.KeySet, bool) {
 	s.mu.Lock()
-	used := s.byKey[s.keyOf(lock, reader)] != nil
+	used := s.find(s.keyOf(lock, reader)) != nil
 	s.mu.Unlock()
 	if used {
 		return wire.KeySet{}, false
@@ -90,14 +118,11 @@ func (s *queues) unused(lock string, reader bool) (wire.KeySet, bool) {
 }
 
 // keyOf returns the key of the queue for what has that lock key.
-func (s *queues) keyOf(lock string, reader bool) string {
+func (s *queues) keyOf(lock string, reader bool) queueKey {
 	if semaphore, slot := wire.SemaphoreOf(lock); slot {
-		return semaphore
+		return queueKey{semaphore, false}
 	}
-	if reader {
-		return wire.ReadersKey(lock)
-	}
-	return strings.TrimPrefix(lock, s.prefix)
+	return queueKey{strings.TrimPrefix(lock, s.prefix), reader}
 }
 
 // reserved is called when a node has reserved the lock with that lock key for this process, or its
@@ -105,7 +130,7 @@ func (s *queues) keyOf(lock string, reader bool) string {
 // reserved reports whether there is such a holder.
 func (s *queues) reserved(lock string, reader bool, node int) bool {
 	s.mu.Lock()
-	q := s.byKey[s.keyOf(lock, reader)]
+	q := s.find(s.keyOf(lock, reader))
 	var holder *attempt
 	if q != nil {
 		holder = q.holding(lock)
@@ -131,7 +156,7 @@ func (q *localQueue) leave() {
 // unref counts one user of the queue less. With mu held.
 func (q *localQueue) unref() {
 	if q.refs--; q.refs == 0 {
-		delete(q.queues.byKey, q.key)
+		q.queues.put(q.key, nil)
 	}
 }
 
@@ -317,25 +342,4 @@ func (q *localQueue) popCompatible(t *terms) *waiter {
 func (t *terms) interchangeable(o *terms) bool {
 	return t.ttl == o.ttl && t.plain == o.plain && t.holder == o.holder && t.retention == o.retention &&
 		t.minHold == 0 && o.minHold == 0
-}
-
-// handOver ends the lease and gives its lock to the next waiter in the queue, without a request to
-// the nodes. It reports whether it did so. The lock must be safely held, and have been held for
-// less than maxTurn. With the attempt's mu held.
-func (le *Lease) handOver() bool {
-	a := le.attempt
-	now := a.now()
-	if a.state.Phase() != quorum.Won || now.Mono.Sub(a.start.Mono) >= maxTurn || le.deadline.Until(now) < a.terms.ttl/2 {
-		return false
-	}
-	w := le.queue.popCompatible(le.terms)
-	if w == nil {
-		return false
-	}
-	le.end(ErrReleased)
-	le.gone.Store(true)
-	a.lease = nil
-	le.queueEvent(slog.LevelDebug, "redlock: lease handed over", ReleasedEvent{Name: a.name, Kind: a.kind.name(), Held: now.Mono.Sub(le.start.Mono)})
-	w.turn <- grant{attempt: a, fence: a.state.NextToken(), start: now, deadline: le.deadline}
-	return true
 }

@@ -27,13 +27,10 @@ import (
 type attempt struct {
 	engine  *engine
 	terms   *terms
-	name    string
+	target  *target
 	start   clock.Moment // before the first request was sent
 	end     time.Time    // when it gives way to others, unless zero: see insist
 	acquire wire.Request
-	random  [16]byte      // of the owner id
-	slots   []wire.KeySet // of a semaphore; of a lock: one
-	kind    kind
 	done    chan struct{}    // gets a value when the attempt is decided, and when its release is
 	timer   clock.Timer      // for what comes next in time: see onTimer
 	trip    *dispatch.Inline // to be made by the caller, where that is all there is to wait for
@@ -41,25 +38,26 @@ type attempt struct {
 	mu      sync.Mutex
 	timeout time.Duration // of a node, for the requests to come
 	timerAt time.Time     // when the timer does, or zero
-	until   time.Time     // when nodes that have not answered count as failed
-	// when the nodes that other owners have may be asked again, and how often they were: see insist
-	again       time.Time
-	rounds      int
-	verdict     error // why it was lost
+	until   clock.Moment  // when nodes that have not answered count as failed
+	// when the nodes that other owners have may be asked again, and (rounds) how often they were:
+	// see insist
+	again       time.Duration // after start
+	verdict     error         // why it was lost
 	state       quorum.Acquisition
 	picked      *wire.Request // the further requests, made when first needed
 	repair      *wire.Request
 	extend      *wire.Request
 	rejoin      *wire.Request
-	kept        clock.Moment // when a majority last kept the register
-	lease       wonLock      // once won; nil while the lock is handed over
-	lost        bool         // a majority reported the loss: kept for a time when lease is nil
+	every       *wire.Request // the release for a node that may have any slot when it is sent
+	kept        clock.Moment  // when a majority last kept the register
+	lease       wonLock       // once won; nil while the lock is handed over
 	released    release.Attempt
 	releases    []owedRelease // once over
+	lost        bool          // a majority reported the loss: kept for a time when lease is nil
 	leaves      bool          // the nodes that refused it are to forget its place in their queues
 	wakesWaiter bool          // a waiter of this process tries once they are confirmed
+	rounds      uint8
 	vote        releaseVote
-	release     *releaseVote   // &vote, if Unlock waits for it
 	events      []pendingEvent // to be reported once mu is free
 }
 
@@ -86,14 +84,12 @@ func (a *attempt) unlock() {
 // begin starts an attempt: it takes the time, and asks every node. The caller waits if there is an
 // entry; nodes that refuse the attempt queue that if queued is true. It goes on with wait.
 func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, queued bool, end time.Time) *attempt {
-	l, slots := m.locker, m.slots()
-	keys := &slots[m.permits.first()]
+	l := m.locker
+	keys := &m.slots()[m.permits.first()]
 	a := &attempt{
 		engine:  &l.engine,
 		terms:   t,
-		name:    m.name,
-		slots:   slots,
-		kind:    m.kind(),
+		target:  &m.target,
 		timeout: l.timeout(t),
 		end:     end,
 		done:    make(chan struct{}, 1),
@@ -102,7 +98,7 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, queued
 	a.acquire = wire.Request{
 		Verb:  wire.Acquire,
 		Lock:  keys.Lock,
-		Owner: a.newOwner(t.holder),
+		Owner: newOwner(t.holder),
 		TTL:   t.ttl,
 		Guard: l.guard,
 	}
@@ -113,14 +109,14 @@ func (m *Mutex) begin(ctx context.Context, t *terms, entry *notify.Entry, queued
 		a.acquire.Token = l.tokens.hint(keys.Lock, a.start)
 	}
 	if m.shared {
-		a.acquire.Readers = keys.Readers
+		a.acquire.Readers = wire.ReadersKey(keys.Lock)
 	}
 	a.stamp(entry, queued)
 	a.mu.Lock()
 	defer a.unlock()
 	patience := withGrace(a.timeout)
-	a.until = a.start.Mono.Add(patience)
-	a.timer, a.timerAt = l.clock.AfterFunc(patience, a.onTimer), a.until
+	a.until = a.start.Add(patience)
+	a.timer, a.timerAt = l.clock.AfterFunc(patience, a.onTimer), a.until.Mono
 	until := clock.IO().Add(a.timeout)
 	a.aim(m.permits)
 	for i, _, more := a.state.Next(); more; i, _, more = a.state.Next() {
@@ -178,7 +174,7 @@ func (a *attempt) giveUp(why error) {
 	case quorum.Won:
 		a.stopTimer()
 		a.verdict = why
-		a.abandon(0, nil)
+		a.abandon(0, false)
 	case quorum.Over:
 	}
 }
@@ -209,13 +205,13 @@ func (a *attempt) onTimer() {
 		now := a.engine.clock.Now()
 		// a new connection may have shown meanwhile how far its node is
 		a.timeout = a.engine.timeout(a.terms)
-		if longer := a.start.Mono.Add(a.timeout); longer.After(a.until) {
+		if longer := a.start.Add(a.timeout); longer.Mono.After(a.until.Mono) {
 			a.until = longer
 		}
-		if !now.Before(a.until) {
+		if !now.Before(a.until.Mono) {
 			a.fail()
 		} else {
-			a.setTimer(a.until)
+			a.setTimer(a.until.Mono)
 		}
 		a.decide()
 	case quorum.Won:
@@ -224,11 +220,11 @@ func (a *attempt) onTimer() {
 		}
 	case quorum.Over:
 		switch {
-		case a.release == nil:
-		case a.release.until.Until(a.now()) <= 0:
-			a.release.close()
+		case !a.vote.awaited:
+		case a.until.Until(a.now()) <= 0:
+			a.closeVote()
 		default:
-			a.setTimer(a.release.until.Mono)
+			a.setTimer(a.until.Mono)
 		}
 	}
 }
@@ -342,7 +338,7 @@ func (a *attempt) conclude(p quorum.Phase, verdict error) {
 		a.returnStrays()
 	} else {
 		a.stopTimer()
-		a.abandon(0, nil)
+		a.abandon(0, false)
 	}
 	a.done <- struct{}{}
 }

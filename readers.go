@@ -70,7 +70,7 @@ func (m *Mutex) beside(ctx context.Context, q *localQueue, t *terms) (grant, err
 // party is the fingerprint by which others that have nodes in a split vote know the attempt: that
 // of all readers, for they have their nodes together.
 func (a *attempt) party() string {
-	if a.kind.shared {
+	if a.target.kind().shared {
 		return ofReaders
 	}
 	return a.fingerprint()

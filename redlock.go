@@ -68,7 +68,7 @@ func New(nodes []pool.Node, opts ...Option) (*Locker, error) {
 		Occupied: l.occupiedAt,
 	})
 	l.queues.notifier, l.queues.prefix, l.queues.needed, l.queues.done = l.notifier, l.prefix, l.quorum, l.closed
-	l.queues.byKey = make(map[string]*localQueue)
+	l.queues.byName = make(map[string]namesakes)
 	if len(nodes)%2 == 0 {
 		l.logger.Warn("redlock: an even number of nodes tolerates no more failures than one less", "nodes", len(nodes))
 	}
@@ -129,7 +129,8 @@ func (l *Locker) String() string {
 // was a verdict. Lock returns at once where a majority of the nodes refuses permanently (no
 // permission, a key of another type).
 func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
-	return l.Mutex(name, opts...).Lock(ctx)
+	m := l.Mutex(name, opts...)
+	return m.take(ctx, &m.terms, (*Mutex).await)
 }
 
 // TryLock takes the lock of that name if it is free now. It waits neither for a holder nor for
@@ -143,7 +144,8 @@ func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*L
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing
 // stays locked; the errors are the same as Lock's.
 func (l *Locker) TryLock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
-	return l.Mutex(name, opts...).TryLock(ctx)
+	m := l.Mutex(name, opts...)
+	return m.take(ctx, &m.terms, (*Mutex).try)
 }
 
 // Do runs fn while it holds the lock of that name; see [Mutex.Do].

@@ -27,7 +27,7 @@ type Semaphore struct{ mutex Mutex }
 // name must use the same number of permits. If an argument is bad, each call of the semaphore
 // returns the error.
 func (l *Locker) Semaphore(name string, count int, opts ...MutexOption) *Semaphore {
-	s := &Semaphore{Mutex{name: name}}
+	s := &Semaphore{Mutex{target: target{name: name}}}
 	m := &s.mutex
 	if m.err = l.made(); m.err != nil {
 		return s
@@ -69,7 +69,7 @@ func (s *Semaphore) String() string {
 // and with the same errors. On success the lease is valid. The caller must finally unlock it, which
 // gives the permit back. ErrHeld says that all permits were held.
 func (s *Semaphore) Acquire(ctx context.Context) (*Lease, error) {
-	return s.mutex.take(ctx, &s.mutex.terms, (*Mutex).await)
+	return s.mutex.Lock(ctx)
 }
 
 // TryAcquire takes a permit if one is free now, as [Locker.TryLock] takes a lock. It returns
@@ -77,7 +77,7 @@ func (s *Semaphore) Acquire(ctx context.Context) (*Lease, error) {
 // all permits from each other, it goes on for at most about six node timeouts, and then returns
 // ErrNoQuorum.
 func (s *Semaphore) TryAcquire(ctx context.Context) (*Lease, error) {
-	return s.mutex.take(ctx, &s.mutex.terms, (*Mutex).try)
+	return s.mutex.TryLock(ctx)
 }
 
 // Do runs fn while it holds a permit; see [Mutex.Do].
@@ -130,7 +130,7 @@ func (s *Semaphore) FromContext(ctx context.Context) (*Lease, bool) {
 	if m.bad() != nil {
 		return nil, false
 	}
-	le, ok := ctx.Value(leaseKey{&m.locker.engine, m.key()}).(*Lease)
+	le, ok := ctx.Value(leaseKey{&m.locker.engine, m.key().name}).(*Lease)
 	return le, ok
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-redlock/redlock"
 	"github.com/go-redlock/redlock/internal/clustertest"
+	"github.com/go-redlock/redlock/internal/memnode"
 	"github.com/go-redlock/redlock/internal/wire"
 	"github.com/go-redlock/redlock/pool"
 )
@@ -745,6 +746,31 @@ func TestInspectTellsWhoHasWhichSlot(t *testing.T) {
 		}
 		if slots, err = l.InspectSemaphore(t.Context(), "jobs", 0); err == nil || slots != nil {
 			t.Errorf("of no permits: %v, %v", slots, err)
+		}
+	})
+}
+
+// A permit is inspected by the keys of its own slot: a user may have no others.
+func TestAPermitIsInspectedByItsOwnKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var inspected atomic.Int64
+		_, nodes := memnode.Cluster(3, memnode.WithNetwork(func(m memnode.Message) memnode.Fate {
+			for _, r := range m.Requests {
+				if r.Verb == wire.Inspect {
+					inspected.Add(1)
+					if r.Readers != "" {
+						t.Errorf("%q is inspected with the readers %q", r.Lock, r.Readers)
+					}
+				}
+			}
+			return memnode.Fate{}
+		}))
+		if _, err := over(t, nodes).Semaphore("jobs", 2).Inspect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := inspected.Load(); n != 6 {
+			t.Errorf("%d slots were inspected on the nodes", n)
 		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 func (a *attempt) aim(p *permits) {
 	nodes, needed, slot := len(a.engine.lines), a.engine.quorum, p.first()
 	if p != nil && (p.any || p.only) {
-		a.acquire.Lock, a.acquire.Slots = "", &wire.Slots{Keys: a.slots, Begin: slot, Only: p.only}
+		a.acquire.Lock, a.acquire.Slots = "", &wire.Slots{Keys: a.target.slots(), Begin: slot, Only: p.only}
 		a.acquire.Reserve = notify.Reservation(a.timeout)
 	}
 	if p != nil && p.any {
@@ -25,7 +25,7 @@ func (a *attempt) aim(p *permits) {
 }
 
 // keys returns the keys of the attempt's slot. With mu held, or once the attempt is won.
-func (a *attempt) keys() *wire.KeySet { return &a.slots[a.state.Slot] }
+func (a *attempt) keys() *wire.KeySet { return &a.target.slots()[a.state.Slot] }
 
 // stamp says in the first request how the caller waits, if it does: in the nodes' queues, by the
 // entry; or, if queued is false, by asking again and again. In both cases nodes keep further
@@ -35,7 +35,7 @@ func (a *attempt) stamp(entry *notify.Entry, queued bool) {
 	case entry == nil:
 	case queued:
 		entry.Stamp(&a.acquire, a.start)
-	case a.kind.permits == 0:
+	case a.target.kind().permits == 0:
 		entry.Poll(&a.acquire, a.start)
 	}
 }
@@ -56,7 +56,7 @@ func (a *attempt) one() *wire.Request {
 // With mu held.
 func (a *attempt) everySlot(r *wire.Request) *wire.Request {
 	every := a.request(wire.Release)
-	every.Lock, every.Slots = "", &wire.Slots{Keys: a.slots}
+	every.Lock, every.Slots = "", &wire.Slots{Keys: a.target.slots()}
 	every.TTL, every.Queue, every.Reserve, every.Quiet = r.TTL, r.Queue, r.Reserve, r.TTL == 0
 	return every
 }
@@ -66,7 +66,7 @@ func (a *attempt) everySlot(r *wire.Request) *wire.Request {
 func (a *attempt) returnStrays() {
 	for i, slot, more := a.state.Stray(); more; i, slot, more = a.state.Stray() {
 		r := a.request(wire.Release)
-		r.Lock, r.TTL, r.Queue, r.Reserve = a.slots[slot].Lock, 0, a.slots[slot].Queue, notify.Reservation(a.timeout)
+		r.Lock, r.TTL, r.Queue, r.Reserve = a.target.slots()[slot].Lock, 0, a.target.slots()[slot].Queue, notify.Reservation(a.timeout)
 		now := clock.IO()
 		p := &release.Pending{
 			Attempt: &release.Attempt{Owner: stray{}, Until: now.Add(a.terms.ttl), Timeout: a.timeout},
@@ -80,11 +80,8 @@ func (a *attempt) returnStrays() {
 // A stray owns the release of such a slot. Nothing waits for that release.
 type stray struct{}
 
-// Confirmed implements release.Owner.
-func (stray) Confirmed(int) {}
-
 // Released implements release.Owner.
-func (stray) Released(int, wire.Reply) {}
+func (stray) Released(int, wire.Reply, bool) {}
 
 // hold notes an attempt that was won by waiting, until its lock is released. With mu held.
 func (q *localQueue) hold(a *attempt) {
@@ -126,6 +123,9 @@ func (q *localQueue) hear(ctx context.Context, t *terms, entry *notify.Entry, re
 // Its place in the nodes' queues is then this call's, which need not ask the nodes to queue it.
 // Otherwise inherit returns nil.
 func (q *localQueue) inherit() *QuorumError {
+	if q.permits == 0 {
+		return nil
+	}
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
 	inherited := q.inherited
@@ -164,7 +164,7 @@ func (q *localQueue) popContender(t *terms) *waiter {
 		return nil
 	}
 	q.contender = nil
-	q.queues.notifier.Freed(q.key)
+	q.queues.notifier.Freed(q.key.name)
 	q.unref()
 	return w
 }

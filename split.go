@@ -32,15 +32,15 @@ const (
 // mu held.
 func (a *attempt) insist() bool {
 	now := a.engine.clock.Now()
-	switch {
-	case now.Before(a.again): // not yet
-		a.setTimer(a.again)
+	switch again := a.start.Mono.Add(a.again); {
+	case now.Before(again): // not yet
+		a.setTimer(again)
 		return true
 	case a.rounds == maxRounds, a.late(now), !a.state.First(a.party()):
 		return false
 	}
-	a.until = now.Add(a.timeout)
-	a.setTimer(a.until)
+	a.until = a.now().Add(a.timeout)
+	a.setTimer(a.until.Mono)
 	pause := minPause
 	for i, ln := range a.engine.lines {
 		if a.state.AskAgain(i) {
@@ -48,7 +48,7 @@ func (a *attempt) insist() bool {
 		}
 	}
 	a.sendNext()
-	a.again = now.Add(max(pause, min(pause<<min(a.rounds, maxGrowth), a.timeout/pauseDivisor)))
+	a.again = now.Sub(a.start.Mono) + max(pause, min(pause<<min(a.rounds, maxGrowth), a.timeout/pauseDivisor))
 	a.rounds++
 	return true
 }

@@ -1,6 +1,7 @@
 package redlock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -39,7 +40,7 @@ func (le *Lease) release() (own *dispatch.Inline, sent bool, _ error) {
 	}
 	a := le.attempt
 	a.mu.Lock()
-	le.check()
+	now := le.check()
 	if le.unlocked {
 		a.unlock()
 		return nil, false, ErrReleased
@@ -49,14 +50,14 @@ func (le *Lease) release() (own *dispatch.Inline, sent bool, _ error) {
 		a.unlock()
 		return nil, false, le.unlockError(ErrLost, nil)
 	}
-	if le.cause == nil && le.handOver() {
+	if le.cause == nil && le.handOver(now) {
 		a.unlock()
 		return nil, false, nil
 	}
-	le.end(ErrReleased)
-	vote := a.openVote()
-	own = a.abandon(le.remainder(), vote)
-	a.setTimer(vote.until.Mono)
+	le.end(ErrReleased, now.Mono)
+	a.openVote(now)
+	own = a.abandon(le.remainder(), true)
+	a.setTimer(a.until.Mono)
 	a.unlock()
 	return own, true, nil
 }
@@ -84,7 +85,7 @@ func (le *Lease) released(own *dispatch.Inline) error {
 		level = slog.LevelWarn
 	}
 	if a.engine.listens(level) {
-		a.engine.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.name, Kind: a.kind.name(), Err: err, Held: le.ended.Sub(le.start.Mono)})
+		a.engine.emit(le.Context(), level, "redlock: lease released", ReleasedEvent{Name: a.target.name, Kind: a.target.kind().name(), Err: err, Held: le.ended.Sub(le.start.Mono)})
 	}
 	return err
 }
@@ -100,7 +101,7 @@ func (le *Lease) remainder() time.Duration {
 
 // unlockError is the error of Unlock if it did not find and delete the lock on a majority.
 func (le *Lease) unlockError(verdict error, v *releaseVote) error {
-	e := &QuorumError{Op: "unlock", Name: le.attempt.name, Needed: le.attempt.engine.quorum, verdict: verdict}
+	e := &QuorumError{Op: "unlock", Name: le.attempt.target.name, Needed: le.attempt.engine.quorum, verdict: verdict}
 	if v != nil {
 		le.attempt.fillIn(e, v)
 	}
@@ -110,30 +111,28 @@ func (le *Lease) unlockError(verdict error, v *releaseVote) error {
 // A releaseVote counts each node's first answer to a release, for the caller of Unlock. The
 // attempt's mu guards it.
 type releaseVote struct {
-	until clock.Moment // the node timeout
-	done  chan<- struct{}
-
-	nodes        quorum.Vote    // yes: it has deleted the lock; no: that was gone
-	closed, late bool           // late: by the node timeout
-	verdict      error          // nil, ErrLost or ErrNoQuorum
-	duplicates   []*owedRelease // to be sent once it is over
+	nodes        quorum.Vote // yes: it has deleted the lock; no: that was gone
+	awaited      bool        // Unlock waits for it
+	closed, late bool        // late: by the node timeout
+	verdict      error       // nil, ErrLost or ErrNoQuorum
 }
 
 // openVote opens the vote on the attempt's release. An attempt has one such vote at most. With mu
 // held.
-func (a *attempt) openVote() *releaseVote {
-	l, v := a.engine, &a.vote
-	a.timeout = l.timeout(a.terms)
-	v.until, v.done = clock.Present(l.clock).Add(withGrace(a.timeout)), a.done
-	v.nodes = quorum.NewVote(len(l.lines), l.quorum)
-	return v
+func (a *attempt) openVote(now clock.Moment) {
+	en := a.engine
+	a.timeout = en.timeout(a.terms)
+	a.until = now.Add(withGrace(a.timeout))
+	a.vote.nodes = quorum.NewVote(len(en.lines), en.quorum)
 }
 
-// count counts the first answer to r. With mu held.
-func (v *releaseVote) count(r *owedRelease, reply *wire.Reply, vote bool) {
-	if r.counted {
+// count counts the first answer of a node to its release, if Unlock waits for that. With mu held.
+func (a *attempt) count(i int, reply *wire.Reply) {
+	r := &a.releases[i]
+	if !a.vote.awaited || r.counted {
 		return
 	}
+	vote := !a.engine.lines[i].Duplicate()
 	side, server := quorum.Neither, reply.Server
 	switch {
 	case !vote:
@@ -144,49 +143,50 @@ func (v *releaseVote) count(r *owedRelease, reply *wire.Reply, vote bool) {
 	case reply.Verdict == wire.Gone:
 		side = quorum.No
 	}
-	if counts := v.nodes.Count(side, server); !counts || !vote {
+	if counts := a.vote.nodes.Count(side, server); !counts || !vote {
 		reply = &noVote
 	}
-	r.counted, r.said, r.why = true, reply.Verdict, reply.Err
-	v.decide()
-}
-
-// postpone delays the release to a duplicate until the vote is over: if it came first, the line
-// that votes for the server would find the lock gone. With mu held.
-func (v *releaseVote) postpone(r *owedRelease) {
-	v.duplicates = append(v.duplicates, r)
-	v.count(r, &noVote, false)
-}
-
-// decide ends the vote as soon as nothing that is still open can change it. With mu held.
-func (v *releaseVote) decide() {
-	switch v.nodes.Outcome() {
+	r.counted = true
+	if reply.Verdict != wire.OK {
+		refusal := *reply
+		r.refusal = &refusal
+	}
+	switch a.vote.nodes.Outcome() { // as soon as nothing that is still open can change it
 	case quorum.Yes:
-		v.end(nil)
+		a.endVote(nil)
 	case quorum.No:
-		v.end(ErrLost)
+		a.endVote(ErrLost)
 	case quorum.Neither:
-		v.end(ErrNoQuorum)
+		a.endVote(ErrNoQuorum)
 	case quorum.Open:
 	}
 }
 
-// close ends the vote if it is still open: the node timeout is over. With mu held.
-func (v *releaseVote) close() {
-	v.late = !v.closed
-	v.end(ErrNoQuorum)
+// postpone delays the release to a duplicate until the vote is over: if it came first, the line
+// that votes for the server would find the lock gone. With mu held.
+func (a *attempt) postpone(i int) {
+	a.releases[i].postponed = true
+	a.count(i, &noVote)
 }
 
-// end ends the vote. With mu held.
-func (v *releaseVote) end(verdict error) {
-	if !v.closed {
-		v.closed, v.verdict = true, verdict
-		v.done <- struct{}{} // the channel is empty: the attempt's decision has been received
+// closeVote ends the vote if it is still open: the node timeout is over. With mu held.
+func (a *attempt) closeVote() {
+	a.vote.late = !a.vote.closed
+	a.endVote(ErrNoQuorum)
+}
+
+// endVote ends the vote. With mu held.
+func (a *attempt) endVote(verdict error) {
+	if a.vote.closed { // nothing is postponed any more
+		return
 	}
-	for _, r := range v.duplicates {
-		r.Send(clock.IO(), false)
+	a.vote.closed, a.vote.verdict = true, verdict
+	a.done <- struct{}{} // the channel is empty: the attempt's decision has been received
+	for i := range a.releases {
+		if r := &a.releases[i]; r.postponed {
+			r.Send(clock.IO(), false)
+		}
 	}
-	v.duplicates = nil
 }
 
 // fillIn adds to e how the nodes answered the release.
@@ -198,13 +198,13 @@ func (a *attempt) fillIn(e *QuorumError, v *releaseVote) {
 		e.Failed, e.Pending = e.Failed+e.Pending, 0
 	}
 	for i := range a.releases {
-		r := &a.releases[i]
-		reply := wire.Reply{Verdict: r.said, Err: r.why}
-		if !r.counted && v.late {
-			reply = dispatch.Silent(r.Timeout)
-		}
-		if r.said != wire.OK {
-			e.Nodes = append(e.Nodes, nodeError(a.engine.lines[i], &reply))
+		switch r := &a.releases[i]; {
+		case r.counted && r.refusal == nil: // it is released
+		case !r.counted && v.late:
+			silence := dispatch.Silent(r.Timeout)
+			e.Nodes = append(e.Nodes, nodeError(a.engine.lines[i], &silence))
+		default:
+			e.Nodes = append(e.Nodes, nodeError(a.engine.lines[i], cmp.Or(r.refusal, &unanswered)))
 		}
 	}
 }

@@ -284,8 +284,7 @@ func subscribe(t *testing.T, l, other *redlock.Locker) {
 }
 
 // If the nodes grant an attempt too late, it is released when their answers come, and until then
-// blocks the next attempt. Its release notifies nobody, because the waiter behind it is this
-// process itself.
+// blocks the next attempt: the waiter behind it is this process itself.
 func TestWaiterBehindItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -304,6 +303,45 @@ func TestWaiterBehindItsOwnLateAttemptTriesOnceThatIsReleased(t *testing.T) {
 		next.within(t, 550*time.Millisecond, start)
 		time.Sleep(time.Second) // until the slow requests are over
 	})
+}
+
+// A node that was frozen may grant an attempt that was lost meanwhile. If the waiter's next attempt
+// comes before that one's releases, it is this process itself that keeps the waiter out.
+func TestWaiterBehindItsOwnLostAttemptHasTheLockOnceThatIsReleased(t *testing.T) {
+	t.Parallel()
+	for range 20 { // the next attempt begins at random
+		nearby(t, func(t *testing.T, c *clustertest.Cluster) {
+			l := c.Locker(t)
+			subscribe(t, l, c.Locker(t))
+			for _, m := range c.Masters[1:3] {
+				m.Set("a", strings.Repeat("0a", 16), time.Minute) // a dead owner's
+			}
+			c.Slow(wire.Release, 100*time.Millisecond) // which is carried out after 50 ms
+			c.Freeze(3, 4)
+			start := time.Now()
+			next := lockInBackground(t.Context(), l, "a")
+			time.Sleep(20 * time.Millisecond)
+			c.Thaw(3, 4)
+			next.within(t, time.Second, start) // without a notice it takes three to five
+		})
+	}
+}
+
+// When the nodes go on, they carry out the last attempt, which takes the waiter out of their
+// queues, and then its release. So no notice wakes the waiter, which rests.
+func TestAWaiterTriesOnceAFrozenMajorityHasConfirmedThatItsAttemptIsReleased(t *testing.T) {
+	t.Parallel()
+	for range 20 { // it rests at random
+		nearby(t, func(t *testing.T, c *clustertest.Cluster) {
+			l := c.Locker(t)
+			subscribe(t, l, c.Locker(t))
+			c.Freeze(0, 1, 2)
+			next := lockInBackground(t.Context(), l, "a")
+			time.Sleep(10 * time.Second)
+			c.Thaw(0, 1, 2)
+			next.within(t, 600*time.Millisecond, time.Now())
+		})
+	}
 }
 
 func TestWaiterBehindAnUnansweredUnlockTriesOnceThatIsConfirmed(t *testing.T) {

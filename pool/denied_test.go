@@ -347,7 +347,7 @@ func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 	for _, key := range []string{s.k.Lock, s.k.Fence} {
 		before[key] = s.look.Get(ctx, key).Val()
 	}
-	shared := s.look.ZScore(ctx, s.k.Readers, alice).Val()
+	shared := s.look.ZScore(ctx, wire.ReadersKey(s.k.Lock), alice).Val()
 	r := d.does(s)
 	reply := do(s.T, s.user, r)
 	if reply.Verdict != want {
@@ -377,13 +377,13 @@ func (s *denial) check(lacks string, d deed, want pool.Verdict) {
 					s.Errorf("-%s: %s: %s is %q, and was %q", lacks, d.name, key, left, was)
 				}
 			}
-			if ends := s.look.ZScore(ctx, s.k.Readers, r.Owner).Val(); r.Readers != "" && shared == 0 && ends != 0 {
+			if ends := s.look.ZScore(ctx, wire.ReadersKey(s.k.Lock), r.Owner).Val(); r.Readers != "" && shared == 0 && ends != 0 {
 				s.Errorf("-%s: %s: it has a share until %v", lacks, d.name, ends)
 			}
 		}
 	case pool.OK:
 		if r.Verb == pool.Release && r.TTL == 0 {
-			if s.later(s.k.Lock) == r.Owner || s.look.ZScore(ctx, s.k.Readers, r.Owner).Val() != 0 {
+			if s.later(s.k.Lock) == r.Owner || s.look.ZScore(ctx, wire.ReadersKey(s.k.Lock), r.Owner).Val() != 0 {
 				s.Errorf("-%s: %s: the lock is left", lacks, d.name)
 			}
 		}

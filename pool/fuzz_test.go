@@ -97,7 +97,7 @@ func TestTheKeysOfALockAreInOneSlotAndNoOtherLocks(t *testing.T) {
 
 func wantOneSlot(t *testing.T, k wire.KeySet) {
 	t.Helper()
-	if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot || hashTag(k.Readers) != slot {
+	if slot := hashTag(k.Lock); hashTag(k.Fence) != slot || hashTag(k.Queue) != slot || hashTag(wire.ReadersKey(k.Lock)) != slot {
 		t.Fatalf("%q are in different slots", k)
 	}
 }
@@ -107,7 +107,7 @@ func wantOneSlot(t *testing.T, k wire.KeySet) {
 func wantApart(t *testing.T, a, b wire.KeySet) {
 	t.Helper()
 	all := map[string]bool{"redlock:restart": true}
-	for _, key := range []string{a.Lock, a.Fence, a.Queue, a.Readers, b.Lock, b.Fence, b.Queue, b.Readers} {
+	for _, key := range []string{a.Lock, a.Fence, a.Queue, wire.ReadersKey(a.Lock), b.Lock, b.Fence, b.Queue, wire.ReadersKey(b.Lock)} {
 		if all[key] {
 			t.Fatalf("%q and %q share %q", a, b, key)
 		}

@@ -108,11 +108,7 @@ func by(v pool.Verb, k wire.KeySet, owner string, token uint64) *wire.Request {
 
 // reading makes it the request of a reader, who shares the lock.
 func reading(r *wire.Request) *wire.Request {
-	k, err := wire.Keys("", r.Lock)
-	if err != nil {
-		panic(err)
-	}
-	r.Readers = k.Readers
+	r.Readers = wire.ReadersKey(r.Lock)
 	return r
 }
 

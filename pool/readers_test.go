@@ -36,7 +36,7 @@ func TestReadersOfOneLockShareACommand(t *testing.T) {
 		for i, reply := range send(t, n, give...) {
 			expect(t, give[i].Owner, reply, pool.OK)
 		}
-		if left := client.Exists(t.Context(), k.Lock, k.Readers).Val(); left != 0 {
+		if left := client.Exists(t.Context(), k.Lock, wire.ReadersKey(k.Lock)).Val(); left != 0 {
 			t.Errorf("%d keys are left", left)
 		}
 	}
@@ -73,7 +73,7 @@ func TestEachOfAGroupOfReadersHasItsOwnAnswer(t *testing.T) {
 			t.Errorf("a foreign register: %v", replies[i].Err)
 		}
 	}
-	if client.Exists(t.Context(), k.Lock, k.Readers).Val() != 0 {
+	if client.Exists(t.Context(), k.Lock, wire.ReadersKey(k.Lock)).Val() != 0 {
 		t.Error("the lock is shared all the same")
 	}
 }
@@ -105,7 +105,7 @@ func TestNothingOfReadersIsThereForEver(t *testing.T) {
 		r := reading(acquire(k, fmt.Sprintf("%032x", i), now()))
 		r.TTL = ttl
 		expect(t, "share", do(t, n, r), pool.OK)
-		if l, r := life(k.Lock), life(k.Readers); l <= 0 || (r-l).Abs() > time.Millisecond || l < ttl-time.Second {
+		if l, r := life(k.Lock), life(wire.ReadersKey(k.Lock)); l <= 0 || (r-l).Abs() > time.Millisecond || l < ttl-time.Second {
 			t.Errorf("after a share for %v the lock lasts %v, its readers %v", ttl, l, r)
 		}
 	}
@@ -118,9 +118,9 @@ func TestNothingOfReadersIsThereForEver(t *testing.T) {
 	if l := life(k.Lock); l > 10*time.Second || l < 8*time.Second {
 		t.Errorf("without its longest share the lock lasts %v", l)
 	}
-	client.Del(t.Context(), k.Readers) // by another
+	client.Del(t.Context(), wire.ReadersKey(k.Lock)) // by another
 	expect(t, "share", do(t, n, reading(acquire(k, bob, now()))), pool.OK)
-	if l := life(k.Readers); l <= 0 {
+	if l := life(wire.ReadersKey(k.Lock)); l <= 0 {
 		t.Errorf("the readers last %v", l)
 	}
 }

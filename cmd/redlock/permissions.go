@@ -59,7 +59,7 @@ func (p *patient) permissions(ctx context.Context) {
 		return
 	}
 	found := len(p.findings)
-	for _, k := range [][2]string{{"lock", keys.Lock}, {"fencing register", keys.Fence}, {"queue", keys.Queue}, {"readers", keys.Readers}} {
+	for _, k := range [][2]string{{"lock", keys.Lock}, {"fencing register", keys.Fence}, {"queue", keys.Queue}, {"readers", wire.ReadersKey(keys.Lock)}} {
 		before, _, _ := strings.Cut(k[1], name)
 		p.touch(ctx, failure, k[0], k[1], before+"*")
 	}

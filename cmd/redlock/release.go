@@ -142,7 +142,7 @@ func releaseOn(ctx context.Context, one server, keys wire.KeySet, owners map[str
 	}
 	readers, own := "", []string{owner}
 	if strings.HasPrefix(owner, wire.SharedValue) {
-		readers = keys.Readers
+		readers = wire.ReadersKey(keys.Lock)
 		if own, err = one.ZRange(ctx, readers, 0, -1).Result(); err != nil {
 			return fmt.Errorf("%s: %w", one.addr, err)
 		}

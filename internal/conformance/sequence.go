@@ -100,7 +100,7 @@ func (s step) request(prefix string) *wire.Request {
 		r.Queue, r.Inbox, r.Ticket, r.Age = keys.Queue, inbox(prefix, s.inbox), s.ticket, s.age
 	}
 	if s.reader {
-		r.Readers, r.Inbox = keys.Readers, readersInbox(r.Inbox)
+		r.Readers, r.Inbox = wire.ReadersKey(keys.Lock), readersInbox(r.Inbox)
 	}
 	if s.polls && s.verb == wire.Acquire {
 		r.Queue, r.Inbox = keys.Queue, ""

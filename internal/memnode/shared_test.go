@@ -100,7 +100,7 @@ func (s *scene) want(v wire.Verdict, r *wire.Request) wire.Reply {
 // reader makes a reader's request; id is a digit.
 func (s *scene) reader(v wire.Verb, id string, ttl time.Duration) *wire.Request {
 	r := s.writer(v, id, ttl)
-	r.Readers = s.keys.Readers
+	r.Readers = wire.ReadersKey(s.keys.Lock)
 	return r
 }
 

@@ -50,9 +50,9 @@ type Acquisition struct {
 	// any slot, this is the one that most nodes have granted, until it is chosen with the token.
 	Slot int
 
-	any    bool   // it asks for any slot
-	begin  int    // the first that is looked at
 	spent  uint64 // of the tokens up to Top
+	any    bool   // it asks for any slot
+	begin  uint8  // the first that is looked at
 	chosen bool
 	phase  Phase
 	needed int
@@ -74,11 +74,11 @@ const (
 
 // A node is what an acquisition has on one node.
 type node struct {
-	slot        int         // that it granted
 	free        string      // the slots that were free there when it granted one
 	token       uint64      // that it granted
 	server      string      // that granted it
 	refusal     *wire.Reply // the last answer, unless that was yes
+	slot        uint8       // that it granted
 	next        wire.Verb   // what to send; zero: nothing
 	ballot      ballot
 	settling    bool // a Repair is under way: the node may yet accept
@@ -157,7 +157,7 @@ func (a *Acquisition) Acquired(i int, reply wire.Reply, vote bool) {
 func (a *Acquisition) grant(i int, reply wire.Reply) {
 	n := &a.nodes[i]
 	n.ballot, n.token, n.server, n.free = granted, reply.Token, reply.Server, reply.Free
-	a.lead(n.slot)
+	a.lead(int(n.slot))
 	if a.chosen && !a.stray(n) {
 		a.match(i)
 	}
@@ -212,9 +212,9 @@ func (a *Acquisition) landed(i int, reply *wire.Reply) {
 	n.inFlight = false
 	switch {
 	case reply.Verdict == wire.OK:
-		n.mayHold, n.refused, n.told, n.slot = true, false, true, a.Slot
+		n.mayHold, n.refused, n.told, n.slot = true, false, true, uint8(a.Slot)
 		if reply.Free != "" { // it was asked for any
-			n.slot = int(reply.Slot)
+			n.slot = reply.Slot
 		}
 	case reply.Verdict == wire.Unavailable && !reply.Unsent:
 		n.mayHold, n.unconfirmed, n.refused = true, true, false

@@ -409,3 +409,42 @@ func wonBack(a *quorum.Acquisition) {
 	}
 	a.Extended(0, wire.Rejoin, &wire.Reply{Verdict: wire.OK, Server: "0"})
 }
+
+// A node that refused the lock is asked for it again only where no renewal takes it, or may have
+// taken it: of two such requests under way, the second could take the lock after its release.
+func TestANodeThatARenewalWinsBackIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer *wire.Reply // to the renewal's request
+		want   bool
+	}{
+		"before it answers":  {nil, false},
+		"it has the lock":    {&wire.Reply{Verdict: wire.OK, Server: "2"}, false},
+		"it does not answer": {&wire.Reply{Verdict: wire.Unavailable}, false},
+		"it refuses again":   {&wire.Reply{Verdict: wire.Held, Server: "2"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var a quorum.Acquisition
+			a.Start(3, 2, 0)
+			for i, verdict := range []wire.Verdict{wire.OK, wire.OK, wire.Held} {
+				a.Next()
+				a.Acquired(i, wire.Reply{Verdict: verdict, Token: 7, Server: fmt.Sprint(i)}, true)
+			}
+			if o := a.Decide(); o != quorum.Accepted {
+				t.Fatal(o)
+			}
+			a.Conclude(quorum.Won)
+			a.Extended(2, wire.Extend, &wire.Reply{Verdict: wire.Gone, Server: "2"})
+			if a.Extend(2, true) != wire.Rejoin {
+				t.Fatal("the renewal does not win the node back")
+			}
+			if test.answer != nil {
+				a.Extended(2, wire.Rejoin, test.answer)
+			}
+			if got := a.AskAgain(2); got != test.want {
+				t.Errorf("it is asked again: %t", got)
+			}
+		})
+	}
+}

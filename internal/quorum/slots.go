@@ -12,7 +12,7 @@ import "github.com/go-redlock/redlock/internal/wire"
 // StartAny begins an acquisition of any slot. The nodes look at begin first.
 func (a *Acquisition) StartAny(nodes, needed, begin int) {
 	a.Start(nodes, needed, begin)
-	a.any, a.begin = true, begin
+	a.any, a.begin = true, uint8(begin)
 }
 
 // lead sets Slot to the one that most nodes have granted, after another grant.
@@ -25,7 +25,7 @@ func (a *Acquisition) lead(granted int) {
 // grants returns how many nodes have granted the slot.
 func (a *Acquisition) grants(slot int) (count int) {
 	for i := range a.nodes {
-		if n := &a.nodes[i]; n.ballot == granted && n.slot == slot {
+		if n := &a.nodes[i]; n.ballot == granted && int(n.slot) == slot {
 			count++
 		}
 	}
@@ -33,18 +33,19 @@ func (a *Acquisition) grants(slot int) (count int) {
 }
 
 // stray reports whether the node has granted another slot than the acquisition is for.
-func (a *Acquisition) stray(n *node) bool { return n.ballot == granted && n.slot != a.Slot }
+func (a *Acquisition) stray(n *node) bool { return n.ballot == granted && int(n.slot) != a.Slot }
 
 // Stray returns a node that has granted another slot than the one that was won, and that slot,
 // which must be released there; false if there is none. From then on the node is asked for the slot
 // that was won. The request that it has answered took effect on another slot, so the new request is
-// the first that may take the slot there (R9).
+// the first that may take the slot there (R9). A node is left alone where a renewal takes the slot,
+// or may have taken it.
 func (a *Acquisition) Stray() (i, slot int, more bool) {
 	if a.any && a.phase == Won {
 		for i := range a.nodes {
-			if n := &a.nodes[i]; a.stray(n) {
-				slot = n.slot
-				n.ballot, n.slot, n.mayHold = open, a.Slot, false
+			if n := &a.nodes[i]; a.stray(n) && !n.rejoined {
+				slot = int(n.slot)
+				n.ballot, n.slot, n.mayHold = open, uint8(a.Slot), false
 				a.ask(i, wire.Acquire)
 				return i, slot, true
 			}
@@ -58,7 +59,7 @@ func (a *Acquisition) Stray() (i, slot int, more bool) {
 // there.
 func (a *Acquisition) Has(i int) bool {
 	n := &a.nodes[i]
-	return !a.any || n.told && n.slot == a.Slot && !n.unconfirmed
+	return !a.any || n.told && int(n.slot) == a.Slot && !n.unconfirmed
 }
 
 // Vacant returns the slot that is free on most of the nodes that granted one, by their answers;

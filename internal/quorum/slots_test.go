@@ -275,3 +275,45 @@ func TestAFullSemaphoreIsHeldUnlessAnotherSlotMayBeContested(t *testing.T) {
 		}
 	}
 }
+
+// A late answer may show that a node has another slot than the one that was won. If a renewal takes
+// the slot that was won there, or may have taken it, the node is not asked for it too.
+func TestAStrayIsNotAskedForTheSlotThatARenewalTakes(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]*wire.Reply{ // to the renewal's request
+		"before it answers":  nil,
+		"it does not answer": {Verdict: wire.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var a quorum.Acquisition
+			a.StartAny(5, 3, 0)
+			for range 5 {
+				a.Next()
+			}
+			slot := func(n uint8, server string, again bool) wire.Reply {
+				return wire.Reply{Verdict: wire.OK, Slot: n, Free: "11", Token: 7, Server: server, Again: again}
+			}
+			// over line 4 the server has taken slot 1 before
+			a.Acquired(3, slot(1, "3", true), true)
+			for i := range 3 {
+				a.Acquired(i, slot(0, fmt.Sprint(i), false), true)
+			}
+			if o := a.Decide(); o != quorum.Accepted || a.Slot != 0 {
+				t.Fatal(o, a.Slot)
+			}
+			a.Conclude(quorum.Won)
+			a.Extended(3, wire.Extend, &wire.Reply{Verdict: wire.Gone, Server: "3"})
+			if a.Extend(3, true) != wire.Rejoin {
+				t.Fatal("the renewal does not win the node back")
+			}
+			if answer != nil {
+				a.Extended(3, wire.Rejoin, answer)
+			}
+			a.Acquired(4, slot(1, "3", false), false) // which counts for line 3
+			if i, _, more := a.Stray(); more {
+				t.Errorf("node %d is asked too", i)
+			}
+		})
+	}
+}

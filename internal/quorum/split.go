@@ -79,10 +79,11 @@ func (a *Acquisition) First(self string) bool {
 // The owner id is the same, so at most one of these requests may take the lock on a node (R9 in
 // docs/safety.md). A node is therefore asked again only if it has refused the request before
 // because another owner had the lock: that request has arrived, and has changed nothing. A node
-// that has not answered, or that granted the lock and lost it since, is not asked again.
+// that has not answered, or that granted the lock and lost it since, is not asked again. Nor is one
+// where a renewal takes the lock, or may have taken it.
 func (a *Acquisition) AskAgain(i int) bool {
 	n := &a.nodes[i]
-	if n.other() == nil {
+	if n.other() == nil || n.inFlight || n.mayHold {
 		return false
 	}
 	n.ballot, n.refusal = open, nil
@@ -133,7 +134,7 @@ func (a *Acquisition) Standing() Standing {
 		}
 	}
 	// what a full node tells is about the slot that was to be looked at first
-	s.Owned = most+passing >= a.needed && (!s.Vacant || a.Slot == a.begin)
+	s.Owned = most+passing >= a.needed && (!s.Vacant || a.Slot == int(a.begin))
 	s.Foreign = s.Foreign || foreign && !s.Owned
 	if slices.Sort(waits); len(waits) >= a.needed {
 		s.RetryAfter = waits[a.needed-1]

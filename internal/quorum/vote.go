@@ -25,9 +25,8 @@ type Vote struct {
 	Pending    int // nodes that have not answered
 	Ayes, Noes int
 
-	few   [5]string // servers that have voted
-	more  []string
-	voted int
+	few  [5]string // servers that have voted
+	more []string
 }
 
 // NewVote opens a vote of that many nodes, of which needed decide.
@@ -52,19 +51,18 @@ func (v *Vote) Count(answer Side, server string) bool {
 }
 
 func (v *Vote) has(server string) bool {
-	return slices.Contains(v.few[:min(v.voted, len(v.few))], server) || slices.Contains(v.more, server)
+	return slices.Contains(v.few[:], server) || slices.Contains(v.more, server)
 }
 
 func (v *Vote) note(server string) {
-	switch {
-	case server == "":
+	if server == "" {
 		return
-	case v.voted < len(v.few):
-		v.few[v.voted] = server
-	default:
+	}
+	if i := slices.Index(v.few[:], ""); i >= 0 {
+		v.few[i] = server
+	} else {
 		v.more = append(v.more, server)
 	}
-	v.voted++
 }
 
 // Failed is how many nodes have answered neither yes nor no.

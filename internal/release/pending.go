@@ -10,13 +10,11 @@ import (
 	"github.com/go-redlock/redlock/internal/wire"
 )
 
-// An Owner learns what became of its releases. Its methods are called with no lock held.
+// An Owner learns what became of its releases.
 type Owner interface {
-	// Confirmed is called when a node has deleted the lock for good, before Released. A minimum
-	// hold leaves it in place.
-	Confirmed(node int)
-	// Released is called for each answer to a release.
-	Released(node int, reply wire.Reply)
+	// Released is called for each answer to a release, with no lock held. confirmed says that the
+	// node has deleted the lock for good; a minimum hold leaves it in place.
+	Released(node int, reply wire.Reply, confirmed bool)
 }
 
 // A Pending is a release that a node has not confirmed: the owner has, or may have, the lock there,
@@ -75,11 +73,8 @@ func (p *Pending) Wanted(*wire.Request) bool { return true }
 // Answered implements dispatch.Receiver.
 func (p *Pending) Answered(node int, _ *wire.Request, reply wire.Reply) {
 	again := p.Trace.Unconfirmed && (reply.Verdict == wire.Gone || reply.Verdict == wire.OK && p.Trace.Rejoined)
-	if !again && (reply.Verdict == wire.OK || reply.Verdict == wire.Gone) && p.Request.TTL == 0 {
-		// first: a goroutine that contends only after Unlock need not be woken
-		p.Owner.Confirmed(node)
-	}
-	p.Owner.Released(node, reply)
+	confirmed := !again && (reply.Verdict == wire.OK || reply.Verdict == wire.Gone) && p.Request.TTL == 0
+	p.Owner.Released(node, reply, confirmed)
 	b := p.Backlog
 	switch {
 	case again:

@@ -110,18 +110,14 @@ func (s *scene) told() (confirmed, answers int) {
 	return s.confirmed, s.answers
 }
 
-// Confirmed implements release.Owner.
-func (s *scene) Confirmed(int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.confirmed++
-}
-
 // Released implements release.Owner.
-func (s *scene) Released(int, wire.Reply) {
+func (s *scene) Released(_ int, _ wire.Reply, confirmed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers++
+	if confirmed {
+		s.confirmed++
+	}
 }
 
 // play runs a test in virtual time.

@@ -21,9 +21,10 @@ const (
 	slowTimeout = 250 * time.Millisecond // of a node, where nodes are frozen
 	// for which a lock may be free although somebody waits, while a majority serves.
 	idleBound  = 4 * slowTimeout
-	waitBound  = 8 * slowTimeout // within which each of six gets its turn
-	crowd      = 3 * time.Second // how long they want the lock
-	thundering = 10              // callers that try at once
+	waitBound  = 8 * slowTimeout       // within which each of six gets its turn
+	crowd      = 3 * time.Second       // how long they want the lock
+	moment     = 25 * time.Millisecond // or that long
+	thundering = 10                    // callers that try at once
 )
 
 // The bounds allow for one lost notice: if other nodes freeze just during a hand-over, the next
@@ -36,6 +37,7 @@ type throng struct {
 	random  *rand.Rand
 	masters []*memnode.Node
 	spread  time.Duration // by how much messages are late
+	idle    time.Duration // for which a lock may be free although somebody waits
 	locks   []*redlock.Locker
 
 	mu      sync.Mutex
@@ -45,7 +47,7 @@ type throng struct {
 }
 
 func newThrong(seed uint64, processes int, spread time.Duration) *throng {
-	th := &throng{random: rand.New(rand.NewPCG(seed, 1)), spread: spread}
+	th := &throng{random: rand.New(rand.NewPCG(seed, 1)), spread: spread, idle: idleBound}
 	for i := range []int{3, 5, 5}[th.random.IntN(3)] {
 		th.masters = append(th.masters, memnode.New(fmt.Sprintf("node%d", i)))
 	}
@@ -99,6 +101,21 @@ func (th *throng) freeze(end time.Time) {
 	}
 }
 
+// flicker freezes a minority three times, for a moment or for longer.
+func (th *throng) flicker() {
+	for range 3 {
+		some := th.minority()
+		time.Sleep(time.Duration(th.random.Int64N(int64(moment))))
+		for _, m := range some {
+			m.Freeze()
+		}
+		time.Sleep(time.Duration(th.random.Int64N(int64([]time.Duration{moment, 2 * slowTimeout}[th.random.IntN(2)]))))
+		for _, m := range some {
+			m.Thaw()
+		}
+	}
+}
+
 // want takes the lock again and again.
 func (th *throng) want(l *redlock.Locker, random *rand.Rand, end time.Time) {
 	for time.Now().Before(end) {
@@ -138,7 +155,7 @@ func (th *throng) hold(le *redlock.Lease, random *rand.Rand) {
 	idle := time.Since(th.since)
 	watched := th.waiters > 0
 	th.mu.Unlock()
-	if watched && idle > idleBound {
+	if watched && idle > th.idle {
 		th.violate("the lock was idle for %v though somebody waited", idle)
 	}
 	time.Sleep(time.Duration(random.Int64N(int64(2 * time.Millisecond))))
@@ -170,7 +187,7 @@ func (th *throng) close() {
 // While a majority serves, a lock that somebody wants is not idle for long, and each waiter gets
 // its turn.
 func TestAFrozenMinorityLeavesNoWantedLockIdle(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
-	each(t, func(seed uint64) *throng {
+	each(t, 1, func(seed uint64) *throng {
 		th := newThrong(seed, 3, time.Millisecond)
 		end := time.Now().Add(crowd)
 		var all sync.WaitGroup
@@ -185,10 +202,30 @@ func TestAFrozenMinorityLeavesNoWantedLockIdle(t *testing.T) { //nolint:parallel
 	})
 }
 
+// Those that want the lock once more do not depend on others that come later, whose releases would
+// notify them too.
+func TestAMinorityThatFreezesForMomentsLeavesNobodyBehind(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
+	each(t, 10, func(seed uint64) *throng {
+		th := newThrong(seed, 3, []time.Duration{time.Millisecond, 4 * time.Millisecond}[seed/2%2])
+		th.idle = waitBound // where all begin at once, two changes of the minority may split votes
+		end := time.Now().Add(moment)
+		take := []func(*redlock.Locker, *rand.Rand, time.Time){th.want, th.share}[seed%2]
+		var all sync.WaitGroup
+		for p, l := range th.locks {
+			for g := range 2 {
+				all.Go(func() { take(l, rand.New(rand.NewPCG(seed, uint64(10*p+g+2))), end) })
+			}
+		}
+		th.flicker()
+		all.Wait()
+		return th
+	})
+}
+
 // While a majority serves, one of several simultaneous TryLocks wins. A call that reports the lock
 // as held has seen it held.
 func TestOfSimultaneousTryLocksOneWins(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
-	each(t, func(seed uint64) *throng {
+	each(t, 1, func(seed uint64) *throng {
 		th := newThrong(seed, thundering, []time.Duration{time.Millisecond, 15 * time.Millisecond}[seed%2])
 		for _, m := range th.minority() {
 			m.Freeze()
@@ -225,11 +262,11 @@ func TestOfSimultaneousTryLocksOneWins(t *testing.T) { //nolint:paralleltest // 
 	})
 }
 
-// each plays a scene for a tenth as many seeds as a regime has schedules, or for forty: a scene
-// takes as long as ten schedules.
-func each(t *testing.T, scene func(seed uint64) *throng) {
+// each plays a scene for a tenth as many seeds as a regime has schedules, or for forty, and that
+// many times: the usual scene takes as long as ten schedules.
+func each(t *testing.T, times int, scene func(seed uint64) *throng) {
 	t.Helper()
-	seeds := max(*count/10, min(*count, 40))
+	seeds := times * max(*count/10, min(*count, 40))
 	for seed := *first; seed < *first+uint64(seeds); seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			jitter.Seed(seed)

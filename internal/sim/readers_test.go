@@ -76,7 +76,7 @@ func (th *throng) share(l *redlock.Locker, random *rand.Rand, end time.Time) {
 
 // While a majority serves, each reader and each writer gets its turn.
 func TestAFrozenMinorityKeepsNeitherReadersNorWritersOut(t *testing.T) { //nolint:paralleltest // the library's jitter is seeded
-	each(t, func(seed uint64) *throng {
+	each(t, 1, func(seed uint64) *throng {
 		th := newThrong(seed, 3, time.Millisecond)
 		end := time.Now().Add(crowd)
 		var all sync.WaitGroup

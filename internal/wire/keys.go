@@ -20,14 +20,14 @@ const (
 	maxName = 1024 // bytes
 )
 
-// KeySet are the keys of one lock. They are in one hash slot of a Redis Cluster: the others have
-// L's hash tag, or L as their hash tag. No two locks have a key in common: the part before the
-// suffix ends in a colon if L has a hash tag, and in a closing brace if it has none.
+// KeySet are the keys of one lock; that of its readers is [ReadersKey]. They are in one hash slot
+// of a Redis Cluster: the others have L's hash tag, or L as their hash tag. No two locks have a key
+// in common: the part before the suffix ends in a colon if L has a hash tag, and in a closing brace
+// if it has none.
 type KeySet struct {
-	Lock    string // L: prefix and name
-	Fence   string // F, the fencing register
-	Queue   string // the queue of waiters
-	Readers string // those who share the lock; of a semaphore's slot: none
+	Lock  string // L: prefix and name
+	Fence string // F, the fencing register
+	Queue string // the queue of waiters
 }
 
 // Keys returns the keys of the lock of that name.
@@ -41,9 +41,9 @@ func Keys(prefix, name string) (KeySet, error) {
 	case err != nil:
 		return KeySet{}, err
 	case tagged(lock):
-		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix+lock+":"+readersSuffix), nil
+		return keySet(lock, lock+":"+fenceSuffix+lock+":"+queueSuffix), nil
 	default:
-		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix+"{"+lock+"}"+readersSuffix), nil
+		return keySet(lock, "{"+lock+"}"+fenceSuffix+"{"+lock+"}"+queueSuffix), nil
 	}
 }
 
@@ -63,13 +63,12 @@ func valid(lock, name string) error {
 	return nil
 }
 
-// keySet splits all into the keys of the fencing register, the queue and the readers, which differ
-// in their suffixes: so one allocation serves the three.
-func keySet(lock, all string) KeySet {
-	base := (len(all) - len(fenceSuffix) - len(queueSuffix) - len(readersSuffix)) / 3
+// keySet splits both into the keys of the fencing register and the queue, which differ in their
+// suffixes: so one allocation serves the two.
+func keySet(lock, both string) KeySet {
+	base := (len(both) - len(fenceSuffix) - len(queueSuffix)) / 2
 	fence := base + len(fenceSuffix)
-	queue := fence + base + len(queueSuffix)
-	return KeySet{Lock: lock, Fence: all[:fence], Queue: all[fence:queue], Readers: all[queue:]}
+	return KeySet{Lock: lock, Fence: both[:fence], Queue: both[fence:]}
 }
 
 // tagged reports whether the key has a valid hash tag: something between its first opening brace

@@ -47,13 +47,28 @@ const (
 type Reply struct {
 	Verdict Verdict
 
-	// Err is the cause of Refused and Unavailable, else nil. It contains neither owner ids nor
-	// secrets.
-	Err error
-
 	// Unsent is true with Unavailable if the request was certainly never sent: there is nothing to
 	// undo.
 	Unsent bool
+
+	// Foreign is true with Held, to an Acquire, if nobody will notify the inbox of the owner's
+	// release: the owner is another program, or the inbox could not be queued.
+	Foreign bool
+
+	// Again is true with OK, to an Acquire, if the owner had the lock already: the server has
+	// carried out a request of the same attempt before. That may have been over another address,
+	// and under another run id if it has restarted since. Such an answer is no second vote.
+	Again bool
+
+	// Slot is the slot that an Acquire of any of several has taken, or found to be the owner's.
+	Slot uint8
+	// Free has a digit for each slot, with OK to such an Acquire: '1' if it was free, or reserved
+	// for the inbox, or the owner's; else '0'.
+	Free string
+
+	// Err is the cause of Refused and Unavailable, else nil. It contains neither owner ids nor
+	// secrets.
+	Err error
 
 	// Acquire: the value of F that belongs to this owner. Inspect: F, 0 if there is none
 	Token uint64
@@ -66,23 +81,8 @@ type Reply struct {
 	// Holder is the label of the owner (WithHolder), empty if it has none or is not one of ours. Of
 	// several readers it is that of the one whose share lasts longest.
 	Holder string
-	// Foreign is true with Held, to an Acquire, if nobody will notify the inbox of the owner's
-	// release: the owner is another program, or the inbox could not be queued.
-	Foreign bool
-
-	// Again is true with OK, to an Acquire, if the owner had the lock already: the server has
-	// carried out a request of the same attempt before. That may have been over another address,
-	// and under another run id if it has restarted since. Such an answer is no second vote.
-	Again bool
-
 	// Readers are those who share L, with OK to an Inspect that asks for them.
 	Readers []Reader
-
-	// Slot is the slot that an Acquire of any of several has taken, or found to be the owner's.
-	Slot uint8
-	// Free has a digit for each slot, with OK to such an Acquire: '1' if it was free, or reserved
-	// for the inbox, or the owner's; else '0'.
-	Free string
 
 	// Server is the run id of the server that answered, empty if unknown. Two nodes with one run id
 	// are one server.

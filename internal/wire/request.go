@@ -42,6 +42,8 @@ const (
 // A Request is sent to every node alike. It must not change once it was passed to [Node.Do].
 type Request struct {
 	Verb Verb
+	// Quiet has a Release without a TTL tell the first waiter only.
+	Quiet bool
 
 	// Slots are the slots of a semaphore, if the request concerns any of them; Lock is empty then.
 	// An Acquire takes the first slot from Begin on, round, that is free or reserved for Inbox, or
@@ -73,9 +75,6 @@ type Request struct {
 	// Reserve is for how long Release and Leave reserve L for the first waiter, in whole
 	// milliseconds.
 	Reserve time.Duration
-
-	// Quiet has a Release without a TTL tell the first waiter only.
-	Quiet bool
 
 	TTL       time.Duration // whole milliseconds
 	Retention time.Duration // life of F, whole milliseconds
