@@ -101,8 +101,8 @@ func (s *stand) start(c *exec.Cmd) {
 	})
 }
 
-// told sends a call's standard error to a file, unless it goes elsewhere, and returns its name. (Wait
-// would wait for the end of a pipe, which the command's descendants keep open.)
+// told sends a call's standard error to a file, unless it goes elsewhere, and returns its name.
+// (Wait would wait for the end of a pipe, which the command's descendants keep open.)
 func (s *stand) told(c *exec.Cmd) string {
 	s.t.Helper()
 	if c.Stderr != nil {
