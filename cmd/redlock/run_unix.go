@@ -221,7 +221,7 @@ func (r *runCmd) conflict(err error, s streams) error {
 // hold runs the command while h lasts. When hold returns, no process of the command is left.
 func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
 	c.Env = r.environment(h)
-	c.Until, c.Grace, c.Slack = h.Until(), grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
+	c.Until, c.Grace, c.Slack = h.Until, grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
 	c.Foreground = leash.Interactive()
 	if c.Foreground {
 		// the command ignores it too: if it were suspended, the shell would not notice

@@ -20,7 +20,9 @@ type Command struct {
 	Args []string // its arguments, the first being its name
 	Env  []string
 
-	Until time.Time     // the deadline: the group is gone by then
+	// Until tells the deadline: the group is gone by then. Start calls it once the guardian, which
+	// may take long to start, is ready.
+	Until func() time.Time
 	Grace time.Duration // from SIGTERM to SIGKILL
 	Slack time.Duration // from SIGKILL to the deadline
 
@@ -53,6 +55,7 @@ func Start(c Command) (*Leash, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the guardian of the command's process group: %w", err)
 	}
+	l.Extend(c.Until())
 	p, err := os.StartProcess(c.Path, c.Args, &os.ProcAttr{
 		Env:   c.Env,
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
@@ -65,7 +68,6 @@ func Start(c Command) (*Leash, error) {
 	l.pid = p.Pid
 	_ = p.Release()
 	l.order("group %d\n", l.pid)
-	l.Extend(c.Until)
 	go l.listen(reports)
 	go l.reap()
 	return l, nil

@@ -20,27 +20,38 @@ import (
 
 func TestMain(m *testing.M) {
 	leash.Guard()
-	if until, ok := os.LookupEnv("LEASH_TEST_UNTIL"); ok {
-		hold(until)
+	if life, ok := os.LookupEnv("LEASH_TEST_LIFE"); ok {
+		hold(life)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// hold runs a shell script on a leash that ends at that time and is never extended.
-func hold(deadline string) {
-	until, err := time.Parse(time.RFC3339Nano, deadline)
-	if err != nil {
-		panic(err)
-	}
+// hold runs a shell script on a leash that ends after life and is never extended. It writes down
+// the deadline.
+func hold(life string) {
+	d, err := time.ParseDuration(life)
+	check(err)
 	l, err := leash.Start(leash.Command{
-		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ(),
-		Until: time.Now().Add(time.Until(until)), Grace: 300 * time.Millisecond, Slack: 200 * time.Millisecond,
+		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ(), Grace: time.Second, Slack: time.Second,
+		Until: func() time.Time {
+			_, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+			check(err) // there is no child: how long the guardian takes to start would count
+			until := time.Now().Add(d)
+			check(os.WriteFile(os.Getenv("LEASH_TEST_UNTIL"), []byte(until.Format(time.RFC3339Nano)), 0o600))
+			return until
+		},
 	})
-	if err != nil {
-		panic(err)
-	}
+	check(err)
 	<-l.Gone()
 	os.Exit(l.ExitCode())
+}
+
+// check ends the holder if there is an error, and says so where the script would.
+func check(err error) {
+	if err != nil {
+		_ = os.WriteFile(os.Getenv("LEASH_TEST_OUT"), []byte(err.Error()), 0)
+		os.Exit(1)
+	}
 }
 
 // A holder is a process that holds a script on a leash. The script and all its descendants have out
@@ -48,19 +59,19 @@ func hold(deadline string) {
 type holder struct {
 	*exec.Cmd
 	out   *bufio.Reader
-	began time.Time
+	until string // the file with the deadline, once the script runs
 }
 
-// start starts a holder whose leash ends after life, counted from now: how long the holder takes to
-// start does not put that off.
+// start starts a holder whose leash ends after life.
 func start(t *testing.T, life time.Duration, script string) *holder {
 	t.Helper()
-	pipe := filepath.Join(t.TempDir(), "out")
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "out")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h := &holder{Cmd: exec.CommandContext(t.Context(), os.Args[0], "exec >"+pipe+" 2>&1;"+script), began: time.Now()}
-	h.Env = append(os.Environ(), "LEASH_TEST_UNTIL="+h.began.Add(life).Format(time.RFC3339Nano))
+	h := &holder{Cmd: exec.CommandContext(t.Context(), os.Args[0], "exec >"+pipe+" 2>&1;"+script), until: filepath.Join(dir, "until")}
+	h.Env = append(os.Environ(), "LEASH_TEST_LIFE="+life.String(), "LEASH_TEST_UNTIL="+h.until, "LEASH_TEST_OUT="+pipe)
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,18 +94,28 @@ func (h *holder) await(t *testing.T, line string) {
 	}
 }
 
-// gone waits until nothing of the script is left, and returns how long after the start that
+// gone waits until nothing of the script is left, and returns how long before the deadline that
 // happened.
 func (h *holder) gone(t *testing.T) time.Duration {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, h.out); err != nil {
 		t.Fatal(err)
 	}
-	return time.Since(h.began)
+	now := time.Now()
+	text, err := os.ReadFile(h.until)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until, err := time.Parse(time.RFC3339Nano, string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return until.Sub(now)
 }
 
 const (
 	long     = time.Hour
+	short    = 4 * time.Second // SIGTERM comes after 2 s, and SIGKILL after 3 s
 	family   = `sleep 1000 & (sleep 1000 & sleep 1000) & `
 	stubborn = `trap "" TERM HUP INT; ` + family
 )
@@ -126,10 +147,10 @@ func TestWhatACommandLeavesBehindIsStoppedBeforeItCountsAsEnded(t *testing.T) {
 
 func TestGroupIsGoneBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
-	h := start(t, 2*time.Second, stubborn+"echo ready; wait")
+	h := start(t, short, stubborn+"echo ready; wait")
 	h.await(t, "ready")
-	if took := h.gone(t); took > 2*time.Second {
-		t.Errorf("gone after %v, the deadline was after 2s", took)
+	if early := h.gone(t); early < 0 {
+		t.Errorf("gone %v after the deadline", -early)
 	}
 	_ = h.Wait()
 	if got := h.ProcessState.ExitCode(); got != 137 {
@@ -139,7 +160,7 @@ func TestGroupIsGoneBeforeTheDeadline(t *testing.T) {
 
 func TestGroupIsToldToEndBeforeItIsKilled(t *testing.T) {
 	t.Parallel()
-	h := start(t, 2*time.Second, `trap "echo told; exit 9" TERM; echo ready; sleep 1000 & wait`)
+	h := start(t, short, `trap "echo told; exit 9" TERM; echo ready; sleep 1000 & wait`)
 	h.await(t, "ready")
 	h.await(t, "told")
 	h.gone(t)
@@ -159,17 +180,17 @@ func TestGroupIsGoneOnceItsHolderIsKilled(t *testing.T) {
 
 func TestGroupIsGoneBeforeTheDeadlineThoughItsHolderIsFrozen(t *testing.T) {
 	t.Parallel()
-	h := start(t, 2*time.Second, stubborn+"echo ready; wait")
+	h := start(t, short, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	_ = h.Process.Signal(syscall.SIGSTOP)
-	if took := h.gone(t); took > 2*time.Second {
-		t.Errorf("gone after %v, the deadline was after 2s", took)
+	if early := h.gone(t); early < 0 {
+		t.Errorf("gone %v after the deadline", -early)
 	}
 }
 
 func TestACommandThatCannotBeStartedIsAnError(t *testing.T) {
 	t.Parallel()
-	if _, err := leash.Start(leash.Command{Path: "/no/such/command", Args: []string{"x"}, Until: time.Now().Add(time.Hour)}); err == nil {
+	if _, err := leash.Start(leash.Command{Path: "/no/such/command", Args: []string{"x"}, Until: func() time.Time { return time.Now().Add(time.Hour) }}); err == nil {
 		t.Error("no error")
 	}
 }
