@@ -139,9 +139,17 @@ func TestFrozenServersEndALeaseNoLaterThanATimer(t *testing.T) {
 	const leases, allowed = 25, 20 * time.Millisecond
 	s := servers(t, 5)
 	l := over(t, dial(t, s.Addrs()), redlock.WithTTL(3*time.Second))
-	late := make(chan time.Duration, leases)
+	var held []*redlock.Lease
 	for i := range leases {
-		le := mustLock(t, l, fmt.Sprint("name", i), redlock.WithRenewal(redlock.Forever))
+		held = append(held, mustLock(t, l, fmt.Sprint("name", i), redlock.WithRenewal(redlock.Forever)))
+	}
+	for i := range s.Addrs() {
+		if err := s.Process(i).Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := make(chan time.Duration, leases)
+	for _, le := range held {
 		timer := make(chan time.Time, 1)
 		time.AfterFunc(time.Until(le.Until()), func() { timer <- time.Now() })
 		until := le.Until()
@@ -153,11 +161,6 @@ func TestFrozenServersEndALeaseNoLaterThanATimer(t *testing.T) {
 			}
 			late <- ended.Sub(<-timer)
 		}()
-	}
-	for i := range s.Addrs() {
-		if err := s.Process(i).Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
 	}
 	var all []time.Duration
 	for range leases {

@@ -23,7 +23,8 @@ func TestAMinorityOfFaultyNodesCostsNothing(t *testing.T) {
 		for n := 1; n <= 2; n++ {
 			t.Run(name+" "+[]string{"", "one", "two"}[n], func(t *testing.T) {
 				servers := start(t, size)
-				l := locker(t, servers)
+				// a node that is waited for costs a Lock much more than the bounds allow
+				l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
 				unlock(t, lock(t, l, "warm"))
 				var healthy, faulty timings
 				for range rounds { // by turns, because the machine is not always equally busy
@@ -101,7 +102,10 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			servers := start(t, size)
 			l := locker(t, servers, redlock.WithNodeTimeout(nodeTimeout))
-			unlock(t, lock(t, l, "warm"))
+			eventually(t, "the nodes answer within the node timeout", func() bool {
+				lease, err := l.TryLock(context.Background(), "warm")
+				return err == nil && lease.Unlock(context.Background()) == nil
+			})
 			for _, s := range servers[:3] {
 				s.do(t, fault.begin...)
 			}
@@ -138,7 +142,7 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 
 func TestAServerThatForgotTheScriptsIsTaughtThem(t *testing.T) {
 	servers := start(t, size)
-	l := locker(t, servers)
+	l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
 	unlock(t, lock(t, l, "a"))
 	lease := lock(t, l, "a")
 	for _, s := range servers {

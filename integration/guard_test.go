@@ -70,7 +70,7 @@ func tryFor(l *redlock.Locker, name string, d time.Duration) (*redlock.Lease, er
 func TestALeaderKeepsItsLeaseThroughARollingRestart(t *testing.T) {
 	servers := start(t, size)
 	l := locker(t, servers)
-	leader := lock(t, l, "leader", redlock.WithTTL(2*time.Second), redlock.WithRenewal(redlock.Forever))
+	leader := lock(t, l, "leader", redlock.WithTTL(5*time.Second), redlock.WithRenewal(redlock.Forever))
 	for _, s := range servers {
 		s.restart(t)
 		eventually(t, "the lease stands on all five again", func() bool {

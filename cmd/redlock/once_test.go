@@ -55,7 +55,7 @@ func newMachinery(t *testing.T) *machinery {
 		"10.0.0.1:6379 10.0.0.2:6379 10.0.0.3:6379", strings.Join(servers.Addrs(), " "),
 		"/usr/bin/redlock", redlock, "/opt/report", job, "/etc/redlock", filepath.Join(dir, "etc"),
 		"${CREDENTIALS_DIRECTORY}/redis", filepath.Join(dir, "etc", "password"),
-		"--wait 2m", "--wait 500ms", // all but one machine wait so long
+		"--wait 2m", "--wait 3s", // all but one machine wait so long
 	)}
 	if out := m.shell("PASSWORD='" + password + "'\n" + blocks(t, "sh")[0]); out != "" {
 		t.Fatal(out)
