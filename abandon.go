@@ -147,6 +147,18 @@ type owedRelease struct {
 	refusal   *wire.Reply // the answer that was counted, unless that was yes
 }
 
+// undecided tells how the nodes had answered when that ended the attempt. With mu held.
+func (a *attempt) undecided(why error) *QuorumError {
+	e := a.error(why)
+	e.undecided, e.Failed, e.Pending = true, e.Failed+e.Pending, 0
+	for i := range e.Nodes {
+		if n := &e.Nodes[i]; n.Verdict == wire.Unanswered {
+			n.Verdict, n.Err = unheard.Verdict, unheard.Err
+		}
+	}
+	return e
+}
+
 // error tells how the nodes have answered. With mu held.
 func (a *attempt) error(verdict error) *QuorumError {
 	e := lockError(a.target.kind().op(), a.target.name, verdict, a.engine.quorum, a.state.Standing())

@@ -151,8 +151,8 @@ func (c *collection) obtain(ctx context.Context, at int, verdict error) error {
 	if early := c.check(); early != nil && ctx.Err() == nil {
 		return early
 	}
-	if err != nil && verdictOf(err) == nil && last != nil && ctx.Err() != nil {
-		return p.mutex.waitOver(ctx, last)
+	if err != nil && verdictOf(err) == nil && verdict != nil && ctx.Err() != nil {
+		return waitOver(ctx, last, verdict)
 	}
 	return err
 }

@@ -49,8 +49,8 @@ var errSplit = fmt.Errorf("%w: the votes are split between owners", ErrNoQuorum)
 type Verdict = pool.Verdict
 
 // A QuorumError says how the nodes answered a call that did not succeed. [errors.Is] finds in it
-// the verdict ([ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost]), the context's error if that
-// ended the wait, and each node's own cause; [errors.AsType] finds a [*NodeError].
+// the verdict ([ErrHeld], [ErrNoQuorum], [ErrTooLate], [ErrLost]) if there was one, the context's
+// error if that ended the wait, and each node's own cause; [errors.AsType] finds a [*NodeError].
 type QuorumError struct {
 	// "lock", "lock shared", "acquire" (a permit), "extend", "unlock", "inspect", "check" or
 	// "bootstrap"
@@ -75,7 +75,7 @@ type QuorumError struct {
 	// counts as Pending has the verdict [pool.Unanswered]; Error and Unwrap leave it out.
 	Nodes []NodeError
 
-	verdict error  // one of the sentinels
+	verdict error  // one of the sentinels, or what ended the wait before there was a verdict
 	owned   bool   // one other owner has the lock on a majority
 	self    string // fingerprint of the attempt's own owner id
 	owner   string // of the one that has the lock on the most nodes
@@ -83,6 +83,8 @@ type QuorumError struct {
 	vacant  bool   // of a semaphore: some nodes have granted a slot
 	slot    int    // then: the one that is free on the most of them
 	cause   error  // what ended the wait, if anything did
+
+	undecided bool // there was no verdict
 }
 
 // Error implements error.

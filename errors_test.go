@@ -498,6 +498,123 @@ func TestNodesThatHadNotAnsweredAtTheEndOfTheContextAreToldOf(t *testing.T) {
 	})
 }
 
+// A wait may end before the nodes have decided anything: then they are silent, or far away. That is
+// no verdict, but each node is told of.
+func TestAWaitThatEndsBeforeThereIsAVerdictTellsOfEachNode(t *testing.T) {
+	t.Parallel()
+	const wait = 50 * time.Millisecond // the node timeout is longer
+	within := func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, wait) }
+	for how, lock := range map[string]func(context.Context, *redlock.Locker) error{
+		"Lock":    func(ctx context.Context, l *redlock.Locker) error { _, err := l.Lock(ctx, "a"); return err },
+		"TryLock": func(ctx context.Context, l *redlock.Locker) error { _, err := l.TryLock(ctx, "a"); return err },
+		"Shared": func(ctx context.Context, l *redlock.Locker) error {
+			_, err := l.Mutex("a").Shared().Lock(ctx)
+			return err
+		},
+		"Acquire": func(ctx context.Context, l *redlock.Locker) error {
+			_, err := l.Semaphore("a", 2).Acquire(ctx)
+			return err
+		},
+		"a lone permit": func(ctx context.Context, l *redlock.Locker) error {
+			_, err := l.Semaphore("a", 1).TryAcquire(ctx)
+			return err
+		},
+		"LockAll": func(ctx context.Context, l *redlock.Locker) error {
+			_, err := redlock.LockAll(ctx, l.Mutex("a"), l.Mutex("b"))
+			return err
+		},
+		"TryLockAll": func(ctx context.Context, l *redlock.Locker) error {
+			_, err := redlock.TryLockAll(ctx, l.Mutex("a"), l.Mutex("b"))
+			return err
+		},
+		"WithWait": func(_ context.Context, l *redlock.Locker) error {
+			_, err := l.Lock(context.Background(), "a", redlock.WithWait(wait))
+			return err
+		},
+		"Do": func(ctx context.Context, l *redlock.Locker) error {
+			return l.Do(ctx, "a", func(context.Context, *redlock.Lease) error { return nil })
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := clustertest.New(5)
+			l := c.Locker(t)
+			c.Freeze(0, 1, 2)
+			c.Refuse(3)
+			ctx, cancel := within(t.Context())
+			defer cancel()
+			var err error
+			d := took(func() { err = lock(ctx, l) })
+			q, ok := errors.AsType[*redlock.QuorumError](err)
+			if !ok || d != wait || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redlock.ErrNoQuorum) || errors.Is(err, redlock.ErrHeld) {
+				t.Fatalf("%s: %v after %v", how, err, d)
+			}
+			if q.Granted != 1 || q.Failed != 4 || q.Pending != 0 || len(q.Nodes) != 4 || strings.Count(err.Error(), "unavailable: no answer before the context ended") != 3 || strings.Count(err.Error(), "deadline exceeded") != 1 {
+				t.Errorf("%s: %v: %+v", how, err, q)
+			}
+			c.Thaw(0, 1, 2)
+			c.Heal(3)
+			time.Sleep(time.Second)
+			c.WantNoLocks(t)
+		})
+	}
+}
+
+// While the nodes have not answered the first call, nobody has been seen with the lock.
+func TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Freeze(0, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		first := lockInBackground(ctx, l, "a")
+		synctest.Wait()
+		behind := lockInBackground(ctx, l, "a")
+		for _, w := range []waiter{first, behind} {
+			if r := <-w; !errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, redlock.ErrHeld) {
+				t.Error(r.err)
+			}
+		}
+		c.Thaw(0, 1)
+		for _, lock := range []func(context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){l.Lock, l.TryLock} {
+			le, err := lock(t.Context(), "a")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Lock(t.Context(), "a", redlock.WithWait(time.Second)); !errors.Is(err, redlock.ErrHeld) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("behind a holder: %v", err)
+			}
+			mustUnlock(t, le)
+		}
+	})
+}
+
+// The same after a holder, whose turn is over.
+func TestACallBehindOneWithoutAVerdictIsNotToldOfAnEarlierHolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		le := mustLock(t, l, "a", redlock.WithTTL(time.Minute)) // not handed over to another TTL
+		first := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		behind := lockInBackground(ctx, l, "a")
+		c.Freeze(0, 1)
+		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		cancel()
+		if r := <-behind; !errors.Is(r.err, context.Canceled) || errors.Is(r.err, redlock.ErrHeld) {
+			t.Error(r.err)
+		}
+		c.Thaw(0, 1)
+		mustUnlock(t, first.lease(t))
+	})
+}
+
 // Nodes that the call did not wait for have not failed: they are counted separately, and the text
 // does not mention them.
 func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {

@@ -49,8 +49,9 @@ type NodeEvent struct {
 // attempts.
 type AttemptEvent struct {
 	Name string
-	// nil: the lock was taken; else ErrHeld, ErrNoQuorum, ErrTooLate or the context's error, or
-	// [context.Canceled] where LockAll gave the attempt up because another lock comes first
+	// nil: the lock was taken; else ErrHeld, ErrNoQuorum or ErrTooLate; or the context's error with
+	// each node's answer so far, which is [context.Canceled] where LockAll gave the attempt up
+	// because another lock comes first
 	Err     error
 	Took    time.Duration // from before the first request to the decision
 	Repairs int           // nodes that needed a second request for the fencing token

@@ -76,6 +76,7 @@ type localQueue struct {
 	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
 	refusal *QuorumError  // its latest verdict
 	holder  *attempt      // the attempt that was won by waiting, until its lock is released
+	held    bool          // a goroutine has the lock, if one at a time may
 	// Where several may hold it: such attempts, by lock key.
 	holders map[string]*attempt
 	// For a semaphore: the goroutine that contends, while it waits for notices; and (inherited)
@@ -193,7 +194,7 @@ func (q *localQueue) passTurn(tell bool) {
 	if q.active--; q.active != 0 {
 		return
 	}
-	q.holder = nil
+	q.holder, q.held = nil, false
 	if w := q.waiters.pop(); w != nil {
 		q.active++
 		w.turn <- grant{}
@@ -247,6 +248,7 @@ func (q *localQueue) overtake() {
 	q.admit()
 	if !q.several() {
 		q.active++
+		q.held = true
 	}
 }
 
@@ -302,11 +304,14 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 	return grant{}, err
 }
 
-// refused returns the error of a call whose wait was over before its turn came. It is the last
-// verdict for the call before it, or says that the lock is held, by this process.
+// refused returns the error of a call whose wait was over before its turn came: the last verdict
+// for the call before it, or that this process holds the lock, or else the context's error alone.
 func (q *localQueue) refused(ctx context.Context) error {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
+	if q.refusal == nil && !q.held {
+		return fmt.Errorf("redlock: %s: %w", subject(q.op(), q.name), ended(ctx))
+	}
 	e := &QuorumError{Op: q.op(), Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}
 	if q.refusal != nil {
 		*e = *q.refusal

@@ -170,7 +170,7 @@ func (a *attempt) giveUp(why error) {
 	defer a.unlock()
 	switch a.state.Phase() {
 	case quorum.Asking:
-		a.conclude(quorum.Over, why)
+		a.conclude(quorum.Over, a.undecided(why))
 	case quorum.Won:
 		a.stopTimer()
 		a.verdict = why

@@ -58,7 +58,7 @@ func (m *Mutex) beside(ctx context.Context, q *localQueue, t *terms) (grant, err
 	}
 	switch last := verdictOf(err); {
 	case last == nil:
-		return grant{}, m.waitOver(ctx, nil)
+		return grant{}, err
 	case last.permanent():
 		return grant{}, last
 	default:

@@ -86,7 +86,7 @@ func (stray) Released(int, wire.Reply, bool) {}
 // hold notes an attempt that was won by waiting, until its lock is released. With mu held.
 func (q *localQueue) hold(a *attempt) {
 	if !q.several() {
-		q.holder = a
+		q.holder, q.held = a, true
 		return
 	}
 	if q.holders == nil {

@@ -3,7 +3,6 @@ package redlock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -152,7 +151,7 @@ func (m *Mutex) contend(ctx context.Context, q *localQueue, t *terms, since time
 		}
 		verdict := verdictOf(err)
 		if verdict == nil {
-			return grant{}, m.waitOver(ctx, last)
+			return grant{}, waitOver(ctx, last, err)
 		}
 		if last = verdict; last.permanent() {
 			return grant{}, last
@@ -229,7 +228,7 @@ func (m *Mutex) try(ctx context.Context, q *localQueue, t *terms, _ time.Time) (
 		}
 		last := verdictOf(err)
 		if last == nil || ctx.Err() != nil {
-			return grant{}, m.waitOver(ctx, last)
+			return grant{}, waitOver(ctx, last, err)
 		}
 		split := errors.Is(last, errSplit) || m.permits.picked()
 		if last.owned && slices.Contains(own, last.owner) {
@@ -289,6 +288,9 @@ func unqueued(e *QuorumError) bool { return e.Granted > 0 && errors.Is(e, errSpl
 // lock's: the cause that ended a context.
 func verdictOf(err error) *QuorumError {
 	e, _ := err.(*QuorumError) //nolint:errorlint // see above
+	if e != nil && e.undecided {
+		return nil
+	}
 	return e
 }
 
@@ -297,14 +299,14 @@ func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	if ctx.Err() == nil {
 		return closedError(m.op(), m.name)
 	}
-	return m.waitOver(ctx, last)
+	return waitOver(ctx, last, nil)
 }
 
-// waitOver returns the error of a wait that ctx ended: the last verdict, if there was one, with the
-// context's error.
-func (m *Mutex) waitOver(ctx context.Context, last *QuorumError) error {
+// waitOver returns the error of a wait that ctx ended: the last verdict with the context's error;
+// or, without a verdict, how the nodes had answered the only attempt.
+func waitOver(ctx context.Context, last *QuorumError, undecided error) error {
 	if last == nil {
-		return fmt.Errorf("redlock: %s %q: %w", m.op(), m.name, ended(ctx))
+		return undecided
 	}
 	e := *last // others may be looking at it
 	e.cause = ended(ctx)

@@ -133,7 +133,7 @@ func exitCode(err error) int {
 		return exitUnstopped
 	case errors.Is(err, redlock.ErrHeld):
 		return exitHeld
-	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate):
+	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate), errors.Is(err, context.DeadlineExceeded):
 		return exitNoQuorum
 	case errors.Is(err, redlock.ErrLost):
 		return exitLost

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -38,6 +39,8 @@ func message(err error) string {
 		}
 	case errors.Is(err, redlock.ErrNoQuorum):
 		fmt.Fprintf(&b, "no quorum: %d of %d nodes are needed", q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Fprintf(&b, "%q: too few nodes answered before the wait was over: %d of %d are needed", q.Name, q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
 	default:
 		return strings.TrimPrefix(err.Error(), "redlock: ")
 	}
@@ -58,8 +61,10 @@ var flags = map[string]string{
 	"WithRestartGuard": "--guard", "name": "the lock's name", "permits": "--slots",
 }
 
-// options matches the options that errors of nodes name; --node-timeout sets both.
-var options = strings.NewReplacer("WithNodeTimeout", flags["WithNodeTimeout"], "Timeout of pool.Dialer", flags["WithNodeTimeout"])
+// options matches the options that errors of nodes name; --node-timeout sets both. The context of
+// the command's calls ends with their wait.
+var options = strings.NewReplacer("WithNodeTimeout", flags["WithNodeTimeout"], "Timeout of pool.Dialer", flags["WithNodeTimeout"],
+	"before the context ended", "before the wait was over")
 
 // inFlags returns an error's text with the flag in place of the option that it names.
 func inFlags(err error) string {

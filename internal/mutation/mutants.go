@@ -287,6 +287,14 @@ var mutants = []mutant{
 	{"renewals-without-room", "internal/schedule/schedule.go", "case !ready:\n\t\t\treturn busyPause", "case !ready && e.slot == 0:\n\t\t\treturn busyPause", test("./internal/schedule", "TestTasksWaitForRoomAndTheEarliestGoesFirst")},
 	{"renewals-again-and-again", "internal/schedule/schedule.go", " || s.due[0].pass == s.pass {", " {", test("./internal/schedule", "TestATaskThatIsDueAgainRunsOnceInAPass")},
 
+	{"wait-over-without-nodes", "quorum.go", "a.conclude(quorum.Over, a.undecided(why))", "a.conclude(quorum.Over, why)", test(".", "TestAWaitThatEndsBeforeThereIsAVerdictTellsOfEachNode")},
+	{"wait-over-is-a-verdict", "wait.go", "if e != nil && e.undecided {", "if false {", test(".", "TestAWaitThatEndsBeforeThereIsAVerdictTellsOfEachNode")},
+	{"sets-wait-over-without-nodes", "collect.go", "verdictOf(err) == nil && verdict != nil && ctx", "verdictOf(err) == nil && last != nil && ctx", test(".", "TestAWaitThatEndsBeforeThereIsAVerdictTellsOfEachNode")},
+	{"held-without-a-holder", "queue.go", "if q.refusal == nil && !q.held {", "if false {", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld")},
+	{"holder-unnoticed", "slots.go", "q.holder, q.held = a, true", "q.holder = a", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld")},
+	{"holder-that-tried-unnoticed", "queue.go", "q.held = true", "_ = q", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld")},
+	{"holder-for-ever", "queue.go", "q.holder, q.held = nil, false", "q.holder = nil", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldOfAnEarlierHolder")},
+
 	// Several locks at once.
 	{"sets-as-given", "all.go", "slices.SortFunc(parts, func(p, q part) int { return cmp.Compare(p.mutex.keys[0].Lock, q.mutex.keys[0].Lock) })", "_, _ = cmp.Compare[int], slices.SortFunc[[]part]", sim("sets")},
 	{"sets-kept-behind", "collect.go", "p.attempt.giveUp(context.Canceled)\n\t\t_ = p.mutex.decided(ctx, p.attempt)\n\t}\n\tc.drop(at)", "_ = c.settle(ctx, p)\n\t}\n\tif at < to {\n\t\tc.parts[at].drop()\n\t}", test(".", "TestWhoWaitsForALockHoldsNoneBehindIt")},
