@@ -133,12 +133,14 @@ func exitCode(err error) int {
 		return exitUnstopped
 	case errors.Is(err, redlock.ErrHeld):
 		return exitHeld
-	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate):
 		return exitNoQuorum
 	case errors.Is(err, redlock.ErrLost):
 		return exitLost
 	case errors.Is(err, context.Canceled):
 		return exitSignal + int(syscall.SIGINT)
+	case errors.Is(err, context.DeadlineExceeded): // the wait was over before there was a verdict
+		return exitNoQuorum
 	}
 	return exitSoftware
 }

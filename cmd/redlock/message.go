@@ -39,10 +39,10 @@ func message(err error) string {
 		}
 	case errors.Is(err, redlock.ErrNoQuorum):
 		fmt.Fprintf(&b, "no quorum: %d of %d nodes are needed", q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
-	case errors.Is(err, context.DeadlineExceeded):
-		fmt.Fprintf(&b, "%q: too few nodes answered before the wait was over: %d of %d are needed", q.Name, q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
-	default:
+	case errors.Is(err, redlock.ErrTooLate), errors.Is(err, redlock.ErrLost), !errors.Is(err, context.DeadlineExceeded):
 		return strings.TrimPrefix(err.Error(), "redlock: ")
+	default: // the wait was over before there was a verdict
+		fmt.Fprintf(&b, "%q: too few nodes answered before the wait was over: %d of %d are needed", q.Name, q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
 	}
 	for i := range q.Nodes {
 		switch n := &q.Nodes[i]; n.Verdict {

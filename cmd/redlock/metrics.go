@@ -129,7 +129,7 @@ func (r *report) result(ended error) string {
 		return resultFailed
 	case errors.Is(ended, redlock.ErrLost):
 		return resultLost
-	case errors.Is(ended, redlock.ErrNoQuorum), errors.Is(ended, redlock.ErrTooLate):
+	case exitCode(ended) == exitNoQuorum:
 		return resultNoQuorum
 	case status == exitNotRun, status == exitNotFound:
 		return resultNotRun

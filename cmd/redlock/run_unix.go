@@ -220,7 +220,7 @@ func (r *runCmd) conflict(err error, s streams) error {
 
 // hold runs the command while h lasts. When hold returns, no process of the command is left.
 func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed renewals, signals <-chan os.Signal, s streams) (int, error) {
-	c.Env = r.environment(h)
+	c.Env = func() []string { return r.environment(h) }
 	c.Until, c.Grace, c.Slack = h.Until, grace, min(max(r.TTL/20, 50*time.Millisecond), 500*time.Millisecond)
 	c.Foreground = leash.Interactive()
 	if c.Foreground {
@@ -228,6 +228,9 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed rene
 		signal.Ignore(syscall.SIGTSTP)
 	}
 	l, err := leash.Start(c)
+	if errors.Is(err, leash.ErrOver) {
+		return 0, fmt.Errorf("%s: %w: %w", r.subject(), redlock.ErrLost, err)
+	}
 	if err != nil {
 		return 0, r.notRun(err, s)
 	}

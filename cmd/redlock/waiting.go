@@ -23,8 +23,8 @@ type waiting struct {
 // Observe implements redlock.Observer.
 func (w *waiting) Observe(e redlock.Event) {
 	if a, ok := e.(redlock.AttemptEvent); ok {
-		if verdict, ok := errors.AsType[*redlock.QuorumError](a.Err); ok {
-			w.latest.Store(verdict)
+		if answer, ok := errors.AsType[*redlock.QuorumError](a.Err); ok && verdict(answer) != nil {
+			w.latest.Store(answer)
 		}
 	}
 }
@@ -35,11 +35,17 @@ func (w *waiting) tell(s streams) {
 	if why == nil || w.told != nil && errors.Is(why, w.told) {
 		return
 	}
-	w.told = redlock.ErrNoQuorum
-	for _, verdict := range []error{redlock.ErrHeld, redlock.ErrTooLate} {
-		if errors.Is(why, verdict) {
-			w.told = verdict
+	w.told = verdict(why)
+	fmt.Fprintf(s.err, "redlock: waiting: %s\n", message(why))
+}
+
+// verdict returns what kept an attempt from the lock, or nil if it was given up before it had a
+// verdict.
+func verdict(e *redlock.QuorumError) error {
+	for _, v := range []error{redlock.ErrHeld, redlock.ErrTooLate, redlock.ErrNoQuorum} {
+		if errors.Is(e, v) {
+			return v
 		}
 	}
-	fmt.Fprintf(s.err, "redlock: waiting: %s\n", message(why))
+	return nil
 }

@@ -18,11 +18,11 @@ import (
 type Command struct {
 	Path string   // the executable
 	Args []string // its arguments, the first being its name
-	Env  []string
 
-	// Until tells the deadline: the group is gone by then. Start calls it once the guardian, which
-	// may take long to start, is ready.
-	Until func() time.Time
+	// Start calls these two once the guardian, which may take long to start, is ready.
+	Until func() time.Time // the deadline: the group is gone by then
+	Env   func() []string
+
 	Grace time.Duration // from SIGTERM to SIGKILL
 	Slack time.Duration // from SIGKILL to the deadline
 
@@ -44,6 +44,9 @@ type Leash struct {
 	status  syscall.WaitStatus
 }
 
+// ErrOver says that a command was not started because its deadline had passed.
+var ErrOver = errors.New("its deadline passed before the command was started")
+
 // Start starts the command and its guardian. From then on the Leash waits for all children of this
 // process. Only one command can be on a leash at a time.
 func Start(c Command) (*Leash, error) {
@@ -55,9 +58,14 @@ func Start(c Command) (*Leash, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the guardian of the command's process group: %w", err)
 	}
-	l.Extend(c.Until())
+	until := c.Until()
+	if time.Until(until) <= 0 {
+		_ = l.orders.Close()
+		return nil, ErrOver
+	}
+	l.Extend(until)
 	p, err := os.StartProcess(c.Path, c.Args, &os.ProcAttr{
-		Env:   c.Env,
+		Env:   c.Env(),
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   groupLeader(c.Foreground),
 	})

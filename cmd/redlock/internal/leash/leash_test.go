@@ -4,6 +4,7 @@ package leash_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ func hold(life string) {
 	d, err := time.ParseDuration(life)
 	check(err)
 	l, err := leash.Start(leash.Command{
-		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ(), Grace: time.Second, Slack: time.Second,
+		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ, Grace: 500 * time.Millisecond, Slack: 400 * time.Millisecond,
 		Until: func() time.Time {
 			_, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 			check(err) // there is no child: how long the guardian takes to start would count
@@ -115,7 +116,7 @@ func (h *holder) gone(t *testing.T) time.Duration {
 
 const (
 	long     = time.Hour
-	short    = 4 * time.Second // SIGTERM comes after 2 s, and SIGKILL after 3 s
+	short    = 2950 * time.Millisecond // the guardian must not look at the clock once a second only
 	family   = `sleep 1000 & (sleep 1000 & sleep 1000) & `
 	stubborn = `trap "" TERM HUP INT; ` + family
 )
@@ -190,7 +191,20 @@ func TestGroupIsGoneBeforeTheDeadlineThoughItsHolderIsFrozen(t *testing.T) {
 
 func TestACommandThatCannotBeStartedIsAnError(t *testing.T) {
 	t.Parallel()
-	if _, err := leash.Start(leash.Command{Path: "/no/such/command", Args: []string{"x"}, Until: func() time.Time { return time.Now().Add(time.Hour) }}); err == nil {
+	until := func() time.Time { return time.Now().Add(time.Hour) }
+	if _, err := leash.Start(leash.Command{Path: "/no/such/command", Args: []string{"x"}, Env: os.Environ, Until: until}); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestACommandIsNotStartedAfterItsDeadline(t *testing.T) {
+	t.Parallel()
+	ran := filepath.Join(t.TempDir(), "ran")
+	_, err := leash.Start(leash.Command{Path: "/bin/sh", Args: []string{"sh", "-c", "echo >" + ran}, Env: os.Environ, Until: time.Now})
+	if !errors.Is(err, leash.ErrOver) {
+		t.Errorf("error: %v", err)
+	}
+	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it has run: %v", err)
 	}
 }
