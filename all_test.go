@@ -45,6 +45,36 @@ func mustUnlockAll(t *testing.T, ls *redlock.Leases) {
 
 // Free locks cost one round trip to each node, and another for their release, however many they
 // are.
+// What ended a context is no verdict of the locks, even if it is that of others.
+func TestAnotherSetsErrorAsTheCauseIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	for _, cause := range []error{redlock.ErrTooLate, redlock.ErrHeld, redlock.ErrNoQuorum} {
+		synctest.Test(t, func(t *testing.T) {
+			c := clustertest.New(3)
+			l := c.Locker(t)
+			c.Freeze(0, 1)
+			for _, names := range [][]string{{"a"}, {"a", "b"}} {
+				var ms []*redlock.Mutex
+				for _, name := range names {
+					ms = append(ms, l.Mutex(name))
+				}
+				for _, wait := range []time.Duration{0, 50 * time.Millisecond} {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					time.AfterFunc(wait, func() { cancel(cause) })
+					if wait == 0 {
+						cancel(cause)
+					}
+					ls, err := redlock.LockAll(ctx, ms...)
+					if ls != nil || !errors.Is(err, context.Canceled) || !errors.Is(err, cause) {
+						t.Errorf("%v, %v after %v: %v", cause, names, wait, err)
+					}
+				}
+			}
+			c.Thaw(0, 1)
+		})
+	}
+}
+
 func TestFreeLocksAreTakenInOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

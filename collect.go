@@ -40,12 +40,14 @@ func (c *collection) take(ctx context.Context) error {
 		if err == nil {
 			err = c.check()
 		}
-		if err == nil || !c.waits || !errors.Is(err, ErrTooLate) {
+		// not where a context ended with such an error as its cause
+		last := verdictOf(err)
+		if last == nil || !c.waits || !errors.Is(last.verdict, ErrTooLate) {
 			return err
 		}
 		c.drop(0)
 		if c.locker.pause(ctx, backoff(n, 0, 0)) != nil {
-			return c.parts[c.at].mutex.stopped(ctx, verdictOf(err))
+			return c.parts[c.at].mutex.stopped(ctx, last)
 		}
 	}
 }

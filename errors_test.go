@@ -615,6 +615,78 @@ func TestACallBehindOneWithoutAVerdictIsNotToldOfAnEarlierHolder(t *testing.T) {
 	})
 }
 
+// A lock that was handed over and could not be used is no longer held.
+func TestACallBehindAHandOverThatFailedIsNotToldThatTheLockIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		le := mustLock(t, l, "a")
+		first := lockInBackground(t.Context(), l, "a")
+		synctest.Wait()
+		behind := lockInBackground(t.Context(), l, "a", redlock.WithWait(400*time.Millisecond))
+		synctest.Wait()
+		c.Freeze(0, 1)
+		mustUnlock(t, le) // handed over; but no block of tokens can be reserved
+		if r := <-behind; !errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, redlock.ErrHeld) {
+			t.Error(r.err)
+		}
+		c.Thaw(0, 1)
+		mustUnlock(t, first.lease(t))
+	})
+}
+
+// Nor is one that a TryLock had while the call before was waiting.
+func TestACallBehindOneThatATryLockOvertookIsNotToldThatTheLockIsHeld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		l := c.Locker(t)
+		c.Freeze(0, 1)
+		first := lockInBackground(t.Context(), l, "a")
+		time.Sleep(20 * time.Second) // it rests
+		c.Thaw(0, 1)
+		le, err := l.TryLock(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Lock(t.Context(), "a", redlock.WithWait(time.Millisecond)); err == nil {
+			t.Fatal("two have the lock")
+		}
+		mustUnlock(t, le)
+		c.Freeze(0, 1)
+		_, err = l.Lock(t.Context(), "a", redlock.WithWait(50*time.Millisecond))
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, redlock.ErrHeld) {
+			t.Error(err)
+		}
+		c.Thaw(0, 1)
+		mustUnlock(t, first.lease(t))
+	})
+}
+
+// Where an attempt is won in the moment when the wait is over, the error is of the same kind.
+func TestEachWaitThatEndsNamesItsLock(t *testing.T) {
+	t.Parallel()
+	for range 100 { // which of the two comes first is open
+		synctest.Test(t, func(t *testing.T) {
+			c := clustertest.New(3)
+			c.Latency(time.Millisecond)
+			l := c.Locker(t)
+			for _, how := range []func(context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){l.Lock, l.TryLock} {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+				le, err := how(ctx, "a")
+				cancel()
+				if err == nil {
+					mustUnlock(t, le)
+				} else if _, ok := errors.AsType[*redlock.QuorumError](err); !ok || !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+			}
+		})
+	}
+}
+
 // Nodes that the call did not wait for have not failed: they are counted separately, and the text
 // does not mention them.
 func TestNodesThatWereNotWaitedForAreNoFailures(t *testing.T) {

@@ -39,6 +39,14 @@ func (g *grant) ready(ctx context.Context) bool {
 	return false
 }
 
+// spoiled notes that the lock that was handed over has been abandoned.
+func (q *localQueue) spoiled() {
+	q.queues.mu.Lock()
+	defer q.queues.mu.Unlock()
+	q.holder = nil
+	q.held--
+}
+
 // handOver ends the lease and gives its lock to the next waiter in the queue, without a request to
 // the nodes. It reports whether it did so. The lock must be safely held, and have been held for
 // less than maxTurn. With the attempt's mu held.

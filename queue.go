@@ -76,7 +76,7 @@ type localQueue struct {
 	entry   *notify.Entry // in the queue that the nodes keep, of the goroutine that contends
 	refusal *QuorumError  // its latest verdict
 	holder  *attempt      // the attempt that was won by waiting, until its lock is released
-	held    bool          // a goroutine has the lock, if one at a time may
+	held    int           // leases of the lock in use, if one goroutine at a time may have it
 	// Where several may hold it: such attempts, by lock key.
 	holders map[string]*attempt
 	// For a semaphore: the goroutine that contends, while it waits for notices; and (inherited)
@@ -194,7 +194,7 @@ func (q *localQueue) passTurn(tell bool) {
 	if q.active--; q.active != 0 {
 		return
 	}
-	q.holder, q.held = nil, false
+	q.holder = nil
 	if w := q.waiters.pop(); w != nil {
 		q.active++
 		w.turn <- grant{}
@@ -248,7 +248,7 @@ func (q *localQueue) overtake() {
 	q.admit()
 	if !q.several() {
 		q.active++
-		q.held = true
+		q.held++
 	}
 }
 
@@ -309,7 +309,7 @@ func (q *localQueue) wait(ctx context.Context, t *terms) (grant, error) {
 func (q *localQueue) refused(ctx context.Context) error {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
-	if q.refusal == nil && !q.held {
+	if q.refusal == nil && q.held == 0 {
 		return fmt.Errorf("redlock: %s: %w", subject(q.op(), q.name), ended(ctx))
 	}
 	e := &QuorumError{Op: q.op(), Name: q.name, Needed: q.queues.needed, verdict: ErrHeld}

@@ -173,7 +173,7 @@ func (a *attempt) giveUp(why error) {
 		a.conclude(quorum.Over, a.undecided(why))
 	case quorum.Won:
 		a.stopTimer()
-		a.verdict = why
+		a.verdict = a.undecided(why)
 		a.abandon(0, false)
 	case quorum.Over:
 	}

@@ -126,9 +126,9 @@ func (l *Locker) String() string {
 // On success the lease is valid and must be unlocked in the end. On failure it is nil, and nothing
 // stays locked. The error then is an [*OptionError] for bad arguments, ErrClosed, or a
 // [*QuorumError] with the last verdict and what ended the wait. If the context ended before there
-// was a verdict, the error is the context's; if nodes had been asked by then, it is a
-// [*QuorumError] with each node's answer so far. Lock returns at once where a majority of the nodes
-// refuses permanently (no permission, a key of another type).
+// was a verdict, the error wraps the context's; it is a [*QuorumError] with each node's answer so
+// far if nodes had been asked by then. Lock returns at once where a majority of the nodes refuses
+// permanently (no permission, a key of another type).
 func (l *Locker) Lock(ctx context.Context, name string, opts ...MutexOption) (*Lease, error) {
 	m := l.Mutex(name, opts...)
 	return m.take(ctx, &m.terms, (*Mutex).await)

@@ -86,7 +86,8 @@ func (stray) Released(int, wire.Reply, bool) {}
 // hold notes an attempt that was won by waiting, until its lock is released. With mu held.
 func (q *localQueue) hold(a *attempt) {
 	if !q.several() {
-		q.holder, q.held = a, true
+		q.holder = a
+		q.held++
 		return
 	}
 	if q.holders == nil {
@@ -172,15 +173,16 @@ func (q *localQueue) popContender(t *terms) *waiter {
 // left takes a goroutine that held the lock out of the queue. The holder of a permit or of a shared
 // lock has passed the turn on already, when it got that.
 func (q *localQueue) left(a *attempt) {
-	if !q.several() {
-		q.next()
-		return
-	}
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()
+	defer q.unref()
+	if !q.several() {
+		q.held--
+		q.passTurn(true)
+		return
+	}
 	q.goes()
 	if lock := a.keys().Lock; q.holders[lock] == a {
 		delete(q.holders, lock)
 	}
-	q.unref()
 }

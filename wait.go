@@ -51,9 +51,11 @@ func (m *Mutex) await(ctx context.Context, q *localQueue, t *terms, began time.T
 			q.giveUp()
 		}
 	}()
-	if g.attempt != nil && g.ready(ctx) {
-		has = true
-		return g, nil
+	if g.attempt != nil {
+		if has = g.ready(ctx); has {
+			return g, nil
+		}
+		q.spoiled()
 	}
 	if ctx.Err() != nil { // its wait was over when its turn came
 		return grant{}, q.refused(ctx)
@@ -294,7 +296,8 @@ func verdictOf(err error) *QuorumError {
 	return e
 }
 
-// stopped returns the error of a wait that was cut short: ctx ended, or the Locker was closed.
+// stopped returns the error of a wait that was cut short after a verdict: ctx ended, or the Locker
+// was closed.
 func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {
 	if ctx.Err() == nil {
 		return closedError(m.op(), m.name)

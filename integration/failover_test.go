@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -148,10 +149,11 @@ func TestLocksAreHadAfterFailoversOfAllSentinelSetsAtOnce(t *testing.T) {
 		unlock(t, lease)
 	}
 	ended()
-	if m := median(took); m > 20*time.Millisecond {
-		t.Errorf("TryLock takes %v", m)
+	m, longest := median(took), slices.Max(took)
+	t.Logf("TryLock takes %v, at most %v", m, longest)
+	if m > 20*time.Millisecond || longest > time.Second {
+		t.Errorf("TryLock takes %v, at most %v", m, longest)
 	}
-	t.Logf("TryLock takes %v", median(took))
 }
 
 // newCluster starts a cluster of three shards, each a master and a replica.

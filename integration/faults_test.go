@@ -142,7 +142,7 @@ func TestWithoutAMajorityTryLockSaysSoAndLockWaits(t *testing.T) {
 
 func TestAServerThatForgotTheScriptsIsTaughtThem(t *testing.T) {
 	servers := start(t, size)
-	l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
+	l := locker(t, servers)
 	unlock(t, lock(t, l, "a"))
 	lease := lock(t, l, "a")
 	for _, s := range servers {

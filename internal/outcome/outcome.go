@@ -11,6 +11,9 @@ import (
 
 // Of returns a word for what a call ended with.
 func Of(err error) string {
+	if q, ok := err.(*redlock.QuorumError); ok { //nolint:errorlint // what it wraps may be another's
+		err = q.Unwrap()[0] // its verdict: the rest is what ended the wait, and the nodes' causes
+	}
 	switch {
 	case err == nil:
 		return "ok"

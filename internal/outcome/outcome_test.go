@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-redlock/redlock"
+	"github.com/go-redlock/redlock/internal/clustertest"
 	"github.com/go-redlock/redlock/internal/outcome"
 	"github.com/go-redlock/redlock/internal/wire"
 )
@@ -40,6 +43,46 @@ func TestEveryOutcomeHasAWord(t *testing.T) {
 		}
 		seen[w] = true
 	}
+}
+
+// A late node cannot be reached in time.
+type late struct{}
+
+func (late) Addr() string { return "late" }
+
+func (late) Open() func() error { return func() error { return nil } }
+
+func (late) Listen(context.Context, string, func(), func(wire.Notice)) error {
+	return wire.ErrNoListen
+}
+
+func (late) Do(_ context.Context, calls []wire.Call) {
+	for i := range calls {
+		calls[i].Reply = wire.Reply{Verdict: wire.Unavailable, Unsent: true, Err: context.DeadlineExceeded}
+	}
+}
+
+// A node's cause may be the end of a time, whatever ended the wait.
+func TestTheCauseOfANodeIsNotTheOutcome(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := clustertest.New(3)
+		c.Freeze(0, 1)
+		l, err := redlock.New(append(c.Nodes()[:2], wire.Seal(late{})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		_, err = l.TryLock(ctx, "a")
+		if got := outcome.Of(err); got != "canceled" || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v counts as %q", err, got)
+		}
+		c.Thaw(0, 1)
+		if err := l.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestTheVerdictWinsOverTheEndOfTheWait(t *testing.T) {
