@@ -151,7 +151,7 @@ var mutants = []mutant{
 	{"first-attempt-stays-short", "timeout.go", "if !ln.Unmeasured() || en.nodeTimeout != 0", "if true || !ln.Unmeasured() || en.nodeTimeout != 0", test(".", "TestTheFirstAttemptOutlastsConnectionsThatTellHowFarTheyGo")},
 	{"connections-are-not-awaited", "wait.go", "case errors.Is(last, ErrNoQuorum) && l.connecting(ctx, last):", "case false:", test(".", "TestTryLockWaitsForConnectionsInTheMaking")},
 	{"connections-are-awaited-for-ever", "internal/dispatch/distance.go", "clock.IO().Sub(at) < ConnectGrace", "clock.IO().Sub(at) < 9*ConnectGrace", test(".", "TestTryLockDoesNotWaitForConnectionsForLong")},
-	{"confirmed-releases-wake-nobody", "internal/notify/notifier.go", "if e := n.entries[placeOf(lock, false)]; e != nil {", "if e := n.entries[placeOf(lock, false)]; false {", test(".", "TestWaiterBehindItsOwnLateAttemptTriesOnceThatIsReleased")},
+	{"confirmed-releases-wake-nobody", "internal/notify/notifier.go", "if e := n.entries[placeOf(lock, false)]; e != nil {", "if e := n.entries[placeOf(lock, false)]; false {", test(".", "TestWaiterBehindAnUnansweredUnlockTriesOnceThatIsConfirmed")},
 	{"lost-attempts-skip-their-waiter", "abandon.go", "n := a.engine.notifier; awaited && ", "n := a.engine.notifier; ", test(".", "TestWaiterBehindItsOwnLostAttemptHasTheLockOnceThatIsReleased")},
 	{"lost-attempts-wake", "abandon.go", "!errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)", "errors.Is(a.verdict, a.verdict)", test(".", "TestAnAttemptThatIsLostToAnotherIsNoReasonToTryAgainAtOnce")},
 	{"only-unlocks-wake", "abandon.go", "a.wakesWaiter = !a.target.kind().several() && ", "a.wakesWaiter = awaited && !a.target.kind().several() && ", test(".", "TestAWaiterTriesOnceAFrozenMajorityHasConfirmedThatItsAttemptIsReleased")},
