@@ -33,7 +33,7 @@ func (a *attempt) abandon(remainder time.Duration, awaited bool) (own *dispatch.
 	}
 	// A waiter of this process tries as soon as a majority has released the lock. Not if another
 	// owner has won: it would lose again at once.
-	a.wakesWaiter = !a.target.kind().several() && !errors.Is(a.verdict, ErrHeld) && !errors.Is(a.verdict, errSplit)
+	a.wakesWaiter = !a.target.kind().several() && !refusedBy(a.verdict, ErrHeld) && !refusedBy(a.verdict, errSplit)
 	now := clock.IO()
 	until := now.Add(max(a.terms.ttl, remainder))
 	a.released = release.Attempt{Owner: a, Until: until, Timeout: a.timeout}

@@ -43,8 +43,6 @@ func mustUnlockAll(t *testing.T, ls *redlock.Leases) {
 	}
 }
 
-// Free locks cost one round trip to each node, and another for their release, however many they
-// are.
 // What ended a context is no verdict of the locks, even if it is that of others.
 func TestAnotherSetsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 	t.Parallel()
@@ -75,6 +73,8 @@ func TestAnotherSetsErrorAsTheCauseIsNoVerdict(t *testing.T) {
 	}
 }
 
+// Free locks cost one round trip to each node, and another for their release, however many they
+// are.
 func TestFreeLocksAreTakenInOneRoundTrip(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -41,13 +41,12 @@ func (c *collection) take(ctx context.Context) error {
 			err = c.check()
 		}
 		// not where a context ended with such an error as its cause
-		last := verdictOf(err)
-		if last == nil || !c.waits || !errors.Is(last.verdict, ErrTooLate) {
+		if !c.waits || !refusedBy(err, ErrTooLate) {
 			return err
 		}
 		c.drop(0)
 		if c.locker.pause(ctx, backoff(n, 0, 0)) != nil {
-			return c.parts[c.at].mutex.stopped(ctx, last)
+			return c.parts[c.at].mutex.stopped(ctx, verdictOf(err))
 		}
 	}
 }
@@ -220,28 +219,33 @@ func (c *collection) drop(from int) {
 	if from == len(c.parts) {
 		return
 	}
-	c.locker.dispatch.Together(func() {
-		for i := from; i < len(c.parts); i++ {
-			c.parts[i].drop()
-		}
-	})
+	c.locker.dispatch.Together(func() { drop(c.parts[from:]) })
+}
+
+// drop gives up all parts, also where an Observer panics.
+func drop(parts []part) {
+	if len(parts) > 0 {
+		defer drop(parts[1:])
+		parts[0].drop()
+	}
 }
 
 func (p *part) drop() {
-	if p.lease != nil {
-		p.lease.drop()
-	}
-	if p.attempt != nil {
-		p.attempt.giveUp(context.Canceled)
-	}
-	switch {
-	case p.queue == nil:
-	case p.claimed:
-		p.queue.next()
-	default:
-		p.queue.leave()
-	}
+	had := *p
 	p.lease, p.renews, p.attempt, p.queue = nil, false, nil, nil
+	switch {
+	case had.queue == nil:
+	case had.claimed:
+		defer had.queue.next()
+	default:
+		defer had.queue.leave()
+	}
+	if had.attempt != nil {
+		had.attempt.giveUp(context.Canceled)
+	}
+	if had.lease != nil {
+		had.lease.drop()
+	}
 }
 
 // finish gives the leases the terms that the caller asked for.

@@ -278,3 +278,19 @@ func (e *QuorumError) permanent() bool {
 	}
 	return vote.Outcome() == quorum.No
 }
+
+// verdictOf returns err if it is a verdict, or nil. A verdict that err only wraps is another
+// lock's: the cause that ended a context.
+func verdictOf(err error) *QuorumError {
+	e, _ := err.(*QuorumError) //nolint:errorlint // see above
+	if e != nil && e.undecided {
+		return nil
+	}
+	return e
+}
+
+// refusedBy reports whether err is a verdict of that kind.
+func refusedBy(err, kind error) bool {
+	v := verdictOf(err)
+	return v != nil && errors.Is(v.verdict, kind)
+}

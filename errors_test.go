@@ -641,11 +641,23 @@ func TestACallBehindOneThatATryLockOvertookIsNotToldThatTheLockIsHeld(t *testing
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := clustertest.New(3)
-		l := c.Locker(t)
+		attempts := make(chan struct{}, 1)
+		l := c.Locker(t, redlock.WithObserver(observer(func(e redlock.Event) {
+			if _, ok := e.(redlock.AttemptEvent); ok {
+				attempts <- struct{}{}
+			}
+		})))
 		c.Freeze(0, 1)
 		first := lockInBackground(t.Context(), l, "a")
-		time.Sleep(20 * time.Second) // it rests
-		c.Thaw(0, 1)
+		for start := time.Now(); time.Since(start) < 20*time.Second; {
+			<-attempts
+		}
+		go func() {
+			for range attempts { //nolint:revive // of no interest any more
+			}
+		}()
+		defer close(attempts)
+		c.Thaw(0, 1) // the first call rests for more than a second
 		le, err := l.TryLock(t.Context(), "a")
 		if err != nil {
 			t.Fatal(err)

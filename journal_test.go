@@ -26,6 +26,29 @@ const (
 	saysBack    = `level=INFO msg="redlock: node serves again"`
 )
 
+// What ended a context may be the verdict of another call, which this call's nodes did not give.
+func TestTheCauseOfAContextDoesNotEndAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, log := clustertest.New(3), new(logged)
+		l := c.Locker(t, redlock.WithLogger(log.logger()))
+		c.Freeze(0, 1)
+		next := lockInBackground(t.Context(), l, "a")
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(redlock.ErrHeld) })
+		if _, err := l.Lock(ctx, "b"); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if w, q := log.count(saysWaiting), log.count(saysQuorum); w != 1 || q != 0 {
+			t.Errorf("the log has told %d times of the outage and %d times of its end:\n%s", w, q, log)
+		}
+		c.Thaw(0, 1)
+		mustUnlock(t, next.lease(t))
+	})
+}
+
 // Without this log, README's twenty lines with wrong addresses would run forever without output.
 func TestLogTellsOnceThatLockWaitsWithoutAQuorumWhoeverWaits(t *testing.T) {
 	t.Parallel()

@@ -232,6 +232,7 @@ func (le *Lease) lose() {
 // drop ends a lease that its caller never saw, and gives its lock up, or to the next in the queue.
 // Nothing waits for that.
 func (le *Lease) drop() {
+	defer le.leaveQueue() // also where an Observer panics
 	a := le.attempt
 	a.mu.Lock()
 	switch now := a.now(); {
@@ -244,7 +245,6 @@ func (le *Lease) drop() {
 		le.queueEvent(slog.LevelDebug, "redlock: lease given up", ReleasedEvent{Name: a.target.name, Kind: a.target.kind().name(), Held: le.ended.Sub(le.start.Mono)})
 	}
 	a.unlock()
-	le.leaveQueue()
 }
 
 // adopt puts the lease, which is renewed if renews is set, under terms that begin now.

@@ -167,7 +167,7 @@ func (m *Mutex) decided(ctx context.Context, a *attempt) error {
 	if len(l.observers) > 0 {
 		l.observe(ctx, AttemptEvent{Name: m.name, Err: err, Took: l.clock.Now().Sub(a.start.Mono), Repairs: a.repairCount(), Permits: m.permits.count(), Kind: a.target.kind().name()})
 	}
-	if l.outage.told.Load() && (err == nil || errors.Is(err, ErrHeld)) {
+	if l.outage.told.Load() && (err == nil || refusedBy(err, ErrHeld)) {
 		l.outage.over(&l.journal, l.clock.Now())
 	}
 	if err == nil && a.state.Token != 0 {

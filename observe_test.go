@@ -177,10 +177,26 @@ func (o *looking) Observe(redlock.Event) {
 // An observer may panic in the goroutine of a caller that recovers, as an HTTP server does. Then
 // only that call loses its lock: the name can be locked again, and a lease that nobody got is not
 // renewed.
+// An unlocker is one lease, or several.
+type unlocker interface {
+	Unlock(ctx context.Context) error
+}
+
 func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 	t.Parallel()
-	for name, lock := range map[string]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (*redlock.Lease, error){
-		"Lock": (*redlock.Locker).Lock, "TryLock": (*redlock.Locker).TryLock,
+	for name, lock := range map[string]func(*redlock.Locker, context.Context, string, ...redlock.MutexOption) (unlocker, error){
+		"Lock": func(l *redlock.Locker, ctx context.Context, name string, opts ...redlock.MutexOption) (unlocker, error) {
+			return l.Lock(ctx, name, opts...)
+		},
+		"TryLock": func(l *redlock.Locker, ctx context.Context, name string, opts ...redlock.MutexOption) (unlocker, error) {
+			return l.TryLock(ctx, name, opts...)
+		},
+		"LockAll": func(l *redlock.Locker, ctx context.Context, name string, opts ...redlock.MutexOption) (unlocker, error) {
+			return redlock.LockAll(ctx, l.Mutex(name, opts...), l.Mutex("b", opts...), l.Mutex("c", opts...))
+		},
+		"TryLockAll": func(l *redlock.Locker, ctx context.Context, name string, opts ...redlock.MutexOption) (unlocker, error) {
+			return redlock.TryLockAll(ctx, l.Mutex(name, opts...), l.Mutex("b", opts...), l.Mutex("c", opts...))
+		},
 	} {
 		for _, at := range []redlock.Event{redlock.AttemptEvent{}, redlock.AcquiredEvent{}, redlock.FailedEvent{}, redlock.ReleasedEvent{}} {
 			synctest.Test(t, func(t *testing.T) {
@@ -191,8 +207,11 @@ func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 						panic("an observer's")
 					}
 				})))
-				if _, failed := at.(redlock.FailedEvent); failed {
+				switch at.(type) {
+				case redlock.FailedEvent:
 					c.Hold("a", time.Second, 0, 1)
+				case redlock.ReleasedEvent:
+					c.Hold("c", time.Second, 0, 1) // so that the others are given up
 				}
 				func() {
 					defer func() { _ = recover() }()
@@ -203,12 +222,14 @@ func TestObserverThatPanicsLeavesTheNameFree(t *testing.T) {
 				if !panicked.Load() {
 					t.Fatalf("%s: nothing panicked at %T", name, at)
 				}
-				le, err := l.Lock(t.Context(), "a", redlock.WithWait(time.Minute))
-				if err != nil {
-					t.Errorf("%s: after a panic at %T: %v", name, at, err)
-					return
+				for _, free := range []string{"a", "b", "c"} {
+					le, err := l.Lock(t.Context(), free, redlock.WithWait(time.Minute))
+					if err != nil {
+						t.Errorf("%s: %s after a panic at %T: %v", name, free, at, err)
+						return
+					}
+					mustUnlock(t, le)
 				}
-				mustUnlock(t, le)
 			})
 		}
 	}

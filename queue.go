@@ -161,8 +161,7 @@ func (q *localQueue) unref() {
 	}
 }
 
-// next takes a goroutine that held the lock, or contended for it, out of the queue, and gives the
-// turn to the next.
+// next takes a goroutine that had the turn out of the queue, and gives the turn to the next.
 func (q *localQueue) next() {
 	q.queues.mu.Lock()
 	defer q.queues.mu.Unlock()

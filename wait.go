@@ -286,16 +286,6 @@ func patience(e *QuorumError) time.Duration {
 // votes are split too. If a minority is away, all nodes that answer may be needed.
 func unqueued(e *QuorumError) bool { return e.Granted > 0 && errors.Is(e, errSplit) }
 
-// verdictOf returns err if it is a verdict, or nil. A verdict that err only wraps is another
-// lock's: the cause that ended a context.
-func verdictOf(err error) *QuorumError {
-	e, _ := err.(*QuorumError) //nolint:errorlint // see above
-	if e != nil && e.undecided {
-		return nil
-	}
-	return e
-}
-
 // stopped returns the error of a wait that was cut short after a verdict: ctx ended, or the Locker
 // was closed.
 func (m *Mutex) stopped(ctx context.Context, last *QuorumError) error {

@@ -22,9 +22,9 @@ import (
 // command, and `doctor` 1 or 2.
 const (
 	exitUsage     = 64  // a bad flag, argument or address
-	exitNoQuorum  = 69  // too few nodes answered, or would serve
+	exitNoQuorum  = 69  // too few nodes answered, or would serve, or the wait was over before
 	exitSoftware  = 70  // anything else
-	exitLost      = 74  // the lock was lost, and the command was stopped
+	exitLost      = 74  // the lock was lost, and the command was stopped, or not started
 	exitHeld      = 75  // another has the lock
 	exitUnstopped = 77  // the lock was lost, and the command could not be stopped
 	exitNotRun    = 126 // the command cannot be executed
@@ -133,10 +133,10 @@ func exitCode(err error) int {
 		return exitUnstopped
 	case errors.Is(err, redlock.ErrHeld):
 		return exitHeld
+	case errors.Is(err, redlock.ErrLost): // perhaps of one of several locks
+		return exitLost
 	case errors.Is(err, redlock.ErrNoQuorum), errors.Is(err, redlock.ErrTooLate):
 		return exitNoQuorum
-	case errors.Is(err, redlock.ErrLost):
-		return exitLost
 	case errors.Is(err, context.Canceled):
 		return exitSignal + int(syscall.SIGINT)
 	case errors.Is(err, context.DeadlineExceeded): // the wait was over before there was a verdict

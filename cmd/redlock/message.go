@@ -37,12 +37,14 @@ func message(err error) string {
 		if q.RetryAfter > 0 {
 			fmt.Fprintf(&b, ", for another %v if it is not renewed", q.RetryAfter.Round(time.Millisecond))
 		}
+	case errors.Is(err, redlock.ErrTooLate), errors.Is(err, redlock.ErrLost):
+		return strings.TrimPrefix(err.Error(), "redlock: ")
 	case errors.Is(err, redlock.ErrNoQuorum):
 		fmt.Fprintf(&b, "no quorum: %d of %d nodes are needed", q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
-	case errors.Is(err, redlock.ErrTooLate), errors.Is(err, redlock.ErrLost), !errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded):
+		fmt.Fprintf(&b, "%q: the wait was over before the nodes had decided: %d of %d are needed", q.Name, q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
+	default:
 		return strings.TrimPrefix(err.Error(), "redlock: ")
-	default: // the wait was over before there was a verdict
-		fmt.Fprintf(&b, "%q: too few nodes answered before the wait was over: %d of %d are needed", q.Name, q.Needed, q.Granted+q.Held+q.Failed+q.Pending)
 	}
 	for i := range q.Nodes {
 		switch n := &q.Nodes[i]; n.Verdict {

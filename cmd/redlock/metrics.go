@@ -19,8 +19,8 @@ const (
 	resultOK          = "ok"          // the command succeeded
 	resultFailed      = "failed"      // the command ran, and its exit code is not 0
 	resultHeld        = "held"        // another has the lock
-	resultNoQuorum    = "no_quorum"   // too few nodes answered, or would serve
-	resultLost        = "lost"        // the lock was lost while the command ran
+	resultNoQuorum    = "no_quorum"   // too few nodes answered in time, or would serve
+	resultLost        = "lost"        // the lock was lost while the command ran, or before
 	resultInterrupted = "interrupted" // a signal ended the wait for the lock
 	resultNotRun      = "not_run"     // the command was not found, or cannot be executed
 	resultError       = "error"       // anything else

@@ -12,7 +12,14 @@ import (
 // Of returns a word for what a call ended with.
 func Of(err error) string {
 	if q, ok := err.(*redlock.QuorumError); ok { //nolint:errorlint // what it wraps may be another's
-		err = q.Unwrap()[0] // its verdict: the rest is what ended the wait, and the nodes' causes
+		// its verdict, or the context's error if there was none: the rest is what ended the wait,
+		// and the nodes' causes; and a context's cause is no verdict of this call
+		switch err = q.Unwrap()[0]; {
+		case errors.Is(err, context.Canceled):
+			return "canceled"
+		case errors.Is(err, context.DeadlineExceeded):
+			return "deadline"
+		}
 	}
 	switch {
 	case err == nil:

@@ -72,8 +72,8 @@ func TestTheCauseOfANodeIsNotTheOutcome(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(50*time.Millisecond, cancel)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(redlock.ErrHeld) }) // of another call
 		_, err = l.TryLock(ctx, "a")
 		if got := outcome.Of(err); got != "canceled" || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v counts as %q", err, got)

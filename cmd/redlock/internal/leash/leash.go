@@ -58,14 +58,14 @@ func Start(c Command) (*Leash, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the guardian of the command's process group: %w", err)
 	}
-	until := c.Until()
+	env, until := c.Env(), c.Until()
 	if time.Until(until) <= 0 {
 		_ = l.orders.Close()
 		return nil, ErrOver
 	}
 	l.Extend(until)
 	p, err := os.StartProcess(c.Path, c.Args, &os.ProcAttr{
-		Env:   c.Env(),
+		Env:   env,
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr},
 		Sys:   groupLeader(c.Foreground),
 	})

@@ -32,8 +32,10 @@ func TestMain(m *testing.M) {
 func hold(life string) {
 	d, err := time.ParseDuration(life)
 	check(err)
+	grace, err := time.ParseDuration(os.Getenv("LEASH_TEST_GRACE"))
+	check(err)
 	l, err := leash.Start(leash.Command{
-		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ, Grace: 500 * time.Millisecond, Slack: 400 * time.Millisecond,
+		Path: "/bin/sh", Args: []string{"sh", "-c", os.Args[1]}, Env: os.Environ, Grace: grace, Slack: stop - grace,
 		Until: func() time.Time {
 			_, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 			check(err) // there is no child: how long the guardian takes to start would count
@@ -63,8 +65,8 @@ type holder struct {
 	until string // the file with the deadline, once the script runs
 }
 
-// start starts a holder whose leash ends after life.
-func start(t *testing.T, life time.Duration, script string) *holder {
+// start starts a holder whose leash ends after life, and that stops the script with that grace.
+func start(t *testing.T, life, grace time.Duration, script string) *holder {
 	t.Helper()
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "out")
@@ -72,7 +74,7 @@ func start(t *testing.T, life time.Duration, script string) *holder {
 		t.Fatal(err)
 	}
 	h := &holder{Cmd: exec.CommandContext(t.Context(), os.Args[0], "exec >"+pipe+" 2>&1;"+script), until: filepath.Join(dir, "until")}
-	h.Env = append(os.Environ(), "LEASH_TEST_LIFE="+life.String(), "LEASH_TEST_UNTIL="+h.until, "LEASH_TEST_OUT="+pipe)
+	h.Env = append(os.Environ(), "LEASH_TEST_LIFE="+life.String(), "LEASH_TEST_GRACE="+grace.String(), "LEASH_TEST_UNTIL="+h.until, "LEASH_TEST_OUT="+pipe)
 	if err := h.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +118,10 @@ func (h *holder) gone(t *testing.T) time.Duration {
 
 const (
 	long     = time.Hour
-	short    = 2950 * time.Millisecond // the guardian must not look at the clock once a second only
+	stop     = 900 * time.Millisecond  // from SIGTERM to the deadline
+	brief    = stop / 9                // a grace that leaves the kernel time
+	ample    = stop / 2                // one that leaves the command time
+	short    = 2950 * time.Millisecond // too short for one who looks at the clock once a second
 	family   = `sleep 1000 & (sleep 1000 & sleep 1000) & `
 	stubborn = `trap "" TERM HUP INT; ` + family
 )
@@ -124,7 +129,7 @@ const (
 func TestExitStatusPassesThrough(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]int{"exit 0": 0, "exit 7": 7, "kill -KILL $$": 137, "kill -TERM $$": 143} {
-		h := start(t, long, script)
+		h := start(t, long, brief, script)
 		h.gone(t)
 		_ = h.Wait()
 		if got := h.ProcessState.ExitCode(); got != want {
@@ -136,7 +141,7 @@ func TestExitStatusPassesThrough(t *testing.T) {
 func TestWhatACommandLeavesBehindIsStoppedBeforeItCountsAsEnded(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{family, stubborn} {
-		h := start(t, long, before+"echo ready; exit 3")
+		h := start(t, long, brief, before+"echo ready; exit 3")
 		h.await(t, "ready")
 		h.gone(t)
 		_ = h.Wait()
@@ -148,7 +153,7 @@ func TestWhatACommandLeavesBehindIsStoppedBeforeItCountsAsEnded(t *testing.T) {
 
 func TestGroupIsGoneBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
-	h := start(t, short, stubborn+"echo ready; wait")
+	h := start(t, short, brief, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	if early := h.gone(t); early < 0 {
 		t.Errorf("gone %v after the deadline", -early)
@@ -161,7 +166,7 @@ func TestGroupIsGoneBeforeTheDeadline(t *testing.T) {
 
 func TestGroupIsToldToEndBeforeItIsKilled(t *testing.T) {
 	t.Parallel()
-	h := start(t, short, `trap "echo told; exit 9" TERM; echo ready; sleep 1000 & wait`)
+	h := start(t, short, ample, `trap "echo told; exit 9" TERM; echo ready; sleep 1000 & wait`)
 	h.await(t, "ready")
 	h.await(t, "told")
 	h.gone(t)
@@ -173,7 +178,7 @@ func TestGroupIsToldToEndBeforeItIsKilled(t *testing.T) {
 
 func TestGroupIsGoneOnceItsHolderIsKilled(t *testing.T) {
 	t.Parallel()
-	h := start(t, long, stubborn+"echo ready; wait")
+	h := start(t, long, brief, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	_ = h.Process.Kill()
 	h.gone(t) // otherwise it would take 1000 s
@@ -181,7 +186,7 @@ func TestGroupIsGoneOnceItsHolderIsKilled(t *testing.T) {
 
 func TestGroupIsGoneBeforeTheDeadlineThoughItsHolderIsFrozen(t *testing.T) {
 	t.Parallel()
-	h := start(t, short, stubborn+"echo ready; wait")
+	h := start(t, short, brief, stubborn+"echo ready; wait")
 	h.await(t, "ready")
 	_ = h.Process.Signal(syscall.SIGSTOP)
 	if early := h.gone(t); early < 0 {
