@@ -590,50 +590,33 @@ func TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld(t *testing.T) {
 	})
 }
 
-// The same after a holder, whose turn is over.
+// The same after a holder, whose turn is over: its lock was released, or handed over but could not
+// be used, because no block of tokens could be reserved.
 func TestACallBehindOneWithoutAVerdictIsNotToldOfAnEarlierHolder(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(3)
-		l := c.Locker(t)
-		le := mustLock(t, l, "a", redlock.WithTTL(time.Minute)) // not handed over to another TTL
-		first := lockInBackground(t.Context(), l, "a")
-		synctest.Wait()
-		ctx, cancel := context.WithCancel(t.Context())
-		behind := lockInBackground(ctx, l, "a")
-		c.Freeze(0, 1)
-		if err := le.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
-			t.Fatal(err)
-		}
-		synctest.Wait()
-		cancel()
-		if r := <-behind; !errors.Is(r.err, context.Canceled) || errors.Is(r.err, redlock.ErrHeld) {
-			t.Error(r.err)
-		}
-		c.Thaw(0, 1)
-		mustUnlock(t, first.lease(t))
-	})
-}
-
-// A lock that was handed over and could not be used is no longer held.
-func TestACallBehindAHandOverThatFailedIsNotToldThatTheLockIsHeld(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		c := clustertest.New(3)
-		l := c.Locker(t)
-		le := mustLock(t, l, "a")
-		first := lockInBackground(t.Context(), l, "a")
-		synctest.Wait()
-		behind := lockInBackground(t.Context(), l, "a", redlock.WithWait(400*time.Millisecond))
-		synctest.Wait()
-		c.Freeze(0, 1)
-		mustUnlock(t, le) // handed over; but no block of tokens can be reserved
-		if r := <-behind; !errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, redlock.ErrHeld) {
-			t.Error(r.err)
-		}
-		c.Thaw(0, 1)
-		mustUnlock(t, first.lease(t))
-	})
+	for how, c := range map[string]struct {
+		ttl      time.Duration // of the holder's lock, which is handed over to the same TTL only
+		unlocked error
+	}{"released": {time.Minute, redlock.ErrNoQuorum}, "handed over": {redlock.DefaultTTL, nil}} {
+		synctest.Test(t, func(t *testing.T) {
+			masters := clustertest.New(3)
+			l := masters.Locker(t, redlock.WithTTL(redlock.DefaultTTL))
+			le := mustLock(t, l, "a", redlock.WithTTL(c.ttl))
+			first := lockInBackground(t.Context(), l, "a")
+			synctest.Wait()
+			behind := lockInBackground(t.Context(), l, "a", redlock.WithWait(400*time.Millisecond))
+			synctest.Wait()
+			masters.Freeze(0, 1)
+			if err := le.Unlock(t.Context()); !errors.Is(err, c.unlocked) {
+				t.Fatalf("%s: %v", how, err)
+			}
+			if r := <-behind; !errors.Is(r.err, context.DeadlineExceeded) || errors.Is(r.err, redlock.ErrHeld) {
+				t.Errorf("%s: %v", how, r.err)
+			}
+			masters.Thaw(0, 1)
+			mustUnlock(t, first.lease(t))
+		})
+	}
 }
 
 // Nor is one that a TryLock had while the call before was waiting.

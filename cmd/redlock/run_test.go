@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-redlock/redlock/cmd/redlock/internal/leash"
 	"github.com/go-redlock/redlock/internal/redisserver"
 	"github.com/go-redlock/redlock/internal/servertest"
 )
@@ -158,6 +159,19 @@ func TestCommandIsGoneBeforeAnotherStartsWhereTheMastersFreeze(t *testing.T) {
 		_ = s.servers.Process(i).Signal(syscall.SIGCONT)
 	}
 	s.second()
+}
+
+func TestALockThatIsLostBeforeTheCommandIsStartedIsTold(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	err := (&runCmd{Name: "job"}).notRun(leash.ErrOver, streams{&out, &out})
+	if exitCode(err) != exitLost || out.Len() > 0 {
+		t.Errorf("exit code %d, and it says %q", exitCode(err), &out)
+	}
+	const want = `lock "job": lease lost: its deadline passed before the command was started`
+	if got := message(err); got != want {
+		t.Errorf("it says %q, not %q", got, want)
+	}
 }
 
 func TestCommandIsGoneBeforeAnotherStartsWhereRedlockIsKilled(t *testing.T) {

@@ -148,8 +148,12 @@ func (r *runCmd) command(s streams) (leash.Command, error) {
 	return leash.Command{Path: path, Args: args}, nil
 }
 
-// notRun says why the command cannot be run, and returns the exit code that a shell would.
+// notRun says why the command cannot be run, and returns the exit code that a shell would; or says
+// that the lock was lost before.
 func (r *runCmd) notRun(err error, s streams) error {
+	if errors.Is(err, leash.ErrOver) {
+		return fmt.Errorf("%s: %w: %w", r.subject(), redlock.ErrLost, err)
+	}
 	fmt.Fprintf(s.err, "redlock: %v\n", err)
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		return code(exitNotFound)
@@ -228,9 +232,6 @@ func (r *runCmd) hold(c leash.Command, grace time.Duration, h held, renewed rene
 		signal.Ignore(syscall.SIGTSTP)
 	}
 	l, err := leash.Start(c)
-	if errors.Is(err, leash.ErrOver) {
-		return 0, fmt.Errorf("%s: %w: %w", r.subject(), redlock.ErrLost, err)
-	}
 	if err != nil {
 		return 0, r.notRun(err, s)
 	}

@@ -294,7 +294,7 @@ var mutants = []mutant{
 	{"holder-unnoticed", "slots.go", "q.holder = a\n\t\tq.held++", "q.holder = a", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld")},
 	{"holder-that-tried-unnoticed", "queue.go", "q.held++", "_ = q", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldThatTheLockIsHeld")},
 	{"holder-for-ever", "slots.go", "q.held--", "_ = q", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldOfAnEarlierHolder")},
-	{"holder-of-what-was-abandoned", "wait.go", "q.spoiled()", "_ = q", test(".", "TestACallBehindAHandOverThatFailedIsNotToldThatTheLockIsHeld")},
+	{"holder-of-what-was-abandoned", "wait.go", "q.spoiled()", "_ = q", test(".", "TestACallBehindOneWithoutAVerdictIsNotToldOfAnEarlierHolder")},
 	{"wait-over-in-the-moment-of-the-grant", "quorum.go", "a.verdict = a.undecided(why)", "a.verdict = why", test(".", "TestEachWaitThatEndsNamesItsLock")},
 	{"cause-is-a-verdict", "collect.go", "!refusedBy(err, ErrTooLate)", "!errors.Is(err, ErrTooLate)", test(".", "TestAnotherSetsErrorAsTheCauseIsNoVerdict")},
 	{"deadline-before-the-guardian", "cmd/redlock/internal/leash/leash.go", "reports, err := l.startGuardian(c.Grace, c.Slack)\n\tif err != nil {\n\t\treturn nil, fmt.Errorf(\"start the guardian of the command's process group: %w\", err)\n\t}\n\tenv, until := c.Env(), c.Until()", "env, until := c.Env(), c.Until()\n\treports, err := l.startGuardian(c.Grace, c.Slack)\n\tif err != nil {\n\t\treturn nil, err\n\t}\n\t_ = fmt.Errorf", test("./cmd/redlock/internal/leash", "TestGroupIsGoneBeforeTheDeadline")},
