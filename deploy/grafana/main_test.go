@@ -1,8 +1,8 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"regexp"
@@ -109,15 +109,20 @@ func live(t *testing.T, metrics *redlockprom.Metrics) {
 	metrics.Watch(waiting(t))
 }
 
-// waiting returns a Locker that has a release under way, to a master that is frozen.
+// waiting returns a Locker that has a release under way, to a master that is frozen. There is no
+// other master, so that this one has granted the lock.
 func waiting(t *testing.T) *redlock.Locker {
 	t.Helper()
-	q := redlocktest.New(t, 3)
+	q := redlocktest.New(t, 1)
 	locks := q.Locker(redlock.WithTTL(time.Hour))
-	q.Freeze(2)
-	t.Cleanup(func() { q.Thaw(2) })
-	if err := locks.Do(t.Context(), "job:frozen", func(context.Context, *redlock.Lease) error { return nil }); err != nil {
+	lease, err := locks.Lock(t.Context(), "job:frozen")
+	if err != nil {
 		t.Fatal(err)
+	}
+	q.Freeze(0)
+	t.Cleanup(func() { q.Thaw(0) })
+	if err := lease.Unlock(t.Context()); !errors.Is(err, redlock.ErrNoQuorum) {
+		t.Fatalf("a frozen master has confirmed a release: %v", err)
 	}
 	return locks
 }
