@@ -45,7 +45,7 @@ func ExampleWithRenewal() {
 	ctx := context.Background()
 	watch := make(renewals, 10)
 	nodes := redlocktest.Nodes(5) // or nodes, err := pool.Dial("10.0.0.1:6379", …)
-	locks, err := redlock.New(nodes, redlock.WithTTL(time.Second), redlock.WithObserver(watch))
+	locks, err := redlock.New(nodes, redlock.WithTTL(3*time.Second), redlock.WithObserver(watch))
 	if err != nil {
 		panic(err)
 	}

@@ -79,7 +79,7 @@ func TestANodeThatComesBackCounts(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			servers := start(t, size)
-			l := locker(t, servers)
+			l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second)) // see below
 			for _, s := range servers[:2] {
 				s.do(t, fault.begin...)
 			}
@@ -165,7 +165,8 @@ func TestAServerThatForgotTheScriptsIsTaughtThem(t *testing.T) {
 
 func TestNothingIsLeftAfterAMixture(t *testing.T) {
 	servers := start(t, size)
-	holder, l := locker(t, servers), locker(t, servers)
+	// a pause of the whole machine is no fault
+	holder, l := locker(t, servers), locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
 	held := lock(t, holder, "held")
 	servers[4].do(t, "pause")
 	for i := range 100 {

@@ -251,7 +251,7 @@ func TestClosingANodeEndsAHandshake(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		closed := make(chan struct{})
+		began, closed := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(closed)
 			c, err := l.Accept()
@@ -259,12 +259,14 @@ func TestClosingANodeEndsAHandshake(t *testing.T) {
 				return
 			}
 			defer c.Close()
+			close(began)
 			_, _ = io.Copy(io.Discard, c)
 		}()
 		n := node(l.Addr().String())
 		end := n.Open()
 		reply, _ := in(t, n, 20*ms, acquire(keys(t, "lock"), alice, 1))
 		expect(t, name, reply, pool.Unavailable)
+		<-began
 		if err := end(); err != nil {
 			t.Error(err)
 		}

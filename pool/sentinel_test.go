@@ -56,23 +56,31 @@ func TestTheFirstLockOverSentinelsThatAreFarAwayIsHad(t *testing.T) {
 	} {
 		t.Run(trip.String(), func(t *testing.T) {
 			t.Parallel() // in real time: go-redis holds a mutex while it asks a sentinel
-			var nodes []pool.Node
-			for range 3 {
-				nodes = append(nodes, pool.New(sentinelSet(t, trip)))
+			had := func() bool {
+				var nodes []pool.Node
+				for range 3 {
+					nodes = append(nodes, pool.New(sentinelSet(t, trip)))
+				}
+				locks, err := redlock.New(nodes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer locks.Close(context.Background()) //nolint:errcheck // the fakes keep the keys
+				began := time.Now()
+				lease, err := first(locks, t.Context(), "job")
+				d := time.Since(began)
+				if err == nil {
+					err = lease.Unlock(t.Context())
+				}
+				t.Logf("after %v: %v", d, err)
+				return err == nil && d < 20*trip
 			}
-			locks, err := redlock.New(nodes)
-			if err != nil {
-				t.Fatal(err)
+			for range 3 { // the machine may pause
+				if had() {
+					return
+				}
 			}
-			defer locks.Close(context.Background()) //nolint:errcheck // the fakes keep the keys
-			began := time.Now()
-			lease, err := first(locks, t.Context(), "job")
-			if d := time.Since(began); err != nil || d > 20*trip {
-				t.Errorf("after %v: %v", d, err)
-			}
-			if err := lease.Unlock(t.Context()); err != nil {
-				t.Error(err)
-			}
+			t.Error("it is not had in time")
 		})
 	}
 }

@@ -97,7 +97,7 @@ func startPrometheus(t *testing.T, target string) promServer {
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := "scrape_configs: [{job_name: billing, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: [" + strconv.Quote(target) + "]}]}]\n"
+	text := "scrape_configs: [{job_name: billing, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [" + strconv.Quote(target) + "]}]}]\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

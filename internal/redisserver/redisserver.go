@@ -98,15 +98,15 @@ func program() (string, error) {
 	return "", ErrNone
 }
 
-// start starts one master. A port that looked free may be taken by the time it is used: then it
-// tries another.
+// start starts one master. A port that looked free may be taken by the time it is used, and a
+// cluster's masters take no port above 55535: then it tries another.
 func start(args []string) (*Server, error) {
 	path, err := program()
 	if err != nil {
 		return nil, err
 	}
 	var failed error
-	for range 5 {
+	for range 20 {
 		port, err := freePort()
 		if err != nil {
 			return nil, err

@@ -88,13 +88,13 @@ type samples []time.Duration
 // p50 returns their median, in milliseconds.
 func (s samples) p50() float64 { return s.percentile(50) }
 
-// percentile returns a percentile of them below 100, in milliseconds.
+// percentile returns a percentile of them by nearest rank, in milliseconds.
 func (s samples) percentile(p int) float64 {
 	if len(s) == 0 {
 		return never
 	}
 	sorted := slices.Sorted(slices.Values(s))
-	return float64(sorted[len(sorted)*p/100]) / float64(time.Millisecond)
+	return float64(sorted[(len(sorted)*p-1)/100]) / float64(time.Millisecond)
 }
 
 // pairs measures Lock and Unlock of a free name, and by turns a PING to the third nearest master.
@@ -278,7 +278,8 @@ func received(ctx context.Context, admin []*redis.Client) (all []float64, err er
 	return all, nil
 }
 
-// loss counts the TryLocks of free names that fail, and why.
+// loss counts the TryLocks of free names that fail, and why. One that found no quorum while the
+// machine paused counts apart.
 func loss(ctx context.Context, s *site) (Figures, error) {
 	const callers = 20
 	l, err := s.open()
@@ -289,18 +290,24 @@ func loss(ctx context.Context, s *site) (Figures, error) {
 	if free, err := lockWithin(ctx, l, "warm"); err != nil || free(ctx) != nil {
 		return nil, fmt.Errorf("the first: %w", err)
 	}
-	var noQuorum, held, other atomic.Int64
+	var held, other atomic.Int64
+	var mu sync.Mutex
+	var noQuorum []span
 	var group sync.WaitGroup
+	stop := watchPauses()
 	each := s.times(20000) / callers
 	for i := range callers {
 		group.Go(func() {
 			for j := range each {
+				began := time.Now()
 				free, err := l.TryLock(ctx, fmt.Sprintf("%d/%d", i, j))
 				switch {
 				case err == nil:
 					_ = free(ctx) // its answer may be lost
 				case errors.Is(err, redlock.ErrNoQuorum):
-					noQuorum.Add(1)
+					mu.Lock()
+					noQuorum = append(noQuorum, span{began, time.Now()})
+					mu.Unlock()
 				case errors.Is(err, redlock.ErrHeld):
 					held.Add(1)
 				default:
@@ -310,8 +317,10 @@ func loss(ctx context.Context, s *site) (Figures, error) {
 		})
 	}
 	group.Wait()
+	all := len(noQuorum)
+	noQuorum = slices.DeleteFunc(noQuorum, stop().meet)
 	return Figures{
-		"tries": float64(each * callers), "no quorum": float64(noQuorum.Load()),
+		"tries": float64(each * callers), "no quorum": float64(len(noQuorum)), "paused": float64(all - len(noQuorum)),
 		"held": float64(held.Load()), "other": float64(other.Load()),
 	}, nil
 }

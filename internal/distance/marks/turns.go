@@ -38,12 +38,14 @@ func turns(hold time.Duration) func(context.Context, *site) (Figures, error) {
 		}
 		began := time.Now().Add(2 * time.Second) // all take part by then
 		end := began.Add(time.Duration(s.scale * 30 * float64(time.Second)))
+		stop := watchPauses()
 		all, failed := contest(ctx, lockers, hold, end)
+		paused := stop()
 		first := slices.IndexFunc(all, func(t turn) bool { return !t.got.Before(began) })
 		if first < 0 {
 			return Figures{"hand-overs/s": 0, "gap p50": never, "gap p99": never, "least": 0, "failed": float64(failed)}, nil
 		}
-		f := judge(all[first:], len(lockers))
+		f := judge(all[first:], len(lockers), paused)
 		f["hand-overs/s"] /= end.Sub(began).Seconds()
 		f["failed"] = float64(failed)
 		return f, nil
@@ -83,24 +85,30 @@ func contest(ctx context.Context, lockers []Locker, hold time.Duration, end time
 	return all, failed
 }
 
-// judge returns the figures of turns, of which there is at least one.
-func judge(all []turn, regions int) Figures {
+// judge returns the figures of turns, of which there is at least one. The gaps in which the machine
+// paused are left out, and counted.
+func judge(all []turn, regions int, paused pauses) Figures {
 	counts := make([]int, regions)
 	var gaps samples
-	overlaps := 0
+	overlaps, left := 0, 0
 	for i, t := range all {
 		counts[t.region]++
 		if i == 0 {
 			continue
 		}
-		gap := t.got.Sub(all[i-1].gave)
-		if gap < 0 {
+		before := all[i-1]
+		gap := t.got.Sub(before.gave)
+		switch {
+		case gap < 0:
 			overlaps++
+		case paused.meet(span{before.got, t.got}): // a pause before Unlock delays what follows too
+			left++
+			continue
 		}
 		gaps = append(gaps, gap)
 	}
 	return Figures{
-		"hand-overs/s": float64(len(all)), "gap p50": gaps.percentile(50), "gap p99": gaps.percentile(99), "overlaps": float64(overlaps),
+		"hand-overs/s": float64(len(all)), "gap p50": gaps.percentile(50), "gap p99": gaps.percentile(99), "overlaps": float64(overlaps), "paused": float64(left),
 		"least": float64(slices.Min(counts)) * float64(regions) / float64(len(all)),
 	}
 }

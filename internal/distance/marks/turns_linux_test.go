@@ -1,0 +1,53 @@
+package marks
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Ten turns follow one another after 80 ms each, but one for which the machine paused.
+func TestAGapInWhichTheMachinePausedIsLeftOut(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	var all []turn
+	var paused pauses
+	for i := range 11 {
+		if i == 7 {
+			paused = append(paused, span{at.Add(10 * time.Millisecond), at.Add(time.Second)})
+			at = at.Add(time.Second)
+		}
+		at = at.Add(80 * time.Millisecond)
+		all = append(all, turn{i % 2, at, at.Add(time.Millisecond)})
+		at = at.Add(time.Millisecond)
+	}
+	if f := judge(all, 2, paused); f["gap p99"] != 80 || f["paused"] != 1 || f["hand-overs/s"] != 11 {
+		t.Errorf("with the pause known: %v", f)
+	}
+	if f := judge(all, 2, nil); f["gap p50"] != 80 || f["gap p99"] != 1080 || f["paused"] != 0 {
+		t.Errorf("with none known: %v", f)
+	}
+}
+
+func TestThereIsNoPauseWhileTimersAreInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stop := watchPauses()
+		time.Sleep(time.Minute)
+		if found := stop(); len(found) > 0 {
+			t.Errorf("pauses were found: %v", found)
+		}
+	})
+}
+
+// The 99th of a hundred is not the greatest of them.
+func TestOneInAHundredIsNoPercentile(t *testing.T) {
+	t.Parallel()
+	var s samples
+	for i := range 100 {
+		s = append(s, time.Duration(i+1)*time.Millisecond)
+	}
+	if s.percentile(99) != 99 || s.p50() != 50 || s[:1].percentile(99) != 1 {
+		t.Errorf("p99 %v, p50 %v, of one %v", s.percentile(99), s.p50(), s[:1].percentile(99))
+	}
+}
