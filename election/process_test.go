@@ -132,7 +132,8 @@ func TestTheNextLeadsSoonAfterTheLeaderWasKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	expired := make(chan time.Time, 1)
-	time.AfterFunc(processTTL, func() { expired <- time.Now() }) // late too if the machine pauses
+	// a pause of the machine delays this too
+	time.AfterFunc(processTTL, func() { expired <- time.Now() })
 	later := next.token(t)
 	led := time.Now()
 	late := led.Sub(<-expired)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -148,8 +149,8 @@ func TestLocksAreHadAfterFailoversOfAllSentinelSetsAtOnce(t *testing.T) {
 		unlock(t, lease)
 	}
 	ended()
-	m, longest := median(took), took[len(took)-2] // in the last one the machine may have paused
-	t.Logf("TryLock takes %v, at most %v, and once %v", m, longest, took[len(took)-1])
+	m, longest := median(took), slices.Max(took)
+	t.Logf("TryLock takes %v, at most %v", m, longest)
 	if m > 20*time.Millisecond || longest > time.Second {
 		t.Errorf("TryLock takes %v, at most %v", m, longest)
 	}

@@ -79,7 +79,8 @@ func TestANodeThatComesBackCounts(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			servers := start(t, size)
-			l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second)) // see below
+			// a pause of the machine is no fault
+			l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
 			for _, s := range servers[:2] {
 				s.do(t, fault.begin...)
 			}
@@ -165,14 +166,16 @@ func TestAServerThatForgotTheScriptsIsTaughtThem(t *testing.T) {
 
 func TestNothingIsLeftAfterAMixture(t *testing.T) {
 	servers := start(t, size)
-	// a pause of the whole machine is no fault
-	holder, l := locker(t, servers), locker(t, servers, redlock.WithNodeTimeout(2*time.Second))
+	// a pause of the machine is no fault of the holder's
+	holder, l := locker(t, servers, redlock.WithNodeTimeout(2*time.Second)), locker(t, servers)
 	held := lock(t, holder, "held")
 	servers[4].do(t, "pause")
 	for i := range 100 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%5)*time.Millisecond)
 		if lease, err := l.Lock(ctx, "mixed"); err == nil {
-			unlock(t, lease)
+			if err := lease.Unlock(context.Background()); err != nil && !errors.Is(err, redlock.ErrNoQuorum) {
+				t.Error(err) // without a quorum in time, the release goes on
+			}
 		}
 		if _, err := l.TryLock(ctx, "held"); err == nil {
 			t.Error("a held lock was had")

@@ -266,7 +266,11 @@ func TestClosingANodeEndsAHandshake(t *testing.T) {
 		end := n.Open()
 		reply, _ := in(t, n, 20*ms, acquire(keys(t, "lock"), alice, 1))
 		expect(t, name, reply, pool.Unavailable)
-		<-began
+		select {
+		case <-began:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: nothing is dialled", name)
+		}
 		if err := end(); err != nil {
 			t.Error(err)
 		}

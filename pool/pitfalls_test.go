@@ -123,9 +123,6 @@ func backSoon(t *testing.T) bool {
 	for reply.Verdict == pool.Unavailable && time.Since(back) < time.Second/2 {
 		reply = do(t, n, acquire(keys(t, "lock"), alice, 1))
 	}
-	if reply.Verdict == pool.Unavailable && time.Since(back) > time.Second*3/4 {
-		reply = do(t, n, acquire(keys(t, "lock"), alice, 1)) // the machine has paused
-	}
 	expect(t, "listening again", reply, pool.OK)
 	return true
 }

@@ -75,12 +75,15 @@ func TestTheFirstLockOverSentinelsThatAreFarAwayIsHad(t *testing.T) {
 				t.Logf("after %v: %v", d, err)
 				return err == nil && d < 20*trip
 			}
-			for range 3 { // the machine may pause
+			// the machine may pause in one: then it must be had in the next two
+			for tries, missed := 0, 0; tries <= 2*missed; tries++ {
 				if had() {
-					return
+					continue
+				}
+				if missed++; missed > 1 {
+					t.Fatal("it is not had in time")
 				}
 			}
-			t.Error("it is not had in time")
 		})
 	}
 }

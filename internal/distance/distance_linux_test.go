@@ -114,7 +114,7 @@ func TestAServerIsAsFarAsItsProfileSays(t *testing.T) {
 			took = append(took, d)
 		}
 		slices.Sort(took)
-		if took[0] < rtt || took[1] > rtt+25*ms {
+		if took[0] < rtt || took[4] > rtt+25*ms {
 			t.Errorf("%v away: %v", rtt, took)
 		}
 	}
@@ -167,9 +167,9 @@ func TestTheSeedDecidesWhichPacketsAreLost(t *testing.T) {
 	}
 }
 
-// numbers sends numbered datagrams to a server, and returns those that come. It gives up when for
-// twice half a second, which is longer than any delay here, none came: a deadline that has passed
-// while the machine paused hides those that wait.
+// numbers sends numbered datagrams to a server, and returns those that come. It gives up after two
+// waits of half a second in a row, each longer than any delay here. One would not do: if the
+// machine pauses, the deadline may pass although datagrams are there.
 func numbers(t *testing.T, l *distance.Link, server, count int) []int {
 	t.Helper()
 	var in net.PacketConn

@@ -4,12 +4,8 @@ package marks
 
 import "time"
 
-const (
-	beat = 10 * time.Millisecond // how often watchPauses looks at the clock
-	// longPause is how late it must be for a pause. A shorter one leaves a request most of its node
-	// timeout of 250 ms.
-	longPause = 50 * time.Millisecond
-)
+// beat is how often watchPauses looks at the clock.
+const beat = 10 * time.Millisecond
 
 // A span is the time between two moments.
 type span struct{ began, ended time.Time }
@@ -17,8 +13,8 @@ type span struct{ began, ended time.Time }
 // meets reports whether two spans have a moment in common.
 func (s span) meets(o span) bool { return !s.ended.Before(o.began) && !o.ended.Before(s.began) }
 
-// pauses are the times in which this machine ran nothing. No deadline is kept then, so a failure
-// in a pause says nothing about the network.
+// pauses are the times in which this process did not run, mostly because the whole machine did not.
+// No deadline is kept then, so a failure in a pause says nothing about the network.
 type pauses []span
 
 // meet reports whether there was a pause in that span.
@@ -31,17 +27,17 @@ func (p pauses) meet(s span) bool {
 	return false
 }
 
-// watchPauses looks for pauses until stop is called, which returns them.
-func watchPauses() (stop func() pauses) {
+// watchPauses looks for pauses of that length until stop is called, which returns them.
+func watchPauses(least time.Duration) (stop func() pauses) {
 	stopped, found := make(chan struct{}), make(chan pauses)
 	go func() {
 		var all pauses
 		for last := time.Now(); ; {
 			time.Sleep(beat)
 			now := time.Now()
-			if now.Sub(last) > beat+longPause {
+			if now.Sub(last) > beat+least {
 				// what was due during the pause happens after it, all at once
-				all = append(all, span{last, now.Add(longPause)})
+				all = append(all, span{last, now.Add(5 * beat)})
 			}
 			last = now
 			select {

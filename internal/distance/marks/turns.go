@@ -38,7 +38,7 @@ func turns(hold time.Duration) func(context.Context, *site) (Figures, error) {
 		}
 		began := time.Now().Add(2 * time.Second) // all take part by then
 		end := began.Add(time.Duration(s.scale * 30 * float64(time.Second)))
-		stop := watchPauses()
+		stop := watchPauses(50 * time.Millisecond)
 		all, failed := contest(ctx, lockers, hold, end)
 		paused := stop()
 		first := slices.IndexFunc(all, func(t turn) bool { return !t.got.Before(began) })
@@ -85,8 +85,8 @@ func contest(ctx context.Context, lockers []Locker, hold time.Duration, end time
 	return all, failed
 }
 
-// judge returns the figures of turns, of which there is at least one. The gaps in which the machine
-// paused are left out, and counted.
+// judge returns the figures of turns, of which there is at least one. The gaps with a pause in them
+// or just before are left out, and counted.
 func judge(all []turn, regions int, paused pauses) Figures {
 	counts := make([]int, regions)
 	var gaps samples

@@ -1,13 +1,16 @@
 package marks
 
 import (
+	"os"
+	"os/exec"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// Ten turns follow one another after 80 ms each, but one for which the machine paused.
-func TestAGapInWhichTheMachinePausedIsLeftOut(t *testing.T) {
+// There are eleven turns, each 80 ms after the one before; there was a pause before one of them.
+func TestAGapWithAPauseIsLeftOut(t *testing.T) {
 	t.Parallel()
 	at := time.Now()
 	var all []turn
@@ -32,12 +35,24 @@ func TestAGapInWhichTheMachinePausedIsLeftOut(t *testing.T) {
 func TestThereIsNoPauseWhileTimersAreInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		stop := watchPauses()
+		stop := watchPauses(20 * time.Millisecond)
 		time.Sleep(time.Minute)
 		if found := stop(); len(found) > 0 {
 			t.Errorf("pauses were found: %v", found)
 		}
 	})
+}
+
+// The pause is real: a child stops this process.
+func TestAPauseIsFound(t *testing.T) { //nolint:paralleltest // it stops the others too
+	stop := watchPauses(150 * time.Millisecond)
+	began := time.Now()
+	if err := exec.Command("sh", "-c", `kill -STOP "$1"; sleep 0.5; kill -CONT "$1"`, "sh", strconv.Itoa(os.Getpid())).Run(); err != nil {
+		t.Fatal(err)
+	}
+	if found := stop(); !found.meet(span{began, time.Now()}) {
+		t.Errorf("it was not found: %v", found)
+	}
 }
 
 // The 99th of a hundred is not the greatest of them.

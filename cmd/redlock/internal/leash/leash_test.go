@@ -118,10 +118,10 @@ func (h *holder) gone(t *testing.T) time.Duration {
 
 const (
 	long     = time.Hour
-	stop     = 1800 * time.Millisecond // from SIGTERM to the deadline
+	stop     = 900 * time.Millisecond  // from SIGTERM to the deadline
 	brief    = stop / 9                // a grace that leaves the kernel time
 	ample    = stop / 2                // one that leaves the command time
-	short    = 3950 * time.Millisecond // too short for one who looks at the clock once a second
+	short    = 2950 * time.Millisecond // too short for one who looks at the clock once a second
 	family   = `sleep 1000 & (sleep 1000 & sleep 1000) & `
 	stubborn = `trap "" TERM HUP INT; ` + family
 )
