@@ -27,6 +27,20 @@ func (p pauses) meet(s span) bool {
 	return false
 }
 
+// excuse counts the failures that met no pause, and those that did; more than most of these count
+// as failures too.
+func (p pauses) excuse(failures []span, most int) (failed, excused int) {
+	for _, f := range failures {
+		if p.meet(f) {
+			excused++
+		}
+	}
+	if excused > most {
+		excused = 0
+	}
+	return len(failures) - excused, excused
+}
+
 // watchPauses looks for pauses of that length until stop is called, which returns them.
 func watchPauses(least time.Duration) (stop func() pauses) {
 	stopped, found := make(chan struct{}), make(chan pauses)

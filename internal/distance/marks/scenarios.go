@@ -318,10 +318,7 @@ func loss(ctx context.Context, s *site) (Figures, error) {
 		})
 	}
 	group.Wait()
-	failed, paused := len(noQuorum), 0
-	if left := len(slices.DeleteFunc(noQuorum, stop().meet)); failed-left <= each*callers/50 {
-		failed, paused = left, failed-left
-	}
+	failed, paused := stop().excuse(noQuorum, each*callers/50)
 	return Figures{
 		"tries": float64(each * callers), "no quorum": float64(failed), "paused": float64(paused),
 		"held": float64(held.Load()), "other": float64(other.Load()),

@@ -43,6 +43,19 @@ func TestThereIsNoPauseWhileTimersAreInTime(t *testing.T) {
 	})
 }
 
+func TestAPauseExcusesFewFailures(t *testing.T) {
+	t.Parallel()
+	at := func(ms int) time.Time { return time.Unix(0, 0).Add(time.Duration(ms) * time.Millisecond) }
+	paused := pauses{{at(100), at(300)}}
+	failures := []span{{at(0), at(99)}, {at(0), at(100)}, {at(150), at(200)}, {at(300), at(400)}, {at(301), at(400)}}
+	if failed, excused := paused.excuse(failures, 3); failed != 2 || excused != 3 {
+		t.Errorf("three may be excused: %d failed, %d are", failed, excused)
+	}
+	if failed, excused := paused.excuse(failures, 2); failed != 5 || excused != 0 {
+		t.Errorf("two may be excused: %d failed, %d are", failed, excused)
+	}
+}
+
 // The pause is real: a child stops this process.
 func TestAPauseIsFound(t *testing.T) { //nolint:paralleltest // it stops the others too
 	stop := watchPauses(150 * time.Millisecond)
